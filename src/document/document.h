@@ -1,0 +1,282 @@
+// The document: one JSON value as one relocatable, immutable, reference-counted block of memory.
+//
+//   Document   owns a block; copying shares it (atomic reference count).
+//   Value      a borrowed view of one value inside a block: 16 bytes, valid while some Document holds the block.
+//   Draft      a mutable tree. Made from a Value it shares that subtree by reference and copies only what is changed.
+//
+// Layout of a block: a 16-byte header (reference count, size, root slot), then bytes addressed by 32-bit offsets. A value
+// is an 8-byte slot (tag in the low byte); an object is an array of 12-byte members {4-byte key, 8-byte slot}, an array
+// an array of slots. Strings up to 7 bytes and integers up to 56 bits lie in the slot. A key that is a field name of the
+// API (document/names.h) is stored as its number, any other as an offset of its text; the two compare equal by text.
+//
+// Numbers: a JSON number that is an integer within int64 is `integer`, any other is `number` (binary64), as upstream
+// reads them. Objects keep the order of their members, except that those with more than 32 are sorted by key.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+
+namespace kybern {
+
+enum class Kind : std::uint8_t { null, boolean, integer, number, string, array, object };
+
+// A field name of the API: an index into the table of names that the generator makes from api/.
+struct Name {
+  std::uint32_t id;
+  std::string_view text() const;
+  friend bool operator==(Name, Name) = default;
+};
+std::optional<Name> find_name(std::string_view text);
+
+namespace detail {
+struct Block;
+struct Slot {
+  std::uint32_t low;   // tag, inline bytes or length
+  std::uint32_t high;  // inline bytes or offset
+};
+}  // namespace detail
+
+struct Member;
+class Document;
+
+class Value {
+ public:
+  Value() = default;  // absent: looks like null, but exists() is false
+  bool exists() const { return block_ != nullptr; }
+  explicit operator bool() const { return exists(); }
+
+  Kind kind() const;
+  bool is_null() const { return kind() == Kind::null; }  // true for an absent value too
+  bool is_string() const { return kind() == Kind::string; }
+  bool is_object() const { return kind() == Kind::object; }
+  bool is_array() const { return kind() == Kind::array; }
+  bool is_int() const { return kind() == Kind::integer; }
+  bool is_bool() const { return kind() == Kind::boolean; }
+
+  // The fallback is returned when the value is absent or of another kind.
+  bool as_bool(bool fallback = false) const;
+  std::int64_t as_int(std::int64_t fallback = 0) const;
+  double as_double(double fallback = 0) const;  // an integer too
+  std::string_view as_string(std::string_view fallback = {}) const;
+  std::string str() const { return std::string(as_string()); }
+
+  std::size_t size() const;  // of an array or object; 0 for everything else
+  bool empty() const { return size() == 0; }
+  Value operator[](std::size_t index) const;     // absent when out of range or not an array
+  Value operator[](int index) const { return index < 0 ? Value() : (*this)[static_cast<std::size_t>(index)]; }
+  Value operator[](std::string_view key) const;  // absent when not there or not an object
+  Value operator[](const char* key) const { return (*this)[std::string_view(key)]; }
+  Value operator[](Name key) const;              // the fast way, with a generated constant
+  Member member(std::size_t index) const;        // of an object, in stored order
+
+  // for (Value item : value.items()); for (Member m : value.members())
+  class Items;
+  class Members;
+  Items items() const;
+  Members members() const;
+
+  Document document() const;  // an owner of this subtree (shares the whole block)
+
+  // Equal by content: object members in any order; 1 and 1.0 differ in kind and are unequal.
+  friend bool operator==(Value a, Value b);
+
+ private:
+  friend class Document;
+  friend class Draft;
+  friend class BlockWriter;
+  Value(const detail::Block* block, const detail::Slot* slot) : block_(block), slot_(slot) {}
+  const std::byte* at(std::uint32_t offset) const;
+  const detail::Block* block_ = nullptr;
+  const detail::Slot* slot_ = nullptr;
+};
+
+struct Member {
+  std::string_view key;
+  Value value;
+};
+
+class Value::Items {
+ public:
+  struct Iterator {
+    Value value;
+    std::size_t index;
+    Value operator*() const { return value[index]; }
+    Iterator& operator++() { ++index; return *this; }
+    bool operator!=(const Iterator& other) const { return index != other.index; }
+  };
+  explicit Items(Value value) : value_(value) {}
+  Iterator begin() const { return {value_, 0}; }
+  Iterator end() const { return {value_, value_.is_array() ? value_.size() : 0}; }
+
+ private:
+  Value value_;
+};
+
+class Value::Members {
+ public:
+  struct Iterator {
+    Value value;
+    std::size_t index;
+    Member operator*() const { return value.member(index); }
+    Iterator& operator++() { ++index; return *this; }
+    bool operator!=(const Iterator& other) const { return index != other.index; }
+  };
+  explicit Members(Value value) : value_(value) {}
+  Iterator begin() const { return {value_, 0}; }
+  Iterator end() const { return {value_, value_.is_object() ? value_.size() : 0}; }
+
+ private:
+  Value value_;
+};
+
+inline Value::Items Value::items() const { return Items(*this); }
+inline Value::Members Value::members() const { return Members(*this); }
+
+class Document {
+ public:
+  Document() = default;  // no block: root() is absent
+  Document(const Document& other);
+  Document(Document&& other) noexcept;
+  Document& operator=(const Document& other);
+  Document& operator=(Document&& other) noexcept;
+  ~Document();
+
+  explicit operator bool() const { return block_ != nullptr; }
+  Value root() const;
+  operator Value() const { return root(); }
+  Value operator[](std::string_view key) const { return root()[key]; }
+  Value operator[](const char* key) const { return root()[key]; }
+  Value operator[](Name key) const { return root()[key]; }
+
+  std::size_t memory() const;  // bytes of the block, header included
+  bool same_block(const Document& other) const { return block_ == other.block_; }
+
+  // Room for a text that is only known later. A string of exactly `stamp_width` spaces can be overwritten in place by
+  // stamp(), once, while the block has a single owner: the store writes metadata.resourceVersion this way when it
+  // assigns the revision. Returns false when `slot` is not such a string; ends the process when the block is shared.
+  static constexpr std::size_t stamp_width = 20;
+  static std::string_view stamp_blank();
+  bool stamp(Value slot, std::string_view text);
+
+ private:
+  friend class Value;
+  friend class Draft;
+  friend class BlockWriter;
+  Document(const detail::Block* block, const detail::Slot* root) : block_(block), root_(root) {}
+  const detail::Block* block_ = nullptr;
+  const detail::Slot* root_ = nullptr;
+};
+
+// A mutable JSON value. Not for sharing between threads. Reading a shared subtree through a Draft opens it one level at
+// a time; the bytes of unchanged subtrees are copied only by freeze().
+class Draft {
+ public:
+  struct Field;
+  Draft();  // null
+  Draft(std::nullptr_t);
+  Draft(bool value);
+  Draft(int value);
+  Draft(unsigned value);
+  Draft(long value);
+  Draft(long long value);
+  Draft(unsigned long value);
+  Draft(double value);
+  Draft(const char* value);
+  Draft(std::string_view value);
+  Draft(std::string value);
+  Draft(Value value);            // shares; an absent value gives null
+  Draft(const Document& value);  // shares
+  Draft(const Draft& other);
+  Draft(Draft&& other) noexcept;
+  Draft& operator=(const Draft& other);
+  Draft& operator=(Draft&& other) noexcept;
+  ~Draft();
+  static Draft object();
+  static Draft object(std::initializer_list<std::pair<std::string_view, Draft>> members);
+  static Draft array();
+  static Draft array(std::initializer_list<Draft> items);
+
+  Kind kind() const;
+  bool is_null() const { return kind() == Kind::null; }
+  bool is_string() const { return kind() == Kind::string; }
+  bool is_object() const { return kind() == Kind::object; }
+  bool is_array() const { return kind() == Kind::array; }
+  bool as_bool(bool fallback = false) const;
+  std::int64_t as_int(std::int64_t fallback = 0) const;
+  double as_double(double fallback = 0) const;
+  std::string_view as_string(std::string_view fallback = {}) const;
+  std::string str() const { return std::string(as_string()); }
+  std::size_t size() const;
+  bool empty() const { return size() == 0; }
+
+  // Objects. operator[] turns a null into an object and adds a missing member; on any other kind it ends the process.
+  Draft& operator[](std::string_view key);
+  Draft& operator[](const char* key) { return (*this)[std::string_view(key)]; }
+  Draft* find(std::string_view key);  // nullptr when not there or not an object
+  const Draft* find(std::string_view key) const;
+  const Draft* find_path(std::initializer_list<std::string_view> path) const;
+  Draft* find_path(std::initializer_list<std::string_view> path);
+  bool erase(std::string_view key);
+  std::vector<Field>& fields();              // of an object; ends the process on any other kind
+  const std::vector<Field>& fields() const;
+
+  // Arrays. push_back turns a null into an array.
+  Draft& push_back(Draft item);
+  std::vector<Draft>& items();
+  const std::vector<Draft>& items() const;
+
+  Document freeze() const;
+  friend bool operator==(const Draft& a, const Draft& b);  // by content, as Value's
+
+ private:
+  friend class BlockWriter;
+  struct Node;
+  Node& open() const;  // an unshared node for this value
+  mutable std::unique_ptr<Node> node_;           // scalars and opened containers
+  mutable Document shared_;                      // keeps the block of a shared subtree
+  mutable const detail::Slot* slot_ = nullptr;   // the shared subtree, when node_ is empty
+};
+
+struct Draft::Field {
+  std::string key;
+  Draft value;
+};
+
+// Writes a block front to back, as a parser reads its input. begin/end must pair; in an object each value follows a key.
+class BlockWriter {
+ public:
+  explicit BlockWriter(std::size_t size_hint = 512);
+  ~BlockWriter();
+  BlockWriter(const BlockWriter&) = delete;
+  BlockWriter& operator=(const BlockWriter&) = delete;
+
+  void null();
+  void boolean(bool value);
+  void integer(std::int64_t value);
+  void number(double value);
+  void string(std::string_view value);
+  void copy(Value value);        // a subtree of another block
+  void key(std::string_view text);
+  void key(Name name);
+  void begin_object();
+  // Members of the object that is open: for duplicate keys the last one is kept. Returns the number of those dropped.
+  std::size_t end_object();
+  void begin_array();
+  void end_array();
+  Document finish();  // exactly one value has been written; the writer is empty again
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace kybern

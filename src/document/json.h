@@ -1,0 +1,31 @@
+// JSON text (RFC 8259) to Document and back.
+//
+// Parsing is strict: valid UTF-8, the number grammar, paired surrogates, depth at most `max_depth`. Unlike upstream's
+// decoder no invalid byte is replaced. A duplicate key keeps the last value and is reported.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "document/document.h"
+
+namespace kybern {
+
+struct JsonOptions {
+  std::size_t max_depth = 10000;  // as upstream's decoder
+  std::vector<std::string>* duplicates = nullptr;  // paths of duplicate fields, as upstream names them: spec.replicas, spec.containers[0].name
+};
+
+// Code::invalid; the message is in the wording of Go's encoding/json ("invalid character 'x' looking for beginning of
+// value", "unexpected end of JSON input"), which clients see.
+Result<Document> parse_json(std::string_view text, const JsonOptions& options = {});
+
+// Appends. Compact, members in stored order; strings are escaped as Go's encoder does without its HTML escaping.
+void write_json(Value value, std::string& out);
+void write_json_indented(Value value, std::string& out, int indent = 4);  // `kubectl -o json`
+std::string to_json(Value value);
+std::string to_json(const Draft& value);
+
+}  // namespace kybern

@@ -1,0 +1,82 @@
+// The HTTP client: blocking calls over pooled keep-alive connections, streamed bodies, upgrades; and gRPC over HTTP/2.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "net/http.h"
+
+namespace kybern::net {
+
+struct ClientTls {
+  std::string ca_pem;          // "" with insecure=false: the system's roots
+  std::string certificate_pem, key_pem;  // client certificate; may be empty
+  std::string server_name;     // SNI and verification name, "" for the host
+  bool insecure = false;       // do not verify
+};
+
+struct ClientOptions {
+  std::string url;             // https://host:port, http://host:port, unix:///path
+  ClientTls tls;
+  std::chrono::milliseconds connect_timeout{10000};
+  std::size_t max_idle_connections = 16;
+};
+
+struct ClientRequest {
+  std::string method = "GET";
+  std::string target;          // path and query, percent-encoded
+  Headers headers;
+  std::string body;
+  std::chrono::milliseconds timeout{60000};  // for the whole answer; of a stream, for its head
+};
+
+// A response whose body is read as it comes. read() blocks; close() from another thread ends it (Code::canceled).
+class ClientStream {
+ public:
+  virtual ~ClientStream() = default;
+  virtual int status() const = 0;
+  virtual const Headers& headers() const = 0;
+  virtual Result<std::string> read() = 0;   // the next bytes, "" at the end of the body
+  virtual Result<std::string> read_for(std::chrono::milliseconds limit) = 0;  // Code::timeout when nothing came
+  virtual void close() = 0;
+};
+
+// Both directions after a 101 answer.
+class DuplexStream : public ClientStream {
+ public:
+  virtual Result<void> write(std::string_view bytes) = 0;
+};
+
+class HttpClient {
+ public:
+  static Result<std::unique_ptr<HttpClient>> make(ClientOptions options);
+  virtual ~HttpClient() = default;
+  virtual Result<Response> call(ClientRequest request) = 0;  // a request on a stale kept connection is sent again once when it is safe to
+  virtual Result<std::unique_ptr<ClientStream>> stream(ClientRequest request) = 0;
+  virtual Result<std::unique_ptr<DuplexStream>> upgrade(ClientRequest request) = 0;  // the caller sets Connection and Upgrade; any other status than 101: Code::unavailable with status and body in the message
+};
+
+// gRPC (HTTP/2, by nghttp2) over a Unix socket or TCP; messages are bytes, the caller encodes them. One connection,
+// many calls at once; reconnects by itself.
+struct GrpcStatus { int code = 0; std::string message; };  // code 0: OK
+class GrpcStream {
+ public:
+  virtual ~GrpcStream() = default;
+  virtual Result<std::string> read() = 0;   // next message; Code::not_found at a clean end
+  virtual Result<void> write(std::string_view message) = 0;
+  virtual void close() = 0;
+};
+class GrpcClient {
+ public:
+  static Result<std::unique_ptr<GrpcClient>> make(ClientOptions options);
+  virtual ~GrpcClient() = default;
+  // method: "/runtime.v1.RuntimeService/Version". A gRPC error becomes Error: NOT_FOUND not_found, ALREADY_EXISTS
+  // already_exists, UNIMPLEMENTED unsupported, DEADLINE_EXCEEDED timeout, UNAVAILABLE unavailable, others internal;
+  // the message is the peer's.
+  virtual Result<std::string> call(std::string_view method, std::string_view message, std::chrono::milliseconds timeout) = 0;
+  virtual Result<std::unique_ptr<GrpcStream>> stream(std::string_view method) = 0;
+};
+
+}  // namespace kybern::net

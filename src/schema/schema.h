@@ -1,0 +1,106 @@
+// The API as tables. Every built-in type comes from api/*.api through tools/apigen; a custom resource's type is built at
+// run time from its CRD, of the same structs. JSON, YAML, protobuf, defaulting, pruning, validation, strategic merge,
+// server-side apply, OpenAPI and discovery all walk these.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "document/document.h"
+
+namespace kybern::schema {
+
+enum class Scalar : std::uint8_t {
+  boolean, int32, int64, float64, string,
+  bytes,          // JSON base64, protobuf bytes
+  time,           // meta/v1 Time
+  micro_time,     // meta/v1 MicroTime
+  duration,       // meta/v1 Duration
+  quantity,       // resource.Quantity
+  int_or_string,  // intstr.IntOrString
+  raw,            // runtime.RawExtension: any JSON object, embedded
+  fields_v1,      // meta/v1 FieldsV1
+  json,           // apiextensions/v1 JSON: any JSON value
+  json_or_array, json_or_bool, json_or_strings,  // apiextensions/v1 JSONSchemaPropsOrArray, OrBool, OrStringArray
+  object,         // a struct: Field::type
+};
+
+enum class Shape : std::uint8_t { single, list, map };  // map: string keys
+enum class ListType : std::uint8_t { unset, atomic, set, map };
+
+struct Type;
+
+struct Field {
+  Name name;
+  Scalar scalar;
+  Shape shape;
+  std::uint16_t wire;            // protobuf field number; 0: not on the wire
+  bool pointer;                  // absent and zero differ
+  bool omit_empty;               // left out of JSON when zero
+  bool required;
+  bool inner_list;               // map[string][]string and the like (ExtraValue, Verbs): each element is itself a message {1: repeated string}
+  bool patch_merge;              // strategic merge: merge this list or map
+  bool patch_retain_keys;        // strategic merge: $retainKeys
+  bool atomic;                   // mapType=atomic or structType=atomic
+  bool union_discriminator;
+  ListType list_type;
+  std::string_view patch_key;    // merge key, "" for a list of scalars
+  std::span<const Name> list_keys;
+  std::span<const std::string_view> enum_values;
+  bool enum_closed;              // values outside enum_values are invalid
+  std::string_view default_json; // declared default as JSON text, "" when none
+  std::string_view feature_gate; // not served unless on; "" for most
+  const Type* type;              // of Scalar::object
+  std::string_view format;       // OpenAPI format when it is not implied by `scalar`
+  std::string_view description;
+};
+
+struct Type {
+  std::string_view name;         // "io.k8s.api.core.v1.Pod", as in OpenAPI
+  std::string_view short_name;   // "core.v1.Pod"
+  std::span<const Field> fields; // inline structs are flattened; in ascending wire number
+  std::string_view description;
+  bool atomic;                   // structType=atomic
+  std::span<const std::pair<std::uint32_t, std::uint16_t>> by_name;  // (Name::id, index into fields), sorted
+
+  const Field* find(Name name) const;
+  const Field* find(std::string_view name) const;
+};
+
+enum Verb : std::uint16_t {
+  verb_create = 1, verb_delete = 2, verb_deletecollection = 4, verb_get = 8, verb_list = 16, verb_patch = 32, verb_update = 64, verb_watch = 128,
+};
+
+struct Column {                  // a column of the printed table
+  std::string_view name, type, format, description;
+  int priority;                  // 0: also without -o wide
+};
+
+struct Subresource {
+  std::string_view name;         // "status", "scale", "log", ...
+  std::string_view group, version, kind;  // of its body; group and version empty when the resource's own
+  std::uint16_t verbs;
+  const Type* type;
+};
+
+struct Resource {
+  std::string_view group;        // "" for core
+  std::string_view version;      // "v1"
+  std::string_view plural, singular, kind;
+  bool namespaced;
+  std::uint16_t verbs;
+  std::span<const std::string_view> short_names, categories;
+  std::span<const Subresource> subresources;
+  std::span<const Column> columns;
+  const Type* type;
+};
+
+std::span<const Resource> resources();       // stable ones, ordered by group, version, plural
+std::span<const Type* const> types();        // every type of every group-version
+const Resource* find_resource(std::string_view group, std::string_view version, std::string_view plural);
+const Resource* find_kind(std::string_view group, std::string_view version, std::string_view kind);
+const Type* find_type(std::string_view api_version, std::string_view kind);  // any kind with TypeMeta, lists and options too
+const Type* find_type_named(std::string_view short_name);                    // "core.v1.Pod", "cri.runtime.v1.PodSandboxConfig"
+
+}  // namespace kybern::schema

@@ -1,0 +1,109 @@
+// The store: every object of the cluster, once, and the order in which they changed.
+//
+// One engine (SQLite or etcd) makes writes durable; the cache above it holds each object as one Document and answers
+// all reads and watches. A write is visible to readers only after it is durable. Revisions grow by one a write and never
+// go back, across restarts too. Keys are texts like "/pods/default/web-0" or "/apps/deployments/default/web" (the first
+// segments up to the namespace name the resource; `Store` does not look inside values).
+//
+// A value whose metadata.resourceVersion is Document::stamp_blank() gets the revision of its write stamped there. On
+// disk the blank is kept and stamped again on load, so bytes do not depend on the revision.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "document/document.h"
+
+namespace kybern::store {
+
+using Revision = std::int64_t;
+
+struct Entry {
+  std::string key;
+  Document value;
+  Revision revision;  // of its last write
+};
+using EntryPtr = std::shared_ptr<const Entry>;
+
+// One write. `now` is null for a delete, `before` for a create. A delete has a revision of its own.
+struct Change {
+  Revision revision;
+  EntryPtr now, before;
+  const std::string& key() const { return now ? now->key : before->key; }
+};
+using ChangePtr = std::shared_ptr<const Change>;
+
+// All keys as they were at one revision: an immutable tree, cheap to hold and to copy, never locks a writer.
+class Snapshot {
+ public:
+  Revision revision() const;
+  EntryPtr get(std::string_view key) const;
+  std::size_t count(std::string_view prefix) const;                            // in O(log n)
+  std::size_t count_after(std::string_view prefix, std::string_view key) const;  // keys under prefix that are > key
+  // In key order, keys under `prefix` that are >= `start` ("" for the first). Stops when `visit` returns false.
+  void scan(std::string_view prefix, std::string_view start, const std::function<bool(const EntryPtr&)>& visit) const;
+  // The next one under `prefix` with key > `after` ("" for the first); null at the end. For paged and pulled lists.
+  EntryPtr next(std::string_view prefix, std::string_view after) const;
+
+ private:
+  friend class SnapshotAccess;
+  std::shared_ptr<const void> root_;
+  Revision revision_ = 0;
+};
+
+// A reader's place in the stream of changes under one prefix. Holds no queue of its own: changes lie once in the store's
+// window, a watch is a cursor into it. One that falls behind the window gets Code::expired and must list again.
+class Watch {
+ public:
+  virtual ~Watch() = default;  // ends it; the callback is not running any more when the destructor returns, unless called from it
+  // Appends up to `max` changes after the cursor, in order, and moves it. Empty: nothing new.
+  virtual Result<void> take(std::vector<ChangePtr>& out, std::size_t max) = 0;
+  // Every change up to this revision has been taken (or was not under the prefix): what a bookmark may say.
+  virtual Revision position() const = 0;
+};
+
+struct Write {
+  std::string key;
+  std::optional<Document> value;         // empty: delete
+  std::optional<Revision> expected;      // 0: must not exist; n: the entry's revision must be n; empty: whatever is there
+};
+
+struct StoreOptions {
+  std::string path;                      // the SQLite file; "" keeps everything in memory (tests)
+  std::size_t window_changes = 0;        // changes kept for watches per resource; 0: the default, sized by bytes
+  std::size_t max_value_bytes = 1536 * 1024;
+};
+
+class Store {
+ public:
+  // Code::unavailable when the file cannot be opened or is read-only, Code::internal when it is corrupt: nothing is overwritten.
+  static Result<std::unique_ptr<Store>> open(StoreOptions options);
+  virtual ~Store() = default;
+
+  // Blocks until durable. A put gives the new entry; a delete gives the entry that was, with `revision` of the delete.
+  // Code::conflict when `expected` does not hold, not_found for a delete of nothing, already_exists for expected 0,
+  // too_large, unavailable when the disk refuses (the write did not happen).
+  virtual Result<EntryPtr> commit(Write write) = 0;
+
+  virtual Snapshot snapshot() const = 0;                 // the latest
+  virtual Result<Snapshot> snapshot_at(Revision revision) const = 0;  // Code::expired when it is no longer held
+  virtual Revision revision() const = 0;
+  virtual Revision oldest_watchable(std::string_view prefix) const = 0;
+
+  // Changes with revision > `after`. `notify` is called (from the store's thread; be quick, do not call the store's
+  // writes) when a watch that was drained has something new; then not again until take() has emptied it.
+  virtual Result<std::unique_ptr<Watch>> watch(std::string_view prefix, Revision after, std::function<void()> notify) = 0;
+
+  virtual Result<void> backup(const std::string& path) = 0;  // a consistent copy, while running
+  virtual Result<void> check_writable() const = 0;           // for /readyz
+  struct Stats { std::size_t entries, bytes, watches, window_changes; std::int64_t file_bytes; };
+  virtual Stats stats() const = 0;
+};
+
+}  // namespace kybern::store
