@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/result.h"
 #include "document/document.h"
 
 namespace kybern {
@@ -33,6 +34,8 @@ struct Status {
   std::string name, group, kind, uid;  // details; all empty and no causes: no details
   std::vector<StatusCause> causes;
   int retry_after_seconds = 0;
+  bool empty_details = false;  // details are written even when nothing is in them (generic answers do so)
+  bool success = false;        // status: Success, as deletes answer; reason and message stay empty
 
   bool is(std::string_view wanted_reason) const { return reason == wanted_reason; }
   Document document() const;                   // kind Status, apiVersion v1
@@ -60,5 +63,14 @@ Status server_timeout(std::string_view group, std::string_view resource, std::st
 Status internal_error(std::string message);
 Status service_unavailable(std::string message);
 Status generic_not_found();                             // "the server could not find the requested resource"
+Status generic_method_not_allowed();                    // "the server does not allow this method on the requested resource"
+Status generic_unprocessable();                         // 422 of a JSON patch that cannot be applied; the cause stays unsaid, as upstream
+Status generate_name_conflict(std::string_view group, std::string_view resource, std::string_view name, int retry_after_seconds);
+Status apply_conflict(std::vector<StatusCause> causes, std::string message);
+Status timeout(std::string message, int retry_after_seconds);  // 504, reason Timeout
+Status deleted(std::string_view group, std::string_view resource, std::string_view name, std::string_view uid);  // 200, Success
+
+// The status for an expected failure that no API rule names: the code decides, the message is the error's.
+Status from_error(const Error& error);
 
 }  // namespace kybern
