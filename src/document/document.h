@@ -241,6 +241,7 @@ class Draft {
   friend class BlockWriter;
   struct Node;
   Node& open() const;  // an unshared node for this value
+  Value borrowed() const { return Value(shared_.block_, slot_); }  // while node_ is empty
   mutable std::unique_ptr<Node> node_;           // scalars and opened containers
   mutable Document shared_;                      // keeps the block of a shared subtree
   mutable const detail::Slot* slot_ = nullptr;   // the shared subtree, when node_ is empty
@@ -268,8 +269,8 @@ class BlockWriter {
   void key(std::string_view text);
   void key(Name name);
   void begin_object();
-  // Members of the object that is open: for duplicate keys the last one is kept. Returns the number of those dropped.
-  std::size_t end_object();
+  // For duplicate keys the last value is kept. Returns how many were dropped and appends their keys.
+  std::size_t end_object(std::vector<std::string>* dropped_keys = nullptr);
   void begin_array();
   void end_array();
   Document finish();  // exactly one value has been written; the writer is empty again

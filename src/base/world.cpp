@@ -1,0 +1,187 @@
+#include "base/world.h"
+
+#include <fmt/format.h>
+#include <sys/random.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "base/check.h"
+
+namespace kybern {
+namespace {
+
+class RealClock : public Clock {
+ public:
+  Time now() const override { return std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()); }
+  Instant steady() const override { return std::chrono::time_point_cast<Duration>(std::chrono::steady_clock::now()); }
+};
+
+class RealRandom : public Random {
+ public:
+  std::uint64_t next() override {
+    std::uint64_t value;
+    KYBERN_CHECK(::getrandom(&value, sizeof value, 0) == sizeof value, "the kernel's random source answers");
+    return value;
+  }
+};
+
+// Threads come when a task waits and none is idle, and go after `idle_limit` without work. One of the idle threads waits
+// for the next timer, the others for a task; with no timer due nothing wakes up.
+class ThreadPool : public Executor {
+ public:
+  static constexpr Duration idle_limit = std::chrono::seconds(10);
+
+  void set_max(std::size_t max_threads) {
+    std::lock_guard lock(mutex_);
+    max_threads_ = std::max<std::size_t>(1, max_threads);
+  }
+
+  void post(Task task) override {
+    std::lock_guard lock(mutex_);
+    if (stopping_) return;
+    ready_.push_back(std::move(task));
+    wake_one();
+  }
+
+  TimerId post_after(Duration delay, Task task) override {
+    std::lock_guard lock(mutex_);
+    if (stopping_) return 0;
+    TimerId id = ++last_timer_;
+    Instant due = std::chrono::time_point_cast<Duration>(std::chrono::steady_clock::now()) + std::max(delay, Duration(0));
+    bool earliest = timers_.empty() || due < timers_.begin()->first.first;
+    timers_.emplace(std::pair(due, id), std::move(task));
+    due_.emplace(id, due);
+    if (earliest) {
+      if (timer_waits_) timer_changed_.notify_one();
+      else wake_one();
+    }
+    return id;
+  }
+
+  void cancel(TimerId id) override {
+    Task dropped;  // destroyed after the lock is released: a task may own anything
+    std::lock_guard lock(mutex_);
+    auto found = due_.find(id);
+    if (found == due_.end()) return;
+    auto timer = timers_.find(std::pair(found->second, id));
+    dropped = std::move(timer->second);
+    timers_.erase(timer);
+    due_.erase(found);
+  }
+
+  void stop() {
+    std::vector<std::thread> threads;
+    std::deque<Task> dropped;
+    {
+      std::lock_guard lock(mutex_);
+      stopping_ = true;
+      dropped.swap(ready_);
+      work_.notify_all();
+      timer_changed_.notify_all();
+    }
+    std::unique_lock lock(mutex_);
+    gone_.wait(lock, [&] { return threads_ == 0; });
+    auto timers = std::move(timers_);
+    timers_.clear();
+    due_.clear();
+    lock.unlock();
+  }
+
+ private:
+  void wake_one() {  // with the lock
+    if (idle_ > 0) {
+      work_.notify_one();
+    } else if (timer_waits_) {
+      timer_changed_.notify_one();
+    } else if (threads_ < max_threads_) {
+      ++threads_;
+      std::thread([this] { run(); }).detach();
+    }
+  }
+
+  void take_due_timers() {  // with the lock
+    Instant now = std::chrono::time_point_cast<Duration>(std::chrono::steady_clock::now());
+    while (!timers_.empty() && timers_.begin()->first.first <= now) {
+      due_.erase(timers_.begin()->first.second);
+      ready_.push_back(std::move(timers_.begin()->second));
+      timers_.erase(timers_.begin());
+    }
+  }
+
+  void run() {
+    std::unique_lock lock(mutex_);
+    while (!stopping_) {
+      take_due_timers();
+      if (!ready_.empty()) {
+        Task task = std::move(ready_.front());
+        ready_.pop_front();
+        if (!ready_.empty() || (!timers_.empty() && !timer_waits_)) wake_one();
+        lock.unlock();
+        task();
+        task = nullptr;
+        lock.lock();
+        continue;
+      }
+      if (!timers_.empty() && !timer_waits_) {
+        timer_waits_ = true;
+        Instant due = timers_.begin()->first.first;
+        timer_changed_.wait_until(lock, due);
+        timer_waits_ = false;
+        continue;
+      }
+      ++idle_;
+      auto status = work_.wait_for(lock, idle_limit);
+      --idle_;
+      if (status == std::cv_status::timeout && ready_.empty() && (timers_.empty() || timer_waits_)) break;
+    }
+    --threads_;
+    gone_.notify_all();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable work_, timer_changed_, gone_;
+  std::deque<Task> ready_;
+  std::map<std::pair<Instant, TimerId>, Task> timers_;
+  std::unordered_map<TimerId, Instant> due_;
+  TimerId last_timer_ = 0;
+  std::size_t threads_ = 0, idle_ = 0, max_threads_ = 64;
+  bool timer_waits_ = false, stopping_ = false;
+};
+
+RealClock real_clock;
+RealRandom real_random;
+ThreadPool& pool() {
+  static ThreadPool* p = new ThreadPool;  // never destroyed: detached threads may still look at it at exit
+  return *p;
+}
+
+}  // namespace
+
+World real_world() { return {real_clock, real_random, pool()}; }
+void set_real_world_threads(std::size_t max_threads) { pool().set_max(max_threads); }
+void stop_real_world() { pool().stop(); }
+
+std::string new_uuid(Random& random) {
+  std::uint64_t a = random.next(), b = random.next();
+  a = (a & 0xffffffffffff0fffULL) | 0x4000;
+  b = (b & 0x3fffffffffffffffULL) | 0x8000000000000000ULL;
+  return fmt::format("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", a >> 32, a >> 16 & 0xffff, a & 0xffff, b >> 48, b & 0xffffffffffffULL);
+}
+
+std::string random_suffix(Random& random, std::size_t length) {
+  static constexpr std::string_view alphabet = "bcdfghjklmnpqrstvwxz2456789";
+  std::string out;
+  for (std::size_t i = 0; i < length; ++i) out += alphabet[random.next() % alphabet.size()];
+  return out;
+}
+
+double random_unit(Random& random) { return static_cast<double>(random.next() >> 11) * 0x1.0p-53; }
+
+}  // namespace kybern

@@ -1,0 +1,287 @@
+// BlockWriter: containers collect their slots on a stack and are laid down when they end, so a block is written once,
+// front to back, with children before their parent.
+#include <algorithm>
+#include <cstdlib>
+
+#include "document/block.h"
+
+namespace kybern {
+
+using namespace detail;
+
+struct BlockWriter::State {
+  struct Frame {
+    std::uint32_t first;        // index into pending
+    std::uint32_t key;          // the key that waits for its value
+    bool object, has_key;
+    std::uint64_t seen;         // one bit per key hash: unset bits prove that a key is new
+  };
+  std::byte* bytes = nullptr;
+  std::size_t size = 0, capacity = 0;
+  std::vector<MemberSlot> pending;
+  std::vector<Frame> frames;
+  Slot root{};
+  bool done = false, maybe_duplicate = false;
+
+  ~State() { std::free(bytes); }
+
+  std::byte* room(std::size_t count) {
+    if (size + count > capacity) {
+      capacity = std::max(capacity * 2, size + count + 256);
+      KYBERN_CHECK(size + count <= max_block_bytes, "a document is under 2 GiB");
+      bytes = static_cast<std::byte*>(std::realloc(bytes, capacity));
+      KYBERN_CHECK(bytes, "memory is there");
+    }
+    std::byte* at = bytes + size;
+    size += count;
+    return at;
+  }
+
+  void align() {
+    std::size_t pad = (4 - size % 4) % 4;
+    if (pad) std::memset(room(pad), 0, pad);
+  }
+
+  void emit(Slot slot) {
+    if (frames.empty()) {
+      KYBERN_CHECK(!done, "one value is written to a block");
+      root = slot;
+      done = true;
+      return;
+    }
+    Frame& f = frames.back();
+    KYBERN_CHECK(!f.object || f.has_key, "a value in an object follows its key");
+    pending.push_back({f.key, slot});
+    f.has_key = false;
+  }
+
+  Slot far(std::uint32_t tag, std::size_t count, std::size_t offset) {
+    KYBERN_CHECK(count <= max_count, "a string or container is within 16 Mi");
+    return {static_cast<std::uint32_t>(count) << 8 | tag, static_cast<std::uint32_t>(offset)};
+  }
+
+  std::uint32_t write_key(std::string_view text) {
+    std::size_t offset = size;
+    if (text.size() < 255) {
+      std::byte* p = room(1 + text.size());
+      p[0] = static_cast<std::byte>(text.size());
+      std::memcpy(p + 1, text.data(), text.size());
+    } else {
+      KYBERN_CHECK(text.size() <= max_count, "a key is within 16 Mi");
+      auto length = static_cast<std::uint32_t>(text.size());
+      std::byte* p = room(5 + text.size());
+      p[0] = std::byte{255};
+      std::memcpy(p + 1, &length, 4);
+      std::memcpy(p + 5, text.data(), text.size());
+    }
+    return far_key | static_cast<std::uint32_t>(offset);
+  }
+
+  std::string_view key_of(const MemberSlot& m) const { return key_text(reinterpret_cast<const Block*>(bytes), m.key); }
+
+  void set_key(std::uint32_t key, std::uint64_t hash) {
+    KYBERN_CHECK(!frames.empty() && frames.back().object && !frames.back().has_key, "a key stands in an object, once before its value");
+    Frame& f = frames.back();
+    f.key = key;
+    f.has_key = true;
+    std::uint64_t bit = 1ULL << (hash & 63);
+    if (f.seen & bit) maybe_duplicate = true;
+    f.seen |= bit;
+  }
+
+  // Later members win; their order stays that of first appearance, as in upstream's decoding into a struct or map.
+  std::size_t drop_duplicates(std::size_t first, std::vector<std::string>* dropped_keys) {
+    std::size_t kept = first, dropped = 0;
+    for (std::size_t i = first; i < pending.size(); ++i) {
+      std::size_t j = first;
+      std::string_view key = key_of(pending[i]);
+      while (j < kept && key_of(pending[j]) != key) ++j;
+      if (j < kept) {
+        pending[j].slot = pending[i].slot;
+        ++dropped;
+        if (dropped_keys) dropped_keys->emplace_back(key_of(pending[i]));
+      } else {
+        pending[kept++] = pending[i];
+      }
+    }
+    pending.resize(kept);
+    return dropped;
+  }
+
+  std::size_t drop_sorted_duplicates(std::size_t first, std::vector<std::string>* dropped_keys) {
+    std::size_t kept = first, dropped = 0;
+    for (std::size_t i = first; i < pending.size(); ++i) {
+      if (kept > first && key_of(pending[kept - 1]) == key_of(pending[i])) {
+        pending[kept - 1].slot = pending[i].slot;
+        ++dropped;
+        if (dropped_keys) dropped_keys->emplace_back(key_of(pending[i]));
+      } else {
+        pending[kept++] = pending[i];
+      }
+    }
+    pending.resize(kept);
+    return dropped;
+  }
+};
+
+// A writer that is used again keeps its buffers up to this size.
+static constexpr std::size_t kept_capacity_max = 256 << 10;
+
+BlockWriter::BlockWriter(std::size_t size_hint) {
+  state_ = std::make_unique<State>();
+  state_->capacity = std::max<std::size_t>(size_hint, 64) + sizeof(Block);
+  state_->bytes = static_cast<std::byte*>(std::malloc(state_->capacity));
+  KYBERN_CHECK(state_->bytes, "memory is there");
+  state_->size = sizeof(Block);
+  state_->pending.reserve(64);
+  state_->frames.reserve(16);
+}
+BlockWriter::~BlockWriter() = default;
+
+void BlockWriter::null() { state_->emit({tag_null, 0}); }
+void BlockWriter::boolean(bool value) { state_->emit({tag_boolean, value}); }
+
+void BlockWriter::integer(std::int64_t value) {
+  State& s = *state_;
+  if (value >= -(1LL << 55) && value < (1LL << 55)) {
+    std::uint64_t bits = static_cast<std::uint64_t>(value) << 8 | tag_inline_integer;
+    s.emit({static_cast<std::uint32_t>(bits), static_cast<std::uint32_t>(bits >> 32)});
+    return;
+  }
+  std::size_t offset = s.size;
+  std::memcpy(s.room(8), &value, 8);
+  s.emit(s.far(tag_far_integer, 0, offset));
+}
+
+void BlockWriter::number(double value) {
+  State& s = *state_;
+  std::size_t offset = s.size;
+  std::memcpy(s.room(8), &value, 8);
+  s.emit(s.far(tag_number, 0, offset));
+}
+
+void BlockWriter::string(std::string_view value) {
+  State& s = *state_;
+  if (value.size() <= 7) {
+    Slot slot{};
+    auto* p = reinterpret_cast<unsigned char*>(&slot);
+    p[0] = static_cast<unsigned char>(tag_inline_string | value.size() << 4);
+    std::memcpy(p + 1, value.data(), value.size());
+    s.emit(slot);
+    return;
+  }
+  std::size_t offset = s.size;
+  std::memcpy(s.room(value.size()), value.data(), value.size());
+  s.emit(s.far(tag_far_string, value.size(), offset));
+}
+
+void BlockWriter::key(std::string_view text) {
+  std::uint32_t id = name_id(text);
+  if (id == far_key) {
+    std::uint64_t hash = text.size();
+    for (char c : text) hash = hash * 131 + static_cast<unsigned char>(c);
+    state_->set_key(state_->write_key(text), hash ^ hash >> 7);
+  } else {
+    state_->set_key(id, id);
+  }
+}
+void BlockWriter::key(Name name) { state_->set_key(name.id, name.id); }
+
+void BlockWriter::begin_object() {
+  State& s = *state_;
+  s.frames.push_back({static_cast<std::uint32_t>(s.pending.size()), 0, true, false, 0});
+}
+
+std::size_t BlockWriter::end_object(std::vector<std::string>* dropped_keys) {
+  State& s = *state_;
+  KYBERN_CHECK(!s.frames.empty() && s.frames.back().object && !s.frames.back().has_key, "end_object closes an object after a value");
+  std::size_t first = s.frames.back().first, dropped = 0;
+  std::uint32_t tag = tag_object;
+  if (s.pending.size() - first > sort_above) {
+    std::stable_sort(s.pending.begin() + static_cast<std::ptrdiff_t>(first), s.pending.end(),
+                     [&](const MemberSlot& a, const MemberSlot& b) { return s.key_of(a) < s.key_of(b); });
+    dropped = s.drop_sorted_duplicates(first, dropped_keys);
+    tag = tag_sorted_object;
+  } else if (s.maybe_duplicate) {
+    dropped = s.drop_duplicates(first, dropped_keys);
+  }
+  std::size_t count = s.pending.size() - first;
+  s.align();
+  std::size_t offset = s.size;
+  if (count) std::memcpy(s.room(count * sizeof(MemberSlot)), s.pending.data() + first, count * sizeof(MemberSlot));
+  s.pending.resize(first);
+  s.frames.pop_back();
+  if (s.frames.empty()) s.maybe_duplicate = false;
+  s.emit(s.far(tag, count, offset));
+  return dropped;
+}
+
+void BlockWriter::begin_array() {
+  State& s = *state_;
+  s.frames.push_back({static_cast<std::uint32_t>(s.pending.size()), 0, false, false, 0});
+}
+
+void BlockWriter::end_array() {
+  State& s = *state_;
+  KYBERN_CHECK(!s.frames.empty() && !s.frames.back().object, "end_array closes an array");
+  std::size_t first = s.frames.back().first, count = s.pending.size() - first;
+  s.align();
+  std::size_t offset = s.size;
+  if (count) {
+    std::byte* p = s.room(count * sizeof(Slot));
+    for (std::size_t i = 0; i < count; ++i) std::memcpy(p + i * sizeof(Slot), &s.pending[first + i].slot, sizeof(Slot));
+  }
+  s.pending.resize(first);
+  s.frames.pop_back();
+  s.emit(s.far(tag_array, count, offset));
+}
+
+void BlockWriter::copy(Value value) {
+  switch (value.kind()) {
+    case Kind::null: return null();
+    case Kind::boolean: return boolean(value.as_bool());
+    case Kind::integer: return integer(value.as_int());
+    case Kind::number: return number(value.as_double());
+    case Kind::string: return string(value.as_string());
+    case Kind::array: {
+      begin_array();
+      const auto* slot = reinterpret_cast<const Slot*>(value.at(value.slot_->high));
+      for (std::size_t i = 0, n = value.size(); i < n; ++i) copy(Value(value.block_, slot + i));
+      return end_array();
+    }
+    case Kind::object: {
+      begin_object();
+      const auto* m = reinterpret_cast<const MemberSlot*>(value.at(value.slot_->high));
+      for (std::size_t i = 0, n = value.size(); i < n; ++i) {
+        if (m[i].key & far_key) key(key_text(value.block_, m[i].key));
+        else key(Name{m[i].key});
+        copy(Value(value.block_, &m[i].slot));
+      }
+      end_object();
+    }
+  }
+}
+
+Document BlockWriter::finish() {
+  State& s = *state_;
+  KYBERN_CHECK(s.done && s.frames.empty(), "a block is finished after one whole value");
+  // An exact block: what is kept for long has no slack.
+  auto* block = static_cast<Block*>(std::malloc(s.size));
+  KYBERN_CHECK(block, "memory is there");
+  std::memcpy(static_cast<void*>(reinterpret_cast<std::byte*>(block) + sizeof(Block)), s.bytes + sizeof(Block), s.size - sizeof(Block));
+  new (&block->references) std::atomic<std::uint32_t>(1);
+  block->size = static_cast<std::uint32_t>(s.size);
+  block->root = s.root;
+  s.size = sizeof(Block);
+  s.done = false;
+  s.maybe_duplicate = false;
+  if (s.capacity > kept_capacity_max) {
+    std::free(s.bytes);
+    s.capacity = 1024;
+    s.bytes = static_cast<std::byte*>(std::malloc(s.capacity));
+    KYBERN_CHECK(s.bytes, "memory is there");
+  }
+  return Document(block, &block->root);
+}
+
+}  // namespace kybern
