@@ -36,13 +36,14 @@ struct Field {
   Scalar scalar;
   Shape shape;
   std::uint16_t wire;            // protobuf field number; 0: not on the wire
+  std::uint16_t inside[2];       // protobuf numbers of the inline messages this field lies in, outermost first; 0: none
   bool pointer;                  // absent and zero differ
-  bool omit_empty;               // left out of JSON when zero
+  bool omit_empty;               // left out of JSON when zero (false for most non-pointer structs, as Go's encoder does)
   bool required;
   bool inner_list;               // map[string][]string and the like (ExtraValue, Verbs): each element is itself a message {1: repeated string}
   bool patch_merge;              // strategic merge: merge this list or map
   bool patch_retain_keys;        // strategic merge: $retainKeys
-  bool atomic;                   // mapType=atomic or structType=atomic
+  bool atomic;                   // mapType=atomic or structType=atomic, of the field or (unless it says granular) its type
   bool union_discriminator;
   ListType list_type;
   std::string_view patch_key;    // merge key, "" for a list of scalars
@@ -59,9 +60,11 @@ struct Field {
 struct Type {
   std::string_view name;         // "io.k8s.api.core.v1.Pod", as in OpenAPI
   std::string_view short_name;   // "core.v1.Pod"
-  std::span<const Field> fields; // inline structs are flattened; in ascending wire number
+  std::span<const Field> fields; // inline structs are flattened; in ascending order of (inside..., wire)
   std::string_view description;
   bool atomic;                   // structType=atomic
+  bool proto3;                   // a message of CRI or etcd: zero scalars are not on the wire, lists of numbers are packed,
+                                 // `bytes` are raw bytes in the Value (not base64), enums and unsigned numbers are integers
   std::span<const std::pair<std::uint32_t, std::uint16_t>> by_name;  // (Name::id, index into fields), sorted
 
   const Field* find(Name name) const;
