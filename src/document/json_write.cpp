@@ -70,18 +70,35 @@ void write_number(double d, std::string& out) {
   }
   char buffer[64];
   double size = std::fabs(d);
-  bool exponent = size != 0 && (size < 1e-6 || size >= 1e21);
-  auto [end, problem] = std::to_chars(buffer, buffer + sizeof buffer, d, exponent ? std::chars_format::scientific : std::chars_format::fixed);
+  auto [end, problem] = std::to_chars(buffer, buffer + sizeof buffer, d, std::chars_format::scientific);  // d.ddde[+-]dd
   std::string_view text(buffer, static_cast<std::size_t>(end - buffer));
-  if (exponent) {  // 1e-07 is written 1e-7
-    auto e = text.find('e');
-    if (e != std::string_view::npos && e + 3 < text.size() + 1 && text[e + 2] == '0' && text.size() == e + 4) {
-      out.append(text.substr(0, e + 2));
-      out += text[e + 3];
-      return;
-    }
+  std::size_t e = text.find('e');
+  std::string_view mantissa = text.substr(0, e);
+  int exponent = 0;
+  std::from_chars(text.data() + e + (text[e + 1] == '+' ? 2 : 1), text.data() + text.size(), exponent);
+  if (size != 0 && (size < 1e-6 || size >= 1e21)) {
+    fmt::format_to(std::back_inserter(out), "{}e{}{}", mantissa, exponent < 0 ? "" : "+", exponent);
+    return;
   }
-  out.append(text);
+  if (mantissa[0] == '-') {
+    out += '-';
+    mantissa.remove_prefix(1);
+  }
+  std::string digits(1, mantissa[0]);
+  if (mantissa.size() > 2) digits += mantissa.substr(2);
+  auto whole = static_cast<std::size_t>(exponent < 0 ? 0 : exponent + 1);
+  if (exponent < 0) {
+    out += "0.";
+    out.append(static_cast<std::size_t>(-exponent - 1), '0');
+    out += digits;
+  } else if (digits.size() <= whole) {
+    out += digits;
+    out.append(whole - digits.size(), '0');
+  } else {
+    out.append(digits, 0, whole);
+    out += '.';
+    out.append(digits, whole);
+  }
 }
 
 void write_scalar(Value value, std::string& out) {

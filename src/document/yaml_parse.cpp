@@ -153,8 +153,9 @@ struct ParserHolder {
 };
 
 std::string problem_text(const yaml_parser_t& parser) {
+  // The numbers are upstream's: of a parser's error the 0-based line, of a scanner's one more, of the first line none.
   std::size_t line = parser.context_mark.line ? parser.context_mark.line : parser.problem_mark.line;
-  if (parser.error == YAML_SCANNER_ERROR || parser.error == YAML_PARSER_ERROR) ++line;
+  if (line && parser.error == YAML_SCANNER_ERROR) ++line;
   const char* problem = parser.problem ? parser.problem : "unknown problem parsing YAML content";
   if (line == 0) return fmt::format("yaml: {}", problem);
   return fmt::format("yaml: line {}: {}", line, problem);
