@@ -2,7 +2,9 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -23,7 +25,10 @@ struct CertificateSpec {
 Result<std::string> new_private_key_pem();                     // EC P-256, PKCS #8
 Result<KeyPair> new_ca(std::string_view common_name, Time not_before, Time not_after);
 Result<KeyPair> issue(const KeyPair& ca, const CertificateSpec& spec);
-Result<std::string> sign_request(const KeyPair& ca, std::string_view csr_pem, const CertificateSpec& spec);  // subject and public key from the request; usages and times from spec
+Result<std::string> new_request(std::string_view private_key_pem, const CertificateSpec& spec);  // PKCS #10; subject, names and usages from spec
+// Subject and public key from the request; usages and times from spec; alternative names from spec, or when it has none
+// from the request. A malformed request, or one not signed by its own key: Code::invalid.
+Result<std::string> sign_request(const KeyPair& ca, std::string_view csr_pem, const CertificateSpec& spec);
 
 struct CertificateInfo {
   std::string common_name;
@@ -32,17 +37,21 @@ struct CertificateInfo {
   bool server = false, client = false, ca = false;
   std::string serial_hex;
 };
-Result<CertificateInfo> read_certificate(std::string_view pem);
+Result<CertificateInfo> read_certificate(std::string_view pem);   // the first of a chain
 Result<CertificateInfo> read_request(std::string_view csr_pem);   // signature checked; times are zero
-bool issued_by(std::string_view certificate_pem, std::string_view ca_pem);
+bool issued_by(std::string_view certificate_pem, std::string_view ca_pem);  // by any CA of a bundle; times are not looked at
 
-// JWT. Claims are JSON text. The key's kind picks the algorithm; `kid` is the hash of the public key (RFC 7638 style).
+// JWT (RFC 7519) in the compact form. Claims are JSON text. The key's kind picks the algorithm: RSA of at least 2048 bits
+// RS256, EC P-256 ES256. `kid` is the base64url SHA-256 of the public key's DER form (SubjectPublicKeyInfo), as upstream.
+// A public key may be PEM of the key, of a certificate or of the private key.
 Result<std::string> public_key_pem(std::string_view private_key_pem);
 Result<std::string> key_id(std::string_view public_or_private_key_pem);
 Result<std::string> sign_jwt(std::string_view private_key_pem, std::string_view claims_json);
 struct Jwt { std::string header_json, claims_json; };
 Result<Jwt> decode_jwt(std::string_view token);                                        // no signature check
-Result<Jwt> verify_jwt(std::string_view token, const std::vector<std::string>& public_keys_pem);  // signature and form; times and audience are the caller's
+// Signature and form; times and audience are the caller's. Code::invalid: not a well-formed token; Code::forbidden: an
+// algorithm other than RS256 and ES256 ("none" too), or no key of the algorithm's kind made the signature.
+Result<Jwt> verify_jwt(std::string_view token, const std::vector<std::string>& public_keys_pem);
 Result<std::string> jwks_json(const std::vector<std::string>& public_keys_pem);        // RFC 7517
 
 std::string sha256_hex(std::string_view bytes);
