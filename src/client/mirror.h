@@ -2,12 +2,12 @@
 // blocks of the store. T is a generated accessor (api/<group>_<version>.h) made from a Value: `T(value)`.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
-#include <shared_mutex>
 #include <string>
-#include <unordered_map>
+#include <string_view>
 #include <vector>
 
 #include "client/transport.h"
@@ -27,6 +27,12 @@ struct Object {
 };
 
 // The untyped store behind every Mirror<T>. Thread-safe. Keys are "namespace/name" or "name".
+//
+// Reads see one's own writes: what `wrote` and `erased` were told shows at once, before the stream brings it, so a
+// decision is never made from a state older than one's last action. Example: a pod made at resource version 9 shows in
+// list() as soon as wrote(pod) returns; when the stream later delivers it, the handlers are called; a stream event of
+// version 8 for the same pod in between changes nothing for readers. Resource versions are compared as numbers
+// (KEP-5504); a version that is not a number is never noted.
 class MirrorCore {
  public:
   // An index groups objects under the texts that `keys` returns for each: by owner uid, by node, by label.
@@ -47,6 +53,9 @@ class MirrorCore {
   std::vector<Document> list_namespace(std::string_view ns) const;
   std::vector<Document> by_index(std::string_view index, std::string_view key) const;
   std::size_t size() const;
+
+  void wrote(const Document& object);                // the answer of a create, update or patch of an object of this collection
+  void erased(std::string_view key, std::string_view uid);  // a delete was answered with "gone"
 
  private:
   struct State;
@@ -76,6 +85,7 @@ class Mirror {
   MirrorCore core_;
 };
 
+std::uint64_t resource_version_of(Value object);  // 0 when it is not a number
 std::string key_of(Value object);  // "namespace/name" or "name" from its metadata
 
 }  // namespace kybern::client

@@ -1,0 +1,174 @@
+#include "client/leader.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "base/log.h"
+
+namespace kybern::client {
+namespace {
+
+constexpr double jitter = 1.2;  // a candidate waits retry * (1 .. 1 + jitter) between attempts
+constexpr std::string_view lease_api = "coordination.k8s.io/v1";
+
+}  // namespace
+
+// One attempt after another on the executor: `attempt` reads or writes the lease, then sets the timer of the next one.
+struct LeaderElection::State : std::enable_shared_from_this<State> {
+  State(Transport& t, World w, LeaderOptions o, std::function<void()> on_leading, std::function<void()> on_lost)
+      : transport(&t), world(w), options(std::move(o)), leading(std::move(on_leading)), lost(std::move(on_lost)) {}
+
+  Transport* transport;
+  const World world;
+  const LeaderOptions options;
+  std::function<void()> leading, lost;
+
+  mutable std::mutex mutex;
+  std::condition_variable idle;
+  bool started = false, stopping = false, in_attempt = false;
+  TimerId timer = 0;
+  bool leader = false;
+
+  // Touched by the attempt only.
+  Document lease;              // as last read or written
+  Document observed_spec;      // and when it changed last, by our own clock: another machine's clock is never compared
+  Instant observed_at{};
+  Instant renewed_at{};        // our last successful write
+
+  std::string path() const { return object_path(lease_api, "leases", options.ns, options.name); }
+
+  void schedule_locked(Duration delay) {
+    if (stopping) return;
+    timer = world.executor.post_after(delay, [weak = weak_from_this()] {
+      if (auto self = weak.lock()) self->attempt();
+    });
+  }
+
+  void attempt() {
+    {
+      std::lock_guard lock(mutex);
+      if (stopping) return;
+      in_attempt = true;
+    }
+    const bool was_leader = is_leader();
+    const bool holds = try_acquire_or_renew();
+    const Instant now = world.clock.steady();
+    if (holds) renewed_at = now;
+    const bool too_late = was_leader && !holds && (now - renewed_at >= options.renew_deadline || held_by_other());
+    if (!was_leader && holds) {
+      set_leader(true);
+      log_info("leader", "the lease is ours", {{"lease", options.ns + "/" + options.name}, {"identity", options.identity}});
+      if (leading) leading();
+    } else if (too_late) {
+      set_leader(false);
+      log_warn("leader", "the lease is lost", {{"lease", options.ns + "/" + options.name}, {"identity", options.identity}});
+      if (lost) lost();
+    }
+    std::lock_guard lock(mutex);
+    in_attempt = false;
+    idle.notify_all();
+    const double spread = leader ? 1.0 : 1.0 + jitter * random_unit(world.random);
+    schedule_locked(std::chrono::duration_cast<Duration>(options.retry * spread));
+  }
+
+  bool is_leader() const {
+    std::lock_guard lock(mutex);
+    return leader;
+  }
+  void set_leader(bool value) {
+    std::lock_guard lock(mutex);
+    leader = value;
+  }
+  bool held_by_other() const {
+    const std::string_view holder = lease["spec"]["holderIdentity"].as_string();
+    return lease && !holder.empty() && holder != options.identity;
+  }
+
+  bool try_acquire_or_renew() {
+    ApiResult<Document> read = transport->call({.method = "GET", .path = path(), .query = {}, .body = {}});
+    if (!read) {
+      if (read.error().code != 404) return false;
+      return create();
+    }
+    lease = *read;
+    if (!observed_spec || !(observed_spec.root() == lease["spec"])) {
+      observed_spec = lease["spec"].exists() ? lease["spec"].document() : Document();
+      observed_at = world.clock.steady();
+    }
+    const Value spec = lease["spec"];
+    const Duration valid = std::chrono::seconds(spec["leaseDurationSeconds"].as_int());
+    if (held_by_other() && observed_at + valid > world.clock.steady()) return false;
+    return take(spec);
+  }
+
+  Draft fresh_spec(std::int64_t transitions, std::string_view acquired) const {
+    const std::string now = format_rfc3339_micro(world.clock.now());
+    return Draft::object({{"holderIdentity", options.identity},
+                          {"leaseDurationSeconds", std::chrono::duration_cast<std::chrono::seconds>(options.lease).count()},
+                          {"acquireTime", acquired.empty() ? std::string_view(now) : acquired},
+                          {"renewTime", now},
+                          {"leaseTransitions", transitions}});
+  }
+
+  bool create() {
+    Draft body = Draft::object({{"apiVersion", lease_api}, {"kind", "Lease"}});
+    body["metadata"] = Draft::object({{"name", options.name}, {"namespace", options.ns}});
+    body["spec"] = fresh_spec(0, {});
+    return accept(transport->call({.method = "POST", .path = object_path(lease_api, "leases", options.ns, ""), .query = {}, .body = body.freeze()}));
+  }
+
+  bool take(Value spec) {
+    const bool ours = spec["holderIdentity"].as_string() == options.identity;
+    const std::int64_t transitions = spec["leaseTransitions"].as_int() + (ours ? 0 : 1);
+    Draft body(lease);
+    body["spec"] = fresh_spec(transitions, ours ? spec["acquireTime"].as_string() : std::string_view());
+    return accept(transport->call({.method = "PUT", .path = path(), .query = {}, .body = body.freeze()}));
+  }
+
+  bool accept(ApiResult<Document> answer) {
+    if (!answer) return false;
+    lease = std::move(*answer);
+    observed_spec = lease["spec"].document();
+    observed_at = world.clock.steady();
+    return true;
+  }
+
+  void release() {
+    Draft body(lease);
+    Draft spec = fresh_spec(lease["spec"]["leaseTransitions"].as_int(), {});
+    spec["holderIdentity"] = "";
+    spec["leaseDurationSeconds"] = 1;
+    body["spec"] = std::move(spec);
+    ApiResult<Document> answer = transport->call({.method = "PUT", .path = path(), .query = {}, .body = body.freeze()});
+    if (!answer) log_debug("leader", "the lease could not be given up", {{"error", answer.error().message}});
+  }
+};
+
+LeaderElection::LeaderElection(Transport& transport, World world, LeaderOptions options, std::function<void()> leading,
+                               std::function<void()> lost)
+    : state_(std::make_shared<State>(transport, world, std::move(options), std::move(leading), std::move(lost))) {}
+
+LeaderElection::~LeaderElection() {
+  {
+    std::unique_lock lock(state_->mutex);
+    state_->stopping = true;
+    if (state_->timer != 0) state_->world.executor.cancel(state_->timer);
+    state_->idle.wait(lock, [&] { return !state_->in_attempt; });
+  }
+  if (state_->is_leader()) state_->release();
+}
+
+void LeaderElection::start() {
+  std::lock_guard lock(state_->mutex);
+  if (std::exchange(state_->started, true)) return;
+  state_->world.executor.post([weak = std::weak_ptr<State>(state_)] {
+    if (auto self = weak.lock()) self->attempt();
+  });
+}
+
+bool LeaderElection::is_leader() const { return state_->is_leader(); }
+
+}  // namespace kybern::client
