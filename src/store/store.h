@@ -2,7 +2,7 @@
 //
 // One engine (SQLite or etcd) makes writes durable; the cache above it holds each object as one Document and answers
 // all reads and watches. A write is visible to readers only after it is durable. Revisions grow by one a write and never
-// go back, across restarts too. Keys are texts like "/pods/default/web-0" or "/apps/deployments/default/web" (the first
+// go back, across restarts too; that of a new store is 1, since 0 means "any" in the API. Keys are texts like "/pods/default/web-0" or "/apps/deployments/default/web" (the first
 // segments up to the namespace name the resource; `Store` does not look inside values).
 //
 // A value whose metadata.resourceVersion is Document::stamp_blank() gets the revision of its write stamped there. On
@@ -92,12 +92,18 @@ class Store {
   virtual Result<EntryPtr> commit(Write write) = 0;
 
   virtual Snapshot snapshot() const = 0;                 // the latest
-  virtual Result<Snapshot> snapshot_at(Revision revision) const = 0;  // Code::expired when it is no longer held
+  // All keys as they were at an older revision; Code::expired when that is not held any more, Code::invalid for one that
+  // is still to come. With a prefix ("/pods/" or longer) only the keys of that resource are as they were then, what lies
+  // elsewhere is of no account; and a busy resource does not make another's past expire.
+  virtual Result<Snapshot> snapshot_at(Revision revision, std::string_view prefix = {}) const = 0;
   virtual Revision revision() const = 0;
-  virtual Revision oldest_watchable(std::string_view prefix) const = 0;
+  virtual Revision oldest_watchable(std::string_view prefix) const = 0;  // a watch may begin after this revision, or later
 
-  // Changes with revision > `after`. `notify` is called (from the store's thread; be quick, do not call the store's
-  // writes) when a watch that was drained has something new; then not again until take() has emptied it.
+  // Changes with revision > `after`. `prefix` holds a whole first segment ("/pods/" or longer; else Code::invalid): the
+  // changes of one such resource lie in one window. A new watch counts as not drained: take() until nothing comes, then
+  // wait. `notify` is called (from a thread of the store that writes nothing; be quick, do not call the store's writes)
+  // when a watch that was drained has something new; then not again until take() has emptied it. It may call take(),
+  // and may destroy the watch.
   virtual Result<std::unique_ptr<Watch>> watch(std::string_view prefix, Revision after, std::function<void()> notify) = 0;
 
   virtual Result<void> backup(const std::string& path) = 0;  // a consistent copy, while running

@@ -1,0 +1,148 @@
+#include "store/local_store.h"
+
+#include <errno.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <system_error>
+#include <utility>
+
+#include "document/json.h"
+#include "store/cache.h"
+#include "store/sqlite/checksum.h"
+#include "store/sqlite/log.h"
+#include "store/stamp.h"
+#include "store/writer.h"
+
+namespace kybern::store {
+
+namespace {
+
+// The revision of a store in which nothing was ever written: 0 means "any" in the API.
+constexpr Revision first_revision = 1;
+
+// A block that only the writer will know, exactly as large as the value.
+Document own_copy(const Document& value) {
+  thread_local BlockWriter writer(8192);
+  writer.copy(value.root());
+  return writer.finish();
+}
+
+// Kept per thread, so that a write costs no buffer of its own.
+std::string& json_buffer() {
+  constexpr std::size_t kept_bytes = 256 << 10;
+  thread_local std::string buffer;
+  if (buffer.capacity() > kept_bytes) buffer = std::string();
+  buffer.clear();
+  return buffer;
+}
+
+class LocalStore final : public Store {
+ public:
+  LocalStore(const StoreOptions& options, const LocalLimits& limits, std::unique_ptr<SqliteLog> log, Tree tree, Revision revision, Revision floor,
+             const std::vector<ChangePtr>& changes, std::size_t live_bytes)
+      : path_(options.path),
+        max_value_bytes_(options.max_value_bytes),
+        cache_(limits.windows, tree, revision, floor, changes),
+        writer_(cache_, std::move(log), std::move(tree), revision, live_bytes) {}
+
+  Result<EntryPtr> commit(Write write) override;
+  Snapshot snapshot() const override { return cache_.snapshot(); }
+  Result<Snapshot> snapshot_at(Revision revision, std::string_view prefix) const override { return cache_.snapshot_at(revision, prefix); }
+  Revision revision() const override { return cache_.revision(); }
+  Revision oldest_watchable(std::string_view prefix) const override { return cache_.windows().oldest(prefix); }
+  Result<std::unique_ptr<Watch>> watch(std::string_view prefix, Revision after, std::function<void()> notify) override {
+    return cache_.windows().watch(prefix, after, std::move(notify));
+  }
+  Result<void> backup(const std::string& path) override;
+  Result<void> check_writable() const override;
+  Stats stats() const override;
+
+ private:
+  const std::string path_;
+  const std::size_t max_value_bytes_;
+  Cache cache_;
+  mutable Writer writer_;  // ends before the cache it publishes to
+};
+
+Result<EntryPtr> LocalStore::commit(Write write) {
+  if (write.key.size() < 2 || write.key[0] != '/' || write.key.size() > max_key_bytes)
+    return fail(Code::invalid, "a key begins with / and has at most " + std::to_string(max_key_bytes) + " bytes");
+  PendingWrite pending;
+  pending.key = write.key;
+  pending.put = write.value.has_value();
+  pending.expected = write.expected;
+  std::string& json = json_buffer();
+  Document value;
+  if (write.value) {
+    write_json(write.value->root(), json);
+    if (json.size() > max_value_bytes_)
+      return fail(Code::too_large, write.key + " has " + std::to_string(json.size()) + " bytes, the limit is " + std::to_string(max_value_bytes_));
+    value = stamp_slot(*write.value) ? own_copy(*write.value) : std::move(*write.value);
+  }
+  pending.json = json;
+  pending.checksum = content_checksum(pending.key, pending.json);
+  pending.entry = std::make_shared<Entry>(Entry{write.key, std::move(value), 0});
+  pending.change = std::make_shared<Change>();
+  writer_.commit(pending);
+  return std::move(pending.result);
+}
+
+Result<void> LocalStore::backup(const std::string& path) {
+  if (path_.empty()) return fail(Code::unsupported, "a store in memory has no file to copy");
+  Result<std::unique_ptr<SqliteLog::Backup>> backup;
+  writer_.run([&](SqliteLog* log) { backup = log->backup(path); });
+  if (!backup) return std::unexpected(backup.error());
+  Result<bool> all = false;
+  while (all && !*all) {
+    // Writes go on between the steps; what they change in pages that are copied already is copied again.
+    writer_.run([&](SqliteLog*) {
+      all = (*backup)->step();
+      if (!all) backup->reset();
+    });
+  }
+  if (!all) return std::unexpected(all.error());
+  return (*backup)->finish();
+}
+
+Result<void> LocalStore::check_writable() const {
+  if (path_.empty()) return {};
+  if (writer_.failing()) {
+    if (Result<void> done = writer_.probe(); !done) return done;
+  }
+  if (access(path_.c_str(), W_OK) != 0) return fail(Code::unavailable, path_ + " is not writable (" + std::error_code(errno, std::generic_category()).message() + ")");
+  struct statvfs disk;
+  if (statvfs(path_.c_str(), &disk) != 0) return fail(Code::unavailable, path_ + ": its disk does not answer");
+  if ((disk.f_flag & ST_RDONLY) != 0) return fail(Code::unavailable, path_ + " lies on a read-only file system");
+  const std::size_t free_bytes = static_cast<std::size_t>(disk.f_bavail) * disk.f_frsize;
+  if (free_bytes < min_free_disk_bytes)
+    return fail(Code::unavailable, path_ + ": the disk has " + std::to_string(free_bytes >> 20) + " MiB left: free some space");
+  return {};
+}
+
+Store::Stats LocalStore::stats() const {
+  const Windows& windows = cache_.windows();
+  return {cache_.snapshot().count(""), writer_.live_bytes(), windows.watch_count(), windows.change_count(), writer_.file_bytes()};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> open_local_store(const StoreOptions& options, const LocalLimits& given) {
+  LocalLimits limits = given;
+  if (options.window_changes > 0) {
+    limits.windows.max_changes = options.window_changes;
+    limits.windows.min_changes = std::min(limits.windows.min_changes, options.window_changes);
+  }
+  if (options.path.empty())
+    return std::make_unique<LocalStore>(options, limits, nullptr, Tree(), first_revision, first_revision, std::vector<ChangePtr>(), 0);
+  Result<std::unique_ptr<SqliteLog>> log = SqliteLog::open(options.path, limits.retention);
+  if (!log) return std::unexpected(log.error());
+  Result<Loaded> loaded = (*log)->load();
+  if (!loaded) return std::unexpected(loaded.error());
+  return std::make_unique<LocalStore>(options, limits, std::move(*log), Tree::build(loaded->entries), std::max(loaded->revision, first_revision),
+                                      std::max(loaded->compacted, first_revision), loaded->changes, loaded->live_bytes);
+}
+
+Result<std::unique_ptr<Store>> Store::open(StoreOptions options) { return open_local_store(options, {}); }
+
+}  // namespace kybern::store

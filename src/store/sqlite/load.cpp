@@ -1,0 +1,183 @@
+#include "store/sqlite/load.h"
+
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <charconv>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <unordered_map>
+
+#include "document/json.h"
+#include "store/sqlite/checksum.h"
+#include "store/stamp.h"
+
+namespace kybern::store {
+
+namespace {
+
+struct Row {
+  Revision revision;
+  std::size_t key_end, end;  // in the chunk's bytes; the key begins where the row before ended
+  std::int64_t checksum;
+  bool tombstone;
+};
+
+// About a megabyte of rows, and what they become.
+struct Chunk {
+  static constexpr std::size_t full_bytes = 1 << 20;
+  std::string bytes;
+  std::vector<Row> rows;
+  std::vector<EntryPtr> entries;  // one per row; a tombstone's has no value
+  std::optional<Error> error;
+};
+
+void parse_chunk(const std::string& path, Chunk& chunk) {
+  chunk.entries.reserve(chunk.rows.size());
+  std::size_t start = 0;
+  for (const Row& row : chunk.rows) {
+    std::string_view bytes(chunk.bytes);
+    std::string_view key = bytes.substr(start, row.key_end - start), json = bytes.substr(row.key_end, row.end - row.key_end);
+    start = row.end;
+    auto damaged = [&](const std::string& why) {
+      chunk.error = Error{Code::internal, path + " is damaged: revision " + std::to_string(row.revision) + " of " + std::string(key) + " " + why +
+                                              "; nothing was overwritten; restore a backup, or move the file away to begin with an empty cluster"};
+    };
+    if (row_checksum(content_checksum(key, json), row.revision) != row.checksum) return damaged("does not fit its checksum");
+    Document value;
+    if (!row.tombstone) {
+      Result<Document> parsed = value_from_json(json, row.revision);
+      if (!parsed) return damaged("is no JSON (" + parsed.error().message + ")");
+      value = std::move(*parsed);
+    }
+    chunk.entries.push_back(std::make_shared<const Entry>(Entry{std::string(key), std::move(value), row.revision}));
+  }
+  chunk.bytes = std::string();
+}
+
+// Threads that parse chunks as they come.
+class Parsers {
+ public:
+  explicit Parsers(const std::string& path) : path_(path) {}
+  ~Parsers() { finish(); }
+
+  void add(Chunk& chunk) {
+    std::unique_lock lock(mutex_);
+    if (threads_.empty()) {
+      unsigned n = std::clamp(std::thread::hardware_concurrency(), 1u, 4u);
+      for (unsigned i = 0; i < n; ++i) threads_.emplace_back([this] { run(); });
+    }
+    room_.wait(lock, [&] { return waiting_.size() < 8; });
+    waiting_.push_back(&chunk);
+    something_.notify_one();
+  }
+  void finish() {
+    {
+      std::lock_guard lock(mutex_);
+      finished_ = true;
+    }
+    something_.notify_all();
+    for (std::thread& t : threads_) t.join();
+    threads_.clear();
+  }
+
+ private:
+  void run() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      something_.wait(lock, [&] { return finished_ || !waiting_.empty(); });
+      if (waiting_.empty()) return;
+      Chunk* chunk = waiting_.front();
+      waiting_.pop_front();
+      room_.notify_one();
+      lock.unlock();
+      parse_chunk(path_, *chunk);
+      lock.lock();
+    }
+  }
+
+  const std::string& path_;
+  std::mutex mutex_;
+  std::condition_variable something_, room_;
+  std::deque<Chunk*> waiting_;
+  std::vector<std::thread> threads_;
+  bool finished_ = false;
+};
+
+Result<std::deque<Chunk>> read_chunks(Connection& connection) {
+  Result<Statement> select = connection.prepare("SELECT revision, key, value, checksum FROM log ORDER BY revision");
+  if (!select) return std::unexpected(select.error());
+  std::deque<Chunk> chunks;  // the addresses of its elements stay
+  Parsers parsers(connection.path());
+  Chunk* chunk = &chunks.emplace_back();
+  int code;
+  while ((code = select->step()) == SQLITE_ROW) {
+    if (chunk->bytes.size() >= Chunk::full_bytes) {
+      parsers.add(*chunk);
+      chunk = &chunks.emplace_back();
+    }
+    if (chunk->bytes.empty()) chunk->bytes.reserve(Chunk::full_bytes + (16 << 10));
+    bool tombstone = select->is_null(2);
+    chunk->bytes += select->bytes(1);
+    std::size_t key_end = chunk->bytes.size();
+    chunk->bytes += select->bytes(2);
+    chunk->rows.push_back({select->integer(0), key_end, chunk->bytes.size(), select->integer(3), tombstone});
+  }
+  if (code != SQLITE_DONE) return std::unexpected(connection.error(code));
+  parse_chunk(connection.path(), *chunk);  // the last one here: a small log needs no threads
+  parsers.finish();
+  for (Chunk& c : chunks)
+    if (c.error) return std::unexpected(std::move(*c.error));
+  return chunks;
+}
+
+}  // namespace
+
+Result<Document> value_from_json(std::string_view json, Revision revision) {
+  Result<Document> value = parse_json(json);
+  if (value) stamp_revision(*value, revision);
+  return value;
+}
+
+Result<Loaded> load_log(Connection& connection, Revision compacted, Retention& retention) {
+  Result<std::deque<Chunk>> chunks = read_chunks(connection);
+  if (!chunks) return std::unexpected(std::move(chunks.error()));
+  Loaded loaded;
+  loaded.revision = loaded.compacted = compacted;
+  std::unordered_map<std::string_view, EntryPtr> newest;
+  std::size_t rows = 0;
+  for (const Chunk& chunk : *chunks) rows += chunk.rows.size();
+  newest.reserve(rows);
+  for (Chunk& chunk : *chunks) {
+    for (std::size_t i = 0; i < chunk.rows.size(); ++i) {
+      const EntryPtr& entry = chunk.entries[i];
+      const bool tombstone = chunk.rows[i].tombstone;
+      loaded.revision = std::max(loaded.revision, entry->revision);
+      auto at = newest.find(entry->key);
+      EntryPtr before = at == newest.end() ? nullptr : at->second;
+      if (before) retention.supersede(before->revision, entry->revision, before->value.memory(), tombstone, 0);
+      else if (tombstone) retention.supersede(entry->revision, entry->revision, 0, false, 0);
+      if (entry->revision > compacted && (before || !tombstone))
+        loaded.changes.push_back(std::make_shared<const Change>(Change{entry->revision, tombstone ? nullptr : entry, before}));
+      // The map's key is a view into the entry that it holds.
+      if (before) newest.erase(at);
+      if (!tombstone) {
+        newest.emplace(entry->key, entry);
+        retention.add_live(entry->value.memory());
+      }
+    }
+    chunk = Chunk();
+  }
+  loaded.entries.reserve(newest.size());
+  for (auto& [key, entry] : newest) {
+    loaded.live_bytes += sizeof(Entry) + entry->key.size() + entry->value.memory();
+    loaded.entries.push_back(std::move(entry));
+  }
+  std::sort(loaded.entries.begin(), loaded.entries.end(), [](const EntryPtr& a, const EntryPtr& b) { return a->key < b->key; });
+  return loaded;
+}
+
+}  // namespace kybern::store

@@ -1,0 +1,19 @@
+// Looks for damage in a write-ahead log that SQLite's recovery would take for its end.
+//
+// Recovery reads frames until one does not fit its checksum, and forgets the rest: right for a transaction that a crash
+// has torn, wrong for a byte that the disk has turned, because acknowledged writes behind it would be gone silently. The
+// two can be told apart: with synchronous=FULL a transaction is begun only after the one before is on disk, so behind the
+// first bad frame of a torn log lies at most one frame that commits. Two or more mean damage.
+// File format: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+
+namespace kybern::store {
+
+// `path` of the log itself. No such file, or an empty one: nothing to check.
+Result<void> check_wal(const std::string& path);
+
+}  // namespace kybern::store

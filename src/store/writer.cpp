@@ -1,0 +1,180 @@
+#include "store/writer.h"
+
+#include <utility>
+
+#include "base/log.h"
+#include "store/limits.h"
+#include "store/stamp.h"
+
+namespace kybern::store {
+
+static Instant steady_now() { return std::chrono::steady_clock::now(); }
+
+constexpr std::chrono::seconds tick{5};  // how late something old may be dropped
+
+static std::size_t weight(const Entry& entry) { return sizeof(Entry) + entry.key.size() + entry.value.memory(); }
+
+Writer::Writer(Cache& cache, std::unique_ptr<SqliteLog> log, Tree tree, Revision revision, std::size_t live_bytes)
+    : cache_(cache), log_(std::move(log)), tree_(std::move(tree)), revision_(revision), last_trim_(steady_now()), live_bytes_(live_bytes) {
+  thread_ = std::thread([this] { loop(); });
+}
+
+Writer::~Writer() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  something_.notify_one();
+  thread_.join();
+}
+
+void Writer::wait_for(Batch& batch) { batch.done.wait(0, std::memory_order_acquire); }
+
+void Writer::commit(PendingWrite& write) {
+  BatchPtr batch;
+  {
+    std::lock_guard lock(mutex_);
+    const std::size_t bytes = write.json.size() + write.key.size();
+    Batch* last = waiting_.empty() ? nullptr : waiting_.back().get();
+    if (!last || last->work || last->writes.size() >= max_batch_writes || last->bytes + bytes > max_batch_bytes) waiting_.push_back(std::make_shared<Batch>());
+    batch = waiting_.back();
+    batch->writes.push_back(&write);
+    batch->bytes += bytes;
+    if (waiting_.size() == 1 && batch->writes.size() == 1) something_.notify_one();
+  }
+  wait_for(*batch);
+}
+
+void Writer::run(const std::function<void(SqliteLog*)>& work) {
+  auto batch = std::make_shared<Batch>();
+  batch->work = &work;
+  {
+    std::lock_guard lock(mutex_);
+    waiting_.push_back(batch);
+  }
+  something_.notify_one();
+  wait_for(*batch);
+}
+
+Writer::BatchPtr Writer::take(std::unique_lock<std::mutex>& lock) {
+  while (waiting_.empty() && !stopping_) idle(lock);
+  if (waiting_.empty()) return nullptr;
+  BatchPtr batch = std::move(waiting_.front());
+  waiting_.pop_front();
+  return batch;
+}
+
+// Nothing waits: a slice of compaction, or sleep until there is a write or something gets old.
+void Writer::idle(std::unique_lock<std::mutex>& lock) {
+  lock.unlock();
+  const Instant now = steady_now();
+  bool again = log_ && !failing() && log_->slice_due(now);
+  if (again) {
+    if (Result<void> done = log_->idle_slice(now); !done) {
+      log_error("store", "compaction failed", {{"error", done.error().message}});
+      failing_.store(true, std::memory_order_relaxed);
+    }
+  }
+  trim_sometimes(now);
+  const bool later = (log_ && log_->work_later()) || cache_.trimmable();
+  lock.lock();
+  if (again || !waiting_.empty() || stopping_) return;
+  auto ready = [&] { return !waiting_.empty() || stopping_; };
+  if (later) something_.wait_for(lock, tick, ready);
+  else something_.wait(lock, ready);
+}
+
+void Writer::trim_sometimes(Instant now) {
+  if (now - last_trim_ < tick) return;
+  last_trim_ = now;
+  cache_.trim(now, live_bytes());
+}
+
+Result<void> Writer::probe() {
+  Result<void> done;
+  run([&](SqliteLog* log) {
+    if (log) done = log->probe();
+    failing_.store(!done, std::memory_order_relaxed);
+  });
+  return done;
+}
+
+void Writer::loop() {
+  for (;;) {
+    BatchPtr batch;
+    {
+      std::unique_lock lock(mutex_);
+      batch = take(lock);
+    }
+    if (!batch) return;
+    if (batch->work) (*batch->work)(log_.get());
+    else write_batch(*batch);
+    batch->done.store(1, std::memory_order_release);
+    batch->done.notify_all();
+  }
+}
+
+// True: the write is to be done, and is done in tree_. Otherwise its result says why not.
+bool Writer::decide(PendingWrite& write) {
+  EntryPtr before = tree_.get(write.key);
+  const Revision had = before ? before->revision : 0;
+  if (!write.put && !before) {
+    write.result = fail(Code::not_found, std::string(write.key) + " does not exist");
+    return false;
+  }
+  if (write.expected && *write.expected != had) {
+    if (write.put && *write.expected == 0) write.result = fail(Code::already_exists, std::string(write.key) + " exists, at revision " + std::to_string(had));
+    else if (!before) write.result = fail(Code::conflict, std::string(write.key) + " does not exist, revision " + std::to_string(*write.expected) + " was expected");
+    else
+      write.result = fail(Code::conflict, std::string(write.key) + " is at revision " + std::to_string(had) + ", " + std::to_string(*write.expected) + " was expected");
+    return false;
+  }
+  const Revision revision = ++revision_;
+  write.change->revision = write.entry->revision = revision;
+  write.change->before = before;
+  if (write.put) {
+    stamp_revision(write.entry->value, revision);
+    write.change->now = write.entry;
+    tree_.put(write.entry);
+  } else {
+    write.entry->value = before->value;
+    tree_.erase(write.key);
+  }
+  write.result = EntryPtr(write.entry);
+  rows_.push_back({revision, write.key, write.json, write.checksum, !write.put, write.put ? write.entry->value.memory() : 0, had,
+                   before ? before->value.memory() : 0});
+  changes_.push_back(write.change);
+  return true;
+}
+
+void Writer::write_batch(Batch& batch) {
+  const Instant now = steady_now();
+  const Tree before = tree_;
+  const Revision before_revision = revision_;
+  rows_.clear();
+  changes_.clear();
+  for (PendingWrite* write : batch.writes) decide(*write);
+  if (rows_.empty()) return;
+  if (log_) {
+    Result<void> durable = log_->append(rows_, now);
+    failing_.store(!durable, std::memory_order_relaxed);
+    if (!durable) {
+      tree_ = before;
+      revision_ = before_revision;
+      // Also those that were refused: it may have been for a write that did not happen.
+      for (PendingWrite* write : batch.writes) write->result = std::unexpected(durable.error());
+      return;
+    }
+  }
+  std::size_t live = live_bytes();
+  for (const ChangePtr& change : changes_) {
+    if (change->now) live += weight(*change->now);
+    if (change->before) live -= weight(*change->before);
+  }
+  live_bytes_.store(live, std::memory_order_relaxed);
+  cache_.publish(tree_, revision_, changes_, live, now);
+  changes_.clear();
+  trim_sometimes(now);
+}
+
+}  // namespace kybern::store
