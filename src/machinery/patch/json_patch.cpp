@@ -1,0 +1,163 @@
+#include <fmt/format.h>
+
+#include <charconv>
+#include <optional>
+#include <vector>
+
+#include "base/strings.h"
+#include "document/json.h"
+#include "machinery/patch/patch.h"
+
+namespace kybern {
+namespace {
+
+// RFC 6901: ~1 is a slash, ~0 a tilde.
+std::string unescape(std::string_view token) {
+  std::string out;
+  for (std::size_t i = 0; i < token.size(); ++i) {
+    bool escape = token[i] == '~' && i + 1 < token.size() && (token[i + 1] == '0' || token[i + 1] == '1');
+    out.push_back(!escape ? token[i] : token[i + 1] == '0' ? '~' : '/');
+    if (escape) ++i;
+  }
+  return out;
+}
+
+std::optional<std::int64_t> parse_index(std::string_view text) {
+  std::int64_t index = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), index);
+  if (error != std::errc() || end != text.data() + text.size() || text.empty()) return std::nullopt;
+  return index;
+}
+
+// The place of an existing item; negative indices count from the end.
+std::optional<std::size_t> existing(std::string_view token, std::size_t size) {
+  auto index = parse_index(token);
+  auto length = static_cast<std::int64_t>(size);
+  if (!index || *index < -length || *index >= length) return std::nullopt;
+  return static_cast<std::size_t>(*index < 0 ? *index + length : *index);
+}
+
+class JsonPatch {
+ public:
+  explicit JsonPatch(Value original) : root_(original) {}
+
+  bool apply(Value operation) {
+    std::string_view op = operation["op"].as_string();
+    if (!operation["path"].is_string()) return false;
+    std::string_view path = operation["path"].as_string();
+    Value value = operation["value"];
+    if (op == "test") return test(path, value);
+    if (op == "remove") return remove(path);
+    if (op == "add") return value.exists() && add(path, Draft(value));
+    if (op == "replace") return value.exists() && replace(path, Draft(value));
+    if (op != "move" && op != "copy") return false;
+    if (!operation["from"].is_string()) return false;
+    Draft* source = find(operation["from"].as_string());
+    if (source == nullptr) return false;
+    Draft moved(*source);
+    if (op == "move" && !remove(operation["from"].as_string())) return false;
+    if (op == "copy") {
+      copied_ += to_json(moved).size();
+      if (copied_ > json_patch_max_copied_bytes) return false;
+    }
+    return add(path, std::move(moved));
+  }
+
+  Draft take() { return std::move(root_); }
+
+ private:
+  struct Place {
+    Draft* container;
+    std::string token;
+  };
+
+  // The container that holds (or would hold) the last token of a path. The whole document is no place.
+  std::optional<Place> place(std::string_view path) {
+    if (path.empty()) return std::nullopt;
+    std::vector<std::string_view> tokens = split(path, '/');
+    Draft* at = &root_;
+    for (std::size_t i = 1; i + 1 < tokens.size(); ++i) {
+      at = child(*at, unescape(tokens[i]));
+      if (at == nullptr) return std::nullopt;
+    }
+    if (tokens.size() < 2 || (!at->is_object() && !at->is_array())) return std::nullopt;
+    return Place{at, unescape(tokens.back())};
+  }
+
+  static Draft* child(Draft& container, const std::string& token) {
+    if (container.is_object()) return container.find(token);
+    if (!container.is_array()) return nullptr;
+    auto index = existing(token, container.size());
+    return index ? &container.items()[*index] : nullptr;
+  }
+
+  Draft* find(std::string_view path) {
+    auto at = place(path);
+    return at ? child(*at->container, at->token) : nullptr;
+  }
+
+  bool add(std::string_view path, Draft value) {
+    auto at = place(path);
+    if (!at) return false;
+    if (at->container->is_object()) {
+      (*at->container)[at->token] = std::move(value);
+      return true;
+    }
+    auto& items = at->container->items();
+    auto length = static_cast<std::int64_t>(items.size());
+    auto index = at->token == "-" ? std::optional(length) : parse_index(at->token);
+    if (index && *index < 0) *index += length + 1;
+    if (!index || *index < 0 || *index > length) return false;
+    items.insert(items.begin() + *index, std::move(value));
+    return true;
+  }
+
+  bool replace(std::string_view path, Draft value) {
+    Draft* old = find(path);
+    if (old == nullptr) return false;
+    *old = std::move(value);
+    return true;
+  }
+
+  bool remove(std::string_view path) {
+    auto at = place(path);
+    if (!at) return false;
+    if (at->container->is_object()) return at->container->erase(at->token);
+    auto index = existing(at->token, at->container->size());
+    if (!index) return false;
+    at->container->items().erase(at->container->items().begin() + static_cast<std::ptrdiff_t>(*index));
+    return true;
+  }
+
+  bool test(std::string_view path, Value expected) {
+    if (path.empty()) return root_ == Draft(expected);
+    auto at = place(path);
+    if (!at) return false;
+    Draft* found = child(*at->container, at->token);
+    if (found == nullptr) return at->container->is_object() && expected.is_null();
+    return *found == Draft(expected);
+  }
+
+  Draft root_;
+  std::size_t copied_ = 0;
+};
+
+}  // namespace
+
+ApiResult<Draft> json_patch(Value original, Value patch) {
+  if (!patch.is_array()) {
+    std::string_view kind = patch.is_object() ? "object" : patch.is_string() ? "string" : patch.is_bool() ? "bool" : "number";
+    return fail(bad_request(fmt::format("json: cannot unmarshal {} into Go value of type jsonpatch.Patch", kind)));
+  }
+  if (patch.size() > json_patch_max_operations) {
+    return fail(too_large(fmt::format("The allowed maximum operations in a JSON patch is {}, got {}", json_patch_max_operations, patch.size())));
+  }
+  JsonPatch work(original);
+  for (Value operation : patch.items()) {
+    if (!operation.is_object()) return fail(bad_request("json: cannot unmarshal into Go value of type jsonpatch.Operation"));
+    if (!work.apply(operation)) return fail(generic_unprocessable());
+  }
+  return work.take();
+}
+
+}  // namespace kybern
