@@ -2,8 +2,10 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "net/http.h"
@@ -11,17 +13,18 @@
 namespace kybern::net {
 
 struct ClientTls {
-  std::string ca_pem;          // "" with insecure=false: the system's roots
-  std::string certificate_pem, key_pem;  // client certificate; may be empty
-  std::string server_name;     // SNI and verification name, "" for the host
+  std::string ca_pem;          // a bundle; whatever is in it is trusted. "" with insecure=false: the system's roots
+  std::string certificate_pem, key_pem;  // client certificate (chain) and its key; both may be empty
+  std::string server_name;     // SNI and verification name (or IP address), "" for the host
   bool insecure = false;       // do not verify
 };
 
 struct ClientOptions {
-  std::string url;             // https://host:port, http://host:port, unix:///path
+  std::string url;             // https://host:port, http://host:port, unix:///path; a path after the host goes before every target
   ClientTls tls;
-  std::chrono::milliseconds connect_timeout{10000};
+  std::chrono::milliseconds connect_timeout{10000};  // name, TCP and TLS together; the call's own time-out counts too
   std::size_t max_idle_connections = 16;
+  std::size_t max_body_bytes = std::size_t(512) << 20;  // of call(): a larger answer is Code::too_large
 };
 
 struct ClientRequest {
@@ -29,7 +32,7 @@ struct ClientRequest {
   std::string target;          // path and query, percent-encoded
   Headers headers;
   std::string body;
-  std::chrono::milliseconds timeout{60000};  // for the whole answer; of a stream, for its head
+  std::chrono::milliseconds timeout{60000};  // for the whole answer; of a stream, for its head. 0: no limit
 };
 
 // A response whose body is read as it comes. read() blocks; close() from another thread ends it (Code::canceled).
@@ -49,11 +52,16 @@ class DuplexStream : public ClientStream {
   virtual Result<void> write(std::string_view bytes) = 0;
 };
 
+// One client serves many threads; each call in progress has a connection of its own. Streams may outlive the client.
+// The peer cannot be reached, TLS included: Code::unavailable, in Go's words ("dial tcp 127.0.0.1:6443: connect:
+// connection refused", "tls: failed to verify certificate: x509: ..."). Any status is an answer, not an error.
 class HttpClient {
  public:
   static Result<std::unique_ptr<HttpClient>> make(ClientOptions options);
   virtual ~HttpClient() = default;
-  virtual Result<Response> call(ClientRequest request) = 0;  // a request on a stale kept connection is sent again once when it is safe to
+  // A request on a kept connection that has gone stale is sent again once on a new one, when nothing of it was sent, or
+  // nothing of an answer came and the method is GET, HEAD or OPTIONS.
+  virtual Result<Response> call(ClientRequest request) = 0;
   virtual Result<std::unique_ptr<ClientStream>> stream(ClientRequest request) = 0;
   virtual Result<std::unique_ptr<DuplexStream>> upgrade(ClientRequest request) = 0;  // the caller sets Connection and Upgrade; any other status than 101: Code::unavailable with status and body in the message
 };
