@@ -13,7 +13,7 @@ namespace {
 constexpr std::string_view shared_kinds[] = {"CreateOptions", "DeleteOptions", "GetOptions", "ListOptions", "PatchOptions",
                                              "UpdateOptions"};
 // The rest of meta/v1 belongs to the nameless group's v1, apart from what is only ever asked for as meta.k8s.io/v1.
-constexpr std::string_view core_kinds[] = {"APIGroup", "APIGroupList", "APIResourceList", "APIVersions", "Status"};
+constexpr std::string_view core_kinds[] = {"APIGroup", "APIGroupList", "APIResourceList", "APIVersions", "List", "Status"};
 
 bool contains(std::span<const std::string_view> words, std::string_view word) {
   return std::find(words.begin(), words.end(), word) != words.end();

@@ -54,6 +54,7 @@ struct Field {
   std::string_view feature_gate; // not served unless on; "" for most
   const Type* type;              // of Scalar::object
   std::string_view format;       // OpenAPI format when it is not implied by `scalar`
+  std::string_view alias;        // upstream's name of a named string or map type, which messages show: "v1.RestartPolicy"
   std::string_view description;
 };
 

@@ -41,6 +41,7 @@ class Field:
         self.patch_key = ""
         self.default = ""
         self.gate = ""
+        self.alias = ""         # of a named string or map: v1.RestartPolicy
         self.oneof = ""
         self.description = ""
 
@@ -259,11 +260,13 @@ class Model:
         if isinstance(found, Enum):
             field.scalar, field.enum = ("int32" if found.mode == "numbers" else "string"), found
             field.enum_api = home
+            field.alias = home.version + "." + found.name if home.version else ""
         elif isinstance(found, Type):
             field.scalar, field.type = "object", found
         else:
             target, wrapped = found
             field.wrapped = wrapped
+            field.alias = home.version + "." + text.rsplit(".", 1)[-1]
             if wrapped and field.shape == "map":
                 target = target[2:]
             shape = field.shape

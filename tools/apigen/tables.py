@@ -42,13 +42,13 @@ def field_row(api, field, known, side):
     if field.enum and field.enum.mode != "numbers":
         enum = side(None, (field.enum_api, field.enum))
     return ("    {Name{%d}, Scalar::%s, Shape::%s, %d, {%d, %d}, %s, %s, %s, %s, %s, %s, %s, %s, ListType::%s, %s, %s, %s, %s, "
-            "%s, %s, %s, {}, %s}," % (
+            "%s, %s, %s, {}, %s, %s}," % (
                 known.index[field.name], field.scalar, field.shape, field.wire, path[0], path[1], flag(field.pointer),
                 flag(field.omit_empty), flag(field.required), flag(field.wrapped), flag(field.merge),
                 flag(field.retain_keys), flag(field.atomic), flag(field.discriminator),
                 {"unset": "unset", "atomic": "atomic", "set": "set", "map": "map"}[field.list_type],
                 text(field.patch_key), keys, enum, flag(field.enum and field.enum.mode == "closed"),
-                text(field.default), text(field.gate), ref(field.type), text(field.description)))
+                text(field.default), text(field.gate), ref(field.type), text(field.alias), text(field.description)))
 
 
 def source(api, known):
