@@ -115,6 +115,13 @@ Member Value::member(std::size_t index) const {
   return {key_text(block_, m->key), Value(block_, &m->slot)};
 }
 
+std::optional<Name> Value::member_name(std::size_t index) const {
+  if (!slot_ || tag_of(*slot_) < tag_object || index >= count_of(*slot_)) return std::nullopt;
+  std::uint32_t key = reinterpret_cast<const MemberSlot*>(at(slot_->high))[index].key;
+  if (key & far_key) return std::nullopt;
+  return Name{key};
+}
+
 Document Value::document() const {
   if (block_) block_->references.fetch_add(1, std::memory_order_relaxed);
   return Document(block_, slot_);

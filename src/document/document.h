@@ -77,6 +77,7 @@ class Value {
   Value operator[](const char* key) const { return (*this)[std::string_view(key)]; }
   Value operator[](Name key) const;              // the fast way, with a generated constant
   Member member(std::size_t index) const;        // of an object, in stored order
+  std::optional<Name> member_name(std::size_t index) const;  // its key, when that is a known name; no text is compared
 
   // for (Value item : value.items()); for (Member m : value.members())
   class Items;
