@@ -1,0 +1,193 @@
+#include "apiserver/admission/plugins.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/strings.h"
+
+namespace kybern::apiserver::admission {
+namespace {
+
+bool creates_pod(const AdmissionAttributes& a) { return a.operation == "CREATE" && a.work.subresource.empty() && a.work.is("", "pods"); }
+
+Status refused(const AdmissionAttributes& a, std::string why) {
+  const Served& s = *a.work.served;
+  return forbidden(s.group(), s.plural(), a.work.name, why);
+}
+
+Draft toleration(std::string_view key) {
+  return Draft::object({{"key", key}, {"operator", "Exists"}, {"effect", "NoExecute"}, {"tolerationSeconds", 300}});
+}
+
+}  // namespace
+
+ApiResult<void> namespace_lifecycle(const AdmissionAttributes& a, Draft&) {
+  const Work& work = a.work;
+  if (!work.served->namespaced() || a.operation != "CREATE") return {};
+  // Reviews of access are about a namespace, not in it.
+  if (work.served->group() == "authorization.k8s.io") return {};
+  Document ns = work.registry.read("", "v1", "namespaces", "", work.ns);
+  if (!ns) return fail(not_found("", "namespaces", work.ns));
+  if (!ns["metadata"]["deletionTimestamp"].exists() && ns["status"]["phase"].as_string() != "Terminating") return {};
+  Status status = refused(a, fmt::format("unable to create new content in namespace {} because it is being terminated", work.ns));
+  status.causes = {{"NamespaceTerminating", fmt::format("namespace {} is being terminated", work.ns), "metadata.namespace"}};
+  return fail(std::move(status));
+}
+
+ApiResult<void> protected_namespaces(const AdmissionAttributes& a) {
+  if (!a.work.is("", "namespaces")) return {};
+  for (std::string_view name : {"default", "kube-system", "kube-public"})
+    if (a.work.name == name) return fail(forbidden("", "namespaces", name, "this namespace may not be deleted"));
+  return {};
+}
+
+ApiResult<void> service_account(const AdmissionAttributes& a, Draft& pod) {
+  if (!creates_pod(a)) return {};
+  Draft& spec = pod["spec"];
+  const Draft* mirror = pod.find_path({"metadata", "annotations", "kubernetes.io/config.mirror"});
+  if (mirror) {
+    const Draft* name = spec.find("serviceAccountName");
+    if (name && !name->as_string().empty()) return fail(refused(a, "a mirror pod may not reference service accounts"));
+    return {};
+  }
+  Draft& name = spec["serviceAccountName"];
+  if (name.as_string().empty()) name = "default";
+  spec["serviceAccount"] = name;
+  std::string account(name.as_string());
+  Document sa = a.work.registry.read("", "v1", "serviceaccounts", a.work.ns, account);
+  if (!sa) return fail(refused(a, fmt::format("error looking up service account {}/{}: serviceaccount \"{}\" not found", a.work.ns, account, account)));
+  const Draft* own = spec.find("automountServiceAccountToken");
+  bool mount = own && !own->is_null() ? own->as_bool() : sa["automountServiceAccountToken"].as_bool(true);
+  constexpr std::string_view path = "/var/run/secrets/kubernetes.io/serviceaccount";
+  if (mount) {
+    std::string volume;
+    if (Draft* volumes = spec.find("volumes"); volumes && volumes->is_array())
+      for (const Draft& v : volumes->items())
+        if (const Draft* n = v.find("name"); n && n->as_string().starts_with("kube-api-access-")) volume = n->as_string();
+    bool has_volume = !volume.empty(), used = false;
+    if (!has_volume) volume = "kube-api-access-" + random_suffix(a.work.world.random, 5);
+    for (std::string_view list : {"initContainers", "containers"}) {
+      Draft* containers = spec.find(list);
+      if (!containers || !containers->is_array()) continue;
+      for (Draft& c : containers->items()) {
+        bool taken = false;
+        if (const Draft* mounts = c.find("volumeMounts"); mounts && mounts->is_array())
+          for (const Draft& m : mounts->items())
+            if (const Draft* p = m.find("mountPath"); p && p->as_string() == path) taken = true;
+        if (taken) continue;
+        c["volumeMounts"].push_back(Draft::object({{"name", volume}, {"readOnly", true}, {"mountPath", path}}));
+        used = true;
+      }
+    }
+    if (used && !has_volume) {
+      Draft sources = Draft::array();
+      sources.push_back(Draft::object({{"serviceAccountToken", Draft::object({{"expirationSeconds", 3607}, {"path", "token"}})}}));
+      sources.push_back(Draft::object({{"configMap", Draft::object({{"name", "kube-root-ca.crt"}, {"items", Draft::array({Draft::object({{"key", "ca.crt"}, {"path", "ca.crt"}})})}})}}));
+      Draft item = Draft::object({{"path", "namespace"}, {"fieldRef", Draft::object({{"apiVersion", "v1"}, {"fieldPath", "metadata.namespace"}})}});
+      sources.push_back(Draft::object({{"downwardAPI", Draft::object({{"items", Draft::array({item})}})}}));
+      spec["volumes"].push_back(Draft::object({{"name", volume}, {"projected", Draft::object({{"sources", std::move(sources)}, {"defaultMode", 420}})}}));
+    }
+  }
+  const Draft* secrets = spec.find("imagePullSecrets");
+  if ((!secrets || secrets->size() == 0) && !sa["imagePullSecrets"].empty()) spec["imagePullSecrets"] = sa["imagePullSecrets"];
+  return {};
+}
+
+ApiResult<void> taint_nodes_by_condition(const AdmissionAttributes& a, Draft& node) {
+  if (a.operation != "CREATE" || !a.work.is("", "nodes") || !a.work.subresource.empty()) return {};
+  Draft& taints = node["spec"]["taints"];
+  if (taints.is_array())
+    for (const Draft& t : taints.items())
+      if (const Draft* key = t.find("key"); key && key->as_string() == "node.kubernetes.io/not-ready") return {};
+  taints.push_back(Draft::object({{"key", "node.kubernetes.io/not-ready"}, {"effect", "NoSchedule"}}));
+  return {};
+}
+
+ApiResult<void> priority(const AdmissionAttributes& a, Draft& pod) {
+  if (!creates_pod(a)) return {};
+  Draft& spec = pod["spec"];
+  std::string name(spec.find("priorityClassName") ? spec["priorityClassName"].as_string() : "");
+  std::int64_t value = 0;
+  std::string policy = "PreemptLowerPriority";
+  if (name.empty()) {
+    // The class that says it is the default; of several the lowest.
+    bool found = false;
+    a.work.registry.each("scheduling.k8s.io", "v1", "priorityclasses", "", [&](Value c) {
+      if (c["globalDefault"].as_bool() && (!found || c["value"].as_int() < value)) {
+        found = true;
+        value = c["value"].as_int();
+        name = c["metadata"]["name"].str();
+        policy = c["preemptionPolicy"].str();
+      }
+      return true;
+    });
+    if (found) spec["priorityClassName"] = name;
+  } else {
+    Document c = a.work.registry.read("scheduling.k8s.io", "v1", "priorityclasses", "", name);
+    if (!c) return fail(refused(a, fmt::format("no PriorityClass with name {} was found", name)));
+    value = c["value"].as_int();
+    if (!c["preemptionPolicy"].as_string().empty()) policy = c["preemptionPolicy"].str();
+  }
+  if (const Draft* given = spec.find("priority"); given && !given->is_null() && given->as_int() != value)
+    return fail(refused(a, fmt::format("the integer value of priority ({}) must not be provided in pod spec; priority admission controller computed {} from the given PriorityClass name", given->as_int(), value)));
+  spec["priority"] = value;
+  if (const Draft* given = spec.find("preemptionPolicy"); given && !given->as_string().empty() && given->as_string() != policy)
+    return fail(refused(a, fmt::format("the string value of PreemptionPolicy ({}) must not be provided in pod spec; priority admission controller computed {} from the given PriorityClass name", given->as_string(), policy)));
+  spec["preemptionPolicy"] = policy;
+  return {};
+}
+
+ApiResult<void> default_toleration_seconds(const AdmissionAttributes& a, Draft& pod) {
+  if (!(a.work.is("", "pods") && (a.operation == "CREATE" || a.operation == "UPDATE") && a.work.subresource.empty())) return {};
+  Draft& tolerations = pod["spec"]["tolerations"];
+  bool not_ready = false, unreachable = false;
+  auto text = [](const Draft& t, std::string_view key) { const Draft* v = t.find(key); return v ? v->as_string() : std::string_view(); };
+  if (tolerations.is_array()) {
+    for (const Draft& t : tolerations.items()) {
+      std::string_view key = text(t, "key"), effect = text(t, "effect");
+      if (!effect.empty() && effect != "NoExecute") continue;
+      not_ready |= key == "node.kubernetes.io/not-ready" || key.empty();
+      unreachable |= key == "node.kubernetes.io/unreachable" || key.empty();
+    }
+  }
+  if (!not_ready) tolerations.push_back(toleration("node.kubernetes.io/not-ready"));
+  if (!unreachable) tolerations.push_back(toleration("node.kubernetes.io/unreachable"));
+  if (tolerations.is_null()) pod["spec"].erase("tolerations");
+  return {};
+}
+
+ApiResult<void> storage_object_in_use(const AdmissionAttributes& a, Draft& object) {
+  if (a.operation != "CREATE" || !a.work.subresource.empty()) return {};
+  std::string_view finalizer;
+  if (a.work.is("", "persistentvolumeclaims")) finalizer = "kubernetes.io/pvc-protection";
+  else if (a.work.is("", "persistentvolumes")) finalizer = "kubernetes.io/pv-protection";
+  else return {};
+  Draft& list = object["metadata"]["finalizers"];
+  if (list.is_array())
+    for (const Draft& f : list.items())
+      if (f.as_string() == finalizer) return {};
+  list.push_back(finalizer);
+  return {};
+}
+
+ApiResult<void> default_storage_class(const AdmissionAttributes& a, Draft& claim) {
+  if (a.operation != "CREATE" || !a.work.is("", "persistentvolumeclaims") || !a.work.subresource.empty()) return {};
+  if (const Draft* given = claim.find_path({"spec", "storageClassName"}); given && !given->is_null()) return {};
+  if (claim.find_path({"metadata", "annotations", "volume.beta.kubernetes.io/storage-class"})) return {};
+  // The newest of those marked as default; of equally new ones the first by name.
+  std::string best, best_time;
+  a.work.registry.each("storage.k8s.io", "v1", "storageclasses", "", [&](Value c) {
+    if (c["metadata"]["annotations"]["storageclass.kubernetes.io/is-default-class"].as_string() != "true") return true;
+    std::string time = c["metadata"]["creationTimestamp"].str();
+    if (best.empty() || time > best_time) {
+      best = c["metadata"]["name"].str();
+      best_time = time;
+    }
+    return true;
+  });
+  if (!best.empty()) claim["spec"]["storageClassName"] = best;
+  return {};
+}
+
+}  // namespace kybern::apiserver::admission

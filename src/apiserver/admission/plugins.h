@@ -1,0 +1,25 @@
+// The built-in admission plug-ins, by upstream's names.
+#pragma once
+
+#include "apiserver/registry/registry.h"
+
+namespace kybern::apiserver::admission {
+
+// NamespaceLifecycle: nothing is created in a namespace that is missing or on its way out.
+ApiResult<void> namespace_lifecycle(const AdmissionAttributes& a, Draft& object);
+// ... and the namespaces that the cluster needs stay.
+ApiResult<void> protected_namespaces(const AdmissionAttributes& a);
+// ServiceAccount: a pod runs as an account that exists, with its token mounted and its pull secrets.
+ApiResult<void> service_account(const AdmissionAttributes& a, Draft& object);
+// TaintNodesByCondition: a new node is not-ready until the node controller says otherwise.
+ApiResult<void> taint_nodes_by_condition(const AdmissionAttributes& a, Draft& object);
+// Priority: priorityClassName becomes a number.
+ApiResult<void> priority(const AdmissionAttributes& a, Draft& object);
+// DefaultTolerationSeconds: pods stay 300 s on a node that is not ready or unreachable.
+ApiResult<void> default_toleration_seconds(const AdmissionAttributes& a, Draft& object);
+// StorageObjectInUseProtection: finalizers on volumes and claims.
+ApiResult<void> storage_object_in_use(const AdmissionAttributes& a, Draft& object);
+// DefaultStorageClass: a claim without a class gets the default one.
+ApiResult<void> default_storage_class(const AdmissionAttributes& a, Draft& object);
+
+}  // namespace kybern::apiserver::admission

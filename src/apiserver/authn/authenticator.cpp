@@ -1,0 +1,128 @@
+#include "apiserver/authn/authenticator.h"
+
+#include <fmt/format.h>
+
+#include <fstream>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "document/json.h"
+#include "net/certificates.h"
+
+namespace kybern::apiserver {
+namespace {
+
+constexpr std::string_view account_prefix = "system:serviceaccount:";
+
+User with_authenticated(User user) {
+  if (!user.in_group("system:authenticated") && user.name != "system:anonymous") user.groups.push_back("system:authenticated");
+  return user;
+}
+
+// One line of CSV with double quotes.
+std::vector<std::string> csv(std::string_view line) {
+  std::vector<std::string> out(1);
+  bool quoted = false;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    char c = line[i];
+    if (quoted && c == '"' && i + 1 < line.size() && line[i + 1] == '"') out.back() += line[++i];
+    else if (c == '"') quoted = !quoted;
+    else if (c == ',' && !quoted) out.emplace_back();
+    else out.back() += c;
+  }
+  for (std::string& field : out) field = std::string(trim(field));
+  return out;
+}
+
+}  // namespace
+
+User anonymous_user() { return {"system:anonymous", "", {"system:unauthenticated"}, {}}; }
+
+Result<std::unique_ptr<Authenticator>> Authenticator::make(AuthenticationOptions options, const Registry& registry) {
+  if (options.audiences.empty()) options.audiences = {options.issuer};
+  std::unique_ptr<Authenticator> out(new Authenticator(std::move(options), registry));
+  const std::string& file = out->options_.token_file;
+  if (file.empty()) return out;
+  std::ifstream in(file);
+  if (!in) return fail(Code::invalid, fmt::format("token file {}: cannot be read", file));
+  std::string line;
+  for (int number = 1; std::getline(in, line); ++number) {
+    if (trim(line).empty() || line[0] == '#') continue;
+    auto fields = csv(line);
+    if (fields.size() < 3) return fail(Code::invalid, fmt::format("token file {}, line {}: expected token,user,uid and optionally \"group,group\"", file, number));
+    User user{fields[1], fields[2], {}, {}};
+    if (fields.size() > 3)
+      for (std::string_view group : split(fields[3], ','))
+        if (!trim(group).empty()) user.groups.emplace_back(trim(group));
+    out->static_tokens_[net::sha256(fields[0])] = with_authenticated(std::move(user));
+  }
+  return out;
+}
+
+ApiResult<User> Authenticator::authenticate(const net::Request& request) const {
+  std::string_view header = request.headers.get("authorization");
+  if (!header.empty()) {
+    auto space = header.find(' ');
+    std::string_view scheme = header.substr(0, space);
+    std::string_view token = space == std::string_view::npos ? std::string_view() : trim(header.substr(space + 1));
+    if (equals_ignore_case(scheme, "Bearer") && !token.empty()) {
+      if (auto user = check_token(token, options_.audiences)) return *user;
+      return fail(unauthorized());
+    }
+  }
+  // A browser's WebSocket cannot set headers: the token comes as a sub-protocol.
+  for (std::string_view offered : split(request.headers.get("sec-websocket-protocol"), ',')) {
+    constexpr std::string_view prefix = "base64url.bearer.authorization.k8s.io.";
+    if (!trim(offered).starts_with(prefix)) continue;
+    auto token = base64url_decode(trim(offered).substr(prefix.size()));
+    if (token)
+      if (auto user = check_token(*token, options_.audiences)) return *user;
+    return fail(unauthorized());
+  }
+  if (request.peer) return with_authenticated({request.peer->common_name, "", request.peer->organizations, {}});
+  if (!options_.anonymous) return fail(unauthorized());
+  return anonymous_user();
+}
+
+std::optional<User> Authenticator::check_token(std::string_view token, const std::vector<std::string>& audiences) const {
+  if (auto found = static_tokens_.find(net::sha256(token)); found != static_tokens_.end()) return found->second;
+  return check_service_account(token, audiences);
+}
+
+// A bound token: signed by us, in its time, for one of our audiences, and what it is bound to still exists.
+std::optional<User> Authenticator::check_service_account(std::string_view token, const std::vector<std::string>& audiences) const {
+  if (std::count(token.begin(), token.end(), '.') != 2) return std::nullopt;
+  auto jwt = net::verify_jwt(token, options_.service_account_keys);
+  if (!jwt) return std::nullopt;
+  auto claims = parse_json(jwt->claims_json);
+  if (!claims || (*claims)["iss"].as_string() != options_.issuer) return std::nullopt;
+  std::int64_t now = std::chrono::duration_cast<std::chrono::seconds>(registry_.world().clock.now().time_since_epoch()).count();
+  constexpr std::int64_t clock_leeway_s = 60;
+  if ((*claims)["exp"].as_int() <= now - 0 || (*claims)["nbf"].as_int() > now + clock_leeway_s) return std::nullopt;
+  bool meant = false;
+  for (Value audience : (*claims)["aud"].items())
+    for (const std::string& ours : audiences) meant |= audience.as_string() == ours;
+  if (!meant) return std::nullopt;
+  Value bound = (*claims)["kubernetes.io"];
+  std::string ns = bound["namespace"].str(), name = bound["serviceaccount"]["name"].str();
+  Document account = registry_.read("", "v1", "serviceaccounts", ns, name);
+  if (!account || account["metadata"]["uid"].as_string() != bound["serviceaccount"]["uid"].as_string()) return std::nullopt;
+  User user{fmt::format("{}{}:{}", account_prefix, ns, name), bound["serviceaccount"]["uid"].str(), {"system:serviceaccounts", "system:serviceaccounts:" + ns}, {}};
+  for (auto [claim, plural] : {std::pair("pod", "pods"), std::pair("secret", "secrets")}) {
+    if (!bound[claim].exists()) continue;
+    Document object = registry_.read("", "v1", plural, ns, bound[claim]["name"].as_string());
+    if (!object || object["metadata"]["uid"].as_string() != bound[claim]["uid"].as_string()) return std::nullopt;
+    if (std::string_view(claim) == "pod") {
+      user.extra.push_back({"authentication.kubernetes.io/pod-name", {bound[claim]["name"].str()}});
+      user.extra.push_back({"authentication.kubernetes.io/pod-uid", {bound[claim]["uid"].str()}});
+    }
+  }
+  if (bound["node"].exists()) {
+    user.extra.push_back({"authentication.kubernetes.io/node-name", {bound["node"]["name"].str()}});
+    user.extra.push_back({"authentication.kubernetes.io/node-uid", {bound["node"]["uid"].str()}});
+  }
+  if (std::string_view id = (*claims)["jti"].as_string(); !id.empty()) user.extra.push_back({"authentication.kubernetes.io/credential-id", {"JTI=" + std::string(id)}});
+  return with_authenticated(std::move(user));
+}
+
+}  // namespace kybern::apiserver

@@ -1,0 +1,43 @@
+// Who is asking: client certificate, static token, or service-account token.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "apiserver/registry/registry.h"
+#include "apiserver/user.h"
+#include "net/http.h"
+
+namespace kybern::apiserver {
+
+struct AuthenticationOptions {
+  std::string token_file;                        // CSV: token,user,uid,"group1,group2"; "" for none
+  std::vector<std::string> service_account_keys; // public keys, PEM
+  std::string issuer = "https://kubernetes.default.svc.cluster.local";
+  std::vector<std::string> audiences;            // the server's own; default: the issuer
+  bool anonymous = true;
+};
+
+class Authenticator {
+ public:
+  static Result<std::unique_ptr<Authenticator>> make(AuthenticationOptions options, const Registry& registry);
+
+  // The user of a request: system:anonymous without credentials. 401 when the credentials are wrong.
+  ApiResult<User> authenticate(const net::Request& request) const;
+  // A token alone (TokenReview, bearer). Empty: not valid.
+  std::optional<User> check_token(std::string_view token, const std::vector<std::string>& audiences) const;
+
+ private:
+  Authenticator(AuthenticationOptions options, const Registry& registry) : options_(std::move(options)), registry_(registry) {}
+  std::optional<User> check_service_account(std::string_view token, const std::vector<std::string>& audiences) const;
+
+  AuthenticationOptions options_;
+  const Registry& registry_;
+  std::unordered_map<std::string, User> static_tokens_;
+};
+
+User anonymous_user();
+
+}  // namespace kybern::apiserver

@@ -1,0 +1,198 @@
+#include "apiserver/authz/authorizer.h"
+
+#include <fmt/format.h>
+
+#include "base/strings.h"
+
+namespace kybern::apiserver {
+namespace {
+
+constexpr std::string_view rbac = "rbac.authorization.k8s.io";
+
+bool has(Value list, std::string_view text) {
+  for (Value v : list.items())
+    if (v.as_string() == text || v.as_string() == "*") return true;
+  return false;
+}
+
+bool resource_matches(Value resources, std::string_view resource, std::string_view subresource) {
+  std::string whole = subresource.empty() ? std::string(resource) : fmt::format("{}/{}", resource, subresource);
+  for (Value v : resources.items()) {
+    std::string_view r = v.as_string();
+    if (r == "*" || r == whole) return true;
+    // "*/scale" covers that subresource of everything.
+    if (!subresource.empty() && r.starts_with("*/") && r.substr(2) == subresource) return true;
+  }
+  return false;
+}
+
+bool path_matches(Value paths, std::string_view path) {
+  for (Value v : paths.items()) {
+    std::string_view p = v.as_string();
+    if (p == "*" || p == path) return true;
+    if (p.ends_with("*") && path.starts_with(p.substr(0, p.size() - 1))) return true;
+  }
+  return false;
+}
+
+bool rule_allows(Value rule, const Attributes& a) {
+  if (!has(rule["verbs"], a.verb)) return false;
+  if (!a.is_resource) return path_matches(rule["nonResourceURLs"], a.path);
+  if (!has(rule["apiGroups"], a.group) || !resource_matches(rule["resources"], a.resource, a.subresource)) return false;
+  Value names = rule["resourceNames"];
+  if (names.empty()) return true;
+  for (Value v : names.items())
+    if (v.as_string() == a.name) return true;
+  return false;
+}
+
+// The subject of a binding that is this user; absent when none is. `ns` is the binding's, for accounts without one.
+Value subject_of(Value binding, const User& user, std::string_view ns) {
+  for (Value s : binding["subjects"].items()) {
+    std::string_view kind = s["kind"].as_string(), name = s["name"].as_string();
+    if (kind == "User" && (name == user.name || name == "*")) return s;
+    if (kind == "Group" && user.in_group(name)) return s;
+    if (kind == "ServiceAccount") {
+      std::string_view account_ns = s["namespace"].as_string(ns);
+      if (account_ns.empty()) account_ns = ns;
+      if (!account_ns.empty() && user.name == fmt::format("system:serviceaccount:{}:{}", account_ns, name)) return s;
+    }
+  }
+  return {};
+}
+
+std::string describe(Value subject, std::string_view ns) {
+  if (subject["kind"].as_string() == "ServiceAccount")
+    return fmt::format("ServiceAccount \"{}/{}\"", subject["name"].as_string(), subject["namespace"].as_string(ns));
+  return fmt::format("{} \"{}\"", subject["kind"].as_string(), subject["name"].as_string());
+}
+
+// Visits the bindings of a user that count in a namespace, with their roles. Stops when `visit` returns false.
+using Visit = std::function<bool(Value binding, Value role, Value subject, bool cluster_binding)>;
+void bindings_of(const Registry& registry, const User& user, std::string_view ns, const Visit& visit) {
+  bool go_on = true;
+  auto step = [&](Value binding, bool cluster_binding) {
+    std::string_view binding_ns = binding["metadata"]["namespace"].as_string();
+    Value subject = subject_of(binding, user, binding_ns);
+    if (!subject.exists()) return true;
+    Value ref = binding["roleRef"];
+    bool cluster_role = ref["kind"].as_string() == "ClusterRole";
+    Document role = registry.read(rbac, "v1", cluster_role ? "clusterroles" : "roles", cluster_role ? std::string_view() : binding_ns, ref["name"].as_string());
+    if (!role) return true;
+    return go_on = visit(binding, role, subject, cluster_binding);
+  };
+  registry.each(rbac, "v1", "clusterrolebindings", "", [&](Value b) { return step(b, true); });
+  if (go_on && !ns.empty()) registry.each(rbac, "v1", "rolebindings", ns, [&](Value b) { return step(b, false); });
+}
+
+}  // namespace
+
+Attributes attributes_of(const User& user, const RequestInfo& info) {
+  return {user, info.verb, info.group, info.version, info.resource, info.subresource, info.name, info.ns, info.path, info.is_resource};
+}
+
+Decision Authorizer::authorize(const Attributes& a) const {
+  if (a.user.in_group("system:masters")) return {true, ""};
+  Decision decision;
+  bindings_of(registry_, a.user, a.is_resource ? std::string_view(a.ns) : std::string_view(), [&](Value binding, Value role, Value subject, bool cluster_binding) {
+    for (Value rule : role["rules"].items()) {
+      if (!rule_allows(rule, a)) continue;
+      std::string_view binding_ns = binding["metadata"]["namespace"].as_string();
+      std::string name = cluster_binding ? fmt::format("ClusterRoleBinding \"{}\"", binding["metadata"]["name"].as_string())
+                                         : fmt::format("RoleBinding \"{}/{}\"", binding["metadata"]["name"].as_string(), binding_ns);
+      decision = {true, fmt::format("RBAC: allowed by {} of {} \"{}\" to {}", name, binding["roleRef"]["kind"].as_string(), binding["roleRef"]["name"].as_string(), describe(subject, binding_ns))};
+      return false;
+    }
+    return true;
+  });
+  return decision;
+}
+
+std::vector<Document> Authorizer::rules_for(const User& user, std::string_view ns) const {
+  std::vector<Document> out;
+  bindings_of(registry_, user, ns, [&](Value, Value role, Value, bool) {
+    for (Value rule : role["rules"].items()) out.push_back(rule.document());
+    return true;
+  });
+  return out;
+}
+
+namespace {
+
+// A rule split to single verbs, groups, resources and names: what cover() compares.
+struct Single {
+  std::string verb, group, resource, name, path;
+};
+
+std::vector<Single> singles(Value rule) {
+  std::vector<Single> out;
+  for (Value verb : rule["verbs"].items()) {
+    for (Value path : rule["nonResourceURLs"].items()) out.push_back({verb.str(), "", "", "", path.str()});
+    for (Value group : rule["apiGroups"].items())
+      for (Value resource : rule["resources"].items()) {
+        if (rule["resourceNames"].empty()) out.push_back({verb.str(), group.str(), resource.str(), "", ""});
+        for (Value name : rule["resourceNames"].items()) out.push_back({verb.str(), group.str(), resource.str(), name.str(), ""});
+      }
+  }
+  return out;
+}
+
+bool covers(Value held, const Single& s) {
+  if (!has(held["verbs"], s.verb)) return false;
+  if (!s.path.empty()) return path_matches(held["nonResourceURLs"], s.path);
+  if (!has(held["apiGroups"], s.group)) return false;
+  auto slash = s.resource.find('/');
+  bool resource = slash == std::string::npos ? resource_matches(held["resources"], s.resource, "")
+                                             : resource_matches(held["resources"], s.resource.substr(0, slash), s.resource.substr(slash + 1));
+  if (!resource) return false;
+  if (held["resourceNames"].empty()) return true;
+  for (Value name : held["resourceNames"].items())
+    if (!s.name.empty() && name.as_string() == s.name) return true;
+  return false;
+}
+
+}  // namespace
+
+std::vector<Document> Authorizer::uncovered(const std::vector<Document>& held, Value wanted) {
+  std::vector<Document> out;
+  for (Value rule : wanted.items()) {
+    for (const Single& single : singles(rule)) {
+      bool covered = false;
+      for (const Document& h : held) covered = covered || covers(h.root(), single);
+      if (covered) continue;
+      Draft missing = Draft::object();
+      if (!single.path.empty()) {
+        missing["nonResourceURLs"].push_back(single.path);
+      } else {
+        missing["apiGroups"].push_back(single.group);
+        missing["resources"].push_back(single.resource);
+        if (!single.name.empty()) missing["resourceNames"].push_back(single.name);
+      }
+      missing["verbs"].push_back(single.verb);
+      out.push_back(missing.freeze());
+    }
+  }
+  return out;
+}
+
+Status denied(const Attributes& a, const Decision& decision) {
+  std::string message;
+  if (!a.is_resource) {
+    message = fmt::format("User \"{}\" cannot {} path \"{}\"", a.user.name, a.verb, a.path);
+  } else {
+    std::string resource = a.subresource.empty() ? a.resource : a.resource + "/" + a.subresource;
+    message = fmt::format("User \"{}\" cannot {} resource \"{}\" in API group \"{}\"", a.user.name, a.verb, resource, a.group);
+    message += a.ns.empty() ? std::string(" at the cluster scope") : fmt::format(" in the namespace \"{}\"", a.ns);
+  }
+  if (!decision.reason.empty()) message += ": " + decision.reason;
+  if (!a.is_resource) {
+    Status status;
+    status.code = 403;
+    status.reason = "Forbidden";
+    status.message = fmt::format("forbidden: {}", message);
+    return status;
+  }
+  return forbidden(a.group, a.resource, a.name, message);
+}
+
+}  // namespace kybern::apiserver

@@ -1,0 +1,49 @@
+// What they may: RBAC over the stored roles and bindings.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "apiserver/http/request_info.h"
+#include "apiserver/registry/registry.h"
+#include "apiserver/user.h"
+
+namespace kybern::apiserver {
+
+struct Attributes {
+  User user;
+  std::string verb, group, version, resource, subresource, name, ns;
+  std::string path;              // of a non-resource request
+  bool is_resource = true;
+};
+Attributes attributes_of(const User& user, const RequestInfo& info);
+
+struct Decision {
+  bool allowed = false;
+  std::string reason;            // upstream's: RBAC: allowed by ClusterRoleBinding "x" of ClusterRole "y" to User "z"
+};
+
+class Authorizer {
+ public:
+  explicit Authorizer(const Registry& registry) : registry_(registry) {}
+  Decision authorize(const Attributes& attributes) const;
+
+  // The rules that a user has in a namespace ("" for cluster-wide), as PolicyRule values: for SelfSubjectRulesReview and
+  // the escalation check. Roles that are missing are skipped.
+  std::vector<Document> rules_for(const User& user, std::string_view ns) const;
+  // Whether every rule in `wanted` is covered by `held`. Gives the rules that are not.
+  static std::vector<Document> uncovered(const std::vector<Document>& held, Value wanted);
+
+ private:
+  const Registry& registry_;
+};
+
+// The Forbidden status of a denied request, in upstream's words.
+Status denied(const Attributes& attributes, const Decision& decision);
+
+// Upstream's default cluster roles, roles and bindings: made at start when missing, and brought back when changed
+// (unless rbac.authorization.kubernetes.io/autoupdate is "false").
+Result<void> reconcile_bootstrap_policy(Registry& registry, World world);
+
+}  // namespace kybern::apiserver

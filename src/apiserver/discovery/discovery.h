@@ -1,0 +1,39 @@
+// What the server says of itself: groups, resources, OpenAPI, version.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "apiserver/http/media.h"
+#include "apiserver/registry/served.h"
+#include "net/http.h"
+
+namespace kybern::apiserver {
+
+// The kind of table or partial form that a client asked for, made of one object or of a list's items.
+struct TableOptions {
+  bool include_full_object = false;  // includeObject=Object
+  bool include_none = false;         // includeObject=None
+  Time now;
+};
+// The header of a Table: columnDefinitions.
+Draft table_columns(const Served& served);
+// One row of it.
+Draft table_row(const Served& served, Value object, const TableOptions& options);
+// kind PartialObjectMetadata.
+Draft partial_metadata(Value object);
+
+class Discovery {
+ public:
+  explicit Discovery(const Catalog& catalog) : catalog_(catalog) {}
+  // Answers /api, /apis, /apis/GROUP, /api/VERSION, /apis/GROUP/VERSION, /openapi/..., /version; empty for other paths.
+  std::optional<net::Response> answer(const net::Request& request, std::string_view path) const;
+
+ private:
+  const Catalog& catalog_;
+};
+
+std::string_view server_version();  // "v1.36.0"
+
+}  // namespace kybern::apiserver

@@ -1,0 +1,343 @@
+#include "apiserver/http/handler.h"
+
+#include <fmt/format.h>
+
+#include "apiserver/http/connect.h"
+#include "apiserver/http/watch_stream.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "document/json.h"
+
+namespace kybern::apiserver {
+namespace {
+
+constexpr std::size_t whole_list_max_bytes = 256 << 10;  // a list within this is sent at once, with its length
+constexpr std::size_t list_chunk_bytes = 64 << 10;
+
+void respond_object(net::Exchange& exchange, const Accepted& accepted, int code, Value object, const std::vector<std::string>& warnings = {}) {
+  net::Response response;
+  response.status = code;
+  Accepted used = accepted;
+  if (auto ok = encode(used, object, response.body); !ok) {
+    used = Accepted{};
+    response.status = ok.error().code;
+    response.body.clear();
+    (void)encode(used, ok.error().document().root(), response.body);
+  }
+  response.headers.set("content-type", used.content_type());
+  response.headers.set("cache-control", "no-cache, private");
+  for (const std::string& warning : warnings) response.headers.add("warning", fmt::format("299 - {}", go_quote(warning)));
+  exchange.respond(std::move(response));
+}
+
+void respond_status(net::Exchange& exchange, const Accepted& accepted, const Status& status) {
+  net::Response response;
+  Accepted plain = accepted;
+  plain.shape = Shape::object;
+  response.status = status.code;
+  (void)encode(plain, status.document().root(), response.body);
+  response.headers.set("content-type", plain.content_type());
+  response.headers.set("cache-control", "no-cache, private");
+  if (status.retry_after_seconds > 0) response.headers.set("retry-after", std::to_string(status.retry_after_seconds));
+  exchange.respond(std::move(response));
+}
+
+void respond_text(net::Exchange& exchange, int code, std::string text) {
+  net::Response response;
+  response.status = code;
+  response.headers.set("content-type", "text/plain; charset=utf-8");
+  response.headers.set("x-content-type-options", "nosniff");
+  response.body = std::move(text);
+  exchange.respond(std::move(response));
+}
+
+ApiResult<PatchKind> patch_kind(std::string_view content_type) {
+  std::string type = to_lower(trim(split(content_type, ';')[0]));
+  if (type == "application/json-patch+json") return PatchKind::json;
+  if (type == "application/merge-patch+json") return PatchKind::merge;
+  if (type == "application/strategic-merge-patch+json") return PatchKind::strategic;
+  if (type == "application/apply-patch+yaml") return PatchKind::apply;
+  return fail(unsupported_media_type(
+      "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, "
+      "application/strategic-merge-patch+json, application/apply-patch+yaml"));
+}
+
+// A deletion's options may come in a body of any of the served types; no body means none.
+bool has_body(std::string_view verb) { return verb == "create" || verb == "update" || verb == "patch"; }
+
+// Writes the members of an item of a list: kind and apiVersion are said once, by the list.
+void write_item(Value item, std::string& out) {
+  out += '{';
+  bool first = true;
+  for (Member m : item.members()) {
+    if (m.key == "kind" || m.key == "apiVersion") continue;
+    if (!first) out += ',';
+    first = false;
+    out += '"';
+    out += m.key;  // top-level field names of objects need no escaping
+    out += "\":";
+    write_json(m.value, out);
+  }
+  out += '}';
+}
+
+std::string list_metadata(Listing& listing) {
+  Draft metadata = Draft::object();
+  metadata["resourceVersion"] = listing.resource_version;
+  if (std::string token = listing.continue_token(); !token.empty()) metadata["continue"] = token;
+  if (auto left = listing.remaining()) metadata["remainingItemCount"] = *left;
+  return to_json(metadata);
+}
+
+// Appends a list's JSON piece by piece. The items come first: what the metadata says is known after them.
+class ListWriter {
+ public:
+  ListWriter(Listing listing, const Accepted& accepted, TableOptions table) : listing_(std::move(listing)), accepted_(accepted), table_(table) {}
+
+  bool produce(std::string& out, std::size_t limit) {
+    if (!begun_) begin(out);
+    while (out.size() < limit) {
+      Document object = listing_.next();
+      if (!object) {
+        out += "],\"metadata\":" + list_metadata(listing_) + "}\n";
+        return false;
+      }
+      if (items_++) out += ',';
+      if (accepted_.shape == Shape::table) write_json(table_row(*listing_.served, object.root(), table_).freeze().root(), out);
+      else if (accepted_.shape == Shape::object) write_item(object.root(), out);
+      else write_json(partial_metadata(object.root()).freeze().root(), out);
+    }
+    return true;
+  }
+
+ private:
+  void begin(std::string& out) {
+    begun_ = true;
+    if (accepted_.shape == Shape::table) {
+      out += "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"columnDefinitions\":" + to_json(table_columns(*listing_.served)) + ",\"rows\":[";
+    } else if (accepted_.shape == Shape::object) {
+      out += fmt::format("{{\"kind\":\"{}List\",\"apiVersion\":\"{}\",\"items\":[", listing_.served->kind(), listing_.served->api_version);
+    } else {
+      out += "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/v1\",\"items\":[";
+    }
+  }
+
+  Listing listing_;
+  Accepted accepted_;
+  TableOptions table_;
+  bool begun_ = false;
+  std::size_t items_ = 0;
+};
+
+}  // namespace
+
+Handler::Handler(Registry& registry, Authenticator& authenticator, Authorizer& authorizer, Discovery& discovery, Connector& connector, std::size_t max_requests)
+    : registry_(registry), authenticator_(authenticator), authorizer_(authorizer), discovery_(discovery), connector_(connector), max_requests_(max_requests) {}
+
+ApiResult<void> Handler::authorize(const User& user, const RequestInfo& info) const {
+  Attributes attributes = attributes_of(user, info);
+  Decision decision = authorizer_.authorize(attributes);
+  if (decision.allowed) return {};
+  return fail(denied(attributes, decision));
+}
+
+void Handler::handle(std::shared_ptr<net::Exchange> exchange, const std::function<void(std::function<void()>)>& post) {
+  struct InFlight {
+    std::atomic<std::size_t>& count;
+    explicit InFlight(std::atomic<std::size_t>& c) : count(c) { ++count; }
+    ~InFlight() { --count; }
+  } in_flight(in_flight_);
+  if (in_flight_ > max_requests_) return respond_status(*exchange, {}, too_many_requests("too many requests, please try again later", 1));
+  route(std::move(exchange), post);
+}
+
+ApiResult<User> Handler::impersonated(const net::Request& request, User user) const {
+  std::string_view name = request.headers.get("impersonate-user");
+  auto groups = request.headers.all("impersonate-group");
+  std::string_view uid = request.headers.get("impersonate-uid");
+  bool extra = false;
+  for (const auto& [header, value] : request.headers.fields()) extra = extra || header.starts_with("impersonate-extra-");
+  if (name.empty() && groups.empty() && uid.empty() && !extra) return user;
+  if (name.empty()) return fail(internal_error(fmt::format("requested []v1.ObjectReference{{}} without impersonating a user")));
+  auto check = [&](std::string group, std::string resource, std::string ns, std::string what, std::string subresource = "") -> ApiResult<void> {
+    Attributes a{user, "impersonate", std::move(group), "v1", std::move(resource), std::move(subresource), std::move(what), std::move(ns), "", true};
+    Decision decision = authorizer_.authorize(a);
+    if (decision.allowed) return {};
+    return fail(denied(a, decision));
+  };
+  User out;
+  out.name = name;
+  constexpr std::string_view account = "system:serviceaccount:";
+  if (name.starts_with(account) && std::count(name.begin(), name.end(), ':') == 3) {
+    auto parts = split(name.substr(account.size()), ':');
+    if (auto ok = check("", "serviceaccounts", std::string(parts[0]), std::string(parts[1])); !ok) return fail(std::move(ok.error()));
+    if (groups.empty()) out.groups = {"system:serviceaccounts", "system:serviceaccounts:" + std::string(parts[0])};
+  } else if (auto ok = check("", "users", "", std::string(name)); !ok) {
+    return fail(std::move(ok.error()));
+  }
+  for (std::string_view group : groups) {
+    if (auto ok = check("", "groups", "", std::string(group)); !ok) return fail(std::move(ok.error()));
+    out.groups.emplace_back(group);
+  }
+  if (!uid.empty()) {
+    if (auto ok = check("authentication.k8s.io", "uids", "", std::string(uid)); !ok) return fail(std::move(ok.error()));
+    out.uid = uid;
+  }
+  for (const auto& [header, value] : request.headers.fields()) {
+    if (!header.starts_with("impersonate-extra-")) continue;
+    std::string key = url_decode(std::string_view(header).substr(18), false);
+    if (auto ok = check("authentication.k8s.io", "userextras", "", value, key); !ok) return fail(std::move(ok.error()));
+    auto found = std::find_if(out.extra.begin(), out.extra.end(), [&](const auto& e) { return e.first == key; });
+    if (found == out.extra.end()) out.extra.push_back({key, {value}});
+    else found->second.push_back(value);
+  }
+  if (out.name == "system:anonymous") {
+    if (!out.in_group("system:unauthenticated")) out.groups.push_back("system:unauthenticated");
+  } else if (!out.in_group("system:authenticated")) {
+    out.groups.push_back("system:authenticated");
+  }
+  return out;
+}
+
+bool Handler::serve_health(net::Exchange& exchange, const RequestInfo& info, const Query& query) {
+  std::string_view path = info.path;
+  while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+  std::string_view root;
+  for (std::string_view known : {"/healthz", "/livez", "/readyz"})
+    if (path == known || (path.starts_with(known) && path[known.size()] == '/')) root = known;
+  if (root.empty()) return false;
+  std::string_view one = path.substr(root.size());
+  if (!one.empty()) one.remove_prefix(1);
+  struct Check { std::string_view name; bool ok; };
+  bool storage = registry_.store().check_writable().has_value();
+  std::vector<Check> checks{{"ping", true}, {"log", true}, {"etcd", storage}};
+  if (root != "/livez") checks.push_back({"poststarthook/rbac/bootstrap-roles", ready_});
+  if (root == "/readyz") checks.push_back({"informer-sync", ready_});
+  std::string report;
+  bool all = true, found = one.empty();
+  for (const Check& check : checks) {
+    if (!one.empty() && check.name != one) continue;
+    found = true;
+    auto excluded = query.all("exclude");
+    if (std::find(excluded.begin(), excluded.end(), check.name) != excluded.end()) {
+      report += fmt::format("[+]{} excluded: ok\n", check.name);
+      continue;
+    }
+    all = all && check.ok;
+    report += check.ok ? fmt::format("[+]{} ok\n", check.name) : fmt::format("[-]{} failed: reason withheld\n", check.name);
+  }
+  if (!found) return false;
+  std::string name(root.substr(1));
+  if (!all) respond_text(exchange, 500, report + name + " check failed\n");
+  else if (query.has("verbose")) respond_text(exchange, 200, report + name + " check passed\n");
+  else respond_text(exchange, 200, "ok");
+  return true;
+}
+
+void Handler::route(std::shared_ptr<net::Exchange> exchange, const std::function<void(std::function<void()>)>& post) {
+  const net::Request& request = exchange->request();
+  Query query(request.query);
+  RequestInfo info = read_request_info(request.method, request.path, query);
+  auto user = authenticator_.authenticate(request);
+  if (!user) return respond_status(*exchange, {}, user.error());
+  user = impersonated(request, std::move(*user));
+  if (!user) return respond_status(*exchange, {}, user.error());
+  if (auto ok = authorize(*user, info); !ok) return respond_status(*exchange, {}, ok.error());
+  if (info.is_resource) {
+    // A path below /apis that is not a resource's may still be discovery.
+    return serve_resource(std::move(exchange), *user, std::move(info), std::move(query), post);
+  }
+  if (request.method != "GET" && request.method != "HEAD") return respond_status(*exchange, {}, generic_not_found());
+  if (serve_health(*exchange, info, query)) return;
+  if (auto response = discovery_.answer(request, info.path)) return exchange->respond(std::move(*response));
+  respond_status(*exchange, {}, generic_not_found());
+}
+
+void Handler::serve_resource(std::shared_ptr<net::Exchange> exchange, const User& user, RequestInfo info, Query query, const std::function<void(std::function<void()>)>& post) {
+  net::Request& request = exchange->request();
+  if (!registry_.catalog().find(info.group, info.version, info.resource)) return respond_text(*exchange, 404, "404 page not found\n");
+  auto accepted = negotiate(request.headers.get("accept"), true);
+  std::string rest = info.rest;
+  // A watch of one object by its path is a watch of its collection, for that name.
+  RequestInfo target = info;
+  bool is_watch = info.verb == "watch" && info.subresource.empty();
+  if (is_watch) target.name.clear();
+  auto work = begin_work(registry_, user, target, std::move(query));
+  if (!work) return respond_status(*exchange, accepted.value_or(Accepted{}), work.error());
+  if (is_watch) work->name = info.name;
+  if (connector_.connects(*work)) return connector_.connect(std::move(*work), std::move(rest), std::move(exchange));
+  if (!accepted) return respond_status(*exchange, {}, accepted.error());
+  if (info.verb == "list") return serve_list(std::move(exchange), *work, *accepted);
+  if (is_watch) {
+    auto options = read_list_options(*work->served, work->query);
+    if (!options) return respond_status(*exchange, *accepted, options.error());
+    options->watch = true;
+    auto plan = registry_.watch(*work, *options);
+    if (!plan) return respond_status(*exchange, *accepted, plan.error());
+    WatchSettings settings{*accepted, options->bookmarks, work->query.get("includeObject") == "Object", options->timeout_seconds};
+    return start_watch(registry_, *work->served, std::move(*plan), std::move(settings), std::move(exchange), post);
+  }
+  Document body;
+  PatchKind kind = PatchKind::strategic;
+  std::string_view content_type = request.headers.get("content-type");
+  if (has_body(info.verb) || !request.body.empty()) {
+    ApiResult<Document> decoded = fail(generic_not_found());
+    if (info.verb == "patch") {
+      auto patch = patch_kind(content_type);
+      if (!patch) return respond_status(*exchange, *accepted, patch.error());
+      kind = *patch;
+      decoded = decode_body(kind == PatchKind::apply ? "application/yaml" : "application/json", request.body);
+    } else {
+      decoded = decode_body(content_type, request.body, &work->duplicates);
+    }
+    if (!decoded) return respond_status(*exchange, *accepted, decoded.error());
+    body = std::move(*decoded);
+    request.body = std::string();  // the document is what is worked on; a slow write need not hold both
+  }
+  auto answer = run_object_request(*work, info.verb, std::move(body), kind);
+  if (!answer) return respond_status(*exchange, *accepted, answer.error());
+  Value object = answer->object.root();
+  bool shaped = accepted->shape != Shape::object && object["kind"].as_string() != "Status";
+  if (shaped && accepted->shape == Shape::table) {
+    TableOptions options{work->query.get("includeObject") == "Object", work->query.get("includeObject") == "None", registry_.world().clock.now()};
+    Draft table = Draft::object({{"kind", "Table"}, {"apiVersion", "meta.k8s.io/v1"}});
+    table["metadata"]["resourceVersion"] = object["metadata"]["resourceVersion"];
+    table["columnDefinitions"] = table_columns(*work->served);
+    table["rows"] = Draft::array({table_row(*work->served, object, options)});
+    return respond_object(*exchange, *accepted, answer->code, table.freeze(), work->warnings);
+  }
+  if (shaped && accepted->shape == Shape::partial) return respond_object(*exchange, *accepted, answer->code, partial_metadata(object).freeze(), work->warnings);
+  respond_object(*exchange, *accepted, answer->code, object, work->warnings);
+}
+
+void Handler::serve_list(std::shared_ptr<net::Exchange> exchange, Work& work, const Accepted& accepted) {
+  auto options = read_list_options(*work.served, work.query);
+  if (!options) return respond_status(*exchange, accepted, options.error());
+  auto listing = registry_.list(work, *options);
+  if (!listing) return respond_status(*exchange, accepted, listing.error());
+  std::string include = work.query.get("includeObject");
+  TableOptions table{include == "Object", include == "None", registry_.world().clock.now()};
+  if (accepted.shape == Shape::partial) return respond_status(*exchange, {}, not_acceptable("only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"));
+  auto writer = std::make_shared<ListWriter>(std::move(*listing), accepted, table);
+  std::string head;
+  if (accepted.format != Format::json) {
+    // YAML and protobuf need the whole.
+    while (writer->produce(head, SIZE_MAX)) {
+    }
+    auto whole = parse_json(head);
+    if (!whole) return respond_status(*exchange, accepted, internal_error(whole.error().message));
+    return respond_object(*exchange, accepted, 200, whole->root(), work.warnings);
+  }
+  net::Headers headers{{"content-type", accepted.content_type()}, {"cache-control", "no-cache, private"}};
+  if (!writer->produce(head, whole_list_max_bytes)) return exchange->respond({200, std::move(headers), std::move(head)});
+  exchange->respond_pulled(200, std::move(headers), [writer, head = std::move(head)](std::string& out) mutable {
+    if (!head.empty()) {
+      out = std::move(head);
+      head.clear();
+      return true;
+    }
+    return writer->produce(out, list_chunk_bytes);
+  });
+}
+
+}  // namespace kybern::apiserver

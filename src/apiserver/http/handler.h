@@ -1,0 +1,44 @@
+// The road of one HTTP request: who, what, may they, then the registry; and the encoding of what it answers.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+
+#include "apiserver/authn/authenticator.h"
+#include "apiserver/authz/authorizer.h"
+#include "apiserver/discovery/discovery.h"
+#include "apiserver/http/requests.h"
+#include "net/server.h"
+
+namespace kybern::apiserver {
+
+class Connector;  // streams to kubelets and pods: log, exec, attach, portforward, proxy (http/connect.h)
+
+class Handler {
+ public:
+  Handler(Registry& registry, Authenticator& authenticator, Authorizer& authorizer, Discovery& discovery, Connector& connector, std::size_t max_requests);
+  void handle(std::shared_ptr<net::Exchange> exchange, const std::function<void(std::function<void()>)>& post);
+  void set_ready(bool ready) { ready_ = ready; }
+
+  // Authorization with impersonation resolved; for requests from inside, too.
+  ApiResult<void> authorize(const User& user, const RequestInfo& info) const;
+
+ private:
+  void route(std::shared_ptr<net::Exchange> exchange, const std::function<void(std::function<void()>)>& post);
+  void serve_resource(std::shared_ptr<net::Exchange> exchange, const User& user, RequestInfo info, Query query, const std::function<void(std::function<void()>)>& post);
+  void serve_list(std::shared_ptr<net::Exchange> exchange, Work& work, const Accepted& accepted);
+  bool serve_health(net::Exchange& exchange, const RequestInfo& info, const Query& query);
+  ApiResult<User> impersonated(const net::Request& request, User user) const;
+
+  Registry& registry_;
+  Authenticator& authenticator_;
+  Authorizer& authorizer_;
+  Discovery& discovery_;
+  Connector& connector_;
+  std::size_t max_requests_;
+  std::atomic<std::size_t> in_flight_{0};
+  std::atomic<bool> ready_{false};
+};
+
+}  // namespace kybern::apiserver

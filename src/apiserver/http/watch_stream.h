@@ -1,0 +1,23 @@
+// One watch of one client: a cursor in the store's changes, encoded as the client reads them.
+#pragma once
+
+#include <memory>
+
+#include "apiserver/http/media.h"
+#include "apiserver/registry/registry.h"
+#include "net/server.h"
+
+namespace kybern::apiserver {
+
+struct WatchSettings {
+  Accepted accepted;
+  bool bookmarks = false;
+  bool include_full_object = false;  // of tables
+  std::int64_t timeout_seconds = 0;  // 0: chosen at random between 30 and 60 minutes, as upstream
+};
+
+// Takes the exchange over. `post`: runs work on a pool thread of the server.
+void start_watch(Registry& registry, const Served& served, WatchPlan plan, WatchSettings settings, std::shared_ptr<net::Exchange> exchange,
+                 std::function<void(std::function<void()>)> post);
+
+}  // namespace kybern::apiserver

@@ -1,0 +1,151 @@
+#include "apiserver/pki.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "document/json.h"
+#include "document/yaml.h"
+#include "net/certificates.h"
+
+namespace kybern::apiserver {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr Duration clock_skew = std::chrono::hours(1);  // certificates begin this long ago: other machines' clocks may lag
+
+std::string read_file(const std::string& path) {
+  std::ifstream in(path);
+  std::stringstream out;
+  out << in.rdbuf();
+  return out.str();
+}
+
+// Whole or not at all: written beside, synced, renamed.
+Result<void> write_file(const std::string& path, std::string_view text, int mode) {
+  std::string temporary = path + ".new";
+  int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+  if (fd < 0) return fail(Code::unavailable, fmt::format("{}: {}; choose another folder with --data-dir", temporary, std::strerror(errno)));
+  bool ok = ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fchmod(fd, static_cast<mode_t>(mode)) == 0 && ::fsync(fd) == 0;
+  int problem = errno;
+  ::close(fd);
+  if (!ok || ::rename(temporary.c_str(), path.c_str()) != 0) return fail(Code::unavailable, fmt::format("{}: {}", path, std::strerror(ok ? errno : problem)));
+  return {};
+}
+
+struct Wanted {
+  std::string name;  // of the files: <name>.crt, <name>.key
+  net::CertificateSpec spec;
+};
+
+bool still_good(const std::string& certificate, const std::string& ca, const net::CertificateSpec& spec, Time now) {
+  auto info = net::read_certificate(certificate);
+  if (!info || info->not_after - renew_before < now || !net::issued_by(certificate, ca)) return false;
+  auto holds = [](const std::vector<std::string>& have, const std::vector<std::string>& want) {
+    return std::all_of(want.begin(), want.end(), [&](const std::string& w) { return std::find(have.begin(), have.end(), w) != have.end(); });
+  };
+  return info->common_name == spec.common_name && holds(info->organizations, spec.organizations) && holds(info->dns_names, spec.dns_names) && holds(info->ip_addresses, spec.ip_addresses);
+}
+
+Result<void> ensure_certificate(const std::string& folder, const net::KeyPair& ca, Wanted wanted, Time now) {
+  std::string certificate = folder + "/" + wanted.name + ".crt", key = folder + "/" + wanted.name + ".key";
+  wanted.spec.not_before = now - clock_skew;
+  wanted.spec.not_after = now + certificate_lifetime;
+  if (fs::exists(key) && still_good(read_file(certificate), ca.certificate_pem, wanted.spec, now)) return {};
+  auto pair = net::issue(ca, wanted.spec);
+  if (!pair) return std::unexpected(pair.error());
+  if (auto ok = write_file(key, pair->key_pem, 0600); !ok) return ok;
+  return write_file(certificate, pair->certificate_pem, 0644);
+}
+
+std::string kubeconfig_text(std::string_view url, std::string_view ca, std::string_view user, const net::KeyPair& pair) {
+  Draft config = Draft::object({{"apiVersion", "v1"}, {"kind", "Config"}, {"preferences", Draft::object()}, {"current-context", "kybern"}});
+  config["clusters"].push_back(Draft::object({{"name", "kybern"}, {"cluster", Draft::object({{"server", url}, {"certificate-authority-data", base64_encode(ca)}})}}));
+  config["users"].push_back(Draft::object({{"name", user}, {"user", Draft::object({{"client-certificate-data", base64_encode(pair.certificate_pem)}, {"client-key-data", base64_encode(pair.key_pem)}})}}));
+  config["contexts"].push_back(Draft::object({{"name", "kybern"}, {"context", Draft::object({{"cluster", "kybern"}, {"user", user}})}}));
+  std::string out;
+  write_yaml(config.freeze().root(), out);
+  return out;
+}
+
+Result<net::KeyPair> load_ca(const std::string& folder) {
+  net::KeyPair ca{read_file(folder + "/ca.crt"), read_file(folder + "/ca.key")};
+  if (ca.certificate_pem.empty() || ca.key_pem.empty()) return fail(Code::not_found, folder + "/ca.crt: no certificate authority here");
+  return ca;
+}
+
+}  // namespace
+
+Result<Credentials> ensure_pki(const ServerOptions& options, const std::string& service_ip, const std::string& advertise_address, Time now) {
+  std::string folder = options.data_dir + "/pki";
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) return fail(Code::unavailable, fmt::format("{}: {}; run as root or choose another folder with --data-dir", folder, error.message()));
+  ::chmod(folder.c_str(), 0700);
+  net::KeyPair ca;
+  if (auto there = load_ca(folder)) {
+    ca = std::move(*there);
+  } else {
+    auto made = net::new_ca("kybern-ca", now - clock_skew, now + ca_lifetime);
+    if (!made) return std::unexpected(made.error());
+    ca = std::move(*made);
+    if (auto ok = write_file(folder + "/ca.key", ca.key_pem, 0600); !ok) return std::unexpected(ok.error());
+    if (auto ok = write_file(folder + "/ca.crt", ca.certificate_pem, 0644); !ok) return std::unexpected(ok.error());
+  }
+  if (!fs::exists(folder + "/service-account.key")) {
+    auto key = net::new_private_key_pem();
+    if (!key) return std::unexpected(key.error());
+    if (auto ok = write_file(folder + "/service-account.key", *key, 0600); !ok) return std::unexpected(ok.error());
+  }
+  Wanted server{"apiserver", {}};
+  server.spec.common_name = "kube-apiserver";
+  server.spec.server = true;
+  server.spec.dns_names = {"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + options.cluster_domain, "localhost"};
+  server.spec.ip_addresses = {"127.0.0.1", service_ip};
+  if (!advertise_address.empty()) server.spec.ip_addresses.push_back(advertise_address);
+  for (const std::string& name : options.extra_names) {
+    bool ip = name.find_first_not_of("0123456789.") == std::string::npos || name.find(':') != std::string::npos;
+    (ip ? server.spec.ip_addresses : server.spec.dns_names).push_back(name);
+  }
+  Wanted admin{"admin", {}};
+  admin.spec.common_name = "kubernetes-admin";
+  admin.spec.organizations = {"system:masters"};
+  admin.spec.client = true;
+  Wanted kubelet_client{"apiserver-kubelet-client", {}};
+  kubelet_client.spec.common_name = "kube-apiserver-kubelet-client";
+  kubelet_client.spec.organizations = {"system:masters"};
+  kubelet_client.spec.client = true;
+  for (const Wanted& wanted : {server, admin, kubelet_client})
+    if (auto ok = ensure_certificate(folder, ca, wanted, now); !ok) return std::unexpected(ok.error());
+  Credentials out{folder + "/ca.crt", folder + "/apiserver.crt", folder + "/apiserver.key", folder + "/service-account.key", options.data_dir + "/kubeconfig",
+                  folder + "/apiserver-kubelet-client.crt", folder + "/apiserver-kubelet-client.key"};
+  return out;
+}
+
+Result<std::string> make_kubeconfig(const std::string& data_dir, std::string_view server_url, std::string_view user, const std::vector<std::string>& groups, Time now) {
+  std::string folder = data_dir + "/pki";
+  auto ca = load_ca(folder);
+  if (!ca) return std::unexpected(ca.error());
+  if (user == "kubernetes-admin") return kubeconfig_text(server_url, ca->certificate_pem, user, {read_file(folder + "/admin.crt"), read_file(folder + "/admin.key")});
+  net::CertificateSpec spec;
+  spec.common_name = user;
+  spec.organizations = groups;
+  spec.client = true;
+  spec.not_before = now - clock_skew;
+  spec.not_after = now + certificate_lifetime;
+  auto pair = net::issue(*ca, spec);
+  if (!pair) return std::unexpected(pair.error());
+  return kubeconfig_text(server_url, ca->certificate_pem, user, *pair);
+}
+
+}  // namespace kybern::apiserver

@@ -1,0 +1,21 @@
+// The cluster's certificates and keys in the data folder: made on the first start, renewed before they expire.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "apiserver/server.h"
+
+namespace kybern::apiserver {
+
+// Creates or renews what is missing or near its end under `data_dir`/pki and writes `data_dir`/kubeconfig.
+Result<Credentials> ensure_pki(const ServerOptions& options, const std::string& service_ip, const std::string& advertise_address, Time now);
+
+// A client identity signed by the cluster's CA, as a kubeconfig text (certificate and key embedded).
+Result<std::string> make_kubeconfig(const std::string& data_dir, std::string_view server_url, std::string_view user, const std::vector<std::string>& groups, Time now);
+
+inline constexpr Duration certificate_lifetime = std::chrono::hours(24 * 365);
+inline constexpr Duration ca_lifetime = std::chrono::hours(24 * 3650);
+inline constexpr Duration renew_before = std::chrono::hours(24 * 90);
+
+}  // namespace kybern::apiserver

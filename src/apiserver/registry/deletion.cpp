@@ -1,0 +1,202 @@
+#include "apiserver/registry/deletion.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "apiserver/admission/admission.h"
+#include "base/strings.h"
+
+namespace kybern::apiserver {
+namespace {
+
+constexpr std::int64_t default_pod_grace_seconds = 30;
+constexpr int delete_attempts = 20;  // against writers that change the object meanwhile
+
+bool is_pod(const Work& work) { return work.is("", "pods"); }
+bool is_namespace(const Work& work) { return work.is("", "namespaces"); }
+
+std::string_view propagation_of(const DeleteOptions& options) {
+  if (options.orphan_dependents) return *options.orphan_dependents ? "Orphan" : "";
+  return options.propagation_policy;
+}
+
+// The finalizers that the propagation policy asks for, and without those that it takes back.
+Draft finalizers_for(Value object, const DeleteOptions& options) {
+  std::string_view policy = propagation_of(options);
+  bool has_orphan = false, has_foreground = false;
+  Draft out = Draft::array();
+  for (Value f : object["metadata"]["finalizers"].items()) {
+    std::string_view text = f.as_string();
+    if (text == "orphan") has_orphan = true;
+    else if (text == "foregroundDeletion") has_foreground = true;
+    else out.push_back(f);
+  }
+  bool decided = options.orphan_dependents || !options.propagation_policy.empty();
+  bool orphan = decided ? policy == "Orphan" : has_orphan;
+  bool foreground = decided ? policy == "Foreground" : has_foreground;
+  if (orphan) out.push_back("orphan");
+  if (foreground) out.push_back("foregroundDeletion");
+  return out;
+}
+
+// Seconds that the object stays after it is asked to go; empty: it goes at once.
+std::optional<std::int64_t> grace_of(const Work& work, Value object, const DeleteOptions& options) {
+  if (!is_pod(work)) return std::nullopt;
+  std::int64_t seconds = options.grace_period_seconds.value_or(object["spec"]["terminationGracePeriodSeconds"].as_int(default_pod_grace_seconds));
+  std::string_view phase = object["status"]["phase"].as_string();
+  if (object["spec"]["nodeName"].as_string().empty() || phase == "Failed" || phase == "Succeeded") seconds = 0;
+  if (seconds < 0) seconds = 1;
+  if (seconds == 0) return std::nullopt;
+  return seconds;
+}
+
+ApiResult<void> check_preconditions(const Work& work, Value object, const DeleteOptions& options) {
+  Value m = object["metadata"];
+  const Served& s = *work.served;
+  if (!options.uid.empty() && options.uid != m["uid"].as_string())
+    return fail(conflict(s.group(), s.plural(), work.name, fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}", options.uid, m["uid"].as_string())));
+  if (!options.resource_version.empty() && options.resource_version != m["resourceVersion"].as_string())
+    return fail(conflict(s.group(), s.plural(), work.name,
+                         fmt::format("Precondition failed: ResourceVersion in precondition: {}, ResourceVersion in object meta: {}", options.resource_version, m["resourceVersion"].as_string())));
+  return {};
+}
+
+Document success(const Work& work, Value object) {
+  Draft status = Draft::object({{"kind", "Status"}, {"apiVersion", "v1"}, {"metadata", Draft::object()}, {"status", "Success"}});
+  Draft& details = status["details"];
+  details["name"] = work.name;
+  if (!work.served->group().empty()) details["group"] = work.served->group();
+  details["kind"] = work.served->plural();
+  details["uid"] = object["metadata"]["uid"];
+  return status.freeze();
+}
+
+}  // namespace
+
+bool namespace_is_done(const Served& served, Value object) {
+  if (served.plural() != "namespaces" || !served.group().empty()) return true;
+  return object["spec"]["finalizers"].empty();
+}
+
+ApiResult<Document> Registry::erase(Work& work, const store::EntryPtr& entry) {
+  Document before = in_served_form(*work.served, entry->value.root());
+  auto erased = store_.commit({entry->key, std::nullopt, entry->revision});
+  if (!erased) return fail(status_of(work, erased.error()));
+  if (work.served->traits->after_commit) work.served->traits->after_commit(work, before, {});
+  Draft gone(before);
+  gone["metadata"]["resourceVersion"] = std::to_string((*erased)->revision);
+  return gone.freeze();
+}
+
+ApiResult<Answer> Registry::remove(Work& work, const DeleteOptions& options) {
+  const Served& served = *work.served;
+  for (int attempt = 1;; ++attempt) {
+    auto entry = current(work);
+    if (!entry) return fail(std::move(entry.error()));
+    Document object = in_served_form(served, (*entry)->value.root());
+    if (auto ok = check_preconditions(work, object, options); !ok) return fail(std::move(ok.error()));
+    if (auto ok = admit_validating({work, "DELETE", object}, {}); !ok) return fail(std::move(ok.error()));
+    if (served.traits->check_delete)
+      if (auto ok = served.traits->check_delete(work, object); !ok) return fail(std::move(ok.error()));
+    Value m = object["metadata"];
+    bool dying = m["deletionTimestamp"].exists();
+    Draft finalizers = finalizers_for(object, options);
+    auto grace = grace_of(work, object, options);
+    bool held = finalizers.size() > 0 || (is_namespace(work) && !object["spec"]["finalizers"].empty());
+    if (dying && grace && m["deletionGracePeriodSeconds"].exists()) {
+      // A second delete may only shorten what is left.
+      std::int64_t left = m["deletionGracePeriodSeconds"].as_int();
+      if (!options.grace_period_seconds || *grace >= left) return Answer{200, object};
+    }
+    if (!held && !grace) {
+      if (work.dry_run) return Answer{200, served.traits->returns_deleted ? object : success(work, object)};
+      auto gone = erase(work, *entry);
+      if (gone) return Answer{200, served.traits->returns_deleted ? *gone : success(work, object)};
+      if (gone.error().reason == "Conflict" && attempt < delete_attempts) continue;
+      return fail(std::move(gone.error()));
+    }
+    Draft now(object);
+    Draft& meta = now["metadata"];
+    std::int64_t seconds = grace.value_or(0);
+    Time from = work.world.clock.now();
+    if (dying) {
+      auto set = parse_rfc3339(m["deletionTimestamp"].as_string());
+      if (set && m["deletionGracePeriodSeconds"].exists()) from = *set - std::chrono::seconds(m["deletionGracePeriodSeconds"].as_int());
+    }
+    if (!dying || grace || (is_pod(work) && options.grace_period_seconds == 0)) {
+      meta["deletionTimestamp"] = format_rfc3339(from + std::chrono::seconds(seconds));
+      meta["deletionGracePeriodSeconds"] = seconds;
+      if (is_namespace(work)) meta.erase("deletionGracePeriodSeconds");
+    }
+    if (finalizers.size() > 0) meta["finalizers"] = std::move(finalizers);
+    else meta.erase("finalizers");
+    if (!dying && served.traits->generation && m["generation"].as_int() > 0) meta["generation"] = m["generation"].as_int() + 1;
+    if (is_namespace(work)) now["status"]["phase"] = "Terminating";
+    Document next = now.freeze();
+    int code = held && !grace && options.orphan_dependents == false ? 202 : 200;
+    if (work.dry_run || next.root() == object.root()) return Answer{code, next};
+    Draft stamped(next);
+    stamped["metadata"]["resourceVersion"] = Document::stamp_blank();
+    Document stored = stamped.freeze();
+    if (served.to_stored) stored = served.to_stored(stored);
+    auto written = store_.commit({(*entry)->key, std::move(stored), (*entry)->revision});
+    if (written) return Answer{code, in_served_form(served, (*written)->value.root())};
+    if (written.error().code == Code::conflict && attempt < delete_attempts) continue;
+    return fail(status_of(work, written.error()));
+  }
+}
+
+ApiResult<Answer> Registry::remove_collection(Work& work, const DeleteOptions& options, const ListOptions& selection) {
+  auto listing = list(work, selection);
+  if (!listing) return fail(std::move(listing.error()));
+  Draft items = Draft::array();
+  std::string version = listing->resource_version;
+  while (Document object = listing->next()) {
+    Work one{.registry = *this, .world = work.world, .user = work.user, .served = work.served, .ns = object["metadata"]["namespace"].str(),
+             .name = object["metadata"]["name"].str(), .dry_run = work.dry_run, .verb = "delete"};
+    DeleteOptions exact = options;
+    auto removed = remove(one, exact);
+    if (!removed && removed.error().code != 404) return fail(std::move(removed.error()));
+    Draft item(object);
+    item.erase("kind");
+    item.erase("apiVersion");
+    items.push_back(std::move(item));
+  }
+  Draft answer = Draft::object();
+  answer["kind"] = std::string(work.served->kind()) + "List";
+  answer["apiVersion"] = work.served->api_version;
+  answer["metadata"]["resourceVersion"] = version;
+  answer["items"] = std::move(items);
+  return Answer{200, answer.freeze()};
+}
+
+ApiResult<DeleteOptions> read_delete_options(Value body, const Query& query) {
+  DeleteOptions out;
+  FieldErrors errors;
+  auto integer = [](std::string_view text) { return parse_int(text); };
+  if (body.is_object() && !body.empty()) {
+    if (body["gracePeriodSeconds"].exists() && !body["gracePeriodSeconds"].is_null()) out.grace_period_seconds = body["gracePeriodSeconds"].as_int();
+    out.uid = body["preconditions"]["uid"].str();
+    out.resource_version = body["preconditions"]["resourceVersion"].str();
+    if (body["orphanDependents"].is_bool()) out.orphan_dependents = body["orphanDependents"].as_bool();
+    out.propagation_policy = body["propagationPolicy"].str();
+  } else {
+    if (query.has("gracePeriodSeconds")) {
+      auto seconds = integer(query.get("gracePeriodSeconds"));
+      if (!seconds) return fail(bad_request(fmt::format("strconv.ParseInt: parsing {}: invalid syntax", go_quote(query.get("gracePeriodSeconds")))));
+      out.grace_period_seconds = *seconds;
+    }
+    if (query.has("orphanDependents")) out.orphan_dependents = query.flag("orphanDependents");
+    out.propagation_policy = query.get("propagationPolicy");
+  }
+  const std::string& policy = out.propagation_policy;
+  if (out.orphan_dependents && !policy.empty())
+    errors.push_back({FieldError::Type::invalid, "propagationPolicy", go_quote(policy), "orphanDependents and deletionPropagation cannot be both set"});
+  if (!policy.empty() && policy != "Foreground" && policy != "Background" && policy != "Orphan")
+    errors.push_back({FieldError::Type::not_supported, "propagationPolicy", go_quote(policy), "supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""});
+  if (!errors.empty()) return fail(invalid("meta.k8s.io", "DeleteOptions", "", errors));
+  return out;
+}
+
+}  // namespace kybern::apiserver

@@ -1,0 +1,264 @@
+// Lists: options, selectors, pages. A list is a place in a snapshot, read while it is sent.
+#include <fmt/format.h>
+
+#include "apiserver/registry/registry.h"
+#include "base/strings.h"
+#include "document/json.h"
+
+namespace kybern::apiserver {
+namespace {
+
+constexpr Duration future_revision_wait = std::chrono::seconds(3);  // for a resourceVersion that is ahead of ours
+
+struct Continue {
+  store::Revision revision = 0;
+  std::string start;  // relative to the prefix
+};
+
+std::string encode_continue(store::Revision revision, std::string_view relative_key) {
+  Draft token = Draft::object({{"v", "meta.k8s.io/v1"}, {"rv", revision}, {"start", std::string(relative_key) + std::string(1, '\0')}});
+  return base64url_encode(to_json(token));
+}
+
+ApiResult<Continue> decode_continue(std::string_view text) {
+  auto bytes = base64url_decode(text);
+  if (!bytes) return fail(bad_request("continue key is not valid: illegal base64 data"));
+  auto token = parse_json(*bytes);
+  if (!token) return fail(bad_request(fmt::format("continue key is not valid: {}", token.error().message)));
+  if ((*token)["v"].as_string() != "meta.k8s.io/v1") return fail(bad_request(fmt::format("continue key is not valid: server does not recognize this encoded version {}", go_quote((*token)["v"].as_string()))));
+  Continue out{(*token)["rv"].as_int(), (*token)["start"].str()};
+  if (out.start.empty()) return fail(bad_request("continue key is not valid: encoded start key empty (version meta.k8s.io/v1)"));
+  if (out.start.find("../") != std::string::npos || out.start.starts_with("/")) return fail(bad_request(fmt::format("continue key is not valid: {}", out.start)));
+  if (out.start.back() == '\0') out.start.pop_back();
+  return out;
+}
+
+ApiResult<store::Revision> read_revision(std::string_view text) {
+  auto value = parse_int(text);
+  if (!value || *value < 0) {
+    FieldErrors errors{{FieldError::Type::invalid, "resourceVersion", go_quote(text), fmt::format("strconv.ParseUint: parsing {}: invalid syntax", go_quote(text))}};
+    return fail(bad_request(fmt::format("resourceVersion: Invalid value: {}: {}", errors[0].value, errors[0].detail)));
+  }
+  return *value;
+}
+
+ApiResult<void> check_matches(const Query& query, ListOptions& out) {
+  FieldErrors errors;
+  const std::string& match = out.resource_version_match;
+  auto forbid = [&](std::string detail) { errors.push_back({FieldError::Type::forbidden, "resourceVersionMatch", "", std::move(detail)}); };
+  if (out.has_send_initial_events && !out.watch) {
+    errors.push_back({FieldError::Type::forbidden, "sendInitialEvents", "", "sendInitialEvents is forbidden for list"});
+  } else if (out.has_send_initial_events) {
+    if (match != "NotOlderThan") forbid("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+    else if (out.send_initial_events && !out.bookmarks)
+      errors.push_back({FieldError::Type::forbidden, "allowWatchBookmarks", "", "sendInitialEvents requires setting allowWatchBookmarks to true"});
+  } else if (!match.empty()) {
+    if (out.watch) forbid("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+    if (out.resource_version.empty()) forbid("resourceVersionMatch is forbidden unless resourceVersion is provided");
+    if (!out.continue_token.empty()) forbid("resourceVersionMatch is forbidden when continue is provided");
+    if (match != "Exact" && match != "NotOlderThan")
+      errors.push_back({FieldError::Type::not_supported, "resourceVersionMatch", go_quote(match), "supported values: \"Exact\", \"NotOlderThan\", \"\""});
+    if (match == "Exact" && out.resource_version == "0") forbid("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+  }
+  (void)query;
+  if (!errors.empty()) return fail(invalid("meta.k8s.io", "ListOptions", "", errors));
+  return {};
+}
+
+}  // namespace
+
+ApiResult<ListOptions> read_list_options(const Served& served, const Query& query) {
+  ListOptions out;
+  auto labels = LabelSelector::parse(query.get("labelSelector"));
+  if (!labels) return fail(bad_request(labels.error().message));
+  out.labels = std::move(*labels);
+  auto fields = FieldSelector::parse(query.get("fieldSelector"));
+  if (!fields) return fail(bad_request(fields.error().message));
+  out.fields = std::move(*fields);
+  std::vector<std::string> names;
+  for (const FieldTerm& term : out.fields.terms()) names.push_back(term.field);
+  if (auto ok = check_field_names(served, names); !ok) return fail(std::move(ok.error()));
+  auto number = [&](std::string_view name, std::int64_t& into) -> ApiResult<void> {
+    std::string text = query.get(name);
+    if (text.empty()) return {};
+    auto value = parse_int(text);
+    if (!value) return fail(bad_request(fmt::format("strconv.ParseInt: parsing {}: invalid syntax", go_quote(text))));
+    into = *value;
+    return {};
+  };
+  if (auto ok = number("limit", out.limit); !ok) return fail(std::move(ok.error()));
+  if (auto ok = number("timeoutSeconds", out.timeout_seconds); !ok) return fail(std::move(ok.error()));
+  out.continue_token = query.get("continue");
+  out.resource_version = query.get("resourceVersion");
+  out.resource_version_match = query.get("resourceVersionMatch");
+  out.watch = query.flag("watch");
+  out.bookmarks = query.flag("allowWatchBookmarks");
+  out.has_send_initial_events = query.has("sendInitialEvents");
+  out.send_initial_events = query.flag("sendInitialEvents");
+  if (auto ok = check_matches(query, out); !ok) return fail(std::move(ok.error()));
+  return out;
+}
+
+namespace {
+
+// One predicate for labels and fields; empty when everything matches.
+std::function<bool(Value)> predicate(const Registry& registry, const Served& served, const ListOptions& options, std::string_view name) {
+  bool by_field = !options.fields.empty(), by_label = !options.labels.empty();
+  if (!by_field && !by_label && name.empty()) return {};
+  return [&registry, served = &served, labels = options.labels, fields = options.fields, by_field, by_label, name = std::string(name)](Value stored) {
+    Document held;
+    Value object = stored;
+    if (served->from_stored && by_field) {
+      held = registry.in_served_form(*served, stored);
+      object = held.root();
+    }
+    if (!name.empty() && object["metadata"]["name"].as_string() != name) return false;
+    if (by_label && !labels.matches(object["metadata"]["labels"])) return false;
+    if (!by_field) return true;
+    SelectableFields selectable = selectable_fields(*served);
+    return fields.matches([&](std::string_view field) { return selectable.get(object, field); });
+  };
+}
+
+std::string scope_prefix(const Served& served, std::string_view ns) {
+  return served.namespaced() && !ns.empty() ? served.prefix + std::string(ns) + "/" : served.prefix;
+}
+
+Status too_large_version(store::Revision asked, store::Revision ours) {
+  Status status = server_timeout("", "", "", 1);
+  status.code = 504;
+  status.reason = "Timeout";
+  status.message = fmt::format("Too large resource version: {}, current: {}", asked, ours);
+  status.causes = {{"ResourceVersionTooLarge", "Too large resource version", ""}};
+  status.retry_after_seconds = 1;
+  status.name = status.group = status.kind = "";
+  return status;
+}
+
+}  // namespace
+
+ApiResult<Listing> Registry::list(Work& work, const ListOptions& options) {
+  const Served& served = *work.served;
+  Listing out;
+  out.served = &served;
+  out.prefix = scope_prefix(served, work.ns);
+  out.limit = options.limit;
+  out.selective = !options.labels.empty() || !options.fields.empty();
+  out.matches = predicate(*this, served, options, work.name);
+  if (!options.continue_token.empty()) {
+    auto token = decode_continue(options.continue_token);
+    if (!token) return fail(std::move(token.error()));
+    if (!options.resource_version.empty() && options.resource_version != "0")
+      return fail(bad_request("specifying resource version is not allowed when using continue"));
+    out.after = out.prefix + token->start;
+    if (token->revision > 0) {
+      auto snapshot = store_.snapshot_at(token->revision);
+      if (!snapshot) {
+        Status status = gone("The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.");
+        status.code = 410;
+        return fail(std::move(status));
+      }
+      out.snapshot = *snapshot;
+    } else {
+      out.snapshot = store_.snapshot();
+    }
+    out.resource_version = std::to_string(out.snapshot.revision());
+    return out;
+  }
+  store::Revision asked = 0;
+  if (!options.resource_version.empty()) {
+    auto revision = read_revision(options.resource_version);
+    if (!revision) return fail(std::move(revision.error()));
+    asked = *revision;
+  }
+  bool exact = options.resource_version_match == "Exact" || (options.resource_version_match.empty() && options.limit > 0 && asked > 0 && false);
+  if (asked > store_.revision()) return fail(too_large_version(asked, store_.revision()));
+  if (exact) {
+    auto snapshot = store_.snapshot_at(asked);
+    if (!snapshot) return fail(gone("The resourceVersion for the provided list is too old."));
+    out.snapshot = *snapshot;
+    out.resource_version = std::to_string(asked);
+  } else {
+    out.snapshot = store_.snapshot();
+    out.resource_version = std::to_string(out.snapshot.revision());
+  }
+  // One name by field selector is one look-up, not a scan.
+  return out;
+}
+
+Document Listing::next() {
+  while (limit == 0 || given_ < limit) {
+    store::EntryPtr entry = snapshot.next(prefix, after);
+    if (!entry) return {};
+    after = entry->key;
+    if (matches && !matches(entry->value.root())) continue;
+    ++given_;
+    return served->from_stored ? served->from_stored(entry->value.root()) : entry->value;
+  }
+  return {};
+}
+
+std::string Listing::continue_token() {
+  if (limit == 0 || given_ < limit) return {};
+  // Something that matches must be left, or the page was the last one.
+  std::string at = after;
+  while (store::EntryPtr entry = snapshot.next(prefix, at)) {
+    at = entry->key;
+    if (!matches || matches(entry->value.root())) return encode_continue(snapshot.revision(), std::string_view(after).substr(prefix.size()));
+  }
+  return {};
+}
+
+std::optional<std::int64_t> Listing::remaining() {
+  if (selective || limit == 0) return std::nullopt;
+  auto left = static_cast<std::int64_t>(snapshot.count_after(prefix, after));
+  if (left == 0) return std::nullopt;
+  return left;
+}
+
+ApiResult<WatchPlan> Registry::watch(Work& work, const ListOptions& options) {
+  const Served& served = *work.served;
+  WatchPlan plan;
+  plan.prefix = scope_prefix(served, work.ns);
+  plan.matches = predicate(*this, served, options, work.name);
+  const std::string& version = options.resource_version;
+  store::Revision asked = 0;
+  if (!version.empty()) {
+    auto revision = read_revision(version);
+    if (!revision) return fail(std::move(revision.error()));
+    asked = *revision;
+  }
+  if (asked > store_.revision()) return fail(too_large_version(asked, store_.revision()));
+  bool initial = options.has_send_initial_events ? options.send_initial_events : asked == 0;
+  if (initial) {
+    Listing listing;
+    listing.served = &served;
+    listing.prefix = plan.prefix;
+    listing.matches = plan.matches;
+    listing.snapshot = store_.snapshot();
+    plan.after = listing.snapshot.revision();
+    plan.initial = std::move(listing);
+    plan.initial_bookmark = options.has_send_initial_events && options.bookmarks;
+  } else {
+    plan.after = asked > 0 ? asked : store_.revision();
+  }
+  return plan;
+}
+
+Document Registry::read(std::string_view group, std::string_view version, std::string_view plural, std::string_view ns, std::string_view name) const {
+  const Served* served = catalog_.find(group, version, plural);
+  if (!served) return {};
+  auto entry = store_.snapshot().get(served->key(ns, name));
+  return entry ? in_served_form(*served, entry->value.root()) : Document();
+}
+
+void Registry::each(std::string_view group, std::string_view version, std::string_view plural, std::string_view ns, const std::function<bool(Value)>& visit) const {
+  const Served* served = catalog_.find(group, version, plural);
+  if (!served) return;
+  store_.snapshot().scan(scope_prefix(*served, ns), "", [&](const store::EntryPtr& entry) {
+    if (!served->from_stored) return visit(entry->value.root());
+    return visit(served->from_stored(entry->value.root()).root());
+  });
+}
+
+}  // namespace kybern::apiserver

@@ -1,0 +1,40 @@
+// What the registry itself decides about a pod: quality of service, its first status, which fields of it may change.
+#include <map>
+
+#include "apiserver/registry/registry.h"
+#include "machinery/quantity.h"
+
+namespace kybern::apiserver {
+
+// Guaranteed: every container has cpu and memory limits, and requests equal to them. BestEffort: nobody asks for either.
+std::string_view quality_of_service(const Draft& pod) {
+  bool any = false, guaranteed = true;
+  for (std::string_view list : {"initContainers", "containers"}) {
+    const Draft* containers = pod.find_path({"spec", list});
+    if (!containers || !containers->is_array()) continue;
+    for (const Draft& c : containers->items()) {
+      for (std::string_view resource : {"cpu", "memory"}) {
+        const Draft* limit = c.find_path({"resources", "limits", resource});
+        const Draft* request = c.find_path({"resources", "requests", resource});
+        auto value = [](const Draft* d) { return d ? Quantity::parse(d->as_string()) : fail(Code::not_found, ""); };
+        auto l = value(limit), r = value(request);
+        bool has_limit = l && l->sign() > 0, has_request = r && r->sign() > 0;
+        any |= has_limit || has_request;
+        if (!has_limit || (has_request && *l != *r) || (!has_request && request)) guaranteed = false;
+      }
+    }
+  }
+  return !any ? "BestEffort" : guaranteed ? "Guaranteed" : "Burstable";
+}
+
+ApiResult<void> prepare_new_pod(Work&, Draft& pod) {
+  pod["status"] = Draft::object({{"phase", "Pending"}, {"qosClass", quality_of_service(pod)}});
+  return {};
+}
+
+ApiResult<void> prepare_pod(Work& work, Draft& pod, Value before) {
+  if (work.subresource.empty()) pod["status"] = before["status"];
+  return {};
+}
+
+}  // namespace kybern::apiserver

@@ -1,0 +1,144 @@
+#include "apiserver/registry/served.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "apiserver/registry/views.h"
+#include "base/strings.h"
+
+namespace kybern::apiserver {
+
+const schema::Subresource* Served::subresource(std::string_view name) const {
+  for (const auto& s : resource->subresources)
+    if (s.name == name) return &s;
+  return nullptr;
+}
+
+std::string Served::key(std::string_view ns, std::string_view name) const {
+  std::string out = prefix;
+  if (namespaced()) {
+    out += ns;
+    out += '/';
+  }
+  out += name;
+  return out;
+}
+
+Catalog::Catalog() {
+  for (const schema::Resource& resource : schema::resources()) {
+    auto served = std::make_unique<Served>();
+    served->resource = &resource;
+    served->stored = served.get();
+    served->prefix = resource.group.empty() ? fmt::format("/{}/", resource.plural) : fmt::format("/{}/{}/", resource.group, resource.plural);
+    served->api_version = resource.group.empty() ? std::string(resource.version) : fmt::format("{}/{}", resource.group, resource.version);
+    served->traits = &traits_of(resource.group, resource.plural);
+    served_.push_back(std::move(served));
+  }
+  for (const View& view : views()) {
+    auto* served = const_cast<Served*>(find(view.group, view.version, view.plural));
+    const Served* stored = find(view.stored_group, view.stored_version, view.plural);
+    if (!served || !stored) continue;
+    served->stored = stored;
+    served->prefix = stored->prefix;
+    served->from_stored = view.from_stored;
+    served->to_stored = view.to_stored;
+  }
+}
+
+const Served* Catalog::find(std::string_view group, std::string_view version, std::string_view plural) const {
+  for (const auto& s : served_)
+    if (s->resource->plural == plural && s->resource->group == group && s->resource->version == version) return s.get();
+  return nullptr;
+}
+
+const Served* Catalog::find_kind(std::string_view group, std::string_view version, std::string_view kind) const {
+  for (const auto& s : served_)
+    if (s->resource->kind == kind && s->resource->group == group && s->resource->version == version) return s.get();
+  return nullptr;
+}
+
+namespace {
+
+using Names = std::span<const std::string_view>;
+struct Row {
+  std::string_view group, plural;
+  Names names;
+};
+
+constexpr std::string_view of_pods[] = {"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
+                                        "status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName"};
+constexpr std::string_view of_nodes[] = {"spec.unschedulable"};
+constexpr std::string_view of_events[] = {"involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
+                                          "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath",
+                                          "reason", "reportingComponent", "source", "type"};
+constexpr std::string_view of_new_events[] = {"regarding.kind", "regarding.namespace", "regarding.name", "regarding.uid", "regarding.apiVersion",
+                                              "regarding.resourceVersion", "regarding.fieldPath", "reason", "reportingController", "type"};
+constexpr std::string_view of_namespaces[] = {"status.phase"};
+constexpr std::string_view of_secrets[] = {"type"};
+constexpr std::string_view of_services[] = {"spec.clusterIP", "spec.type"};
+constexpr std::string_view of_replicas[] = {"status.replicas"};
+constexpr std::string_view of_jobs[] = {"status.successful"};
+constexpr std::string_view of_requests[] = {"spec.signerName"};
+constexpr Row rows[] = {
+    {"", "pods", of_pods},
+    {"", "nodes", of_nodes},
+    {"", "events", of_events},
+    {"events.k8s.io", "events", of_new_events},
+    {"", "namespaces", of_namespaces},
+    {"", "secrets", of_secrets},
+    {"", "services", of_services},
+    {"", "replicationcontrollers", of_replicas},
+    {"apps", "replicasets", of_replicas},
+    {"batch", "jobs", of_jobs},
+    {"certificates.k8s.io", "certificatesigningrequests", of_requests},
+};
+
+std::string text_of(Value v) {
+  switch (v.kind()) {
+    case Kind::string: return v.str();
+    case Kind::boolean: return v.as_bool() ? "true" : "false";
+    case Kind::integer: return std::to_string(v.as_int());
+    default: return "";
+  }
+}
+
+}  // namespace
+
+std::string SelectableFields::get(Value object, std::string_view field) const {
+  if (field == "status.podIPs") field = "status.podIP";
+  if (field == "source") {
+    Value source = object["source"]["component"];
+    return source.as_string().empty() ? object["reportingComponent"].str() : source.str();
+  }
+  if (field == "status.successful") field = "status.succeeded";
+  if (field == "spec.unschedulable" || field == "spec.hostNetwork" || field == "status.replicas" || field == "status.succeeded") {
+    auto dot = field.find('.');
+    std::string found = text_of(object[field.substr(0, dot)][field.substr(dot + 1)]);
+    if (!found.empty()) return found;
+    return field.starts_with("spec.") ? "false" : "0";
+  }
+  Value at = object;
+  for (std::string_view part : split(field, '.')) at = at[part];
+  return text_of(at);
+}
+
+SelectableFields selectable_fields(const Served& served) {
+  for (const Row& row : rows)
+    if (row.group == served.group() && row.plural == served.plural()) return {row.names};
+  return {};
+}
+
+ApiResult<void> check_field_names(const Served& served, const std::vector<std::string>& names) {
+  SelectableFields fields = selectable_fields(served);
+  for (const std::string& name : names) {
+    if (name == "metadata.name" || name == "metadata.namespace") continue;
+    if (std::find(fields.names.begin(), fields.names.end(), name) != fields.names.end()) continue;
+    if (fields.names.empty())
+      return fail(bad_request(fmt::format("\"{}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"", name)));
+    return fail(bad_request("field label not supported: " + name));
+  }
+  return {};
+}
+
+}  // namespace kybern::apiserver

@@ -1,0 +1,73 @@
+// A resource as it is served: its tables, where it is stored, and the few ways in which it differs from all others.
+// Built-in ones are made once from the tables; custom ones will be made from their CRDs.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "document/document.h"
+#include "machinery/status.h"
+#include "schema/schema.h"
+
+namespace kybern::apiserver {
+
+struct Work;
+
+// How writes of one kind differ from the generic path. Every member may be left empty.
+struct Traits {
+  bool create_on_update = false;       // a PUT of a missing object creates it
+  bool unconditional_update = true;    // a PUT without resourceVersion is allowed
+  bool returns_deleted = false;        // DELETE answers with the object instead of a Status
+  bool keeps_status_on_create = false; // most drop it
+  bool generation = false;             // metadata.generation counts changes of the spec
+  bool short_lived = false;            // no finalizer or owner handling is needed: events
+  ApiResult<void> (*prepare_create)(Work&, Draft& object) = nullptr;
+  ApiResult<void> (*prepare_update)(Work&, Draft& object, Value before) = nullptr;       // of the main resource
+  ApiResult<void> (*prepare_status)(Work&, Draft& object, Value before) = nullptr;       // of the status subresource
+  void (*after_commit)(Work&, Value before, Value now) = nullptr;   // either may be absent; also called with both absent when the write failed
+  ApiResult<void> (*check_delete)(Work&, Value object) = nullptr;
+};
+
+struct Served {
+  const schema::Resource* resource = nullptr;
+  const Served* stored = nullptr;      // itself, or the version in whose form objects are stored
+  std::string prefix;                  // of keys: "/pods/", "/apps/deployments/"
+  std::string api_version;             // "apps/v1"
+  const Traits* traits = nullptr;
+  Document (*from_stored)(Value) = nullptr;  // between this version and the stored one; empty when they are the same
+  Document (*to_stored)(Value) = nullptr;
+
+  std::string_view group() const { return resource->group; }
+  std::string_view plural() const { return resource->plural; }
+  std::string_view kind() const { return resource->kind; }
+  bool namespaced() const { return resource->namespaced; }
+  const schema::Subresource* subresource(std::string_view name) const;
+  std::string key(std::string_view ns, std::string_view name) const;
+};
+
+class Catalog {
+ public:
+  Catalog();
+  const Served* find(std::string_view group, std::string_view version, std::string_view plural) const;
+  const Served* find_kind(std::string_view group, std::string_view version, std::string_view kind) const;
+  const std::vector<std::unique_ptr<Served>>& all() const { return served_; }
+
+ private:
+  std::vector<std::unique_ptr<Served>> served_;
+};
+
+const Traits& traits_of(std::string_view group, std::string_view plural);  // registry/traits.cpp
+
+// What `fieldSelector=` may name, and its value in an object. An unknown field is a 400 with upstream's wording.
+struct SelectableFields {
+  std::span<const std::string_view> names;
+  std::string get(Value object, std::string_view field) const;
+};
+SelectableFields selectable_fields(const Served& served);
+ApiResult<void> check_field_names(const Served& served, const std::vector<std::string>& names);
+
+}  // namespace kybern::apiserver

@@ -1,0 +1,162 @@
+// The rows in which kinds differ from the generic path.
+#include <fmt/format.h>
+
+#include "apiserver/registry/registry.h"
+#include "apiserver/registry/services.h"
+#include "base/strings.h"
+#include "document/json.h"
+#include "machinery/quantity.h"
+
+namespace kybern::apiserver {
+
+std::string_view quality_of_service(const Draft& pod);  // registry/pods.cpp
+ApiResult<void> prepare_new_pod(Work& work, Draft& pod);
+ApiResult<void> prepare_pod(Work& work, Draft& pod, Value before);
+
+namespace {
+
+// stringData is written into data and never stored.
+void fold_string_data(Draft& secret) {
+  Draft* given = secret.find("stringData");
+  if (!given) return;
+  if (given->is_object())
+    for (const Draft::Field& f : given->fields()) secret["data"][f.key] = base64_encode(f.value.as_string());
+  secret.erase("stringData");
+}
+
+ApiResult<void> new_service(Work& work, Draft& service) {
+  service["status"] = Draft::object({{"loadBalancer", Draft::object()}});
+  return work.registry.services().assign(work, service, {});
+}
+ApiResult<void> changed_service(Work& work, Draft& service, Value before) { return work.registry.services().assign(work, service, before); }
+void stored_service(Work& work, Value before, Value now) {
+  bool deleted = work.verb == "delete" && before.exists() && !now.exists();
+  if (now.exists() || deleted) work.registry.services().commit(work, before, now);
+  else work.registry.services().abandon(work);
+}
+
+ApiResult<void> new_namespace(Work&, Draft& ns) {
+  bool has = false;
+  if (Draft* list = ns.find_path({"spec", "finalizers"}); list && list->is_array())
+    for (const Draft& f : list->items()) has |= f.as_string() == "kubernetes";
+  if (!has) ns["spec"]["finalizers"].push_back("kubernetes");
+  ns["status"] = Draft::object({{"phase", "Active"}});
+  return {};
+}
+ApiResult<void> changed_namespace(Work&, Draft& ns, Value before) {
+  ns["spec"] = before["spec"];
+  return {};
+}
+
+ApiResult<void> new_claim(Work&, Draft& claim) {
+  claim["status"] = Draft::object({{"phase", "Pending"}});
+  return {};
+}
+ApiResult<void> new_volume(Work& work, Draft& volume) {
+  volume["status"] = Draft::object({{"phase", "Pending"}, {"lastPhaseTransitionTime", format_rfc3339(work.world.clock.now())}});
+  return {};
+}
+
+ApiResult<void> new_request(Work& work, Draft& request) {
+  Draft& spec = request["spec"];
+  spec["username"] = work.user.name;
+  spec["uid"] = work.user.uid;
+  if (work.user.uid.empty()) spec.erase("uid");
+  Draft groups = Draft::array();
+  for (const std::string& g : work.user.groups) groups.push_back(g);
+  spec["groups"] = std::move(groups);
+  spec.erase("extra");
+  for (const auto& [key, values] : work.user.extra) {
+    Draft list = Draft::array();
+    for (const std::string& v : values) list.push_back(v);
+    spec["extra"][key] = std::move(list);
+  }
+  return {};
+}
+
+ApiResult<void> new_secret(Work&, Draft& secret) {
+  fold_string_data(secret);
+  return {};
+}
+ApiResult<void> changed_secret(Work&, Draft& secret, Value before) {
+  fold_string_data(secret);
+  if (const Draft* type = secret.find("type"); !type || type->as_string().empty()) secret["type"] = before["type"];
+  return {};
+}
+
+// Once the job has a uid its pods are selected by it; the labels go to the template too.
+ApiResult<void> new_job(Work&, Draft& job) {
+  const Draft* manual = job.find_path({"spec", "manualSelector"});
+  if (manual && manual->as_bool()) return {};
+  std::string uid(job["metadata"]["uid"].as_string()), name(job["metadata"]["name"].as_string());
+  Draft& labels = job["spec"]["template"]["metadata"]["labels"];
+  for (std::string_view prefix : {"", "batch.kubernetes.io/"}) {
+    labels[std::string(prefix) + "job-name"] = name;
+    labels[std::string(prefix) + "controller-uid"] = uid;
+  }
+  job["spec"]["selector"]["matchLabels"]["batch.kubernetes.io/controller-uid"] = uid;
+  return {};
+}
+
+struct Row {
+  std::string_view group, plural;
+  Traits traits;
+};
+
+const Row rows[] = {
+    {"", "pods", {.returns_deleted = true, .generation = true, .prepare_create = prepare_new_pod, .prepare_update = prepare_pod}},
+    {"", "services", {.returns_deleted = true, .keeps_status_on_create = false, .prepare_create = new_service, .prepare_update = changed_service, .after_commit = stored_service}},
+    {"", "namespaces", {.prepare_create = new_namespace, .prepare_update = changed_namespace}},
+    {"", "nodes", {.keeps_status_on_create = true}},
+    {"", "secrets", {.prepare_create = new_secret, .prepare_update = changed_secret}},
+    {"", "persistentvolumeclaims", {.returns_deleted = true, .prepare_create = new_claim}},
+    {"", "persistentvolumes", {.returns_deleted = true, .prepare_create = new_volume}},
+    {"", "podtemplates", {.returns_deleted = true, .generation = true}},
+    {"", "serviceaccounts", {.returns_deleted = true}},
+    {"", "endpoints", {.create_on_update = true}},
+    {"", "limitranges", {.create_on_update = true}},
+    {"", "events", {.create_on_update = true, .short_lived = true}},
+    {"events.k8s.io", "events", {.create_on_update = true, .short_lived = true}},
+    {"", "replicationcontrollers", {.generation = true}},
+    {"", "resourcequotas", {.returns_deleted = true}},
+    {"apps", "deployments", {.generation = true}},
+    {"apps", "replicasets", {.generation = true}},
+    {"apps", "statefulsets", {.generation = true}},
+    {"apps", "daemonsets", {.generation = true}},
+    {"batch", "jobs", {.generation = true, .prepare_create = new_job}},
+    {"batch", "cronjobs", {.generation = true}},
+    {"coordination.k8s.io", "leases", {.create_on_update = true, .unconditional_update = false}},
+    {"discovery.k8s.io", "endpointslices", {.generation = true}},
+    {"networking.k8s.io", "ingresses", {.generation = true}},
+    {"networking.k8s.io", "ingressclasses", {.generation = true}},
+    {"networking.k8s.io", "networkpolicies", {.generation = true}},
+    {"policy", "poddisruptionbudgets", {.unconditional_update = false, .generation = true}},
+    {"rbac.authorization.k8s.io", "roles", {.create_on_update = true}},
+    {"rbac.authorization.k8s.io", "rolebindings", {.create_on_update = true}},
+    {"rbac.authorization.k8s.io", "clusterroles", {.create_on_update = true}},
+    {"rbac.authorization.k8s.io", "clusterrolebindings", {.create_on_update = true}},
+    {"scheduling.k8s.io", "priorityclasses", {.generation = true}},
+    {"storage.k8s.io", "volumeattachments", {.unconditional_update = false}},
+    {"storage.k8s.io", "csidrivers", {.unconditional_update = false}},
+    {"storage.k8s.io", "csinodes", {.unconditional_update = false}},
+    {"certificates.k8s.io", "certificatesigningrequests", {.prepare_create = new_request}},
+    {"admissionregistration.k8s.io", "validatingwebhookconfigurations", {.unconditional_update = false, .generation = true}},
+    {"admissionregistration.k8s.io", "mutatingwebhookconfigurations", {.unconditional_update = false, .generation = true}},
+    {"admissionregistration.k8s.io", "validatingadmissionpolicies", {.unconditional_update = false, .generation = true}},
+    {"admissionregistration.k8s.io", "validatingadmissionpolicybindings", {.unconditional_update = false, .generation = true}},
+    {"apiregistration.k8s.io", "apiservices", {.unconditional_update = false}},
+    {"apiextensions.k8s.io", "customresourcedefinitions", {.unconditional_update = false, .generation = true}},
+    {"flowcontrol.apiserver.k8s.io", "flowschemas", {.generation = true}},
+    {"flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations", {.generation = true}},
+};
+const Traits plain;
+
+}  // namespace
+
+const Traits& traits_of(std::string_view group, std::string_view plural) {
+  for (const Row& row : rows)
+    if (row.plural == plural && row.group == group) return row.traits;
+  return plain;
+}
+
+}  // namespace kybern::apiserver

@@ -1,0 +1,41 @@
+// One request on its way through the registry.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "apiserver/http/query.h"
+#include "apiserver/registry/served.h"
+#include "apiserver/user.h"
+#include "base/world.h"
+
+namespace kybern::apiserver {
+
+class Registry;
+
+enum class FieldValidation { ignore, warn, strict };
+
+struct Work {
+  Registry& registry;
+  World world;
+  User user;
+  const Served* served = nullptr;
+  std::string ns{}, name{}, subresource{};
+  Query query{};
+  bool dry_run = false;
+  FieldValidation field_validation = FieldValidation::warn;
+  std::vector<std::string> duplicates{};  // duplicate fields of the body, found while it was decoded
+  std::vector<std::string> warnings{};  // sent as Warning headers
+  std::string field_manager{};
+
+  std::string verb{};                   // create update patch delete ...: for admission
+  bool is(std::string_view group, std::string_view plural) const { return served && served->resource->plural == plural && served->resource->group == group; }
+};
+
+struct Answer {
+  int code = 200;
+  Document object;
+};
+
+}  // namespace kybern::apiserver

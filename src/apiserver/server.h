@@ -1,0 +1,69 @@
+// The API server: the one process that owns the store, and the one road to it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "apiserver/user.h"
+#include "base/result.h"
+#include "base/world.h"
+#include "document/document.h"
+#include "machinery/status.h"
+#include "store/store.h"
+
+namespace kybern::apiserver {
+
+struct ServerOptions {
+  std::string data_dir;                     // pki/ and kybern.db lie here
+  std::string bind_address = "0.0.0.0";
+  int secure_port = 6443;
+  std::string advertise_address;            // of the `kubernetes` service's endpoint; "": found by the default route
+  std::vector<std::string> extra_names;     // further DNS names and IPs for the serving certificate
+  std::string service_cidr = "10.96.0.0/12";
+  int node_port_low = 30000, node_port_high = 32767;
+  std::string cluster_domain = "cluster.local";
+  std::string token_file;
+  std::string service_account_issuer;       // "": https://kubernetes.default.svc.<cluster domain>
+  bool anonymous = true;
+  std::size_t max_requests = 600;           // at once, long-running ones not counted
+};
+
+// Where the certificates of a data folder lie.
+struct Credentials {
+  std::string ca_file, server_certificate, server_key, service_account_key, admin_kubeconfig;
+  std::string kubelet_client_certificate, kubelet_client_key;  // the server's own, towards kubelets
+};
+
+// A change that a component in the same process sees: the document is the store's own block.
+struct LocalEvent {
+  bool erased;
+  Document object;
+};
+class LocalWatch {
+ public:
+  virtual ~LocalWatch() = default;
+};
+
+class ApiServer {
+ public:
+  // Makes what is missing in the data folder (CA, certificates, keys, admin kubeconfig), opens the store, reconciles the
+  // bootstrap objects, and listens.
+  static Result<std::unique_ptr<ApiServer>> start(ServerOptions options, World world);
+  virtual ~ApiServer() = default;
+  virtual int port() const = 0;
+  virtual const Credentials& credentials() const = 0;
+  virtual store::Store& store() = 0;
+  virtual void stop(std::chrono::milliseconds grace) = 0;
+
+  // For components in the same process: the same authorization and admission as over HTTP.
+  virtual ApiResult<Document> call(const User& user, std::string_view method, std::string_view path, std::string_view query, Document body,
+                                   std::string_view patch_type) = 0;
+  // List, then changes, of a collection. `replaced` and `changed` come one at a time, in order.
+  virtual ApiResult<std::unique_ptr<LocalWatch>> subscribe(const User& user, std::string path, std::string query,
+                                                           std::function<void(std::vector<Document>)> replaced,
+                                                           std::function<void(std::vector<LocalEvent>)> changed) = 0;
+};
+
+}  // namespace kybern::apiserver
