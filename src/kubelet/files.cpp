@@ -188,7 +188,7 @@ std::vector<MountPoint> mount_points() {
     std::vector<std::string_view> f = split(line, ' ');
     auto dash = std::find(f.begin(), f.end(), "-");
     if (f.size() < 10 || f.end() - dash < 4) continue;
-    out.push_back({unescape_mount(f[4]), std::string(dash[1]), unescape_mount(dash[2]), std::string(f[5])});
+    out.push_back({unescape_mount(f[4]), std::string(dash[1]), unescape_mount(dash[2]), std::string(f[5]), std::string(dash[3]), unescape_mount(f[3])});
   }
   return out;
 }

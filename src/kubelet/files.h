@@ -25,6 +25,8 @@ Result<void> remove_tree(const std::string& path);
 
 struct MountPoint {
   std::string path, type, source, options;
+  std::string super_options;  // of the file system: a cgroup hierarchy's controllers
+  std::string root;           // the folder of the file system that is mounted, "/" for all of it
 };
 std::vector<MountPoint> mount_points();                                  // of this mount namespace, in order of mounting
 bool is_mount_point(const std::string& path);
