@@ -34,6 +34,7 @@ struct PeerCertificate {
   std::string common_name;
   std::vector<std::string> organizations;
   std::string der_sha256_hex;
+  std::string uid;  // subject attribute 1.3.6.1.4.1.57683.2, which Kubernetes 1.34 takes for the user's uid
 };
 
 struct Request {
@@ -43,6 +44,7 @@ struct Request {
   Headers headers;
   std::string body;    // whole; the server has enforced its limit
   std::optional<PeerCertificate> peer;
+  std::string peer_error;  // a client certificate was shown and is not good: why ("x509: certificate signed by unknown authority")
   std::string remote_address;  // "127.0.0.1:40000"
   bool tls = false;
 };

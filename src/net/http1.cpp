@@ -145,13 +145,6 @@ std::optional<int> read_version(std::string_view text, int& minor) {  // a value
   return std::nullopt;
 }
 
-bool valid_escapes(std::string_view path) {
-  for (std::size_t i = path.find('%'); i != std::string_view::npos; i = path.find('%', i + 3)) {
-    if (i + 2 >= path.size() || !is_hex(path[i + 1]) || !is_hex(path[i + 2])) return false;
-  }
-  return true;
-}
-
 // Splits the target; the absolute form ("http://host/path") gives its authority to Host, as RFC 9112 section 3.2.2 asks.
 Failure read_target(std::string_view target, Http1RequestHead& head, std::string& authority) {
   if (target.empty() || !all_of_class(target, target_char)) return Http1Error{400, "invalid request target"};
@@ -221,6 +214,13 @@ Failure read_status_line(std::string_view line, Http1ResponseHead& head) {
 }
 
 }  // namespace
+
+bool valid_escapes(std::string_view path) {
+  for (std::size_t i = path.find('%'); i != std::string_view::npos; i = path.find('%', i + 3)) {
+    if (i + 2 >= path.size() || !is_hex(path[i + 1]) || !is_hex(path[i + 2])) return false;
+  }
+  return true;
+}
 
 bool is_token(std::string_view text) { return !text.empty() && all_of_class(text, token_char); }
 bool is_field_value(std::string_view text) { return all_of_class(text, value_char); }

@@ -92,6 +92,7 @@ class ChunkedDecoder {
 // Shared rules of field syntax.
 bool is_token(std::string_view text);               // RFC 9110 section 5.6.2, not empty
 bool is_field_value(std::string_view text);         // no control character but HTAB
+bool valid_escapes(std::string_view path);          // every '%' has two hexadecimal digits behind it
 bool list_contains(std::string_view comma_separated, std::string_view lower_token);  // "Keep-Alive, Upgrade" has "upgrade"
 bool any_list_contains(const Headers& headers, std::string_view lower_name, std::string_view lower_token);
 

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -15,22 +16,26 @@
 
 namespace kybern::net {
 
-// A body written by its producer while the peer reads. All calls are thread-safe and never block.
+// A body written by its producer while the peer reads. All calls are thread-safe and never block. Callbacks run on pool
+// threads, one at a time. Letting go of a stream without finish() is abort().
 class BodyStream {
  public:
   virtual ~BodyStream() = default;
   // Queues bytes (for HTTP/1.1 they become one chunk). False when the peer is gone or finish() was called.
   virtual bool write(std::string bytes) = 0;
   virtual std::size_t queued_bytes() const = 0;            // written but not yet taken by the kernel
-  // Called once, from a pool thread, when queued_bytes() has come down to `low_bytes` or less (at once if it is so now).
+  // Called once, from a pool thread, when queued_bytes() has come down to `low_bytes` or less (at once if it is so now),
+  // also because the peer went away and nothing is queued any more.
   virtual void on_drained(std::size_t low_bytes, std::function<void()> callback) = 0;
-  virtual void on_close(std::function<void()> callback) = 0;  // the peer went away, or the server stops; called once
+  // The peer went away, or the server stops (then what is written until finish() still goes out, as long as the grace
+  // lasts); called once, not after finish() or abort().
+  virtual void on_close(std::function<void()> callback) = 0;
   virtual void finish() = 0;                               // the end of the body
   virtual void abort() = 0;                                // drop the connection (HTTP/2: reset the stream)
 };
 
 // The bytes of a connection after `101 Switching Protocols` (HTTP/1.1 only), TLS still applied. Callbacks run on a pool
-// thread, one at a time, in order.
+// thread, one at a time, in order: what the peer has sent is delivered before on_close, even to a paused reader.
 class RawStream : public BodyStream {
  public:
   virtual void on_data(std::function<void(std::string_view)> callback) = 0;
@@ -48,6 +53,8 @@ class Exchange {
   virtual void respond_pulled(int status, Headers headers, std::function<bool(std::string& out)> produce) = 0;
   virtual std::shared_ptr<BodyStream> respond_stream(int status, Headers headers) = 0;
   virtual std::shared_ptr<RawStream> upgrade(Headers headers) = 0;  // sends 101; null when the connection cannot
+  // The peer is gone, or has closed its side: a handler that waits for something may stop and drop the exchange.
+  virtual bool canceled() const { return false; }
 };
 using Handler = std::function<void(std::shared_ptr<Exchange>)>;
 
@@ -63,6 +70,12 @@ struct ServerOptions {
   std::string unix_path;       // instead of address and port
   std::size_t max_header_bytes = 1 << 20;
   std::size_t max_body_bytes = 3 << 20;    // apiserver's request limit
+  // The limit of one request, when some have another one (body is empty yet). Called on the reactor thread: quick, no locks.
+  std::function<std::size_t(const Request& head)> body_limit;
+  std::size_t max_receiving_body_bytes = 256 << 20;  // of all bodies that are being received; beyond it 503
+  // The answer to a request that no handler sees (408, 413, 417, 431, 503 and malformed ones); absent: the message as plain
+  // text. The message of a 413 is `Request entity too large: limit is 3145728`. Called on the reactor thread.
+  std::function<Response(int status, std::string_view message)> refusal;
   std::chrono::milliseconds header_timeout{10000};  // for TLS handshake and request head
   std::chrono::milliseconds body_timeout{60000};
   std::chrono::milliseconds idle_timeout{180000};   // keep-alive without a request

@@ -1,0 +1,48 @@
+#include "net/server/http1_response.h"
+
+#include <charconv>
+#include <ctime>
+
+namespace kybern::net {
+
+void append_status_line(std::string& out, int status) {
+  char digits[8];
+  auto end = std::to_chars(digits, digits + sizeof digits, status).ptr;
+  out.append("HTTP/1.1 ").append(digits, end).append(" ");
+  std::string_view reason = reason_phrase(status);
+  out.append(reason.empty() ? std::string_view("status code ") : reason);
+  if (reason.empty()) out.append(digits, end);
+  out.append("\r\n");
+}
+
+void append_field(std::string& out, std::string_view name, std::string_view value) {
+  bool word_start = true;
+  for (char c : name) {
+    if (c <= ' ' || c == ':' || c == 0x7f) continue;
+    out.push_back(word_start && c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c);
+    word_start = c == '-';
+  }
+  out.append(": ");
+  std::size_t begin = out.size();
+  out.append(value);
+  for (std::size_t i = begin; i < out.size(); ++i) {
+    if (out[i] == '\r' || out[i] == '\n' || out[i] == '\0') out[i] = ' ';
+  }
+  out.append("\r\n");
+}
+
+std::string_view http_date() {
+  thread_local std::time_t shown = -1;
+  thread_local char text[40];
+  thread_local std::size_t bytes = 0;
+  std::time_t now = std::time(nullptr);
+  if (now != shown) {
+    std::tm parts{};
+    ::gmtime_r(&now, &parts);
+    bytes = std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
+    shown = now;
+  }
+  return {text, bytes};
+}
+
+}  // namespace kybern::net

@@ -1,0 +1,74 @@
+// The handler threads: few while handlers are quick, more while they wait for something, fewer again when idle.
+//
+// A task goes to the thread that went idle last, so that the others stay idle long enough to end. New threads are not
+// started for every task that finds no idle one: the reactor looks every 2 ms while tasks wait (supervise), and starts
+// threads only when the tasks wait for threads rather than for the processor.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "base/time.h"
+
+namespace kybern::net {
+
+class Pool {
+ public:
+  using Task = std::move_only_function<void()>;
+  struct Options {
+    std::size_t min_threads = 1, max_threads = 128;
+    std::chrono::milliseconds idle_end{10000};
+    std::size_t stack_bytes = 1 << 20;
+  };
+
+  // `call_supervisor` is called from any thread when tasks begin to wait: supervise() is to be called soon.
+  Pool(Options options, std::function<void()> call_supervisor);
+  ~Pool();
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  void post(Task task);                  // after stop(): dropped
+  void post_all(std::vector<Task>& tasks);  // empties it
+  // One caller. Absent when nothing waits; else when it wants to be called again.
+  std::optional<std::chrono::milliseconds> supervise(Instant now);
+  void stop();                           // runs what is queued, then ends the threads; not from a task
+  std::size_t threads() const;
+
+ private:
+  struct Worker;
+  struct Queued {
+    Task task;
+    Instant since;
+  };
+  void spawn(std::unique_lock<std::mutex>& lock);
+  void work(Worker& self);
+  bool wait_for_work(Worker& self, std::unique_lock<std::mutex>& lock);
+  void wake_one(std::unique_lock<std::mutex>& lock);
+  void hand_out(bool& call);
+  bool too_busy(Instant now);
+
+  const Options options_;
+  const std::size_t processors_;
+  const std::function<void()> call_supervisor_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable ended_;
+  std::deque<Queued> queue_;
+  std::vector<Worker*> idle_;      // the one that went idle last is at the end
+  std::vector<std::unique_ptr<Worker>> workers_, finished_;
+  bool supervised_ = false;        // supervise() will be called
+  bool stopping_ = false;
+
+  Instant measured_at_;            // of the supervisor alone
+  Duration measured_cpu_{0};
+  int busy_rounds_ = 0;
+};
+
+}  // namespace kybern::net
