@@ -55,6 +55,8 @@ std::string address_text(int fd, bool peer) {
 // The peer's alerts, in the words that users of the API know from Go.
 std::string alert_text(int alert) {
   if (alert == SSL_AD_UNKNOWN_CA) return "unknown certificate authority";
+  if (alert == TLS13_AD_CERTIFICATE_REQUIRED) return "certificate required";
+  if (alert == TLS1_AD_NO_APPLICATION_PROTOCOL) return "no application protocol";
   if (alert == SSL_AD_PROTOCOL_VERSION) return "protocol version not supported";
   return SSL_alert_desc_string_long(alert);
 }
