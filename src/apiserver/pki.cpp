@@ -86,6 +86,8 @@ Result<net::KeyPair> load_ca(const std::string& folder) {
 
 }  // namespace
 
+Result<void> write_private_file(const std::string& path, std::string_view text) { return write_file(path, text, 0600); }
+
 Result<Credentials> ensure_pki(const ServerOptions& options, const std::string& service_ip, const std::string& advertise_address, Time now) {
   std::string folder = options.data_dir + "/pki";
   std::error_code error;

@@ -14,6 +14,9 @@ Result<Credentials> ensure_pki(const ServerOptions& options, const std::string& 
 // A client identity signed by the cluster's CA, as a kubeconfig text (certificate and key embedded).
 Result<std::string> make_kubeconfig(const std::string& data_dir, std::string_view server_url, std::string_view user, const std::vector<std::string>& groups, Time now);
 
+// Whole or not at all, readable by its owner only.
+Result<void> write_private_file(const std::string& path, std::string_view text);
+
 inline constexpr Duration certificate_lifetime = std::chrono::hours(24 * 365);
 inline constexpr Duration ca_lifetime = std::chrono::hours(24 * 3650);
 inline constexpr Duration renew_before = std::chrono::hours(24 * 90);

@@ -28,6 +28,7 @@ class Authenticator {
   ApiResult<User> authenticate(const net::Request& request) const;
   // A token alone (TokenReview, bearer). Empty: not valid.
   std::optional<User> check_token(std::string_view token, const std::vector<std::string>& audiences) const;
+  const std::vector<std::string>& audiences() const { return options_.audiences; }
 
  private:
   Authenticator(AuthenticationOptions options, const Registry& registry) : options_(std::move(options)), registry_(registry) {}

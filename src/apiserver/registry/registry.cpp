@@ -43,15 +43,16 @@ ApiResult<Document> Registry::typed(Work& work, const Served& served, Document b
   if (!checked) return checked;
   schema::DecodeReport report;
   auto decoded = schema::to_typed(*served.resource->type, checked->root(), &report);
-  if (!decoded)
-    return fail(bad_request(fmt::format("{} in version {} cannot be handled as a {}: {}", served.kind(), go_quote(served.resource->version), served.kind(), decoded.error().message)));
+  auto unfit = [&](std::string_view why) {
+    return fail(bad_request(fmt::format("{} in version {} cannot be handled as a {}: {}", served.kind(), go_quote(served.resource->version), served.kind(), why)));
+  };
+  if (!decoded) return unfit(decoded.error().message);
   if (work.field_validation != FieldValidation::ignore) {
-    std::vector<std::string> findings;
-    for (const std::string& path : report.unknown_fields) findings.push_back(fmt::format("unknown field {}", go_quote(path)));
-    for (const std::string& path : work.duplicates) findings.push_back(fmt::format("duplicate field {}", go_quote(path)));
-    if (!findings.empty() && work.field_validation == FieldValidation::strict)
-      return fail(bad_request(fmt::format("{} in version {} cannot be handled as a {}: strict decoding error: {}", served.kind(), go_quote(served.resource->version), served.kind(), join(findings, ", "))));
-    for (std::string& finding : findings) work.warnings.push_back(std::move(finding));
+    report.duplicate_fields = std::exchange(work.duplicates, {});
+    if (work.field_validation == FieldValidation::strict && !(report.unknown_fields.empty() && report.duplicate_fields.empty()))
+      return unfit("strict decoding error: " + report.text());
+    for (std::string& finding : report.unknown_fields) work.warnings.push_back(std::move(finding));
+    for (const std::string& path : report.duplicate_fields) work.warnings.push_back(fmt::format("duplicate field {}", go_quote(path)));
   }
   Draft draft(*decoded);
   apply_defaults(served, draft);

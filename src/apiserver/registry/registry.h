@@ -16,6 +16,8 @@
 
 namespace kybern::apiserver {
 
+class Authenticator;
+class Authorizer;
 class ServiceAllocator;
 class TokenIssuer;
 
@@ -97,6 +99,10 @@ class Registry {
   ServiceAllocator& services() { return *services_; }
   void set_token_issuer(TokenIssuer* issuer) { issuer_ = issuer; }
   TokenIssuer* token_issuer() const { return issuer_; }
+  // For the reviews of tokens and access, and the check against escalation.
+  void set_access(const Authenticator* authenticator, const Authorizer* authorizer) { authenticator_ = authenticator, authorizer_ = authorizer; }
+  const Authenticator* authenticator() const { return authenticator_; }
+  const Authorizer* authorizer() const { return authorizer_; }
 
   ApiResult<Answer> get(Work& work);
   ApiResult<Answer> create(Work& work, Document body);
@@ -130,6 +136,8 @@ class Registry {
   Catalog catalog_;
   std::unique_ptr<ServiceAllocator> services_;
   TokenIssuer* issuer_ = nullptr;
+  const Authenticator* authenticator_ = nullptr;
+  const Authorizer* authorizer_ = nullptr;
 };
 
 ApiResult<ListOptions> read_list_options(const Served& served, const Query& query);

@@ -1,0 +1,182 @@
+// Resources that are questions, never stored: reviews of tokens, of access, of oneself; and the Binding collection.
+#include <fmt/format.h>
+
+#include "apiserver/authn/authenticator.h"
+#include "apiserver/authz/authorizer.h"
+#include "apiserver/http/requests.h"
+#include "base/strings.h"
+#include "machinery/labels.h"
+
+namespace kybern::apiserver {
+namespace {
+
+ApiResult<Draft> typed_review(Work& work, Document body) {
+  auto typed = work.registry.typed(work, *work.served, std::move(body));
+  if (!typed) return fail(std::move(typed.error()));
+  return Draft(*typed);
+}
+
+Draft texts(const std::vector<std::string>& list) {
+  Draft out = Draft::array();
+  for (const std::string& text : list) out.push_back(text);
+  return out;
+}
+
+Draft user_info(const User& user) {
+  Draft out = Draft::object();
+  if (!user.name.empty()) out["username"] = user.name;
+  if (!user.uid.empty()) out["uid"] = user.uid;
+  if (!user.groups.empty()) out["groups"] = texts(user.groups);
+  for (const auto& [key, values] : user.extra) out["extra"][key] = texts(values);
+  return out;
+}
+
+// The question of a review's spec; the user is the review's or the asker's own.
+Attributes question(Value spec, User user) {
+  Attributes a;
+  a.user = std::move(user);
+  Value r = spec["resourceAttributes"];
+  if (r.is_object()) {
+    a.is_resource = true;
+    a.verb = r["verb"].str();
+    a.group = r["group"].str();
+    a.version = r["version"].str();
+    a.resource = r["resource"].str();
+    a.subresource = r["subresource"].str();
+    a.name = r["name"].str();
+    a.ns = r["namespace"].str();
+  } else {
+    a.is_resource = false;
+    a.verb = spec["nonResourceAttributes"]["verb"].str();
+    a.path = spec["nonResourceAttributes"]["path"].str();
+  }
+  return a;
+}
+
+ApiResult<void> check_question(Work& work, Value review, bool needs_user) {
+  FieldErrors errors;
+  Value spec = review["spec"];
+  bool resource = spec["resourceAttributes"].is_object(), path = spec["nonResourceAttributes"].is_object();
+  if (resource && path)
+    errors.push_back({FieldError::Type::invalid, "spec.nonResourceAttributes", "v1.NonResourceAttributes{}", "cannot be specified in combination with resourceAttributes"});
+  if (!resource && !path)
+    errors.push_back({FieldError::Type::invalid, "spec.resourceAttributes", "null", "exactly one of nonResourceAttributes or resourceAttributes must be specified"});
+  if (needs_user && spec["user"].as_string().empty() && spec["groups"].empty())
+    errors.push_back({FieldError::Type::invalid, "spec.user", "\"\"", "at least one of user or group must be specified"});
+  if (!errors.empty()) return fail(invalid(work.served->group(), work.served->kind(), "", errors));
+  return {};
+}
+
+ApiResult<Answer> decide(Work& work, Document body, bool self, bool local) {
+  auto review = typed_review(work, std::move(body));
+  if (!review) return fail(std::move(review.error()));
+  Document frozen = review->freeze();
+  if (auto ok = check_question(work, frozen, !self); !ok) return fail(std::move(ok.error()));
+  Value spec = frozen["spec"];
+  if (local && spec["resourceAttributes"]["namespace"].as_string() != work.ns) {
+    FieldErrors errors{{FieldError::Type::invalid, "spec.resourceAttributes.namespace", go_quote(spec["resourceAttributes"]["namespace"].as_string()), fmt::format("must match metadata.namespace: {}", work.ns)}};
+    if (spec["resourceAttributes"].is_object())
+      return fail(bad_request(fmt::format("spec.resourceAttributes.namespace must match namespace: {}", work.ns)));
+    return fail(invalid(work.served->group(), work.served->kind(), "", errors));
+  }
+  User user = work.user;
+  if (!self) {
+    user = User{spec["user"].str(), spec["uid"].str(), {}, {}};
+    for (Value g : spec["groups"].items()) user.groups.push_back(g.str());
+  }
+  Decision decision = work.registry.authorizer()->authorize(question(spec, user));
+  (*review)["status"] = Draft::object({{"allowed", decision.allowed}});
+  if (!decision.reason.empty()) (*review)["status"]["reason"] = decision.reason;
+  if (local) (*review)["metadata"]["namespace"] = work.ns;
+  return Answer{201, review->freeze()};
+}
+
+ApiResult<Answer> subject_access(Work& work, Document body) { return decide(work, std::move(body), false, false); }
+ApiResult<Answer> local_subject_access(Work& work, Document body) { return decide(work, std::move(body), false, true); }
+ApiResult<Answer> self_subject_access(Work& work, Document body) { return decide(work, std::move(body), true, false); }
+
+ApiResult<Answer> self_subject_rules(Work& work, Document body) {
+  auto review = typed_review(work, std::move(body));
+  if (!review) return fail(std::move(review.error()));
+  const Draft* ns = review->find_path({"spec", "namespace"});
+  if (!ns || ns->as_string().empty()) return fail(bad_request("no namespace on request"));
+  Draft resources = Draft::array(), paths = Draft::array();
+  bool master = work.user.in_group("system:masters");
+  for (const Document& rule : work.registry.authorizer()->rules_for(work.user, ns->as_string())) {
+    if (!rule["nonResourceURLs"].empty()) paths.push_back(Draft::object({{"verbs", rule["verbs"]}, {"nonResourceURLs", rule["nonResourceURLs"]}}));
+    else resources.push_back(Draft(rule));
+  }
+  if (master) {
+    resources.push_back(Draft::object({{"verbs", Draft::array({"*"})}, {"apiGroups", Draft::array({"*"})}, {"resources", Draft::array({"*"})}}));
+    paths.push_back(Draft::object({{"verbs", Draft::array({"*"})}, {"nonResourceURLs", Draft::array({"*"})}}));
+  }
+  (*review)["status"] = Draft::object({{"resourceRules", std::move(resources)}, {"nonResourceRules", std::move(paths)}, {"incomplete", false}});
+  return Answer{201, review->freeze()};
+}
+
+ApiResult<Answer> self_subject(Work& work, Document body) {
+  auto review = typed_review(work, std::move(body));
+  if (!review) return fail(std::move(review.error()));
+  (*review)["metadata"]["creationTimestamp"] = format_rfc3339(work.world.clock.now());
+  (*review)["status"]["userInfo"] = user_info(work.user);
+  return Answer{201, review->freeze()};
+}
+
+ApiResult<Answer> token_review(Work& work, Document body) {
+  auto review = typed_review(work, std::move(body));
+  if (!review) return fail(std::move(review.error()));
+  const Draft* token = review->find_path({"spec", "token"});
+  if (!token || token->as_string().empty()) return fail(bad_request("token is required for TokenReview in authentication"));
+  std::vector<std::string> audiences;
+  if (const Draft* asked = review->find_path({"spec", "audiences"}); asked && asked->is_array())
+    for (const Draft& a : asked->items()) audiences.push_back(a.str());
+  bool default_audiences = audiences.empty();
+  const Authenticator& authenticator = *work.registry.authenticator();
+  if (default_audiences) audiences = authenticator.audiences();
+  auto user = authenticator.check_token(token->as_string(), audiences);
+  Draft status = Draft::object();
+  if (user) {
+    status["authenticated"] = true;
+    status["audiences"] = texts(audiences);
+    status["user"] = user_info(*user);
+  } else {
+    status["user"] = Draft::object();
+    status["error"] = "invalid bearer token";
+  }
+  (*review)["status"] = std::move(status);
+  return Answer{201, review->freeze()};
+}
+
+// POST to the collection of bindings is the old way of POST to a pod's binding.
+ApiResult<Answer> binding(Work& work, Document body) {
+  std::string name = body["metadata"]["name"].str();
+  work.served = work.registry.catalog().find("", "v1", "pods");
+  work.name = name;
+  work.subresource = "binding";
+  SubresourceCall call{work, "create", std::move(body)};
+  return find_subresource("", "pods", "binding")(call);
+}
+
+struct Row {
+  std::string_view group, plural;
+  ReviewHandler handler;
+};
+constexpr Row rows[] = {
+    {"authorization.k8s.io", "subjectaccessreviews", subject_access},
+    {"authorization.k8s.io", "localsubjectaccessreviews", local_subject_access},
+    {"authorization.k8s.io", "selfsubjectaccessreviews", self_subject_access},
+    {"authorization.k8s.io", "selfsubjectrulesreviews", self_subject_rules},
+    {"authentication.k8s.io", "selfsubjectreviews", self_subject},
+    {"authentication.k8s.io", "tokenreviews", token_review},
+    {"", "bindings", binding},
+};
+
+}  // namespace
+
+ReviewHandler find_review(std::string_view group, std::string_view plural) {
+  for (const Row& row : rows)
+    if (row.plural == plural && row.group == group) return row.handler;
+  return nullptr;
+}
+
+}  // namespace kybern::apiserver

@@ -1,0 +1,299 @@
+// Subresources that exchange objects: scale, binding, eviction, token, approval, finalize, ephemeral containers, resize.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "apiserver/http/requests.h"
+#include "apiserver/registry/decode.h"
+#include "apiserver/registry/patches.h"
+#include "apiserver/tokens.h"
+#include "base/strings.h"
+#include "machinery/labels.h"
+#include "machinery/patch/patch.h"
+#include "schema/convert.h"
+
+namespace kybern::apiserver {
+namespace {
+
+ApiResult<Document> typed_body(std::string_view api_version, std::string_view kind, Document body) {
+  auto checked = check_kind(api_version, kind, std::move(body));
+  if (!checked) return checked;
+  auto decoded = schema::to_typed(*schema::find_type(api_version, kind), checked->root());
+  if (!decoded) return fail(bad_request(fmt::format("{} in version {} cannot be handled as a {}: {}", kind, go_quote(api_version), kind, decoded.error().message)));
+  return *decoded;
+}
+
+Document success_status(int code = 201) {
+  return Draft::object({{"kind", "Status"}, {"apiVersion", "v1"}, {"metadata", Draft::object()}, {"status", "Success"}, {"code", code}}).freeze();
+}
+
+// --- scale (autoscaling/v1 Scale)
+
+Document scale_of(const Work& work, Value object) {
+  Draft scale = Draft::object({{"kind", "Scale"}, {"apiVersion", "autoscaling/v1"}});
+  Value m = object["metadata"];
+  for (std::string_view field : {"name", "namespace", "uid", "resourceVersion", "creationTimestamp"})
+    if (m[field].exists()) scale["metadata"][field] = m[field];
+  scale["spec"] = Draft::object();
+  if (std::int64_t replicas = object["spec"]["replicas"].as_int()) scale["spec"]["replicas"] = replicas;
+  scale["status"] = Draft::object({{"replicas", object["status"]["replicas"].as_int()}});
+  std::string selector;
+  if (work.served->plural() == "replicationcontrollers") selector = LabelSelector::from_map(object["spec"]["selector"]).str();
+  else if (auto parsed = LabelSelector::from(object["spec"]["selector"])) selector = parsed->str();
+  if (!selector.empty()) scale["status"]["selector"] = selector;
+  return scale.freeze();
+}
+
+Status missing_scale(const Work& work) {
+  // As upstream names it: deployments/scale.apps; of a replication controller the group is that of Scale.
+  std::string_view group = work.served->group().empty() ? "autoscaling" : work.served->group();
+  return not_found(group, std::string(work.served->plural()) + "/scale", work.name);
+}
+
+ApiResult<Draft> with_scale(const Work& work, Value before, Value scale) {
+  std::string_view version = scale["metadata"]["resourceVersion"].as_string();
+  if (!version.empty() && version != before["metadata"]["resourceVersion"].as_string())
+    return fail(conflict(work.served->group(), work.served->plural(), work.name, "the object has been modified; please apply your changes to the latest version and try again"));
+  std::int64_t replicas = scale["spec"]["replicas"].as_int();
+  if (replicas < 0) {
+    FieldErrors errors{{FieldError::Type::invalid, "spec.replicas", std::to_string(replicas), "must be greater than or equal to 0"}};
+    return fail(invalid("autoscaling", "Scale", work.name, errors));
+  }
+  Draft now(before);
+  now["spec"]["replicas"] = replicas;
+  return now;
+}
+
+ApiResult<Answer> scale(SubresourceCall& call) {
+  Work& work = call.work;
+  auto entry = work.registry.current(work);
+  if (!entry) return fail(missing_scale(work));
+  if (call.verb == "get") return Answer{200, scale_of(work, (*entry)->value.root())};
+  Document body = call.body;
+  if (call.verb == "update") {
+    auto typed = typed_body("autoscaling/v1", "Scale", call.body);
+    if (!typed) return fail(std::move(typed.error()));
+    body = std::move(*typed);
+    if (std::string_view name = body["metadata"]["name"].as_string(); name != work.name)
+      return fail(bad_request(fmt::format("the name of the object ({}) does not match the name on the URL ({})", name, work.name)));
+  }
+  work.subresource.clear();  // the object itself is written, its generation counts
+  auto answer = work.registry.modify(work, [&](Value before) -> ApiResult<Draft> {
+    if (call.verb == "update") return with_scale(work, before, body.root());
+    Document current = scale_of(work, before);
+    ApiResult<Draft> patched = call.patch == PatchKind::json    ? json_patch(current.root(), body.root())
+                               : call.patch == PatchKind::merge ? merge_patch(current.root(), body.root())
+                                                                : strategic_merge(current.root(), body.root(), *schema::find_type("autoscaling/v1", "Scale"));
+    if (!patched) return fail(std::move(patched.error()));
+    auto typed = typed_body("autoscaling/v1", "Scale", patched->freeze());
+    if (!typed) return fail(std::move(typed.error()));
+    return with_scale(work, before, typed->root());
+  }, true);
+  if (!answer) return answer;
+  return Answer{answer->code, scale_of(work, answer->object.root())};
+}
+
+// --- binding
+
+ApiResult<Answer> bind(SubresourceCall& call) {
+  Work& work = call.work;
+  auto body = typed_body("v1", "Binding", call.body);
+  if (!body) return fail(std::move(body.error()));
+  Value binding = body->root();
+  if (std::string_view name = binding["metadata"]["name"].as_string(); !name.empty() && name != work.name) return fail(bad_request("name in URL does not match name in Binding object"));
+  FieldErrors errors;
+  std::string_view kind = binding["target"]["kind"].as_string(), node = binding["target"]["name"].as_string();
+  if (!kind.empty() && kind != "Node") errors.push_back({FieldError::Type::not_supported, "target.kind", go_quote(kind), "supported values: \"Node\", \"\""});
+  if (node.empty()) errors.push_back({FieldError::Type::required, "target.name", "", ""});
+  if (!errors.empty()) return fail(invalid("", "Binding", work.name, errors));
+  work.subresource = "binding";
+  auto answer = work.registry.modify(work, [&](Value before) -> ApiResult<Draft> {
+    auto refuse = [&](std::string why) { return fail(conflict("", "pods/binding", work.name, why)); };
+    if (std::string_view uid = binding["metadata"]["uid"].as_string(); !uid.empty() && uid != before["metadata"]["uid"].as_string())
+      return fail(conflict("", "pods/binding", work.name, fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}", uid, before["metadata"]["uid"].as_string())));
+    if (before["metadata"]["deletionTimestamp"].exists()) return refuse(fmt::format("pod {} is being deleted, cannot be assigned to a host", work.name));
+    if (std::string_view there = before["spec"]["nodeName"].as_string(); !there.empty()) return refuse(fmt::format("pod {} is already assigned to node {}", work.name, go_quote(there)));
+    if (!before["spec"]["schedulingGates"].empty()) return refuse(fmt::format("pod {} has non-empty .spec.schedulingGates", work.name));
+    Draft now(before);
+    now["spec"]["nodeName"] = node;
+    for (Member m : binding["metadata"]["annotations"].members()) now["metadata"]["annotations"][m.key] = m.value;
+    Draft condition = Draft::object({{"type", "PodScheduled"}, {"status", "True"}, {"lastProbeTime", nullptr}, {"lastTransitionTime", format_rfc3339(work.world.clock.now())}});
+    Draft conditions = Draft::array();
+    for (Value c : before["status"]["conditions"].items())
+      if (c["type"].as_string() != "PodScheduled") conditions.push_back(c);
+    if (before["metadata"]["generation"].exists()) condition["observedGeneration"] = before["metadata"]["generation"];
+    conditions.push_back(std::move(condition));
+    now["status"]["conditions"] = std::move(conditions);
+    return now;
+  }, true);
+  if (!answer) return answer;
+  return Answer{201, success_status()};
+}
+
+// --- eviction (KEP-85): a deletion that a budget may refuse
+
+ApiResult<Answer> evict(SubresourceCall& call) {
+  Work& work = call.work;
+  auto body = typed_body("policy/v1", "Eviction", call.body);
+  if (!body) return fail(std::move(body.error()));
+  if (std::string_view name = (*body)["metadata"]["name"].as_string(); name != work.name) return fail(bad_request("name in URL does not match name in Eviction object"));
+  auto options = read_delete_options((*body)["deleteOptions"], Query());
+  if (!options) return fail(std::move(options.error()));
+  for (Value v : (*body)["deleteOptions"]["dryRun"].items()) work.dry_run = work.dry_run || v.as_string() == "All";
+  work.subresource.clear();
+  auto pod = work.registry.get(work);
+  if (!pod) return pod;
+  Value object = pod->object.root();
+  std::string_view phase = object["status"]["phase"].as_string();
+  bool counts = phase != "Succeeded" && phase != "Failed" && phase != "Pending" && !object["metadata"]["deletionTimestamp"].exists();
+  if (counts) {
+    std::vector<std::string> budgets;
+    work.registry.each("policy", "v1", "poddisruptionbudgets", work.ns, [&](Value b) {
+      auto selector = LabelSelector::from(b["spec"]["selector"]);
+      if (selector && selector->matches(object["metadata"]["labels"])) budgets.push_back(b["metadata"]["name"].str());
+      return true;
+    });
+    if (budgets.size() > 1) return fail(internal_error("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."));
+    if (!budgets.empty()) {
+      // A disruption is taken off the budget before the pod goes, so that two evictions never share one.
+      Work budget{.registry = work.registry, .world = work.world, .user = work.user, .served = work.registry.catalog().find("policy", "v1", "poddisruptionbudgets"), .ns = work.ns, .name = budgets[0]};
+      budget.subresource = "status";
+      budget.verb = "update";
+      budget.dry_run = work.dry_run;
+      auto taken = budget.registry.modify(budget, [&](Value b) -> ApiResult<Draft> {
+        Value status = b["status"];
+        if (status["observedGeneration"].as_int() < b["metadata"]["generation"].as_int()) {
+          Status wait = too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 10);
+          wait.causes = {{"DisruptionBudget", fmt::format("The disruption budget {} is still being processed by the server.", budgets[0]), ""}};
+          return fail(std::move(wait));
+        }
+        if (status["disruptionsAllowed"].as_int() <= 0) {
+          Status refused = too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 0);
+          refused.causes = {{"DisruptionBudget", fmt::format("The disruption budget {} needs {} healthy pods and has {} currently", budgets[0], status["desiredHealthy"].as_int(), status["currentHealthy"].as_int()), ""}};
+          return fail(std::move(refused));
+        }
+        Draft now(b);
+        now["status"]["disruptionsAllowed"] = status["disruptionsAllowed"].as_int() - 1;
+        now["status"]["disruptedPods"][work.name] = format_rfc3339(work.world.clock.now());
+        return now;
+      }, true);
+      if (!taken) return taken;
+    }
+  }
+  work.verb = "delete";
+  auto removed = work.registry.remove(work, *options);
+  if (!removed) return removed;
+  return Answer{201, success_status()};
+}
+
+ApiResult<Answer> token(SubresourceCall& call) {
+  auto body = typed_body("authentication.k8s.io/v1", "TokenRequest", call.body);
+  if (!body) return fail(std::move(body.error()));
+  if (!call.work.registry.token_issuer()) return fail(internal_error("no token issuer is set up"));
+  auto issued = call.work.registry.token_issuer()->issue(call.work, body->root());
+  if (!issued) return fail(std::move(issued.error()));
+  return Answer{201, std::move(*issued)};
+}
+
+// --- writes of a part of the object: what the request changes elsewhere is put back
+
+using Part = std::initializer_list<std::string_view>;
+ApiResult<Answer> write_part(SubresourceCall& call, Part part) {
+  Work& work = call.work;
+  if (call.verb == "get") return work.registry.get(work);
+  const Served& served = *work.served;
+  Document body = call.body;
+  if (call.verb == "update") {
+    auto typed = work.registry.typed(work, served, body);
+    if (!typed) return fail(std::move(typed.error()));
+    body = std::move(*typed);
+    if (std::string_view name = body["metadata"]["name"].as_string(); name != work.name)
+      return fail(bad_request(fmt::format("the name of the object ({}) does not match the name on the URL ({})", name, work.name)));
+  }
+  return work.registry.modify(work, [&](Value before) -> ApiResult<Draft> {
+    Document after = body;
+    if (call.verb == "patch") {
+      auto patched = apply_patch(work, call.patch, before, body);
+      if (!patched) return fail(std::move(patched.error()));
+      auto typed = work.registry.typed(work, served, *patched);
+      if (!typed) return fail(std::move(typed.error()));
+      after = std::move(*typed);
+    }
+    std::string_view version = after["metadata"]["resourceVersion"].as_string();
+    if (!version.empty() && version != before["metadata"]["resourceVersion"].as_string())
+      return fail(conflict(served.group(), served.plural(), work.name, "the object has been modified; please apply your changes to the latest version and try again"));
+    Draft now(before);
+    Value from = after.root();
+    Draft* at = &now;
+    std::size_t depth = 0;
+    for (std::string_view key : part) {
+      from = from[key];
+      if (++depth < part.size()) {
+        at = &(*at)[key];
+      } else if (from.exists()) {
+        (*at)[key] = from;
+      } else {
+        at->erase(key);
+      }
+    }
+    return now;
+  }, call.verb == "patch");
+}
+
+ApiResult<Answer> ephemeral_containers(SubresourceCall& call) { return write_part(call, {"spec", "ephemeralContainers"}); }
+ApiResult<Answer> resize(SubresourceCall& call) { return write_part(call, {"spec", "containers"}); }
+ApiResult<Answer> approval(SubresourceCall& call) { return write_part(call, {"status", "conditions"}); }
+
+ApiResult<Answer> finalize(SubresourceCall& call) {
+  Work& work = call.work;
+  auto body = work.registry.typed(work, *work.served, call.body);
+  if (!body) return fail(std::move(body.error()));
+  if (std::string_view name = (*body)["metadata"]["name"].as_string(); name != work.name)
+    return fail(bad_request(fmt::format("the name of the object ({}) does not match the name on the URL ({})", name, work.name)));
+  auto answer = work.registry.modify(work, [&](Value before) -> ApiResult<Draft> {
+    std::string_view version = (*body)["metadata"]["resourceVersion"].as_string();
+    if (!version.empty() && version != before["metadata"]["resourceVersion"].as_string())
+      return fail(conflict("", "namespaces", work.name, "the object has been modified; please apply your changes to the latest version and try again"));
+    Draft now(before);
+    Value finalizers = (*body)["spec"]["finalizers"];
+    if (finalizers.empty()) now["spec"].erase("finalizers");
+    else now["spec"]["finalizers"] = finalizers;
+    return now;
+  }, false);
+  if (!answer) return answer;
+  // The last of its finalizers is gone: so is the namespace.
+  Value ns = answer->object.root();
+  if (!work.dry_run && ns["metadata"]["deletionTimestamp"].exists() && ns["spec"]["finalizers"].empty() && ns["metadata"]["finalizers"].empty()) {
+    auto entry = work.registry.current(work);
+    if (entry) (void)work.registry.erase(work, *entry);
+  }
+  return answer;
+}
+
+struct Row {
+  std::string_view group, plural, subresource;
+  SubresourceHandler handler;
+};
+constexpr Row rows[] = {
+    {"apps", "deployments", "scale", scale},
+    {"apps", "replicasets", "scale", scale},
+    {"apps", "statefulsets", "scale", scale},
+    {"", "replicationcontrollers", "scale", scale},
+    {"", "pods", "binding", bind},
+    {"", "pods", "eviction", evict},
+    {"", "pods", "ephemeralcontainers", ephemeral_containers},
+    {"", "pods", "resize", resize},
+    {"", "serviceaccounts", "token", token},
+    {"", "namespaces", "finalize", finalize},
+    {"certificates.k8s.io", "certificatesigningrequests", "approval", approval},
+};
+
+}  // namespace
+
+SubresourceHandler find_subresource(std::string_view group, std::string_view plural, std::string_view subresource) {
+  for (const Row& row : rows)
+    if (row.subresource == subresource && row.plural == plural && row.group == group) return row.handler;
+  return nullptr;
+}
+
+}  // namespace kybern::apiserver

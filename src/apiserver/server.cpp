@@ -1,0 +1,334 @@
+#include "apiserver/server.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <net/if.h>
+#include <ifaddrs.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+#include <sstream>
+#include <thread>
+
+#include "apiserver/authn/authenticator.h"
+#include "apiserver/authz/authorizer.h"
+#include "apiserver/bootstrap.h"
+#include "apiserver/discovery/discovery.h"
+#include "apiserver/http/connect.h"
+#include "apiserver/http/handler.h"
+#include "apiserver/pki.h"
+#include "apiserver/registry/services.h"
+#include "apiserver/tokens.h"
+#include "base/log.h"
+#include "net/certificates.h"
+
+namespace kybern::apiserver {
+namespace {
+
+constexpr Duration certificate_check_interval = std::chrono::hours(12);
+constexpr std::size_t changes_per_turn = 1024;
+
+std::string read_file(const std::string& path) {
+  std::ifstream in(path);
+  std::stringstream out;
+  out << in.rdbuf();
+  return out.str();
+}
+
+// The address that this machine has towards others: that of the first interface that is up and not loopback.
+std::string find_advertise_address() {
+  ifaddrs* list = nullptr;
+  std::string out;
+  if (::getifaddrs(&list) != 0) return out;
+  for (ifaddrs* i = list; i && out.empty(); i = i->ifa_next) {
+    if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET || (i->ifa_flags & IFF_LOOPBACK) || !(i->ifa_flags & IFF_UP)) continue;
+    std::string_view name = i->ifa_name;
+    if (name.starts_with("cni") || name.starts_with("veth") || name.starts_with("docker")) continue;
+    char text[INET_ADDRSTRLEN];
+    if (::inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in*>(i->ifa_addr)->sin_addr, text, sizeof text)) out = text;
+  }
+  ::freeifaddrs(list);
+  return out;
+}
+
+// A watch by a component in this process: the store's own documents, without any encoding.
+class Subscription : public LocalWatch, public std::enable_shared_from_this<Subscription> {
+ public:
+  Subscription(Registry& registry, const Served& served, std::string ns, ListOptions options, User user, std::function<void(std::vector<Document>)> replaced,
+               std::function<void(std::vector<LocalEvent>)> changed)
+      : registry_(registry), served_(served), ns_(std::move(ns)), options_(std::move(options)), user_(std::move(user)), replaced_(std::move(replaced)), changed_(std::move(changed)) {}
+
+  void begin() { schedule(); }
+
+  // No callback runs after this; one that runs in another thread is waited for.
+  void stop() {
+    std::unique_ptr<store::Watch> watch;
+    {
+      std::unique_lock lock(mutex_);
+      stopped_ = true;
+      if (running_ && runner_ != std::this_thread::get_id()) idle_.wait(lock, [&] { return !running_; });
+      if (!running_) watch = std::move(watch_);
+    }
+  }
+
+ private:
+  void schedule() {
+    {
+      std::lock_guard lock(mutex_);
+      if (stopped_) return;
+      again_ = true;
+      if (running_ || posted_) return;
+      posted_ = true;
+    }
+    registry_.world().executor.post([self = shared_from_this()] { self->run(); });
+  }
+
+  void run() {
+    std::unique_lock lock(mutex_);
+    posted_ = false;
+    if (stopped_ || running_) return;
+    running_ = true;
+    runner_ = std::this_thread::get_id();
+    while (!stopped_ && again_) {
+      again_ = false;
+      lock.unlock();
+      bool more = watch_ ? follow() : relist();
+      lock.lock();
+      again_ = again_ || more;
+    }
+    running_ = false;
+    runner_ = {};
+    std::unique_ptr<store::Watch> watch;
+    if (stopped_) watch = std::move(watch_);
+    idle_.notify_all();
+  }
+
+  bool relist() {
+    Work work{.registry = registry_, .world = registry_.world(), .user = user_, .served = &served_, .ns = ns_};
+    ListOptions options = options_;
+    options.watch = true;
+    options.resource_version.clear();
+    auto plan = registry_.watch(work, options);
+    if (!plan) return retry_later(plan.error().message);
+    matches_ = plan->matches;
+    std::vector<Document> objects;
+    while (Document object = plan->initial->next()) objects.push_back(std::move(object));
+    std::weak_ptr<Subscription> weak = weak_from_this();
+    auto watch = registry_.store().watch(plan->prefix, plan->after, [weak] {
+      if (auto self = weak.lock()) self->schedule();
+    });
+    if (!watch) return watch.error().code == Code::expired ? true : retry_later(watch.error().message);
+    replaced_(std::move(objects));
+    watch_ = std::move(*watch);
+    return true;
+  }
+
+  bool retry_later(const std::string& why) {
+    log_warn("apiserver", "a local watch is begun again", {{"resource", std::string(served_.plural())}, {"why", why}});
+    std::weak_ptr<Subscription> weak = weak_from_this();
+    registry_.world().executor.post_after(std::chrono::seconds(1), [weak] {
+      if (auto self = weak.lock()) self->schedule();
+    });
+    return false;
+  }
+
+  bool follow() {
+    std::vector<store::ChangePtr> changes;
+    auto taken = watch_->take(changes, changes_per_turn);
+    if (!taken) {
+      watch_.reset();
+      return true;
+    }
+    std::vector<LocalEvent> events;
+    for (const store::ChangePtr& change : changes) {
+      auto matched = [&](const store::EntryPtr& e) { return e && (!matches_ || matches_(e->value.root())); };
+      if (matched(change->now)) events.push_back({false, registry_.in_served_form(served_, change->now->value.root())});
+      else if (matched(change->before)) events.push_back({true, registry_.in_served_form(served_, change->before->value.root())});
+    }
+    if (!events.empty()) changed_(std::move(events));
+    return changes.size() == changes_per_turn;
+  }
+
+  Registry& registry_;
+  const Served& served_;
+  std::string ns_;
+  ListOptions options_;
+  User user_;
+  std::function<void(std::vector<Document>)> replaced_;
+  std::function<void(std::vector<LocalEvent>)> changed_;
+  std::function<bool(Value)> matches_;
+  std::unique_ptr<store::Watch> watch_;
+  std::mutex mutex_;
+  std::condition_variable idle_;
+  std::thread::id runner_;
+  bool running_ = false, posted_ = false, again_ = false, stopped_ = false;
+};
+
+class LocalWatchHandle : public LocalWatch {
+ public:
+  explicit LocalWatchHandle(std::shared_ptr<Subscription> subscription) : subscription_(std::move(subscription)) {}
+  ~LocalWatchHandle() override { subscription_->stop(); }
+
+ private:
+  std::shared_ptr<Subscription> subscription_;
+};
+
+class ApiServerImpl : public ApiServer {
+ public:
+  ApiServerImpl(ServerOptions options, World world) : options_(std::move(options)), world_(world) {}
+  ~ApiServerImpl() override { stop(std::chrono::milliseconds(0)); }
+
+  Result<void> start() {
+    if (options_.advertise_address.empty()) options_.advertise_address = options_.bind_address != "0.0.0.0" ? options_.bind_address : find_advertise_address();
+    std::error_code error;
+    std::filesystem::create_directories(options_.data_dir, error);
+    if (error) return fail(Code::unavailable, fmt::format("{}: {}; run as root or choose another folder with --data-dir", options_.data_dir, error.message()));
+    store::StoreOptions store_options;
+    store_options.path = options_.data_dir + "/kybern.db";
+    auto opened = store::Store::open(std::move(store_options));
+    if (!opened) return std::unexpected(opened.error());
+    store_ = std::move(*opened);
+    RegistryOptions registry_options{options_.service_cidr, options_.node_port_low, options_.node_port_high};
+    registry_ = std::make_unique<Registry>(*store_, world_, registry_options);
+    auto credentials = ensure_pki(options_, registry_->services().first_ip(), options_.advertise_address, world_.clock.now());
+    if (!credentials) return std::unexpected(credentials.error());
+    credentials_ = std::move(*credentials);
+    std::string issuer = options_.service_account_issuer.empty() ? "https://kubernetes.default.svc." + options_.cluster_domain : options_.service_account_issuer;
+    std::string key = read_file(credentials_.service_account_key);
+    auto public_key = net::public_key_pem(key);
+    if (!public_key) return fail(Code::invalid, fmt::format("{}: {}", credentials_.service_account_key, public_key.error().message));
+    issuer_ = std::make_unique<TokenIssuer>(key, issuer, std::vector<std::string>{issuer});
+    registry_->set_token_issuer(issuer_.get());
+    AuthenticationOptions authentication{options_.token_file, {*public_key}, issuer, {}, options_.anonymous};
+    auto authenticator = Authenticator::make(std::move(authentication), *registry_);
+    if (!authenticator) return std::unexpected(authenticator.error());
+    authenticator_ = std::move(*authenticator);
+    authorizer_ = std::make_unique<Authorizer>(*registry_);
+    registry_->set_access(authenticator_.get(), authorizer_.get());
+    discovery_ = std::make_unique<Discovery>(registry_->catalog());
+    ConnectorOptions connector_options{credentials_.kubelet_client_certificate, credentials_.kubelet_client_key, credentials_.ca_file};
+    auto connector = Connector::make(std::move(connector_options), *registry_);
+    if (!connector) return std::unexpected(connector.error());
+    connector_ = std::move(*connector);
+    handler_ = std::make_unique<Handler>(*registry_, *authenticator_, *authorizer_, *discovery_, *connector_, options_.max_requests);
+    net::ServerOptions server_options;
+    server_options.bind_address = options_.bind_address;
+    server_options.port = options_.secure_port;
+    server_options.tls = net::TlsFiles{credentials_.server_certificate, credentials_.server_key, credentials_.ca_file};
+    auto server = net::Server::start(std::move(server_options), [this](std::shared_ptr<net::Exchange> exchange) {
+      net::Server* live = live_.load();
+      if (!live) return exchange->respond({503, {{"retry-after", "1"}}, "the server is starting\n"});
+      handler_->handle(std::move(exchange), [live](std::function<void()> task) { live->post(std::move(task)); });
+    });
+    if (!server) return std::unexpected(server.error());
+    server_ = std::move(*server);
+    live_ = server_.get();
+    if (auto ok = bootstrap_objects(*registry_, world_, options_.advertise_address, port()); !ok) return ok;
+    if (auto ok = write_admin_kubeconfig(); !ok) return ok;
+    handler_->set_ready(true);
+    arm_renewal();
+    return {};
+  }
+
+  int port() const override { return server_->port(); }
+  const Credentials& credentials() const override { return credentials_; }
+  store::Store& store() override { return *store_; }
+
+  void stop(std::chrono::milliseconds grace) override {
+    world_.executor.cancel(renewal_);
+    if (server_) server_->stop(grace);
+  }
+
+  ApiResult<Document> call(const User& user, std::string_view method, std::string_view path, std::string_view query, Document body, std::string_view patch_type) override {
+    Query parsed(query);
+    RequestInfo info = read_request_info(method, path, parsed);
+    if (auto ok = handler_->authorize(user, info); !ok) return fail(std::move(ok.error()));
+    auto work = begin_work(*registry_, user, info, std::move(parsed));
+    if (!work) return fail(std::move(work.error()));
+    if (info.verb == "list") return list(*work);
+    PatchKind kind = patch_type == "json" ? PatchKind::json : patch_type == "merge" ? PatchKind::merge : patch_type == "apply" ? PatchKind::apply : PatchKind::strategic;
+    auto answer = run_object_request(*work, info.verb, std::move(body), kind);
+    if (!answer) return fail(std::move(answer.error()));
+    return std::move(answer->object);
+  }
+
+  ApiResult<std::unique_ptr<LocalWatch>> subscribe(const User& user, std::string path, std::string query, std::function<void(std::vector<Document>)> replaced,
+                                                   std::function<void(std::vector<LocalEvent>)> changed) override {
+    Query parsed(query);
+    RequestInfo info = read_request_info("GET", path, parsed);
+    for (std::string_view verb : {"list", "watch"}) {
+      info.verb = verb;
+      if (auto ok = handler_->authorize(user, info); !ok) return fail(std::move(ok.error()));
+    }
+    auto work = begin_work(*registry_, user, info, std::move(parsed));
+    if (!work) return fail(std::move(work.error()));
+    auto options = read_list_options(*work->served, work->query);
+    if (!options) return fail(std::move(options.error()));
+    auto subscription = std::make_shared<Subscription>(*registry_, *work->served, work->ns, std::move(*options), user, std::move(replaced), std::move(changed));
+    subscription->begin();
+    return std::make_unique<LocalWatchHandle>(std::move(subscription));
+  }
+
+ private:
+  ApiResult<Document> list(Work& work) {
+    auto options = read_list_options(*work.served, work.query);
+    if (!options) return fail(std::move(options.error()));
+    auto listing = registry_->list(work, *options);
+    if (!listing) return fail(std::move(listing.error()));
+    Draft out = Draft::object({{"kind", std::string(work.served->kind()) + "List"}, {"apiVersion", work.served->api_version}});
+    Draft items = Draft::array();
+    while (Document object = listing->next()) items.push_back(Draft(object));
+    out["metadata"]["resourceVersion"] = listing->resource_version;
+    if (std::string token = listing->continue_token(); !token.empty()) out["metadata"]["continue"] = token;
+    out["items"] = std::move(items);
+    return out.freeze();
+  }
+
+  Result<void> write_admin_kubeconfig() {
+    std::string host = options_.bind_address == "0.0.0.0" ? "127.0.0.1" : options_.bind_address;
+    auto text = make_kubeconfig(options_.data_dir, fmt::format("https://{}:{}", host, port()), "kubernetes-admin", {"system:masters"}, world_.clock.now());
+    if (!text) return std::unexpected(text.error());
+    if (read_file(credentials_.admin_kubeconfig) == *text) return {};
+    return write_private_file(credentials_.admin_kubeconfig, *text);
+  }
+
+  // The listener reads its files again when they change: a renewed certificate needs no restart.
+  void arm_renewal() {
+    renewal_ = world_.executor.post_after(certificate_check_interval, [this] {
+      auto renewed = ensure_pki(options_, registry_->services().first_ip(), options_.advertise_address, world_.clock.now());
+      if (!renewed) log_error("apiserver", "certificates could not be renewed", {{"why", renewed.error().message}});
+      else if (auto ok = write_admin_kubeconfig(); !ok) log_error("apiserver", "kubeconfig could not be written", {{"why", ok.error().message}});
+      arm_renewal();
+    });
+  }
+
+  ServerOptions options_;
+  World world_;
+  Credentials credentials_;
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<Registry> registry_;
+  std::unique_ptr<TokenIssuer> issuer_;
+  std::unique_ptr<Authenticator> authenticator_;
+  std::unique_ptr<Authorizer> authorizer_;
+  std::unique_ptr<Discovery> discovery_;
+  std::unique_ptr<Connector> connector_;
+  std::unique_ptr<Handler> handler_;
+  std::unique_ptr<net::Server> server_;
+  std::atomic<net::Server*> live_{nullptr};  // set once the listener is ours to use
+  TimerId renewal_ = 0;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<ApiServer>> ApiServer::start(ServerOptions options, World world) {
+  auto server = std::make_unique<ApiServerImpl>(std::move(options), world);
+  if (auto ok = server->start(); !ok) return std::unexpected(ok.error());
+  return server;
+}
+
+}  // namespace kybern::apiserver

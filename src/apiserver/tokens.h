@@ -1,0 +1,24 @@
+// Bound service-account tokens (KEP-1205): made for TokenRequest, checked by the authenticator.
+#pragma once
+
+#include <string>
+
+#include "apiserver/registry/registry.h"
+
+namespace kybern::apiserver {
+
+class TokenIssuer {
+ public:
+  TokenIssuer(std::string private_key_pem, std::string issuer, std::vector<std::string> audiences)
+      : key_(std::move(private_key_pem)), issuer_(std::move(issuer)), audiences_(std::move(audiences)) {}
+
+  // The TokenRequest with its status, for the account that `work` names.
+  ApiResult<Document> issue(Work& work, Value request) const;
+  const std::string& issuer() const { return issuer_; }
+
+ private:
+  std::string key_, issuer_;
+  std::vector<std::string> audiences_;
+};
+
+}  // namespace kybern::apiserver
