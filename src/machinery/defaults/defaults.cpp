@@ -251,13 +251,22 @@ constexpr Row rows[] = {
 }  // namespace
 }  // namespace defaults
 
-void apply_defaults(std::string_view group, std::string_view version, std::string_view kind, Draft& object) {
+void apply_defaults(const schema::Resource& resource, Draft& object) {
   if (!object.is_object()) return;
+  if (resource.type != nullptr) canonical_quantities(*resource.type, object);
   for (const defaults::Row& row : defaults::rows) {
-    if (row.kind == kind && row.group == group && row.version == version) return row.fill(object);
+    if (row.kind == resource.kind && row.group == resource.group && row.version == resource.version) return row.fill(object);
   }
 }
 
-void apply_defaults(const schema::Resource& resource, Draft& object) { apply_defaults(resource.group, resource.version, resource.kind, object); }
+void apply_defaults(std::string_view group, std::string_view version, std::string_view kind, Draft& object) {
+  std::string api_version = group.empty() ? std::string(version) : std::string(group) + "/" + std::string(version);
+  schema::Resource resource{};
+  resource.group = group;
+  resource.version = version;
+  resource.kind = kind;
+  resource.type = schema::find_type(api_version, kind);
+  apply_defaults(resource, object);
+}
 
 }  // namespace kybern

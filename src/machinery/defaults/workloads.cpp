@@ -78,7 +78,11 @@ void stateful_set(Draft& object) {
   claim_retention(*spec);
   put(*spec, "replicas", 1);
   put(*spec, "revisionHistoryLimit", history_limit);
-  each(*spec, "volumeClaimTemplates", persistent_volume_claim);
+  each(*spec, "volumeClaimTemplates", [](Draft& claim) {
+    put_text(claim, "kind", "PersistentVolumeClaim");
+    put_text(claim, "apiVersion", "v1");
+    persistent_volume_claim(claim);
+  });
 }
 
 void daemon_set(Draft& object) {
