@@ -107,6 +107,17 @@ class Parsers {
   bool finished_ = false;
 };
 
+// The checksums of rows tell when one has changed, this tells when one is gone: it looks at the structure of all pages.
+// About a second for a gigabyte that is in memory; where it is not, the rows are read faster afterwards.
+Result<void> check_structure(Connection& connection) {
+  Result<Statement> check = connection.prepare("PRAGMA quick_check(1)");
+  if (!check) return std::unexpected(check.error());
+  int code = check->step();
+  if (code != SQLITE_ROW) return std::unexpected(connection.error(code));
+  if (check->bytes(0) == "ok") return {};
+  return std::unexpected(sqlite_error(connection.path(), SQLITE_CORRUPT, check->bytes(0)));
+}
+
 Result<std::deque<Chunk>> read_chunks(Connection& connection) {
   Result<Statement> select = connection.prepare("SELECT revision, key, value, checksum FROM log ORDER BY revision");
   if (!select) return std::unexpected(select.error());
@@ -143,6 +154,7 @@ Result<Document> value_from_json(std::string_view json, Revision revision) {
 }
 
 Result<Loaded> load_log(Connection& connection, Revision compacted, Retention& retention) {
+  if (Result<void> sound = check_structure(connection); !sound) return std::unexpected(sound.error());
   Result<std::deque<Chunk>> chunks = read_chunks(connection);
   if (!chunks) return std::unexpected(std::move(chunks.error()));
   Loaded loaded;
@@ -155,6 +167,9 @@ Result<Loaded> load_log(Connection& connection, Revision compacted, Retention& r
     for (std::size_t i = 0; i < chunk.rows.size(); ++i) {
       const EntryPtr& entry = chunk.entries[i];
       const bool tombstone = chunk.rows[i].tombstone;
+      // Behind `compacted` no revision is missing; the first that a store gives is 2.
+      if (entry->revision > compacted && entry->revision != std::max<Revision>(loaded.revision, 1) + 1)
+        return std::unexpected(sqlite_error(connection.path(), SQLITE_CORRUPT, "revision " + std::to_string(loaded.revision + 1) + " is missing"));
       loaded.revision = std::max(loaded.revision, entry->revision);
       auto at = newest.find(entry->key);
       EntryPtr before = at == newest.end() ? nullptr : at->second;

@@ -9,12 +9,14 @@
 #include <algorithm>
 #include <optional>
 #include <system_error>
+#include <utility>
 
 #include "base/log.h"
 #include "store/sqlite/checksum.h"
 #include "store/sqlite/connection.h"
 #include "store/sqlite/open.h"
 #include "store/sqlite/retention.h"
+#include "store/sqlite/wal_check.h"
 
 namespace kybern::store {
 
@@ -26,7 +28,9 @@ struct SqliteLog::State {
   Statement begin, commit, insert, remove, set_compacted;
   Revision compacted = 0;
   Instant start = std::chrono::steady_clock::now();
-  int wal_pages = 0;
+  int wal_pages = 0;                         // in the write-ahead log and not yet in the file
+  int wal_frames = 0;                        // of the log, up to the end of the last transaction
+  std::uint64_t copied_log = 0;              // the identity of a log that is in the file as a whole
   std::int64_t free_pages = 0, pages = 0;    // as of the last slice
   bool doubtful = false;                     // the write-ahead log may end with a transaction that was reported as failed
   bool checkpoint_failed = false;
@@ -39,6 +43,8 @@ struct SqliteLog::State {
   Result<void> write(std::span<const LogRow> rows, std::size_t slice);
   int remove_first(std::size_t n);
   Result<void> forget_doubtful();
+  void spoil_doubtful();
+  std::string wal_path() const { return connection.path() + "-wal"; }
   void checkpoint();
   void look_at_free_pages();
   bool vacuum_due() const { return free_pages > vacuum_above_pages && free_pages > pages / 2; }
@@ -60,7 +66,7 @@ Result<void> SqliteLog::State::prepare() {
   sqlite3_wal_hook(
       connection.handle(),
       [](void* self, sqlite3*, const char*, int pages_now) {
-        static_cast<State*>(self)->wal_pages = pages_now;
+        static_cast<State*>(self)->wal_pages = static_cast<State*>(self)->wal_frames = pages_now;
         return SQLITE_OK;
       },
       this);
@@ -114,31 +120,57 @@ Result<void> SqliteLog::State::write(std::span<const LogRow> rows, std::size_t s
   Error error = connection.error(code);
   if (sqlite3_get_autocommit(connection.handle()) == 0) connection.run("ROLLBACK");
   // When the last step, bringing the log to disk, fails, the transaction lies there complete: a crash now would bring it
-  // back. A log begun anew has nothing behind its beginning.
+  // back. A log begun anew has nothing behind its beginning; until that succeeds nothing is written.
   if ((code & 0xff) == SQLITE_IOERR) {
     doubtful = true;
-    if (Result<void> done = forget_doubtful(); !done)
+    if (Result<void> done = forget_doubtful(); !done) {
       log_error("store", "the write-ahead log could not be begun anew", {{"error", done.error().message}});
+      spoil_doubtful();
+    }
   }
   return std::unexpected(std::move(error));
+}
+
+// Wipes the header of the first frame behind the last good transaction, so that a recovery ends there. SQLite itself
+// would write that frame next, and reads no headers.
+void SqliteLog::State::spoil_doubtful() {
+  int fd = ::open(wal_path().c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) return;
+  if (std::optional<WalHeader> header = read_wal_header(fd)) {
+    // A log that is in the file as a whole was begun anew by the transaction that failed.
+    const bool anew = wal_pages == 0 && header->identity != copied_log;
+    const off_t place = wal_frame_place(*header, anew ? 0 : wal_frames);
+    const char zeros[wal_frame_header_bytes] = {};
+    struct stat info;
+    if (fstat(fd, &info) == 0 && info.st_size > place && ::pwrite(fd, zeros, sizeof zeros, place) == sizeof zeros) ::fdatasync(fd);
+  }
+  ::close(fd);
 }
 
 Result<void> SqliteLog::State::forget_doubtful() {
   int code = sqlite3_wal_checkpoint_v2(connection.handle(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
   if (code != SQLITE_OK) return std::unexpected(connection.error(code));
   doubtful = checkpoint_failed = false;
-  wal_pages = 0;
+  wal_pages = wal_frames = 0;
+  copied_log = 0;
   return {};
 }
 
 void SqliteLog::State::checkpoint() {
-  int code = sqlite3_wal_checkpoint_v2(connection.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  int frames = -1;
+  int code = sqlite3_wal_checkpoint_v2(connection.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &frames, nullptr);
+  if (frames >= 0) wal_frames = frames;
   if (code == SQLITE_OK) {
     // All of it is in the file: the next transaction begins the log at its front.
     wal_pages = 0;
     checkpoint_failed = false;
-  } else if (!checkpoint_failed) {
-    checkpoint_failed = true;
+    int fd = ::open(wal_path().c_str(), O_RDONLY | O_CLOEXEC);
+    std::optional<WalHeader> header = fd < 0 ? std::nullopt : read_wal_header(fd);
+    copied_log = header ? header->identity : 0;
+    if (fd >= 0) ::close(fd);
+  } else {
+    wal_pages = wal_frames;
+    if (std::exchange(checkpoint_failed, true)) return;
     log_error("store", "the write-ahead log could not be copied into the file", {{"error", connection.error(code).message}});
   }
 }
@@ -168,6 +200,7 @@ Result<Loaded> SqliteLog::load() {
   if (Result<void> ready = state_->prepare(); !ready) return std::unexpected(ready.error());
   // Sound: from here on closing it may tidy up.
   sqlite3_db_config(state_->connection.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
+  state_->checkpoint();  // what a crash has left; also tells how long the log is
   sqlite3_db_release_memory(state_->connection.handle());
   return loaded;
 }
@@ -196,7 +229,8 @@ Result<void> SqliteLog::idle_slice(Instant now) {
   Result<void> done = s.connection.execute(sql.c_str());
   if (done) s.look_at_free_pages();
   else s.free_pages = 0;  // not again before the next slice
-  if (s.wal_pages >= wal_checkpoint_pages) s.checkpoint();
+  // The file itself becomes shorter when the log is copied into it.
+  if (s.wal_pages >= wal_checkpoint_pages || !s.vacuum_due()) s.checkpoint();
   return done;
 }
 

@@ -45,6 +45,9 @@ Result<bool> look_at_file(const std::string& path) {
   if (!S_ISREG(info.st_mode)) return fail(Code::unavailable, path + " is not a file");
   if (access(path.c_str(), W_OK) != 0)
     return fail(Code::unavailable, path + " is read-only (" + system_text(errno) + "): the server needs to write it");
+  // SQLite would take a file without a whole header for a new one.
+  constexpr off_t smallest_bytes = 512;
+  if (info.st_size > 0 && info.st_size < smallest_bytes) return std::unexpected(sqlite_error(path, SQLITE_NOTADB, "it is cut off"));
   if (info.st_size > 0) return true;
   // SQLite would take an empty file for a new one and throw the log beside it away.
   if (stat((path + "-wal").c_str(), &info) == 0 && info.st_size > 0)
@@ -101,7 +104,8 @@ Result<Connection> open_log_file(const std::string& path) {
   Result<std::int64_t> tables = c->number("SELECT count(*) FROM sqlite_master");
   if (!tables) return std::unexpected(tables.error());
   if (Result<void> sound = check_wal(path + "-wal"); !sound) return std::unexpected(sound.error());
-  if (sqlite3_db_readonly(c->handle(), "main") == 1) return std::unexpected(sqlite_error(path, SQLITE_READONLY, "opened"));
+  // The file can be written: it is its header that forbids it.
+  if (sqlite3_db_readonly(c->handle(), "main") == 1) return std::unexpected(sqlite_error(path, SQLITE_NOTADB, "its version may only be read"));
   Result<std::int64_t> id = c->number("PRAGMA application_id");
   if (!id) return std::unexpected(id.error());
   if (*tables == 0 && *id == 0) {

@@ -1,6 +1,8 @@
 #include "store/sqlite/wal_check.h"
 
-#include <cstdint>
+#include <unistd.h>
+
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <vector>
@@ -10,7 +12,6 @@ namespace kybern::store {
 namespace {
 
 constexpr std::size_t header_bytes = 32;
-constexpr std::size_t frame_header_bytes = 24;
 
 std::uint32_t big(const unsigned char* p) {
   return std::uint32_t{p[0]} << 24 | std::uint32_t{p[1]} << 16 | std::uint32_t{p[2]} << 8 | p[3];
@@ -50,7 +51,7 @@ Result<void> check_wal(const std::string& path) {
   const std::uint32_t page_bytes = big(header + 8);
   if ((big(header) & ~1u) != 0x377f0682u || !sum.is(header + 24) || page_bytes < 512 || page_bytes > 65536)
     return damaged(path, "its header does not fit its checksum");
-  std::vector<unsigned char> frame(frame_header_bytes + page_bytes);
+  std::vector<unsigned char> frame(wal_frame_header_bytes + page_bytes);
   bool good = true;
   std::size_t number = 0, bad_at = 0, commits_behind = 0;
   while (std::fread(frame.data(), 1, frame.size(), file.get()) == frame.size()) {
@@ -58,7 +59,7 @@ Result<void> check_wal(const std::string& path) {
     bool same_log = std::equal(header + 16, header + 24, frame.data() + 8);
     if (good) {
       sum.add(frame.data(), 8);
-      sum.add(frame.data() + frame_header_bytes, page_bytes);
+      sum.add(frame.data() + wal_frame_header_bytes, page_bytes);
       good = same_log && sum.is(frame.data() + 16);
       if (!good) bad_at = number;
     }
@@ -66,6 +67,16 @@ Result<void> check_wal(const std::string& path) {
   }
   if (commits_behind >= 2) return damaged(path, "frame " + std::to_string(bad_at) + " does not fit its checksum");
   return {};
+}
+
+std::optional<WalHeader> read_wal_header(int fd) {
+  unsigned char header[header_bytes];
+  if (::pread(fd, header, sizeof header, 0) != static_cast<ssize_t>(sizeof header)) return std::nullopt;
+  return WalHeader{big(header + 8), std::uint64_t{big(header + 16)} << 32 | big(header + 20)};
+}
+
+off_t wal_frame_place(const WalHeader& header, int frame) {
+  return static_cast<off_t>(header_bytes) + static_cast<off_t>(frame) * (wal_frame_header_bytes + static_cast<off_t>(header.page_bytes));
 }
 
 }  // namespace kybern::store

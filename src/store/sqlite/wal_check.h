@@ -7,6 +7,10 @@
 // File format: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
 #pragma once
 
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -15,5 +19,14 @@ namespace kybern::store {
 
 // `path` of the log itself. No such file, or an empty one: nothing to check.
 Result<void> check_wal(const std::string& path);
+
+// What begins a log. `identity` is another one each time the log is begun anew.
+struct WalHeader {
+  std::uint32_t page_bytes;
+  std::uint64_t identity;
+};
+constexpr int wal_frame_header_bytes = 24;
+std::optional<WalHeader> read_wal_header(int fd);
+off_t wal_frame_place(const WalHeader& header, int frame);  // where the frame begins, counted from 0
 
 }  // namespace kybern::store
