@@ -13,7 +13,7 @@ struct BlockWriter::State {
   struct Frame {
     std::uint32_t first;        // index into pending
     std::uint32_t key;          // the key that waits for its value
-    bool object, has_key;
+    bool object, has_key, duplicate;
     std::uint64_t seen;         // one bit per key hash: unset bits prove that a key is new
   };
   std::byte* bytes = nullptr;
@@ -21,7 +21,7 @@ struct BlockWriter::State {
   std::vector<MemberSlot> pending;
   std::vector<Frame> frames;
   Slot root{};
-  bool done = false, maybe_duplicate = false;
+  bool done = false;
 
   ~State() { std::free(bytes); }
 
@@ -79,13 +79,21 @@ struct BlockWriter::State {
 
   std::string_view key_of(const MemberSlot& m) const { return key_text(reinterpret_cast<const Block*>(bytes), m.key); }
 
+  // A key among the members from `first` on. Above sort_above members duplicates are found by sorting.
+  bool contains(std::size_t first, std::uint32_t key) const {
+    if (pending.size() - first > sort_above) return false;
+    for (std::size_t i = first; i < pending.size(); ++i)
+      if (pending[i].key == key || ((pending[i].key & key & far_key) && key_of(pending[i]) == key_of({key, {}}))) return true;
+    return false;
+  }
+
   void set_key(std::uint32_t key, std::uint64_t hash) {
     KYBERN_CHECK(!frames.empty() && frames.back().object && !frames.back().has_key, "a key stands in an object, once before its value");
     Frame& f = frames.back();
     f.key = key;
     f.has_key = true;
     std::uint64_t bit = 1ULL << (hash & 63);
-    if (f.seen & bit) maybe_duplicate = true;
+    if (f.seen & bit && !f.duplicate) f.duplicate = contains(f.first, key);
     f.seen |= bit;
   }
 
@@ -189,7 +197,7 @@ void BlockWriter::key(Name name) { state_->set_key(name.id, name.id); }
 
 void BlockWriter::begin_object() {
   State& s = *state_;
-  s.frames.push_back({static_cast<std::uint32_t>(s.pending.size()), 0, true, false, 0});
+  s.frames.push_back({static_cast<std::uint32_t>(s.pending.size()), 0, true, false, false, 0});
 }
 
 std::size_t BlockWriter::end_object(std::vector<std::string>* dropped_keys) {
@@ -202,7 +210,7 @@ std::size_t BlockWriter::end_object(std::vector<std::string>* dropped_keys) {
                      [&](const MemberSlot& a, const MemberSlot& b) { return s.key_of(a) < s.key_of(b); });
     dropped = s.drop_sorted_duplicates(first, dropped_keys);
     tag = tag_sorted_object;
-  } else if (s.maybe_duplicate) {
+  } else if (s.frames.back().duplicate) {
     dropped = s.drop_duplicates(first, dropped_keys);
   }
   std::size_t count = s.pending.size() - first;
@@ -211,14 +219,13 @@ std::size_t BlockWriter::end_object(std::vector<std::string>* dropped_keys) {
   if (count) std::memcpy(s.room(count * sizeof(MemberSlot)), s.pending.data() + first, count * sizeof(MemberSlot));
   s.pending.resize(first);
   s.frames.pop_back();
-  if (s.frames.empty()) s.maybe_duplicate = false;
   s.emit(s.far(tag, count, offset));
   return dropped;
 }
 
 void BlockWriter::begin_array() {
   State& s = *state_;
-  s.frames.push_back({static_cast<std::uint32_t>(s.pending.size()), 0, false, false, 0});
+  s.frames.push_back({static_cast<std::uint32_t>(s.pending.size()), 0, false, false, false, 0});
 }
 
 void BlockWriter::end_array() {
@@ -274,7 +281,6 @@ Document BlockWriter::finish() {
   block->root = s.root;
   s.size = sizeof(Block);
   s.done = false;
-  s.maybe_duplicate = false;
   if (s.capacity > kept_capacity_max) {
     std::free(s.bytes);
     s.capacity = 1024;
