@@ -94,7 +94,7 @@ ServerExchange::ServerExchange(Request request, std::shared_ptr<StreamCore> core
 ServerExchange::~ServerExchange() {
   if (counter_) counter_->fetch_sub(1, std::memory_order_relaxed);
   if (completed_) return;
-  if (!core_->gone()) log_error("net", "a handler gave no answer", {{"method", request_.method}, {"path", request_.path}});
+  if (!core_->canceled()) log_error("net", "a handler gave no answer", {{"method", request_.method}, {"path", request_.path}});
   core_->respond(Response{500, {{"content-type", "text/plain; charset=utf-8"}}, "Internal Server Error\n"});
 }
 
