@@ -7,6 +7,7 @@
 
 #include "apiserver/http/media.h"
 #include "apiserver/registry/served.h"
+#include "base/time.h"
 #include "net/http.h"
 
 namespace kybern::apiserver {

@@ -1,0 +1,7 @@
+#include "apiserver/authz/authorizer.h"
+
+namespace kybern::apiserver {
+
+Result<void> reconcile_bootstrap_policy(Registry&, World) { return {}; }
+
+}  // namespace kybern::apiserver

@@ -1,0 +1,39 @@
+// Tables as kubectl prints them: the columns come from api/, the cells of a row from print/cells*.cpp.
+#include <fmt/format.h>
+
+#include "apiserver/discovery/discovery.h"
+#include "apiserver/print/cells.h"
+
+namespace kybern::apiserver {
+
+Draft table_columns(const Served& served) {
+  Draft out = Draft::array();
+  auto add = [&](const schema::Column& c) {
+    out.push_back(Draft::object({{"name", c.name}, {"type", c.type}, {"format", c.format}, {"description", c.description}, {"priority", c.priority}}));
+  };
+  for (const schema::Column& c : served.resource->columns) add(c);
+  if (served.resource->columns.empty()) {
+    add({"Name", "string", "name", "Name of the object.", 0});
+    add({"Created At", "date", "", "When the object was created.", 0});
+  }
+  return out;
+}
+
+Draft partial_metadata(Value object) {
+  return Draft::object({{"kind", "PartialObjectMetadata"}, {"apiVersion", "meta.k8s.io/v1"}, {"metadata", object["metadata"]}});
+}
+
+Draft table_row(const Served& served, Value object, const TableOptions& options) {
+  Draft row = Draft::object();
+  row["cells"] = cells_of(served, object, options.now);
+  if (options.include_full_object) {
+    row["object"] = Draft(object);
+    row["object"]["kind"] = served.kind();
+    row["object"]["apiVersion"] = served.api_version;
+  } else if (!options.include_none) {
+    row["object"] = partial_metadata(object);
+  }
+  return row;
+}
+
+}  // namespace kybern::apiserver
