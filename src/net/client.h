@@ -67,22 +67,29 @@ class HttpClient {
 };
 
 // gRPC (HTTP/2, by nghttp2) over a Unix socket or TCP; messages are bytes, the caller encodes them. One connection,
-// many calls at once; reconnects by itself.
+// many calls at once; reconnects by itself. A message of more than 16 MiB, either way: Code::too_large.
 struct GrpcStatus { int code = 0; std::string message; };  // code 0: OK
+
+// Messages both ways. read() and write() may be called from different threads; close() from any.
 class GrpcStream {
  public:
-  virtual ~GrpcStream() = default;
-  virtual Result<std::string> read() = 0;   // next message; Code::not_found at a clean end
-  virtual Result<void> write(std::string_view message) = 0;
-  virtual void close() = 0;
+  virtual ~GrpcStream() = default;                            // cancels a call that has not ended
+  virtual Result<std::string> read() = 0;                     // next message; Code::not_found at a clean end
+  virtual Result<void> write(std::string_view message) = 0;   // waits while 1 MiB is unsent
+  virtual Result<void> finish_writing() { return {}; }        // no more messages from this side: some servers answer only then
+  virtual void close() = 0;                                   // cancels: read() and write() end with Code::canceled
 };
+
 class GrpcClient {
  public:
+  // options.url: unix:///path, http://host:port, https://host:port. Connects with the first call. After a failed attempt
+  // calls fail at once with its error for a while that grows from 50 ms to 2 s.
   static Result<std::unique_ptr<GrpcClient>> make(ClientOptions options);
   virtual ~GrpcClient() = default;
   // method: "/runtime.v1.RuntimeService/Version". A gRPC error becomes Error: NOT_FOUND not_found, ALREADY_EXISTS
-  // already_exists, UNIMPLEMENTED unsupported, DEADLINE_EXCEEDED timeout, UNAVAILABLE unavailable, others internal;
-  // the message is the peer's.
+  // already_exists, UNIMPLEMENTED unsupported, DEADLINE_EXCEEDED timeout, UNAVAILABLE unavailable, CANCELLED canceled,
+  // others internal; the message is the peer's. timeout 0: no limit. A call that certainly did not reach the peer (a
+  // connection found dead, a refused stream) is made once more on a new connection.
   virtual Result<std::string> call(std::string_view method, std::string_view message, std::chrono::milliseconds timeout) = 0;
   virtual Result<std::unique_ptr<GrpcStream>> stream(std::string_view method) = 0;
 };
