@@ -1,0 +1,76 @@
+#include "controllers/mirrors.h"
+
+#include "controllers/objects.h"
+
+namespace kybern::controllers {
+namespace {
+
+std::vector<std::string> by_controller(Value object) {
+  const Value controller = controller_of(object);
+  if (controller.exists()) return {controller["uid"].str()};
+  return {Mirrors::orphans_of(namespace_of(object))};
+}
+
+std::vector<std::string> by_node(Value pod) {
+  const std::string_view node = pod["spec"]["nodeName"].as_string();
+  if (node.empty()) return {};
+  return {std::string(node)};
+}
+
+std::vector<std::string> by_service(Value slice) {
+  const Value service = slice["metadata"]["labels"]["kubernetes.io/service-name"];
+  if (service.is_null()) return {};
+  return {Mirrors::service_key(namespace_of(slice), service.as_string())};
+}
+
+}  // namespace
+
+Mirrors::Mirrors(client::Transport& transport)
+    : pods(transport, "/api/v1/pods"),
+      replica_sets(transport, "/apis/apps/v1/replicasets"),
+      deployments(transport, "/apis/apps/v1/deployments"),
+      services(transport, "/api/v1/services"),
+      endpoint_slices(transport, "/apis/discovery.k8s.io/v1/endpointslices"),
+      endpoints(transport, "/api/v1/endpoints"),
+      namespaces(transport, "/api/v1/namespaces"),
+      service_accounts(transport, "/api/v1/serviceaccounts"),
+      root_ca_maps(transport, "/api/v1/configmaps", client::make_query({{"fieldSelector", "metadata.name=kube-root-ca.crt"}})),
+      nodes(transport, "/api/v1/nodes"),
+      node_leases(transport, "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"),
+      all_{{"v1", "pods", &pods},
+           {"apps/v1", "replicasets", &replica_sets},
+           {"apps/v1", "deployments", &deployments},
+           {"v1", "services", &services},
+           {"discovery.k8s.io/v1", "endpointslices", &endpoint_slices},
+           {"v1", "endpoints", &endpoints},
+           {"v1", "namespaces", &namespaces},
+           {"v1", "serviceaccounts", &service_accounts},
+           {"v1", "configmaps", &root_ca_maps},
+           {"v1", "nodes", &nodes},
+           {"coordination.k8s.io/v1", "leases", &node_leases}} {
+  pods.add_index("controller", by_controller);
+  pods.add_index("node", by_node);
+  replica_sets.add_index("controller", by_controller);
+  endpoint_slices.add_index("service", by_service);
+}
+
+void Mirrors::start() {
+  for (Entry& entry : all_) entry.mirror->start();
+}
+
+bool Mirrors::wait_synced(std::chrono::milliseconds limit) const {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  for (const Entry& entry : all_) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    if (!entry.mirror->wait_synced(std::max(left, std::chrono::milliseconds::zero()))) return false;
+  }
+  return true;
+}
+
+client::MirrorCore* Mirrors::find(std::string_view api_version, std::string_view resource) {
+  for (const Entry& entry : all_)
+    if (entry.resource == resource && entry.api_version == api_version) return entry.mirror;
+  return nullptr;
+}
+
+}  // namespace kybern::controllers
