@@ -266,9 +266,9 @@ bool Converter::object(const Type& type, Value value, const Frame* at, int depth
       seen[index / 64] |= 1ull << (index % 64);
     }
   }
-  for (std::size_t i = 0; i < type.fields.size(); ++i) {
+  for (std::uint8_t i : type.always) {
     const Field& field = type.fields[i];
-    if (!field.omit_empty && !(seen[i / 64] >> (i % 64) & 1) && field.feature_gate.empty()) {
+    if (!(seen[i / 64] >> (i % 64) & 1) && !field.gated) {
       out_.key(field.name);
       zero(field, depth);
     }
@@ -279,7 +279,7 @@ bool Converter::object(const Type& type, Value value, const Frame* at, int depth
 
 // One member of a struct. `kept` says whether it was written; one that is always shown is written later when it was not.
 bool Converter::member(const Field& field, Value value, const Frame& at, int depth, bool& kept) {
-  if (!field.feature_gate.empty()) {
+  if (field.gated) {
     return true;
   }
   if (value.is_null()) {
@@ -552,8 +552,9 @@ void Converter::zero(const Field& field, int depth) {
     case Scalar::quantity: out_.string("0"); break;
     case Scalar::object:
       out_.begin_object();
-      for (const Field& inner : field.type->fields) {
-        if (!inner.omit_empty && inner.feature_gate.empty() && depth < max_depth) {
+      for (std::uint8_t i : field.type->always) {
+        const Field& inner = field.type->fields[i];
+        if (!inner.gated && depth < max_depth) {
           out_.key(inner.name);
           zero(inner, depth + 1);
         }

@@ -12,7 +12,7 @@
 #include "document/json.h"
 #include "document/names.h"
 #include "schema/protobuf.h"
-#include "schema/wire.h"
+#include "schema/wire_reader.h"
 
 namespace kybern::schema {
 
@@ -23,90 +23,6 @@ constexpr std::size_t max_message_bytes = 16u << 20;       // of an API object
 constexpr std::size_t max_proto3_bytes = 64u << 20;        // of an answer of the runtime or etcd
 constexpr std::size_t max_length = (1u << 24) - 1;         // of one string or one list, as a document has it
 constexpr std::string_view magic("k8s\0", 4);
-
-struct Piece {
-  std::uint32_t field;  // index into Type::fields; for an inline message that of its first field
-  WireType wire;
-  std::uint64_t number;  // varint, fixed64, fixed32
-  std::string_view bytes;
-};
-
-// Reads tags, numbers and lengths off the front of a text. `failed` stays set once something is cut off or malformed.
-struct Reader {
-  const char* at;
-  const char* end;
-  const char* failed = nullptr;
-
-  std::uint64_t varint() {
-    std::uint64_t value = 0;
-    for (int shift = 0; shift < 64; shift += 7) {
-      if (at == end) {
-        failed = "unexpected EOF";
-        return 0;
-      }
-      auto byte = static_cast<unsigned char>(*at++);
-      value |= static_cast<std::uint64_t>(byte & 0x7f) << shift;
-      if (byte < 0x80) {
-        return value;
-      }
-    }
-    failed = "proto: integer overflow";
-    return 0;
-  }
-
-  std::uint64_t fixed(std::size_t count) {
-    if (static_cast<std::size_t>(end - at) < count) {
-      failed = "unexpected EOF";
-      return 0;
-    }
-    std::uint64_t value = 0;
-    std::memcpy(&value, at, count);
-    at += count;
-    return value;
-  }
-
-  std::string_view bytes() {
-    std::uint64_t length = varint();
-    if (failed || length > static_cast<std::uint64_t>(end - at)) {
-      failed = failed ? failed : "unexpected EOF";
-      return {};
-    }
-    std::string_view text(at, length);
-    at += length;
-    return text;
-  }
-
-  void payload(Piece& piece) {
-    switch (piece.wire) {
-      case WireType::varint: piece.number = varint(); break;
-      case WireType::fixed64: piece.number = fixed(8); break;
-      case WireType::fixed32: piece.number = fixed(4); break;
-      case WireType::bytes: piece.bytes = bytes(); break;
-      default: skip_group(); break;
-    }
-  }
-
-  // An old-style group that no type of ours has: everything up to its end.
-  void skip_group() {
-    for (int depth = 1; depth > 0 && !failed;) {
-      auto wire = static_cast<WireType>(varint() & 7);
-      if (failed) {
-        return;
-      }
-      Piece inner{};
-      inner.wire = wire;
-      if (wire == WireType::group_begin) {
-        ++depth;
-      } else if (wire == WireType::group_end) {
-        --depth;
-      } else if (wire > WireType::fixed32) {
-        failed = "proto: illegal wireType";
-      } else {
-        payload(inner);
-      }
-    }
-  }
-};
 
 bool plain_text(std::string_view text) {
   std::size_t i = 0;
@@ -131,9 +47,11 @@ class Decoder {
 
   bool object(const Type& type, std::string_view bytes, int depth) {
     out_.begin_object();
-    bool good = fields(type, {0, type.fields.size(), 0}, bytes, depth);
+    if (!fields(type, bytes, depth)) {
+      return false;
+    }
     out_.end_object();
-    return good;
+    return true;
   }
 
   // With the type's own name in front, for an object that came in an envelope.
@@ -147,9 +65,11 @@ class Decoder {
       out_.key(names::kind);
       out_.string(kind);
     }
-    bool good = fields(type, {0, type.fields.size(), 0}, bytes, depth);
+    if (!fields(type, bytes, depth)) {
+      return false;
+    }
     out_.end_object();
-    return good;
+    return true;
   }
 
   bool envelope(std::string_view bytes, int depth);
@@ -167,26 +87,11 @@ class Decoder {
   }
 
  private:
-  // Fields [first, last) of a type that lie in the same inline messages down to `level`.
-  struct Range {
-    std::size_t first, last;
-    int level;
-  };
-
-  static std::size_t unit_end(const Type& type, Range range, std::size_t at) {
-    const Field& field = type.fields[at];
-    std::size_t end = at + 1;
-    if (in_group(field, range.level)) {
-      while (end < range.last && type.fields[end].inside[range.level] == field.inside[range.level]) {
-        ++end;
-      }
-    }
-    return end;
-  }
-
-  bool cut(const Type& type, Range range, std::string_view bytes);
-  bool fields(const Type& type, Range range, std::string_view bytes, int depth);
-  bool unit(const Type& type, Range range, std::size_t at, std::size_t end, std::size_t a, std::size_t b, int depth);
+  bool cut(const Type& type, std::string_view bytes);
+  bool fields(const Type& type, std::string_view bytes, int depth);
+  bool unit(const Type& type, const Unit& unit, std::size_t a, std::size_t b, int depth);
+  bool field(const Type& type, const Field& field, std::size_t a, std::size_t b, int depth);
+  bool wrong_wire(const Field& field, WireType wire);
   bool list(const Type& type, const Field& field, std::size_t a, std::size_t b, int depth);
   bool packed(const Field& field, std::string_view bytes, std::size_t& count);
   bool wrapped(std::string_view bytes);
@@ -209,91 +114,82 @@ class Decoder {
 };
 
 // Appends a piece for each field of a message that the type has, in the table's order.
-bool Decoder::cut(const Type& type, Range range, std::string_view bytes) {
+bool Decoder::cut(const Type& type, std::string_view bytes) {
   Reader reader{bytes.data(), bytes.data() + bytes.size()};
-  std::size_t base = pieces_.size(), cursor = range.first;
+  std::size_t base = pieces_.size();
+  std::uint32_t before = 0;
   bool sorted = true;
   while (reader.at != reader.end) {
-    std::uint64_t tag = reader.varint();
-    Piece piece{};
-    piece.wire = static_cast<WireType>(tag & 7);
-    std::uint64_t number = tag >> 3;
-    if (!reader.failed && (number == 0 || number > 0x1fffffff || piece.wire == WireType::group_end || piece.wire > WireType::fixed32)) {
-      return wrong(fmt::format("proto: {}: illegal tag {} (wire type {})", type.short_name, number, tag & 7));
-    }
-    reader.payload(piece);
+    Piece piece;
+    std::uint64_t number = reader.next(piece) >> 3;
     if (reader.failed) {
       return wrong(reader.failed);
     }
-    std::size_t at = cursor;
-    while (at < range.last && number_at(type.fields[at], range.level) < number) {
-      ++at;
+    if (number >= type.by_number.size() || type.by_number[number] == 0) {
+      continue;  // a field of a newer version
     }
-    if (at == range.last || number_at(type.fields[at], range.level) != number) {
-      at = range.first;
-      while (at < cursor && number_at(type.fields[at], range.level) != number) {
-        ++at;
-      }
-      if (at == cursor && (at == range.last || number_at(type.fields[at], range.level) != number)) {
-        continue;  // a field of a newer version
-      }
-    }
-    sorted = sorted && at >= cursor;
-    cursor = at;
-    piece.field = static_cast<std::uint32_t>(at);
+    piece.unit = type.by_number[number] - 1u;
+    sorted = sorted && piece.unit >= before;
+    before = piece.unit;
     pieces_.push_back(piece);
   }
   if (!sorted) {
     std::stable_sort(pieces_.begin() + static_cast<std::ptrdiff_t>(base), pieces_.end(),
-                     [](const Piece& x, const Piece& y) { return x.field < y.field; });
+                     [](const Piece& x, const Piece& y) { return x.unit < y.unit; });
   }
   return true;
 }
 
-bool Decoder::fields(const Type& type, Range range, std::string_view bytes, int depth) {
+// The members of one message: what is there, and in between what is always shown.
+bool Decoder::fields(const Type& type, std::string_view bytes, int depth) {
   if (depth > max_depth) {
     return wrong(fmt::format("proto: more than {} messages inside each other", max_depth));
   }
-  std::size_t base = pieces_.size(), next = base;
-  if (!cut(type, range, bytes)) {
+  std::size_t base = pieces_.size();
+  if (!cut(type, bytes)) {
     return false;
   }
   std::size_t last = pieces_.size();
-  for (std::size_t at = range.first; at < range.last;) {
-    std::size_t end = unit_end(type, range, at), a = next;
-    while (next < last && pieces_[next].field == at) {
+  const std::uint8_t* always = type.always_units.data();
+  const std::uint8_t* always_end = always + type.always_units.size();
+  for (std::size_t next = base; next < last || always != always_end;) {
+    std::size_t a = next, at = next < last ? pieces_[next].unit : type.units.size();
+    if (always != always_end && *always <= at) {
+      at = *always++;
+    }
+    while (next < last && pieces_[next].unit == at) {
       ++next;
     }
-    if (!unit(type, range, at, end, a, next, depth)) {
+    if (!unit(type, type.units[at], a, next, depth)) {
       return false;
     }
-    at = end;
   }
   pieces_.resize(base);
   return true;
 }
 
-bool Decoder::unit(const Type& type, Range range, std::size_t at, std::size_t end, std::size_t a, std::size_t b, int depth) {
-  const Field& field = type.fields[at];
-  std::string buffer;
+bool Decoder::wrong_wire(const Field& field, WireType wire) {
+  return wrong(fmt::format("proto: wrong wireType = {} for field {}", static_cast<int>(wire), field.name.text()));
+}
+
+bool Decoder::unit(const Type& type, const Unit& unit, std::size_t a, std::size_t b, int depth) {
+  if (unit.field) {
+    return field(type, *unit.field, a, b, depth);
+  }
   for (std::size_t i = a; i < b; ++i) {
-    bool text = in_group(field, range.level) || field.shape == Shape::map || field.scalar >= Scalar::string;
-    bool pack = !text && field.shape == Shape::list && pieces_[i].wire == WireType::bytes;
-    WireType want = text || pack ? WireType::bytes : field.scalar == Scalar::float64 ? WireType::fixed64 : WireType::varint;
-    if (pieces_[i].wire != want) {
-      return wrong(fmt::format("proto: wrong wireType = {} for field {}", static_cast<int>(pieces_[i].wire), field.name.text()));
+    if (pieces_[i].wire != WireType::bytes) {
+      return wrong_wire(unit.inlined->fields.front(), pieces_[i].wire);
     }
   }
-  if (in_group(field, range.level)) {
-    return fields(type, {at, end, range.level + 1}, merged(a, b, buffer), depth + 1);
+  if (b - a < 2) {
+    return fields(*unit.inlined, a == b ? std::string_view() : pieces_[a].bytes, depth + 1);
   }
-  if (field.wire == 0) {
-    if (!field.omit_empty) {
-      out_.key(field.name);
-      zero(field, depth);
-    }
-    return true;
-  }
+  std::string buffer;
+  return fields(*unit.inlined, merged(a, b, buffer), depth + 1);
+}
+
+// The pieces [a, b) of one field, or what is shown when there are none.
+bool Decoder::field(const Type& type, const Field& field, std::size_t a, std::size_t b, int depth) {
   if (a == b) {
     if (!field.omit_empty) {
       out_.key(field.name);
@@ -301,20 +197,31 @@ bool Decoder::unit(const Type& type, Range range, std::size_t at, std::size_t en
     }
     return true;
   }
-  if (field.shape == Shape::list) {
+  bool list_field = field.shape == Shape::list;
+  bool text = field.shape == Shape::map || field.scalar >= Scalar::string;
+  WireType want = text ? WireType::bytes : field.scalar == Scalar::float64 ? WireType::fixed64 : WireType::varint;
+  for (std::size_t i = a; i < b; ++i) {
+    bool packed_list = !text && list_field && pieces_[i].wire == WireType::bytes;
+    if (pieces_[i].wire != want && !packed_list) {
+      return wrong_wire(field, pieces_[i].wire);
+    }
+  }
+  if (list_field) {
     return list(type, field, a, b, depth);
   }
   if (field.shape == Shape::map) {
     return map(type, field, a, b, depth);
   }
   Piece piece = pieces_[b - 1];
-  if (field.scalar > Scalar::bytes && b - a > 1) {
-    piece.bytes = merged(a, b, buffer);
-  }
   if (field.omit_empty && !field.pointer && is_zero(field, piece)) {
     return true;
   }
   out_.key(field.name);
+  if (field.scalar <= Scalar::bytes || b - a == 1) {
+    return single(type, field, piece, depth);
+  }
+  std::string buffer;
+  piece.bytes = merged(a, b, buffer);
   return single(type, field, piece, depth);
 }
 
@@ -384,13 +291,8 @@ bool Decoder::wrapped(std::string_view bytes) {
   Reader reader{bytes.data(), bytes.data() + bytes.size()};
   out_.begin_array();
   while (reader.at != reader.end) {
-    std::uint64_t tag = reader.varint();
-    Piece piece{};
-    piece.wire = static_cast<WireType>(tag & 7);
-    if (!reader.failed && (piece.wire == WireType::group_end || piece.wire > WireType::fixed32)) {
-      return wrong("proto: illegal tag in a list of strings");
-    }
-    reader.payload(piece);
+    Piece piece;
+    std::uint64_t tag = reader.next(piece);
     if (reader.failed) {
       return wrong(reader.failed);
     }
@@ -417,13 +319,8 @@ bool Decoder::map(const Type& type, const Field& field, std::size_t a, std::size
     Piece value{};
     bool has_value = false;
     while (reader.at != reader.end) {
-      std::uint64_t tag = reader.varint();
-      Piece piece{};
-      piece.wire = static_cast<WireType>(tag & 7);
-      if (!reader.failed && (piece.wire == WireType::group_end || piece.wire > WireType::fixed32)) {
-        return wrong("proto: illegal tag in a map entry");
-      }
-      reader.payload(piece);
+      Piece piece;
+      std::uint64_t tag = reader.next(piece);
       if (reader.failed) {
         return wrong(reader.failed);
       }
@@ -536,13 +433,8 @@ bool Decoder::single(const Type& type, const Field& field, const Piece& piece, i
 bool Decoder::only_field(std::string_view bytes, std::uint32_t number, std::string_view& text) {
   Reader reader{bytes.data(), bytes.data() + bytes.size()};
   while (reader.at != reader.end) {
-    std::uint64_t tag = reader.varint();
-    Piece piece{};
-    piece.wire = static_cast<WireType>(tag & 7);
-    if (!reader.failed && (piece.wire == WireType::group_end || piece.wire > WireType::fixed32)) {
-      return wrong("proto: illegal tag");
-    }
-    reader.payload(piece);
+    Piece piece;
+    std::uint64_t tag = reader.next(piece);
     if (reader.failed) {
       return wrong(reader.failed);
     }
@@ -588,13 +480,8 @@ bool Decoder::int_or_string(std::string_view bytes) {
   std::uint64_t type = 0, number = 0;
   std::string_view text;
   while (reader.at != reader.end) {
-    std::uint64_t tag = reader.varint();
-    Piece piece{};
-    piece.wire = static_cast<WireType>(tag & 7);
-    if (!reader.failed && (piece.wire == WireType::group_end || piece.wire > WireType::fixed32)) {
-      return wrong("proto: illegal tag");
-    }
-    reader.payload(piece);
+    Piece piece;
+    std::uint64_t tag = reader.next(piece);
     if (reader.failed) {
       return wrong(reader.failed);
     }
@@ -643,13 +530,8 @@ bool Decoder::schema_or(const Field& field, std::string_view bytes, int depth) {
   std::string schema;
   std::vector<std::string_view> others;
   while (reader.at != reader.end) {
-    std::uint64_t tag = reader.varint();
-    Piece piece{};
-    piece.wire = static_cast<WireType>(tag & 7);
-    if (!reader.failed && (piece.wire == WireType::group_end || piece.wire > WireType::fixed32)) {
-      return wrong("proto: illegal tag");
-    }
-    reader.payload(piece);
+    Piece piece;
+    std::uint64_t tag = reader.next(piece);
     if (reader.failed) {
       return wrong(reader.failed);
     }
@@ -735,13 +617,8 @@ bool Decoder::envelope(std::string_view bytes, int depth) {
   Reader reader{bytes.data(), bytes.data() + bytes.size()};
   std::string_view meta, raw, api_version, kind;
   while (reader.at != reader.end) {
-    std::uint64_t tag = reader.varint();
-    Piece piece{};
-    piece.wire = static_cast<WireType>(tag & 7);
-    if (!reader.failed && (piece.wire == WireType::group_end || piece.wire > WireType::fixed32)) {
-      return wrong("proto: Unknown: illegal tag");
-    }
-    reader.payload(piece);
+    Piece piece;
+    std::uint64_t tag = reader.next(piece);
     if (reader.failed) {
       return wrong(reader.failed);
     }

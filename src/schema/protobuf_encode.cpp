@@ -1,6 +1,7 @@
 // Documents to protobuf, written back to front: a message's length is known when its beginning is reached, so nothing is
 // measured beforehand. Upstream's encoders do the same, and write fields in ascending order and zero scalars too.
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "base/strings.h"
@@ -16,7 +17,7 @@ namespace {
 
 class Encoder {
  public:
-  explicit Encoder(std::size_t hint) : buffer_(hint), at_(hint) {}
+  explicit Encoder(std::size_t hint) : buffer_(hint, '\0'), at_(hint) {}
 
   std::string_view text() const { return {buffer_.data() + at_, buffer_.size() - at_}; }
 
@@ -27,13 +28,17 @@ class Encoder {
   }
 
   void varint(std::uint64_t value) {
-    char digits[10];
-    std::size_t count = 0;
-    do {
-      digits[count++] = static_cast<char>((value & 0x7f) | (value > 0x7f ? 0x80 : 0));
-      value >>= 7;
-    } while (value);
-    raw({digits, count});
+    room(10);
+    if (value < 0x80) {
+      buffer_[--at_] = static_cast<char>(value);
+      return;
+    }
+    at_ -= (static_cast<std::size_t>(std::bit_width(value)) + 6) / 7;
+    char* out = buffer_.data() + at_;
+    for (; value >= 0x80; value >>= 7) {
+      *out++ = static_cast<char>(value | 0x80);
+    }
+    *out = static_cast<char>(value);
   }
 
   void tag(std::uint32_t number, WireType wire) { varint(number << 3 | static_cast<std::uint32_t>(wire)); }
@@ -58,18 +63,20 @@ class Encoder {
   // Counted from the back, so that it stays true when the buffer grows: bytes written so far, negated.
   std::size_t size() const { return at_ + (max_size - buffer_.size()); }
 
-  void fields(const Type& type, std::size_t first, std::size_t last, int level, Value object);
+  void fields(const Type& type, Value object);
 
  private:
   static constexpr std::size_t max_size = std::size_t{1} << 40;
 
   void room(std::size_t count) {
-    if (at_ >= count) {
-      return;
+    if (at_ < count) [[unlikely]] {
+      grow(count);
     }
+  }
+
+  void grow(std::size_t count) {
     std::size_t old = buffer_.size(), used = old - at_;
-    std::string larger;
-    larger.resize(std::max(old * 2, used + count + 256));
+    std::string larger(std::max(old * 2, used + count + 256), '\0');
     std::memcpy(larger.data() + larger.size() - used, buffer_.data() + at_, used);
     at_ = larger.size() - used;
     buffer_ = std::move(larger);
@@ -83,14 +90,7 @@ class Encoder {
   void schema_or(const Field& field, std::uint32_t number, Value value);
   void embedded(Value value);
 
-  struct Buffer : std::string {
-    explicit Buffer(std::size_t size) { resize(size); }
-    Buffer& operator=(std::string&& other) {
-      std::string::operator=(std::move(other));
-      return *this;
-    }
-  };
-  Buffer buffer_;
+  std::string buffer_;
   std::size_t at_;
 };
 
@@ -110,24 +110,16 @@ std::uint64_t bits_of(Scalar scalar, Value value) {
   }
 }
 
-void Encoder::fields(const Type& type, std::size_t first, std::size_t last, int level, Value object) {
-  while (last > first) {
-    const Field& at = type.fields[last - 1];
-    if (!in_group(at, level)) {
-      --last;
-      if (at.wire != 0) {
-        field(type, at, object[at.name]);
-      }
+void Encoder::fields(const Type& type, Value object) {
+  for (std::size_t i = type.units.size(); i-- > 0;) {
+    const Unit& unit = type.units[i];
+    if (unit.field) {
+      field(type, *unit.field, object[unit.field->name]);
       continue;
     }
-    std::size_t begin = last - 1;
-    while (begin > first && type.fields[begin - 1].inside[level] == at.inside[level]) {
-      --begin;
-    }
     std::size_t end = size();
-    fields(type, begin, last, level + 1, object);
-    close(at.inside[level], end);
-    last = begin;
+    fields(*unit.inlined, object);
+    close(unit.number, end);
   }
 }
 
@@ -253,7 +245,7 @@ void Encoder::one(const Type& type, const Field& field, std::uint32_t number, Va
     case Scalar::raw:
     case Scalar::fields_v1:
     case Scalar::json: embedded(value); break;
-    case Scalar::object: fields(*field.type, 0, field.type->fields.size(), 0, value); break;
+    case Scalar::object: fields(*field.type, value); break;
     default: schema_or(field, number, value); return;
   }
   close(number, end);
@@ -269,12 +261,12 @@ void Encoder::schema_or(const Field& field, std::uint32_t number, Value value) {
         continue;
       }
       std::size_t item = size();
-      fields(*field.type, 0, field.type->fields.size(), 0, value[i]);
+      fields(*field.type, value[i]);
       close(2, item);
     }
   } else if (value.is_object()) {
     std::size_t schema = size();
-    fields(*field.type, 0, field.type->fields.size(), 0, value);
+    fields(*field.type, value);
     close(schema_number, schema);
   }
   if (field.scalar == Scalar::json_or_bool) {
@@ -295,7 +287,7 @@ Result<std::string> encode_protobuf(Value object) {
   encoder.text_field(4, "");  // contentType
   encoder.text_field(3, "");  // contentEncoding
   std::size_t end = encoder.size();
-  encoder.fields(*type, 0, type->fields.size(), 0, object);
+  encoder.fields(*type, object);
   encoder.close(2, end);
   end = encoder.size();
   encoder.text_field(2, kind);
@@ -307,7 +299,7 @@ Result<std::string> encode_protobuf(Value object) {
 
 void encode_message(const Type& type, Value value, std::string& out) {
   Encoder encoder(1024);
-  encoder.fields(type, 0, type.fields.size(), 0, value);
+  encoder.fields(type, value);
   out += encoder.text();
 }
 

@@ -31,12 +31,12 @@ enum class ListType : std::uint8_t { unset, atomic, set, map };
 
 struct Type;
 
-struct Field {
+// The members that every walk reads come first and share a cache line.
+struct alignas(32) Field {
   Name name;
   Scalar scalar;
   Shape shape;
-  std::uint16_t wire;            // protobuf field number; 0: not on the wire
-  std::uint16_t inside[2];       // protobuf numbers of the inline messages this field lies in, outermost first; 0: none
+  std::uint16_t wire;            // protobuf field number (in its inline message, if it lies in one: Type::units); 0: not on the wire
   bool pointer;                  // absent and zero differ
   bool omit_empty;               // left out of JSON when zero (false for most non-pointer structs, as Go's encoder does)
   bool required;
@@ -45,28 +45,40 @@ struct Field {
   bool patch_retain_keys;        // strategic merge: $retainKeys
   bool atomic;                   // mapType=atomic or structType=atomic, of the field or (unless it says granular) its type
   bool union_discriminator;
+  bool enum_closed;              // values outside enum_values are invalid
+  bool gated;                    // feature_gate is set
   ListType list_type;
+  const Type* type;              // of Scalar::object; of json_or_...: the schema's
   std::string_view patch_key;    // merge key, "" for a list of scalars
   std::span<const Name> list_keys;
   std::span<const std::string_view> enum_values;
-  bool enum_closed;              // values outside enum_values are invalid
   std::string_view default_json; // declared default as JSON text, "" when none
   std::string_view feature_gate; // not served unless on; "" for most
-  const Type* type;              // of Scalar::object
   std::string_view format;       // OpenAPI format when it is not implied by `scalar`
   std::string_view alias;        // upstream's name of a named string or map type, which messages show: "v1.RestartPolicy"
   std::string_view description;
 };
 
+// A field of a message as the wire has it: a field of the type, or an inline message, whose fields JSON shows as the type's own.
+struct Unit {
+  std::uint16_t number;
+  const Field* field;            // null for an inline message
+  const Type* inlined;
+};
+
 struct Type {
   std::string_view name;         // "io.k8s.api.core.v1.Pod", as in OpenAPI
   std::string_view short_name;   // "core.v1.Pod"
-  std::span<const Field> fields; // inline structs are flattened; in ascending order of (inside..., wire)
+  std::span<const Field> fields; // inline structs are flattened; in the order of the wire, where they lie
   std::string_view description;
   bool atomic;                   // structType=atomic
   bool proto3;                   // a message of CRI or etcd: zero scalars are not on the wire, lists of numbers are packed,
                                  // `bytes` are raw bytes in the Value (not base64), enums and unsigned numbers are integers
   std::span<const std::pair<std::uint32_t, std::uint16_t>> by_name;  // (Name::id, index into fields), sorted
+  std::span<const std::uint8_t> always;        // indices of the fields without omit_empty
+  std::span<const Unit> units;                 // the message, in ascending order of numbers
+  std::span<const std::uint8_t> by_number;     // field number -> index into units + 1; 0: no such field
+  std::span<const std::uint8_t> always_units;  // indices of the units without omit_empty, and of inline messages
 
   const Field* find(Name name) const;
   const Field* find(std::string_view name) const;

@@ -24,10 +24,4 @@ constexpr std::size_t time_text_max = 40;
 std::size_t format_wire_time(WireTime time, bool micro, char* out);
 std::optional<WireTime> parse_wire_time(std::string_view text);  // RFC 3339, any fraction, Z or an offset
 
-// The number of a flattened field at one level of nesting: that of the inline message it lies in, or its own.
-inline std::uint32_t number_at(const Field& field, int level) {
-  return level < 2 && field.inside[level] ? field.inside[level] : field.wire;
-}
-inline bool in_group(const Field& field, int level) { return level < 2 && field.inside[level] != 0; }
-
 }  // namespace kybern::schema

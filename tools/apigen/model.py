@@ -57,6 +57,7 @@ class Type:
         self.kind = self.list = self.atomic = False
         self.lines = []         # (line number, tokens, description)
         self.fields = None
+        self.inlined = []       # (number, Type)
         self.description = ""
 
     @property
@@ -290,6 +291,7 @@ class Model:
             name, wire, text = tokens[:3]
             if name == "inline":
                 inner = self.lookup(type_.api, text, where)[1]
+                type_.inlined.append((int(wire), inner))
                 for field in self.fields_of(inner):
                     field = field.clone()
                     field.path = (int(wire),) + field.path

@@ -34,21 +34,19 @@ def ref(type_):
 
 def field_row(api, field, known, side):
     """One initialiser of schema::Field, in the order of its members."""
-    path = list(field.path) + [0] * (2 - len(field.path))
     keys = "{}"
     if field.list_keys:
         keys = side("Name", ["Name{%d}" % known.index[key] for key in field.list_keys])
     enum = "{}"
     if field.enum and field.enum.mode != "numbers":
         enum = side(None, (field.enum_api, field.enum))
-    return ("    {Name{%d}, Scalar::%s, Shape::%s, %d, {%d, %d}, %s, %s, %s, %s, %s, %s, %s, %s, ListType::%s, %s, %s, %s, %s, "
-            "%s, %s, %s, {}, %s, %s}," % (
-                known.index[field.name], field.scalar, field.shape, field.wire, path[0], path[1], flag(field.pointer),
-                flag(field.omit_empty), flag(field.required), flag(field.wrapped), flag(field.merge),
-                flag(field.retain_keys), flag(field.atomic), flag(field.discriminator),
-                {"unset": "unset", "atomic": "atomic", "set": "set", "map": "map"}[field.list_type],
-                text(field.patch_key), keys, enum, flag(field.enum and field.enum.mode == "closed"),
-                text(field.default), text(field.gate), ref(field.type), text(field.alias), text(field.description)))
+    words = [
+        "Name{%d}" % known.index[field.name], "Scalar::" + field.scalar, "Shape::" + field.shape, str(field.wire),
+        flag(field.pointer), flag(field.omit_empty), flag(field.required), flag(field.wrapped),
+        flag(field.merge), flag(field.retain_keys), flag(field.atomic), flag(field.discriminator),
+        flag(field.enum and field.enum.mode == "closed"), flag(field.gate), "ListType::" + field.list_type, ref(field.type),
+        text(field.patch_key), keys, enum, text(field.default), text(field.gate), "{}", text(field.alias), text(field.description)]
+    return "    {" + ", ".join(words) + "},"
 
 
 def source(api, known):
@@ -64,10 +62,9 @@ def source(api, known):
 
     for type_ in api.types.values():
         externs.add(type_.symbol)
+        externs.update(inner.symbol for _, inner in type_.inlined)
         out = []
         for field in type_.fields:
-            if len(field.path) > 2:
-                raise SystemExit(f"{type_.short_name}.{field.name}: inline messages nest too deep")
             if field.type:
                 externs.add(field.type.symbol)
             out.append(field_row(api, field, known, side))
@@ -81,17 +78,32 @@ def source(api, known):
         lines.append(f"static constexpr Name {name}[] = {{{values}}};")
     lines.append("")
     for type_ in api.types.values():
-        fields = index = "{}"
-        if type_.fields:
-            lines.append(f"static constexpr Field fields_{type_.symbol}[] = {{")
-            lines += rows[type_.name]
-            lines.append("};")
-            pairs = sorted((known.index[field.name], number) for number, field in enumerate(type_.fields))
-            lines.append(f"static constexpr std::pair<std::uint32_t, std::uint16_t> index_{type_.symbol}[] = {{"
-                         + ", ".join("{%d, %d}" % pair for pair in pairs) + "};")
-            fields, index = "fields_" + type_.symbol, "index_" + type_.symbol
-        lines.append(f"constinit const Type {type_.symbol}{{{text(type_.openapi)}, {text(type_.short_name)}, {fields}, "
-                     f"{text(type_.description)}, {flag(type_.atomic)}, {flag(api.proto3)}, {index}}};")
+        spans = dict.fromkeys(("fields", "index", "always", "units", "numbers", "always_units"), "{}")
+
+        def array(name, kind, values, one_line=True):
+            if not values:
+                return
+            spans[name] = f"{name}_{type_.symbol}"
+            join = ", ".join(values) if one_line else "\n" + "\n".join(values) + "\n"
+            lines.append(f"static constexpr {kind} {spans[name]}[] = {{{join}}};")
+
+        array("fields", "Field", rows[type_.name], one_line=False)
+        pairs = sorted((known.index[field.name], number) for number, field in enumerate(type_.fields))
+        array("index", "std::pair<std::uint32_t, std::uint16_t>", ["{%d, %d}" % pair for pair in pairs])
+        array("always", "std::uint8_t", [str(n) for n, field in enumerate(type_.fields) if not field.omit_empty])
+        units = [(field.wire, f"&fields_{type_.symbol}[{n}]", "nullptr", not field.omit_empty)
+                 for n, field in enumerate(type_.fields) if field.wire and not field.path]
+        units += [(number, "nullptr", ref(inner), True) for number, inner in type_.inlined]
+        units.sort()
+        array("units", "Unit", ["{%d, %s, %s}" % unit[:3] for unit in units])
+        numbers = {unit[0]: n + 1 for n, unit in enumerate(units)}
+        if numbers and max(numbers) > 255 or len(type_.fields) > 128:
+            raise SystemExit(f"{type_.short_name}: too many fields for its tables")
+        array("numbers", "std::uint8_t", [str(numbers.get(n, 0)) for n in range(max(numbers, default=-1) + 1)])
+        array("always_units", "std::uint8_t", [str(n) for n, unit in enumerate(units) if unit[3]])
+        lines.append(f"constinit const Type {type_.symbol}{{{text(type_.openapi)}, {text(type_.short_name)}, {spans['fields']}, "
+                     f"{text(type_.description)}, {flag(type_.atomic)}, {flag(api.proto3)}, {spans['index']}, {spans['always']}, "
+                     f"{spans['units']}, {spans['numbers']}, {spans['always_units']}}};")
     lines.append(TAIL)
     return "\n".join(lines)
 

@@ -1,0 +1,27 @@
+// What decodes must encode, and decode again to the same value.
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+
+#include "schema/convert.h"
+#include "schema/protobuf.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace kybern;
+  std::string_view bytes(reinterpret_cast<const char*>(data), size);
+  if (auto document = schema::decode_protobuf(bytes)) {
+    auto encoded = schema::encode_protobuf(*document);
+    auto again = encoded ? schema::decode_protobuf(*encoded) : Result<Document>(fail(Code::internal, "not encoded"));
+    if (!again || !(again->root() == document->root())) {
+      std::abort();
+    }
+  }
+  for (const char* name : {"core.v1.Pod", "cri.runtime.v1.ContainerStatusResponse", "etcd.v3.WatchResponse"}) {
+    const schema::Type& type = *schema::find_type_named(name);
+    if (auto document = schema::decode_message(type, bytes)) {
+      std::string out;
+      schema::encode_message(type, *document, out);
+    }
+  }
+  return 0;
+}
