@@ -1,0 +1,82 @@
+#include "proxy/run/health.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <map>
+
+#include "base/log.h"
+#include "net/server.h"
+
+namespace kybern::proxy {
+namespace {
+
+struct Service {
+  std::atomic<std::size_t> local_endpoints{0};
+  std::unique_ptr<net::Server> server;
+  std::uint16_t port = 0;
+};
+
+void answer(net::Exchange& exchange, const std::string& service, std::size_t local_endpoints, bool healthy) {
+  net::Response response;
+  response.status = local_endpoints > 0 && healthy ? 200 : 503;
+  response.headers.set("Content-Type", "application/json");
+  response.headers.set("X-Content-Type-Options", "nosniff");
+  response.headers.set("X-Load-Balancing-Endpoint-Weight", std::to_string(local_endpoints));
+  response.body = health_body(service, local_endpoints, healthy);
+  exchange.respond(std::move(response));
+}
+
+}  // namespace
+
+struct HealthServers::State {
+  std::string bind_address;
+  std::shared_ptr<std::atomic<bool>> healthy = std::make_shared<std::atomic<bool>>(false);
+  std::map<std::string, std::shared_ptr<Service>> services;
+};
+
+HealthServers::HealthServers(std::string bind_address) : state_(std::make_unique<State>()) { state_->bind_address = std::move(bind_address); }
+HealthServers::~HealthServers() = default;
+
+void HealthServers::set(const std::string& name, std::uint16_t port, std::size_t local_endpoints) {
+  auto found = state_->services.find(name);
+  if (found != state_->services.end() && found->second->port != port) {
+    if (found->second->server) found->second->server->stop(std::chrono::milliseconds(0));
+    state_->services.erase(found);
+    found = state_->services.end();
+  }
+  if (port == 0) return;
+  if (found != state_->services.end()) {
+    found->second->local_endpoints = local_endpoints;
+    return;
+  }
+  auto service = std::make_shared<Service>();
+  service->port = port;
+  service->local_endpoints = local_endpoints;
+  net::ServerOptions options;
+  options.bind_address = state_->bind_address;
+  options.port = port;
+  options.max_body_bytes = 0;
+  options.max_threads = 2;
+  options.min_threads = 0;
+  options.max_connections = 64;
+  std::weak_ptr<Service> weak = service;
+  auto started = net::Server::start(options, [name, weak, healthy = state_->healthy](std::shared_ptr<net::Exchange> exchange) {
+    const std::shared_ptr<Service> self = weak.lock();
+    answer(*exchange, name, self ? self->local_endpoints.load() : 0, healthy->load());
+  });
+  if (started) service->server = std::move(*started);
+  else log_error("proxy", "health check node port cannot be opened", {{"service", name}, {"port", std::to_string(port)}, {"error", started.error().message}});
+  state_->services.emplace(name, std::move(service));
+}
+
+void HealthServers::set_healthy(bool healthy) { state_->healthy->store(healthy); }
+
+std::string health_body(const std::string& service, std::size_t local_endpoints, bool healthy) {
+  const std::size_t slash = service.find('/');
+  return fmt::format(
+      "{{\n\t\"service\": {{\n\t\t\"namespace\": \"{}\",\n\t\t\"name\": \"{}\"\n\t}},\n\t\"localEndpoints\": {},\n\t\"serviceProxyHealthy\": {}\n}}",
+      service.substr(0, slash), slash == service.npos ? "" : service.substr(slash + 1), local_endpoints, healthy);
+}
+
+}  // namespace kybern::proxy
