@@ -85,6 +85,11 @@ PodView PodView::read(Document pod) {
   for (Value c : spec["initContainers"].items()) out.containers.push_back(read_container(c, Role::init, out.restart));
   for (Value c : spec["containers"].items()) out.containers.push_back(read_container(c, Role::regular, out.restart));
   for (Value c : spec["ephemeralContainers"].items()) out.containers.push_back(read_container(c, Role::ephemeral, out.restart));
+  if (!pod["kind"].is_string()) {  // an item of a list does not say what it is; events about it must
+    Draft whole = Draft::object({{"apiVersion", "v1"}, {"kind", "Pod"}});
+    for (Member m : pod.root().members()) whole[m.key] = m.value;
+    return read(whole.freeze());
+  }
   out.document = std::move(pod);
   return out;
 }

@@ -1,0 +1,55 @@
+// All pods of this node: a worker for each, from whichever source (the API, files, or found running without either).
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "kubelet/run/tools.h"
+#include "kubelet/run/worker.h"
+
+namespace kybern::kubelet {
+
+class Pods : public std::enable_shared_from_this<Pods> {
+ public:
+  explicit Pods(Tools& tools) : tools_(tools) {}
+
+  // A change of the API's pods of this node; `before` or `now` is empty for a new or a gone one.
+  void api_changed(const Document& before, const Document& now);
+  // The state of the static pods: all there are.
+  void set_static(const std::vector<Document>& pods);
+  // What runs, lies on disk or has a cgroup without a pod in any source is ended and removed. Called when the sources are known.
+  void adopt_orphans();
+  void end(const std::string& uid, Ending ending);
+
+  void container_event(const std::string& id);
+  void objects_changed(const std::string& uid);
+  void poke_all();
+  void stop();
+
+  std::shared_ptr<PodWorker> find(std::string_view ns, std::string_view name) const;
+  std::shared_ptr<PodWorker> find_uid(const std::string& uid) const;
+  std::vector<std::shared_ptr<PodWorker>> all() const;
+  std::size_t size() const;
+
+ private:
+  std::shared_ptr<PodWorker> add(Document pod);
+  void gone(const std::string& uid);
+  void mirror_changed(const Document& before, const Document& now);
+  void make_mirror(const std::shared_ptr<PodWorker>& worker);
+
+  Tools& tools_;
+  mutable std::mutex mutex_;
+  std::map<std::string, std::shared_ptr<PodWorker>> workers_;   // by uid
+  std::map<std::string, Document> mirrors_;                     // of static pods, by namespace/name
+  std::map<std::string, std::string> static_uids_;              // namespace/name -> uid
+  bool stopped_ = false;
+};
+
+// The object that stands for it in the API.
+Document mirror_of(const Document& static_pod);
+
+}  // namespace kybern::kubelet

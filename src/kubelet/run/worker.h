@@ -1,0 +1,108 @@
+// The life of one pod on this node: looks at the runtime, plans, acts, reports, and again after each step until there is
+// nothing to do. Never does two things at once for its pod, except what takes long: starting a container (its image may
+// have to be pulled) and stopping one (its grace), which run aside and are in the plan's view as under way.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+
+#include "kubelet/plan/plan.h"
+#include "kubelet/run/tools.h"
+
+namespace kybern::kubelet {
+
+class PodWorker : public std::enable_shared_from_this<PodWorker> {
+ public:
+  // `gone` is called once, when nothing of the pod is left on the node and it is not wanted any more.
+  PodWorker(Tools& tools, Document pod, std::function<void(const std::string& uid)> gone);
+  ~PodWorker();
+
+  void update(Document pod);          // the API's newest
+  void set_mirror(Document mirror);   // of a static pod: its object in the API, empty when there is none
+  void removed();                     // neither API nor file has it any more
+  void end(Ending ending);            // rejected or evicted by this node
+  void poke(bool look = true);        // plan again, after a look at the runtime
+  void container_event(const std::string& id);  // something happened to it; the runtime's lists may lag a little
+  void objects_changed();             // of the config maps and secrets it uses
+  void stop();                        // the kubelet ends: the pod goes on without it
+
+  // For the server and the node's figures.
+  PodView view() const;
+  RuntimeState runtime() const;
+  Document status() const;            // newest computed
+  bool knows(const std::string& id) const;
+  bool is_finished() const;
+  bool is_stopping() const;
+
+ private:
+  struct StartJob {
+    PodView pod;
+    StartContainer action;
+    RuntimeState runtime;
+    std::uint64_t generation = 0;
+  };
+
+  void run();
+  bool step();                        // true: plan again at once
+  bool look();
+  void arm(std::optional<Duration> after);
+  bool act(const Action& action, const PodView& pod, const RuntimeState& runtime);
+  bool act_on(const Prepare&, const PodView& pod, const RuntimeState& runtime);
+  bool act_on(const CreateSandbox& a, const PodView& pod, const RuntimeState& runtime);
+  bool act_on(const StopSandbox& a, const PodView& pod, const RuntimeState& runtime);
+  bool act_on(const RemoveSandbox& a, const PodView& pod, const RuntimeState& runtime);
+  bool act_on(const StartContainer& a, const PodView& pod, const RuntimeState& runtime);
+  bool act_on(const KillContainer& a, const PodView& pod, const RuntimeState& runtime);
+  bool act_on(const RemoveContainer& a, const PodView& pod, const RuntimeState& runtime);
+  bool act_on(const Finish&, const PodView& pod, const RuntimeState& runtime);
+  bool act_on(const DeletePod&, const PodView& pod, const RuntimeState& runtime);
+  bool act_on(const Tell& a, const PodView& pod, const RuntimeState& runtime);
+
+  void start_container(const StartJob& job);
+  std::optional<Problem> try_start(const StartJob& job);
+  std::optional<Problem> run_post_start(const StartJob& job, const ContainerView& c, const std::string& id);
+  std::string run_hook(const PodView& pod, const ContainerView& c, const std::string& id, Value handler, std::chrono::seconds limit);  // "" or why it failed
+  Result<std::vector<MountSpec>> container_mounts(const StartJob& job, const ContainerView& c, const Environment& environment, const std::vector<std::string>& ips);
+  void kill_container(const KillContainer& a, const PodView& pod, bool again);
+  bool abandoned(std::uint64_t generation) const;  // the pod is on its way out: what is being started is of no use
+
+  VolumeSources volume_sources(const PodView& pod, const std::vector<std::string>& ips);
+  EnvironmentFacts environment_facts(const PodView& pod, const std::vector<std::string>& ips);
+  Document sandbox_config_of(const PodView& pod, std::uint32_t attempt);
+  void refresh_volumes();
+  void resolve_message(ObservedContainer& c);
+
+  void report(const PodView& pod, const Document& status);
+  void send_status();
+  bool flush_status();                // sends and waits; false when it could not be sent
+  void tell(const PodView& pod, std::string_view type, std::string_view reason, std::string message, std::string_view container = {});
+
+  Tools& tools_;
+  const std::string uid_;
+  std::function<void(const std::string& uid)> gone_;
+
+  mutable std::mutex mutex_;
+  std::uint64_t api_version_ = 0;     // resourceVersion of what `pod_` was read from
+  PodView pod_;
+  Document mirror_;                   // of a static pod
+  PodMemory memory_;
+  RuntimeState runtime_;
+  ProbeResults probes_;
+  bool looked_ = false;               // the runtime has been asked at least once
+  bool running_ = false, again_ = false, look_ = true, stopped_ = false, gone_told_ = false;
+  bool volumes_changed_ = false;
+  TimerId timer_ = 0;
+  std::uint64_t start_generation_ = 0;
+  std::map<std::string, int> kill_calls_;          // under way, by container id
+  std::map<std::string, Backoff> pulls_;           // by image
+  std::map<std::string, std::string> messages_;    // termination messages by container id
+  std::map<std::string, int> awaited_;             // ids of which an event came: how often the runtime still showed the old state
+  Document status_, acked_;                        // newest computed; last one the API took
+  bool sending_ = false;
+};
+
+}  // namespace kybern::kubelet
