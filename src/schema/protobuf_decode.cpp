@@ -314,9 +314,10 @@ bool Decoder::map(const Type& type, const Field& field, std::size_t a, std::size
   out_.key(field.name);
   out_.begin_object();
   for (std::size_t i = a; i < b; ++i) {
-    std::string_view bytes = pieces_[i].bytes, key;
+    std::string_view bytes = pieces_[i].bytes, key("", 0);
     Reader reader{bytes.data(), bytes.data() + bytes.size()};
     Piece value{};
+    value.bytes = key;
     bool has_value = false;
     while (reader.at != reader.end) {
       Piece piece;

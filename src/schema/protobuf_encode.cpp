@@ -22,6 +22,9 @@ class Encoder {
   std::string_view text() const { return {buffer_.data() + at_, buffer_.size() - at_}; }
 
   void raw(std::string_view bytes) {
+    if (bytes.empty()) {
+      return;
+    }
     room(bytes.size());
     at_ -= bytes.size();
     std::memcpy(buffer_.data() + at_, bytes.data(), bytes.size());

@@ -74,7 +74,7 @@ struct Reader {
     std::uint64_t tag = varint();
     piece.wire = static_cast<WireType>(tag & 7);
     piece.number = 0;
-    piece.bytes = {};
+    piece.bytes = std::string_view("", 0);  // not null, which memcpy does not take
     if (tag < 8 || tag > 0xffffffff || piece.wire == WireType::group_end || piece.wire > WireType::fixed32) {
       failed = failed ? failed : "proto: illegal tag";
       return 0;
