@@ -25,6 +25,7 @@ struct ClientOptions {
   std::chrono::milliseconds connect_timeout{10000};  // name, TCP and TLS together; the call's own time-out counts too
   std::size_t max_idle_connections = 16;
   std::size_t max_body_bytes = std::size_t(512) << 20;  // of call(): a larger answer is Code::too_large
+  Headers metadata;            // of gRPC: sent with every call, e.g. containerd-namespace, token
 };
 
 struct ClientRequest {

@@ -11,6 +11,7 @@
 #include "net/client/endpoint.h"
 #include "net/client/grpc_connection.h"
 #include "net/client/grpc_message.h"
+#include "net/http1.h"
 
 namespace kybern::net {
 namespace {
@@ -50,7 +51,7 @@ class Http2GrpcClient final : public GrpcClient {
     for (bool again = true;; again = false) {
       auto connection = connected(deadline);
       if (!connection) return std::unexpected(connection.error());
-      auto call = (*connection)->start(method, *framed, true, limited ? std::optional(timeout) : std::nullopt);
+      auto call = (*connection)->start(method, *framed, true, limited ? std::optional(timeout) : std::nullopt, options_.metadata);
       auto done = (*connection)->wait_done(*call, deadline);
       if (done) return only_message(**connection, *call);
       if (!again || !call->unprocessed) return std::unexpected(done.error());
@@ -61,7 +62,7 @@ class Http2GrpcClient final : public GrpcClient {
     for (bool again = true;; again = false) {
       auto connection = connected(no_deadline);
       if (!connection) return std::unexpected(connection.error());
-      auto call = (*connection)->start(method, {}, false, std::nullopt);
+      auto call = (*connection)->start(method, {}, false, std::nullopt, options_.metadata);
       if (again && call->id == 0) continue;  // the connection would not take it
       return std::make_unique<GrpcCallStream>(std::move(*connection), std::move(call));
     }
@@ -119,6 +120,8 @@ class Http2GrpcClient final : public GrpcClient {
 Result<std::unique_ptr<GrpcClient>> GrpcClient::make(ClientOptions options) {
   auto endpoint = parse_endpoint(options.url);
   if (!endpoint) return std::unexpected(endpoint.error());
+  for (const auto& [name, value] : options.metadata.fields())
+    if (!is_token(name) || !is_field_value(value)) return fail(Code::invalid, fmt::format("invalid metadata {}", go_quote(name)));
   std::shared_ptr<const ClientTlsContext> tls;
   if (endpoint->tls) {
     auto made = ClientTlsContext::make(options.tls, *endpoint, "h2");

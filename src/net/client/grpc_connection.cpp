@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <system_error>
+#include <vector>
 
 #include "base/check.h"
 #include "base/strings.h"
@@ -24,9 +25,9 @@ constexpr std::size_t max_unsent_bytes = 1 << 20;           // of messages not s
 constexpr std::size_t read_bytes = 64 << 10;
 constexpr std::size_t output_bytes = 64 << 10;              // made ahead for one write
 
-nghttp2_nv field(std::string_view name, std::string_view value, std::uint8_t flags = NGHTTP2_NV_FLAG_NONE) {
+nghttp2_nv field(std::string_view name, std::string_view value, std::uint8_t flags) {
   auto bytes = [](std::string_view text) { return reinterpret_cast<std::uint8_t*>(const_cast<char*>(text.data())); };
-  return {bytes(name), bytes(value), name.size(), value.size(), static_cast<std::uint8_t>(flags | NGHTTP2_NV_FLAG_NO_COPY_NAME)};
+  return {bytes(name), bytes(value), name.size(), value.size(), flags};
 }
 
 }  // namespace
@@ -305,14 +306,16 @@ void GrpcConnection::give_room(GrpcCall& call) {
   call.withheld_bytes = 0;
 }
 
-std::shared_ptr<GrpcCall> GrpcConnection::start(std::string_view method, std::string framed, bool last, std::optional<std::chrono::milliseconds> timeout) {
+std::shared_ptr<GrpcCall> GrpcConnection::start(std::string_view method, std::string framed, bool last, std::optional<std::chrono::milliseconds> timeout, const Headers& metadata) {
   auto call = std::make_shared<GrpcCall>();
   call->out = std::move(framed);
   call->out_ended = last;
   std::string limit = timeout ? grpc_timeout_value(*timeout) : std::string();
-  nghttp2_nv fields[] = {field(":method", "POST", NGHTTP2_NV_FLAG_NO_COPY_VALUE), field(":scheme", tls_ ? "https" : "http", NGHTTP2_NV_FLAG_NO_COPY_VALUE), field(":path", method),
-                         field(":authority", authority_), field("content-type", "application/grpc", NGHTTP2_NV_FLAG_NO_COPY_VALUE), field("user-agent", "kybern", NGHTTP2_NV_FLAG_NO_COPY_VALUE),
-                         field("te", "trailers", NGHTTP2_NV_FLAG_NO_COPY_VALUE), field("grpc-timeout", limit)};
+  constexpr std::uint8_t named = NGHTTP2_NV_FLAG_NO_COPY_NAME, constant = named | NGHTTP2_NV_FLAG_NO_COPY_VALUE;  // literals
+  std::vector<nghttp2_nv> fields = {field(":method", "POST", constant), field(":scheme", tls_ ? "https" : "http", constant), field(":path", method, named), field(":authority", authority_, named),
+                                    field("content-type", "application/grpc", constant), field("user-agent", "kybern", constant), field("te", "trailers", constant)};
+  if (timeout) fields.push_back(field("grpc-timeout", limit, named));
+  for (const auto& [name, value] : metadata.fields()) fields.push_back(field(name, value, NGHTTP2_NV_FLAG_NONE));
   nghttp2_data_provider provider{};
   provider.read_callback = GrpcCallbacks::read_output;
   std::lock_guard lock(mutex_);
@@ -320,7 +323,7 @@ std::shared_ptr<GrpcCall> GrpcConnection::start(std::string_view method, std::st
     end_call(*call, dead_ ? death_ : Error{Code::unavailable, "the connection is draining"}, true);
     return call;
   }
-  std::int32_t id = nghttp2_submit_request(session_, nullptr, fields, std::size(fields) - (timeout ? 0 : 1), &provider, call.get());
+  std::int32_t id = nghttp2_submit_request(session_, nullptr, fields.data(), fields.size(), &provider, call.get());
   if (id < 0) {
     draining_ = true;  // its stream numbers are used up
     end_call(*call, Error{Code::unavailable, fmt::format("http2: {}", nghttp2_strerror(id))}, true);

@@ -59,7 +59,7 @@ class GrpcConnection {
 
   // `framed`: the first message, or none. `last`: nothing follows it. A connection that takes no call: a call that is
   // done, and unprocessed.
-  std::shared_ptr<GrpcCall> start(std::string_view method, std::string framed, bool last, std::optional<std::chrono::milliseconds> timeout);
+  std::shared_ptr<GrpcCall> start(std::string_view method, std::string framed, bool last, std::optional<std::chrono::milliseconds> timeout, const Headers& metadata);
 
   Result<void> wait_done(GrpcCall& call, Instant deadline);                // Code::timeout cancels the call
   Result<std::string> read(GrpcCall& call);                               // the next message; Code::not_found at a good end
