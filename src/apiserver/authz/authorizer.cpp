@@ -185,13 +185,7 @@ Status denied(const Attributes& a, const Decision& decision) {
     message += a.ns.empty() ? std::string(" at the cluster scope") : fmt::format(" in the namespace \"{}\"", a.ns);
   }
   if (!decision.reason.empty()) message += ": " + decision.reason;
-  if (!a.is_resource) {
-    Status status;
-    status.code = 403;
-    status.reason = "Forbidden";
-    status.message = fmt::format("forbidden: {}", message);
-    return status;
-  }
+  if (!a.is_resource) return forbidden("", "", "", message);
   return forbidden(a.group, a.resource, a.name, message);
 }
 

@@ -57,9 +57,9 @@ ApiResult<PatchKind> patch_kind(std::string_view content_type) {
   if (type == "application/merge-patch+json") return PatchKind::merge;
   if (type == "application/strategic-merge-patch+json") return PatchKind::strategic;
   if (type == "application/apply-patch+yaml") return PatchKind::apply;
-  return fail(unsupported_media_type(
-      "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, "
-      "application/strategic-merge-patch+json, application/apply-patch+yaml"));
+  Status status = unsupported_media_type("415: Unsupported Media Type");
+  status.empty_details = true;
+  return fail(std::move(status));
 }
 
 // A deletion's options may come in a body of any of the served types; no body means none.

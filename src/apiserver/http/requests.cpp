@@ -20,6 +20,7 @@ Status no_such_method() {
   status.code = 405;
   status.reason = "MethodNotAllowed";
   status.message = "the server does not allow this method on the requested resource";
+  status.empty_details = true;
   return status;
 }
 

@@ -6,6 +6,7 @@
 
 #include "apiserver/registry/views.h"
 #include "base/strings.h"
+#include "schema/convert.h"
 
 namespace kybern::apiserver {
 
@@ -33,6 +34,9 @@ Catalog::Catalog() {
     served->prefix = resource.group.empty() ? fmt::format("/{}/", resource.plural) : fmt::format("/{}/{}/", resource.group, resource.plural);
     served->api_version = resource.group.empty() ? std::string(resource.version) : fmt::format("{}/{}", resource.group, resource.version);
     served->traits = &traits_of(resource.group, resource.plural);
+    const schema::Field* status = resource.type->find("status");
+    if (status && status->type && !status->pointer)
+      if (auto empty = schema::to_typed(*status->type, Draft::object().freeze().root())) served->empty_status = *empty;
     served_.push_back(std::move(served));
   }
   for (const View& view : views()) {

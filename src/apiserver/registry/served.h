@@ -38,6 +38,7 @@ struct Served {
   std::string prefix;                  // of keys: "/pods/", "/apps/deployments/"
   std::string api_version;             // "apps/v1"
   const Traits* traits = nullptr;
+  Document empty_status;               // what a status looks like before anything is known; empty when the kind has none
   Document (*from_stored)(Value) = nullptr;  // between this version and the stored one; empty when they are the same
   Document (*to_stored)(Value) = nullptr;
 

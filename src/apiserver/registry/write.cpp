@@ -73,7 +73,7 @@ Status status_of(const Work& work, const Error& error) {
       return conflict(s.group(), s.plural(), work.name, "the object has been modified; please apply your changes to the latest version and try again");
     case Code::already_exists: return already_exists(s.group(), s.plural(), work.name);
     case Code::not_found: return not_found(s.group(), s.plural(), work.name);
-    case Code::too_large: return too_large("Request entity too large: " + error.message);
+    case Code::too_large: return too_large(error.message);
     case Code::unavailable: return service_unavailable(error.message);
     default: return internal_error("Internal error occurred: " + error.message);
   }
@@ -113,7 +113,10 @@ ApiResult<Answer> Registry::create(Work& work, Document body) {
     if (auto ok = admit_mutating({work, "CREATE", {}}, draft); !ok) return fail(std::move(ok.error()));
     if (!given_version.empty() && given_version != "0") return fail(internal_error("resourceVersion should not be set on objects to be created"));
     fill_metadata(work, draft);
-    if (!served.traits->keeps_status_on_create && served.subresource("status")) draft.erase("status");
+    if (!served.traits->keeps_status_on_create && served.subresource("status")) {
+      if (served.empty_status) draft["status"] = served.empty_status;
+      else draft.erase("status");
+    }
     if (served.traits->prepare_create)
       if (auto ok = served.traits->prepare_create(work, draft); !ok) return fail(std::move(ok.error()));
     Document whole = draft.freeze();
@@ -291,7 +294,12 @@ ApiResult<Answer> Registry::patch(Work& work, PatchKind kind, Document body) {
           return fail(conflict(served.group(), served.plural(), work.name,
                                fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}", uid, meta(before, "uid"))));
         auto decoded = typed(work, served, *patched);
-        if (!decoded) return fail(std::move(decoded.error()));
+        if (!decoded) {
+          // The patch is well-formed, what it makes is not: 422, without the field's cause.
+          Status status = invalid(served.group(), served.kind(), work.name, {});
+          status.message = fmt::format("{} \"{}\" is invalid: {}", served.kind(), work.name, decoded.error().message);
+          return fail(std::move(status));
+        }
         return Draft(*decoded);
       },
       true);
