@@ -43,6 +43,7 @@ struct alignas(32) Field {
   bool inner_list;               // map[string][]string and the like (ExtraValue, Verbs): each element is itself a message {1: repeated string}
   bool patch_merge;              // strategic merge: merge this list or map
   bool patch_retain_keys;        // strategic merge: $retainKeys
+  bool patch_replace;            // strategic merge: replace this struct as a whole
   bool atomic;                   // mapType=atomic or structType=atomic, of the field or (unless it says granular) its type
   bool union_discriminator;
   bool enum_closed;              // values outside enum_values are invalid

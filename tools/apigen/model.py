@@ -35,7 +35,7 @@ class Field:
         self.type = None        # Type of an object
         self.enum = None        # Enum of a string or number
         self.pointer = self.omit_empty = self.required = self.wrapped = False
-        self.merge = self.retain_keys = self.atomic = self.granular = self.discriminator = False
+        self.merge = self.retain_keys = self.replace = self.atomic = self.granular = self.discriminator = False
         self.list_type = "unset"
         self.list_keys = []
         self.patch_key = ""
@@ -314,6 +314,7 @@ class Model:
                     words, _, field.patch_key = value.partition(":")
                     field.merge = "merge" in words.split(",")
                     field.retain_keys = "retainKeys" in words.split(",")
+                    field.replace = words == "replace"
                 elif key in ("atomic", "granular", "discriminator"):
                     setattr(field, key, True)
                 elif key == "default":

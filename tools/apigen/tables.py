@@ -43,7 +43,7 @@ def field_row(api, field, known, side):
     words = [
         "Name{%d}" % known.index[field.name], "Scalar::" + field.scalar, "Shape::" + field.shape, str(field.wire),
         flag(field.pointer), flag(field.omit_empty), flag(field.required), flag(field.wrapped),
-        flag(field.merge), flag(field.retain_keys), flag(field.atomic), flag(field.discriminator),
+        flag(field.merge), flag(field.retain_keys), flag(field.replace), flag(field.atomic), flag(field.discriminator),
         flag(field.enum and field.enum.mode == "closed"), flag(field.gate), "ListType::" + field.list_type, ref(field.type),
         text(field.patch_key), keys, enum, text(field.default), text(field.gate), "{}", text(field.alias), text(field.description)]
     return "    {" + ", ".join(words) + "},"
