@@ -11,7 +11,6 @@
 #include "store/cache.h"
 #include "store/sqlite/checksum.h"
 #include "store/sqlite/log.h"
-#include "store/stamp.h"
 #include "store/writer.h"
 
 namespace kybern::store {
@@ -21,7 +20,8 @@ namespace {
 // The revision of a store in which nothing was ever written: 0 means "any" in the API.
 constexpr Revision first_revision = 1;
 
-// A block that only the writer will know, exactly as large as the value.
+// A block that only the writer will know, so that it may stamp it; and exactly as large as the value, which may have
+// been a part of something larger.
 Document own_copy(const Document& value) {
   thread_local BlockWriter writer(8192);
   writer.copy(value.root());
@@ -78,7 +78,7 @@ Result<EntryPtr> LocalStore::commit(Write write) {
     write_json(write.value->root(), json);
     if (json.size() > max_value_bytes_)
       return fail(Code::too_large, write.key + " has " + std::to_string(json.size()) + " bytes, the limit is " + std::to_string(max_value_bytes_));
-    value = stamp_slot(*write.value) ? own_copy(*write.value) : std::move(*write.value);
+    value = own_copy(*write.value);
   }
   pending.json = json;
   pending.checksum = content_checksum(pending.key, pending.json);

@@ -1,5 +1,7 @@
 #include "store/notifier.h"
 
+#include <pthread.h>
+
 #include <utility>
 
 namespace kybern::store {
@@ -55,6 +57,7 @@ void Notifier::retire(Client& c) {
 }
 
 void Notifier::run() {
+  ::pthread_setname_np(::pthread_self(), "store-notifier");
   std::unique_lock lock(mutex_);
   thread_id_ = std::this_thread::get_id();
   for (;;) {

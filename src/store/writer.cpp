@@ -1,5 +1,7 @@
 #include "store/writer.h"
 
+#include <pthread.h>
+
 #include <utility>
 
 #include "base/log.h"
@@ -28,8 +30,6 @@ Writer::~Writer() {
   thread_.join();
 }
 
-void Writer::wait_for(Batch& batch) { batch.done.wait(0, std::memory_order_acquire); }
-
 void Writer::commit(PendingWrite& write) {
   BatchPtr batch;
   {
@@ -42,7 +42,7 @@ void Writer::commit(PendingWrite& write) {
     batch->bytes += bytes;
     if (waiting_.size() == 1 && batch->writes.size() == 1) something_.notify_one();
   }
-  wait_for(*batch);
+  batch->done.wait();
 }
 
 void Writer::run(const std::function<void(SqliteLog*)>& work) {
@@ -53,7 +53,7 @@ void Writer::run(const std::function<void(SqliteLog*)>& work) {
     waiting_.push_back(batch);
   }
   something_.notify_one();
-  wait_for(*batch);
+  batch->done.wait();
 }
 
 Writer::BatchPtr Writer::take(std::unique_lock<std::mutex>& lock) {
@@ -100,6 +100,7 @@ Result<void> Writer::probe() {
 }
 
 void Writer::loop() {
+  ::pthread_setname_np(::pthread_self(), "store-writer");
   for (;;) {
     BatchPtr batch;
     {
@@ -109,8 +110,7 @@ void Writer::loop() {
     if (!batch) return;
     if (batch->work) (*batch->work)(log_.get());
     else write_batch(*batch);
-    batch->done.store(1, std::memory_order_release);
-    batch->done.notify_all();
+    batch->done.open();
   }
 }
 

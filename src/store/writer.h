@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "store/cache.h"
+#include "store/gate.h"
 #include "store/sqlite/log.h"
 #include "store/store.h"
 #include "store/tree.h"
@@ -55,7 +56,7 @@ class Writer {
     std::vector<PendingWrite*> writes;
     std::size_t bytes = 0;
     const std::function<void(SqliteLog*)>* work = nullptr;  // instead of writes
-    std::atomic<int> done{0};
+    Gate done;
   };
   using BatchPtr = std::shared_ptr<Batch>;
 
@@ -65,7 +66,6 @@ class Writer {
   bool decide(PendingWrite& write);
   void idle(std::unique_lock<std::mutex>& lock);
   void trim_sometimes(Instant now);
-  static void wait_for(Batch& batch);
 
   Cache& cache_;
   std::unique_ptr<SqliteLog> log_;

@@ -112,7 +112,7 @@ Result<Connection> open_log_file(const std::string& path) {
     if (Result<void> made = make_tables(*c); !made) return std::unexpected(made.error());
   }
   if (Result<void> ours = check_identity(*c); !ours) return std::unexpected(ours.error());
-  for (const char* sql : {"PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA wal_autocheckpoint=0", "PRAGMA secure_delete=FAST",
+  for (const char* sql : {"PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA wal_autocheckpoint=0", "PRAGMA journal_size_limit=16777216", "PRAGMA secure_delete=FAST",
                           "PRAGMA cache_size=-8192", "PRAGMA temp_store=MEMORY"}) {
     if (Result<void> done = c->execute(sql); !done) return std::unexpected(done.error());
   }
