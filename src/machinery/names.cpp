@@ -234,8 +234,8 @@ Messages in_range(std::int64_t value, std::int64_t low, std::int64_t high) {
 }
 
 Messages port_number(std::int64_t number) { return in_range(number, 1, 65535); }
-Messages user_id(std::int64_t id) { return in_range(id, 0, 4294967295); }
-Messages group_id(std::int64_t id) { return in_range(id, 0, 4294967295); }
+Messages user_id(std::int64_t id) { return in_range(id, 0, 2147483647); }
+Messages group_id(std::int64_t id) { return in_range(id, 0, 2147483647); }
 
 Messages port_name(std::string_view text) {
   Messages out;

@@ -1,0 +1,143 @@
+#include "machinery/validate/validate.h"
+
+#include <limits>
+
+#include "machinery/validate/rules.h"
+
+namespace kybern {
+namespace rules {
+namespace {
+
+#define KYBERN_ROW(group, kind, name, rule) {group, kind, name, rule##_create, rule##_update, nullptr}
+#define KYBERN_ROW_STATUS(group, kind, name, rule) {group, kind, name, rule##_create, rule##_update, rule##_status}
+
+constexpr Kind kinds[] = {
+    KYBERN_ROW_STATUS("", "Pod", name_is_subdomain, pod),
+    KYBERN_ROW("", "PodTemplate", name_is_subdomain, pod_template),
+    KYBERN_ROW_STATUS("", "Service", name_is_dns1035_label, service),
+    KYBERN_ROW("", "Endpoints", name_is_subdomain, endpoints),
+    KYBERN_ROW("", "ConfigMap", name_is_subdomain, config_map),
+    KYBERN_ROW("", "Secret", name_is_subdomain, secret),
+    KYBERN_ROW_STATUS("", "Namespace", name_is_label, namespace),
+    KYBERN_ROW("", "Node", name_is_subdomain, node),
+    KYBERN_ROW_STATUS("", "ResourceQuota", name_is_subdomain, resource_quota),
+    KYBERN_ROW("", "LimitRange", name_is_subdomain, limit_range),
+    KYBERN_ROW("", "ServiceAccount", name_is_subdomain, service_account),
+    KYBERN_ROW("", "ReplicationController", name_is_subdomain, replication_controller),
+    KYBERN_ROW("", "PersistentVolume", name_is_subdomain, persistent_volume),
+    KYBERN_ROW_STATUS("", "PersistentVolumeClaim", name_is_subdomain, persistent_volume_claim),
+};
+
+#undef KYBERN_ROW
+#undef KYBERN_ROW_STATUS
+
+}  // namespace
+
+const Kind* find_kind(std::string_view group, std::string_view kind) {
+  for (const Kind& one : kinds) {
+    if (one.kind == kind && one.group == group) return &one;
+  }
+  return nullptr;
+}
+
+}  // namespace rules
+
+using rules::Findings;
+using rules::find_kind;
+using rules::set;
+using rules::text;
+
+NameRule name_rule(const schema::Resource& resource) {
+  const rules::Kind* kind = find_kind(resource.group, resource.kind);
+  return kind != nullptr ? kind->name : name_is_subdomain;
+}
+
+FieldErrors validate(const schema::Resource& resource, Value object) {
+  const rules::Kind* kind = find_kind(resource.group, resource.kind);
+  Findings f;
+  if (kind != nullptr && kind->create != nullptr) kind->create(f, object);
+  else rules::object_meta(f, object, resource.namespaced, name_rule(resource));
+  if (!f.empty()) return f.take();
+  // Whatever a kind allows, a name is a part of a path.
+  return validate_object_meta(object["metadata"], resource.namespaced, name_is_path_segment);
+}
+
+FieldErrors validate_update(const schema::Resource& resource, Value object, Value old) {
+  const rules::Kind* kind = find_kind(resource.group, resource.kind);
+  Findings f;
+  // Upstream looks at the metadata twice, and clients see what it found twice.
+  f.add(validate_object_meta_update(object["metadata"], old["metadata"]));
+  if (kind != nullptr && kind->update != nullptr) kind->update(f, object, old);
+  else if (kind != nullptr && kind->create != nullptr) kind->create(f, object);
+  else rules::object_meta_update(f, object, old);
+  return f.take();
+}
+
+FieldErrors validate_subresource_update(const schema::Resource& resource, std::string_view subresource, Value object, Value old) {
+  const rules::Kind* kind = find_kind(resource.group, resource.kind);
+  Findings f;
+  f.add(validate_object_meta_update(object["metadata"], old["metadata"]));
+  bool pod = resource.group.empty() && resource.kind == "Pod";
+  if (pod && subresource == "ephemeralcontainers") rules::pod_ephemeral_update(f, object, old);
+  else if (pod && subresource == "resize") rules::pod_resize_update(f, object, old);
+  else if (resource.kind == "Namespace" && subresource == "finalize") rules::namespace_finalize_update(f, object, old);
+  else if (kind != nullptr && kind->status != nullptr && subresource == "status") kind->status(f, object, old);
+  else rules::object_meta_update(f, object, old);
+  return f.take();
+}
+
+FieldErrors validate_scale(Value scale) {
+  Findings f;
+  rules::object_meta(f, scale, true, name_is_subdomain);
+  f.nonnegative(Path("spec.replicas"), scale["spec"]["replicas"]);
+  return f.take();
+}
+
+FieldErrors validate_binding(Value binding) {
+  Findings f;
+  Value target = binding["target"];
+  std::string_view kind = text(target, "kind");
+  if (!kind.empty() && kind != "Node") f.not_supported(Path("target.kind"), kind, {"Node", "<empty>"});
+  if (text(target, "name").empty()) f.required(Path("target.name"));
+  return f.take();
+}
+
+FieldErrors validate_token_request(Value request) {
+  constexpr std::int64_t least_s = 10 * 60, most_s = std::int64_t{1} << 32;
+  Findings f;
+  std::int64_t seconds = request["spec"]["expirationSeconds"].as_int();
+  const Path path("spec.expirationSeconds");
+  if (seconds < least_s) f.invalid(path, seconds, "may not specify a duration less than 10 minutes");
+  if (seconds > most_s) f.invalid(path, seconds, "may not specify a duration larger than 2^32 seconds");
+  return f.take();
+}
+
+FieldErrors validate_pod_log_options(Value options) {
+  Findings f;
+  if (set(options, "tailLines")) f.nonnegative(Path("tailLines"), options["tailLines"]);
+  if (set(options, "limitBytes") && options["limitBytes"].as_int() < 1) f.invalid(Path("limitBytes"), options["limitBytes"].as_int(), "must be greater than 0");
+  if (set(options, "sinceSeconds") && set(options, "sinceTime")) {
+    f.forbidden(Path(), "at most one of `sinceTime` or `sinceSeconds` may be specified");
+  } else if (set(options, "sinceSeconds") && options["sinceSeconds"].as_int() < 1) {
+    f.invalid(Path("sinceSeconds"), options["sinceSeconds"].as_int(), "must be greater than 0");
+  }
+  return f.take();
+}
+
+FieldErrors validate_delete_options(Value options) {
+  Findings f;
+  const Path path("propagationPolicy");
+  std::string_view policy = text(options, "propagationPolicy");
+  if (set(options, "orphanDependents") && set(options, "propagationPolicy")) f.invalid(path, policy, "orphanDependents and deletionPropagation cannot be both set");
+  if (set(options, "propagationPolicy")) f.enumerated(path, policy, {"Foreground", "Background", "Orphan", "nil"});
+  for (Value run : options["dryRun"].items()) {
+    if (run.as_string() == "All") continue;
+    FieldError error = field::not_supported(Path("dryRun"), "", {"All"});
+    error.value = field::shown(options["dryRun"]);
+    f.add(std::move(error));
+    break;
+  }
+  return f.take();
+}
+
+}  // namespace kybern
