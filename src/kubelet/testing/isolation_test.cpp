@@ -1,0 +1,97 @@
+#include "kubelet/testing/isolation.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "kubelet/cgroups/cgroups.h"
+#include "kubelet/files.h"
+
+namespace kybern::kubelet::testing {
+namespace {
+
+constexpr const char* folder_variable = "KYBERN_TEST_RUN";
+
+void bring_up_loopback() {
+  int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ifreq request{};
+  std::strcpy(request.ifr_name, "lo");
+  request.ifr_flags = IFF_UP | IFF_RUNNING;
+  ::ioctl(fd, SIOCSIFFLAGS, &request);
+  ::close(fd);
+}
+
+// Outside: waits for the tests, then clears what namespaces do not take with them.
+[[noreturn]] void wait_outside(pid_t inside, const std::string& folder, const std::string& cgroup) {
+  int status = 0;
+  while (::waitpid(inside, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (auto groups = Cgroups::open("")) (void)(*groups)->remove(cgroup);
+  (void)unmount_below(folder);
+  (void)remove_tree(folder);
+  if (WIFSIGNALED(status)) {
+    ::signal(WTERMSIG(status), SIG_DFL);
+    ::raise(WTERMSIG(status));
+  }
+  std::_Exit(WEXITSTATUS(status));
+}
+
+// Before main() and its threads. Without root, or when a namespace is refused, the tests simply run as they are.
+bool isolate() {
+  if (::geteuid() != 0 || std::getenv(folder_variable) != nullptr) return false;
+  std::string folder = fmt::format("/tmp/kybern-kubelet-{}", ::getpid());
+  if (!make_dirs(folder, 0711)) return false;
+  if (::unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID) != 0) return false;
+  pid_t inside = ::fork();
+  if (inside < 0) return false;
+  if (inside > 0) wait_outside(inside, folder, fmt::format("/{}", base_name(folder)));
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
+  ::mount("proc", "/proc", "proc", 0, nullptr);
+  ::mount("none", "/", nullptr, MS_REC | MS_SHARED, nullptr);
+  ::setenv(folder_variable, folder.c_str(), 1);
+  bring_up_loopback();
+  return true;
+}
+
+const bool isolated = isolate();
+
+}  // namespace
+
+std::string run_folder() {
+  const char* folder = std::getenv(folder_variable);
+  return folder == nullptr ? "" : folder;
+}
+
+std::string run_cgroup() { return fmt::format("/{}", base_name(run_folder())); }
+
+std::string why_no_real_pods() {
+  if (::geteuid() != 0) return "needs root";
+  if (!isolated) return "namespaces of its own are refused";
+  for (const char* program : {"containerd", "runc", "ctr", "busybox", "gcc"}) {
+    bool found = false;
+    for (const char* folder : {"/usr/local/bin/", "/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/"}) found = found || ::access((std::string(folder) + program).c_str(), X_OK) == 0;
+    if (!found) return fmt::format("{} is not installed", program);
+  }
+  if (!Cgroups::open("")) return "no cgroups are mounted";
+  return "";
+}
+
+TEST(Isolation, NamespacesAreNewAndLoopbackIsUp) {
+  if (std::string why = why_no_real_pods(); !why.empty()) GTEST_SKIP() << why;
+  EXPECT_EQ(::getpid(), 1);
+  EXPECT_TRUE(is_dir(run_folder()));
+}
+
+}  // namespace kybern::kubelet::testing
