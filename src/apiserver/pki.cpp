@@ -86,6 +86,19 @@ Result<net::KeyPair> load_ca(const std::string& folder) {
 
 }  // namespace
 
+Result<void> ensure_serving_certificate(const std::string& data_dir, const std::string& name, const std::string& common_name, const std::vector<std::string>& organizations,
+                                        const std::vector<std::string>& dns_names, const std::vector<std::string>& ip_addresses, Time now) {
+  auto ca = load_ca(data_dir + "/pki");
+  if (!ca) return std::unexpected(ca.error());
+  Wanted wanted{name, {}};
+  wanted.spec.common_name = common_name;
+  wanted.spec.organizations = organizations;
+  wanted.spec.dns_names = dns_names;
+  wanted.spec.ip_addresses = ip_addresses;
+  wanted.spec.server = true;
+  return ensure_certificate(data_dir + "/pki", *ca, std::move(wanted), now);
+}
+
 Result<void> write_private_file(const std::string& path, std::string_view text) { return write_file(path, text, 0600); }
 
 Result<Credentials> ensure_pki(const ServerOptions& options, const std::string& service_ip, const std::string& advertise_address, Time now) {

@@ -59,8 +59,8 @@ std::string find_advertise_address() {
 // A watch by a component in this process: the store's own documents, without any encoding.
 class Subscription : public LocalWatch, public std::enable_shared_from_this<Subscription> {
  public:
-  Subscription(Registry& registry, const Served& served, std::string ns, ListOptions options, User user, std::function<void(std::vector<Document>)> replaced,
-               std::function<void(std::vector<LocalEvent>)> changed)
+  Subscription(Registry& registry, const Served& served, std::string ns, ListOptions options, User user, std::function<void(std::vector<Document>, std::uint64_t)> replaced,
+               std::function<void(std::vector<LocalEvent>, std::uint64_t)> changed)
       : registry_(registry), served_(served), ns_(std::move(ns)), options_(std::move(options)), user_(std::move(user)), replaced_(std::move(replaced)), changed_(std::move(changed)) {}
 
   void begin() { schedule(); }
@@ -123,7 +123,7 @@ class Subscription : public LocalWatch, public std::enable_shared_from_this<Subs
       if (auto self = weak.lock()) self->schedule();
     });
     if (!watch) return watch.error().code == Code::expired ? true : retry_later(watch.error().message);
-    replaced_(std::move(objects));
+    replaced_(std::move(objects), static_cast<std::uint64_t>(plan->after));
     watch_ = std::move(*watch);
     return true;
   }
@@ -150,7 +150,7 @@ class Subscription : public LocalWatch, public std::enable_shared_from_this<Subs
       if (matched(change->now)) events.push_back({false, registry_.in_served_form(served_, change->now->value.root())});
       else if (matched(change->before)) events.push_back({true, registry_.in_served_form(served_, change->before->value.root())});
     }
-    if (!events.empty()) changed_(std::move(events));
+    if (!changes.empty()) changed_(std::move(events), static_cast<std::uint64_t>(watch_->position()));
     return changes.size() == changes_per_turn;
   }
 
@@ -159,8 +159,8 @@ class Subscription : public LocalWatch, public std::enable_shared_from_this<Subs
   std::string ns_;
   ListOptions options_;
   User user_;
-  std::function<void(std::vector<Document>)> replaced_;
-  std::function<void(std::vector<LocalEvent>)> changed_;
+  std::function<void(std::vector<Document>, std::uint64_t)> replaced_;
+  std::function<void(std::vector<LocalEvent>, std::uint64_t)> changed_;
   std::function<bool(Value)> matches_;
   std::unique_ptr<store::Watch> watch_;
   std::mutex mutex_;
@@ -237,6 +237,8 @@ class ApiServerImpl : public ApiServer {
 
   int port() const override { return server_->port(); }
   const Credentials& credentials() const override { return credentials_; }
+  std::string advertise_address() const override { return options_.advertise_address; }
+  std::string dns_service_ip() const override { return registry_->services().dns_ip(); }
   store::Store& store() override { return *store_; }
 
   void stop(std::chrono::milliseconds grace) override {
@@ -257,8 +259,8 @@ class ApiServerImpl : public ApiServer {
     return std::move(answer->object);
   }
 
-  ApiResult<std::unique_ptr<LocalWatch>> subscribe(const User& user, std::string path, std::string query, std::function<void(std::vector<Document>)> replaced,
-                                                   std::function<void(std::vector<LocalEvent>)> changed) override {
+  ApiResult<std::unique_ptr<LocalWatch>> subscribe(const User& user, std::string path, std::string query, std::function<void(std::vector<Document>, std::uint64_t)> replaced,
+                                                   std::function<void(std::vector<LocalEvent>, std::uint64_t)> changed) override {
     Query parsed(query);
     RequestInfo info = read_request_info("GET", path, parsed);
     for (std::string_view verb : {"list", "watch"}) {

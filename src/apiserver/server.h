@@ -54,16 +54,19 @@ class ApiServer {
   virtual ~ApiServer() = default;
   virtual int port() const = 0;
   virtual const Credentials& credentials() const = 0;
+  virtual std::string advertise_address() const = 0;
+  virtual std::string dns_service_ip() const = 0;  // by convention the tenth of the service range
   virtual store::Store& store() = 0;
   virtual void stop(std::chrono::milliseconds grace) = 0;
 
   // For components in the same process: the same authorization and admission as over HTTP.
   virtual ApiResult<Document> call(const User& user, std::string_view method, std::string_view path, std::string_view query, Document body,
                                    std::string_view patch_type) = 0;
-  // List, then changes, of a collection. `replaced` and `changed` come one at a time, in order.
+  // List, then changes, of a collection. `replaced` and `changed` come one at a time, in order, with the revision up to
+  // which everything has been told; `changed` may come without events, only for that.
   virtual ApiResult<std::unique_ptr<LocalWatch>> subscribe(const User& user, std::string path, std::string query,
-                                                           std::function<void(std::vector<Document>)> replaced,
-                                                           std::function<void(std::vector<LocalEvent>)> changed) = 0;
+                                                           std::function<void(std::vector<Document>, std::uint64_t)> replaced,
+                                                           std::function<void(std::vector<LocalEvent>, std::uint64_t)> changed) = 0;
 };
 
 }  // namespace kybern::apiserver

@@ -1,0 +1,298 @@
+#include "scheduler/scheduler.h"
+
+#include <fmt/format.h>
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <set>
+#include <unordered_map>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "client/events.h"
+#include "client/mirror.h"
+#include "scheduler/cycle/cycle.h"
+
+namespace kybern::scheduler {
+namespace {
+
+constexpr Duration first_backoff = std::chrono::seconds(1), last_backoff = std::chrono::seconds(10);
+constexpr Duration retry_unschedulable = std::chrono::minutes(5);
+constexpr std::size_t decisions_per_turn = 64;
+
+}  // namespace
+
+struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
+  // A pod that waits for a node.
+  struct Waiting {
+    PodNeeds pod;
+    std::uint64_t order = 0;      // of arrival
+    int attempts = 0;
+    bool queued = false;          // in `active`
+    Instant not_before{};         // of its back-off
+  };
+
+  State(client::Transport& t, World w, SchedulerOptions o)
+      : transport(t), world(w), options(std::move(o)), pods(t, "/api/v1/pods"), nodes(t, "/api/v1/nodes"), events(t, w, options.name) {}
+
+  void start() {
+    std::weak_ptr<State> weak = weak_from_this();
+    pods.add_handler([weak](const Document& before, const Document& now) { if (auto s = weak.lock()) s->pod_changed(before, now); });
+    nodes.add_handler([weak](const Document& before, const Document& now) { if (auto s = weak.lock()) s->node_changed(before, now); });
+    nodes.start();
+    pods.start();
+  }
+
+  // --- what happens in the cluster
+
+  void node_changed(const Document& before, const Document& now) {
+    std::lock_guard lock(mutex);
+    std::string name = (now ? now : before)["metadata"]["name"].str();
+    if (!now) {
+      if (auto found = node_states.find(name); found != node_states.end()) {
+        std::erase(order, found->second.get());
+        node_states.erase(found);
+      }
+      return;
+    }
+    auto& state = node_states[name];
+    if (!state) {
+      state = std::make_unique<NodeState>();
+      order.push_back(state.get());
+      for (const auto& [key, placed] : placed_pods)
+        if (placed.node == name) state->add(placed.pod, 1);
+    }
+    bool helps = !before || !(before["spec"] == now["spec"]) || !(before["status"]["allocatable"] == now["status"]["allocatable"]) ||
+                 !(before["metadata"]["labels"] == now["metadata"]["labels"]);
+    state->set_node(now);
+    if (helps) wake_all();
+  }
+
+  void pod_changed(const Document& before, const Document& now) {
+    std::lock_guard lock(mutex);
+    std::string key = client::key_of(now ? now.root() : before.root());
+    std::string_view node = now["spec"]["nodeName"].as_string();
+    bool placed = now && !node.empty() && occupies(now.root());
+    if (auto found = placed_pods.find(key); found != placed_pods.end()) {
+      // What is assumed stays until the API says where the pod is, or that it is gone.
+      bool same_pod = now && found->second.pod.pod["metadata"]["uid"] == now["metadata"]["uid"];
+      if (same_pod && !placed && node.empty() && found->second.assumed) return;
+      if (same_pod && placed && found->second.node == node && !found->second.assumed && found->second.pod.pod["spec"] == now["spec"]) return;
+      unplace(found);
+      if (!placed) wake_all();
+    }
+    if (placed) {
+      forget(key);
+      place(read_pod(now), std::string(node), false);
+      return;
+    }
+    bool ours = now && node.empty() && now["spec"]["schedulerName"].as_string() == options.name && !now["metadata"]["deletionTimestamp"].exists() &&
+                now["spec"]["schedulingGates"].empty() && occupies(now.root());
+    if (!ours) return forget(key);
+    auto& waiting = waiting_pods[key];
+    bool fresh = !waiting.pod.pod, changed = !fresh && !(waiting.pod.pod["spec"] == now["spec"]);
+    waiting.pod = read_pod(now);
+    if (fresh) waiting.order = ++arrivals;
+    if (fresh || changed) activate(key, waiting);
+  }
+
+  struct Placed {
+    PodNeeds pod;
+    std::string node;
+    bool assumed;
+  };
+  using PlacedAt = std::unordered_map<std::string, Placed>::iterator;
+
+  void place(PodNeeds pod, std::string node, bool assumed) {
+    if (auto found = node_states.find(node); found != node_states.end()) found->second->add(pod, 1);
+    std::string key = pod.key;
+    placed_pods.insert_or_assign(std::move(key), Placed{std::move(pod), std::move(node), assumed});
+  }
+  void unplace(PlacedAt at) {
+    if (auto found = node_states.find(at->second.node); found != node_states.end()) found->second->add(at->second.pod, -1);
+    placed_pods.erase(at);
+  }
+  void forget(const std::string& key) {
+    auto found = waiting_pods.find(key);
+    if (found == waiting_pods.end()) return;
+    if (found->second.queued) active.erase({-found->second.pod.priority, found->second.order, key});
+    waiting_pods.erase(found);
+  }
+
+  // --- who is next
+
+  void activate(const std::string& key, Waiting& waiting) {
+    if (waiting.queued || stopped) return;
+    Instant now = world.clock.steady();
+    if (waiting.not_before > now) {
+      std::weak_ptr<State> weak = weak_from_this();
+      world.executor.post_after(waiting.not_before - now, [weak, key] {
+        auto s = weak.lock();
+        if (!s) return;
+        std::lock_guard lock(s->mutex);
+        if (auto found = s->waiting_pods.find(key); found != s->waiting_pods.end()) s->activate(key, found->second);
+      });
+      return;
+    }
+    waiting.queued = true;
+    active.insert({-waiting.pod.priority, waiting.order, key});
+    run_soon();
+  }
+
+  void wake_all() {
+    for (auto& [key, waiting] : waiting_pods) activate(key, waiting);
+  }
+
+  void run_soon() {
+    if (running || stopped || active.empty()) return;
+    running = true;
+    world.executor.post([self = shared_from_this()] { self->run(); });
+  }
+
+  void run() {
+    std::unique_lock lock(mutex);
+    // Nothing is decided before both lists are in: a node without its pods looks empty.
+    if (!nodes.synced() || !pods.synced()) {
+      running = false;
+      std::weak_ptr<State> weak = weak_from_this();
+      world.executor.post_after(std::chrono::milliseconds(20), [weak] {
+        if (auto s = weak.lock()) {
+          std::lock_guard again(s->mutex);
+          s->run_soon();
+        }
+      });
+      return;
+    }
+    for (std::size_t i = 0; i < decisions_per_turn && !active.empty() && !stopped && binding < options.binds_at_once; ++i) decide_one();
+    running = false;
+    if (binding < options.binds_at_once) run_soon();
+    idle.notify_all();
+  }
+
+  void decide_one() {
+    std::string key = std::get<2>(*active.begin());
+    active.erase(active.begin());
+    Waiting& waiting = waiting_pods.at(key);
+    waiting.queued = false;
+    Decision decision = decide(waiting.pod, order, next_start, world.random.next());
+    next_start = decision.next_start;
+    ++waiting.attempts;
+    if (!decision.node) return unschedulable(key, waiting, decision.message);
+    std::string node = decision.node->name;
+    PodNeeds pod = waiting.pod;
+    int attempts = waiting.attempts;
+    waiting_pods.erase(key);
+    place(pod, node, true);
+    ++binding;
+    world.executor.post([self = shared_from_this(), pod = std::move(pod), node = std::move(node), attempts] { self->bind(pod, node, attempts); });
+  }
+
+  Duration backoff(int attempts) const {
+    Duration d = first_backoff;
+    for (int i = 1; i < attempts && d < last_backoff; ++i) d *= 2;
+    return std::min(d, last_backoff);
+  }
+
+  void unschedulable(const std::string& key, Waiting& waiting, const std::string& message) {
+    waiting.not_before = world.clock.steady() + backoff(waiting.attempts);
+    Document pod = waiting.pod.pod;
+    world.executor.post([self = shared_from_this(), pod, message] { self->report(pod, "Unschedulable", message); });
+    std::weak_ptr<State> weak = weak_from_this();
+    world.executor.post_after(retry_unschedulable, [weak, key] {
+      auto s = weak.lock();
+      if (!s) return;
+      std::lock_guard lock(s->mutex);
+      if (auto found = s->waiting_pods.find(key); found != s->waiting_pods.end()) s->activate(key, found->second);
+    });
+  }
+
+  // --- what is said to the API
+
+  void report(const Document& pod, std::string_view reason, const std::string& message) {
+    events.warning(pod.root(), "FailedScheduling", message);
+    for (Value c : pod["status"]["conditions"].items())
+      if (c["type"].as_string() == "PodScheduled" && c["status"].as_string() == "False" && c["reason"].as_string() == reason && c["message"].as_string() == message) return;
+    Draft condition = Draft::object({{"type", "PodScheduled"}, {"status", "False"}, {"reason", reason}, {"message", message}, {"lastProbeTime", nullptr}});
+    condition["lastTransitionTime"] = format_rfc3339(world.clock.now());
+    if (pod["metadata"]["generation"].exists()) condition["observedGeneration"] = pod["metadata"]["generation"];
+    Draft patch = Draft::object();
+    patch["metadata"]["uid"] = pod["metadata"]["uid"];
+    patch["status"]["conditions"].push_back(std::move(condition));
+    std::string path = client::object_path("v1", "pods", pod["metadata"]["namespace"].as_string(), pod["metadata"]["name"].as_string(), "status");
+    auto answer = transport.call({"PATCH", path, "", patch.freeze(), client::PatchType::strategic});
+    if (!answer && answer.error().code != 404 && answer.error().code != 409)
+      log_warn("scheduler", "the condition of a pod could not be written", {{"pod", client::key_of(pod.root())}, {"why", answer.error().message}});
+  }
+
+  void bind(const PodNeeds& pod, const std::string& node, int attempts) {
+    Value meta = pod.pod["metadata"];
+    Draft body = Draft::object({{"kind", "Binding"}, {"apiVersion", "v1"}});
+    body["metadata"] = Draft::object({{"name", meta["name"]}, {"namespace", meta["namespace"]}, {"uid", meta["uid"]}});
+    body["target"] = Draft::object({{"kind", "Node"}, {"name", node}});
+    std::string path = client::object_path("v1", "pods", meta["namespace"].as_string(), meta["name"].as_string(), "binding");
+    auto answer = transport.call({"POST", path, "", body.freeze(), {}});
+    if (answer) {
+      events.normal(pod.pod.root(), "Scheduled", fmt::format("Successfully assigned {} to {}", pod.key, node));
+    } else if (answer.error().code != 404 && answer.error().code != 409) {
+      log_warn("scheduler", "binding failed", {{"pod", pod.key}, {"node", node}, {"why", answer.error().message}});
+      events.warning(pod.pod.root(), "FailedScheduling", fmt::format("binding rejected: {}", answer.error().message));
+    }
+    std::lock_guard lock(mutex);
+    --binding;
+    if (!answer) {
+      // The place is free again; the pod is tried anew unless the API says that it is gone or bound already.
+      if (auto found = placed_pods.find(pod.key); found != placed_pods.end() && found->second.assumed) unplace(found);
+      if (Document current = pods.get(pod.key); current && current["spec"]["nodeName"].as_string().empty() && answer.error().code != 404) {
+        auto& waiting = waiting_pods[pod.key];
+        if (!waiting.pod.pod) {
+          waiting.pod = read_pod(current);
+          waiting.order = ++arrivals;
+          waiting.attempts = attempts;
+          waiting.not_before = world.clock.steady() + backoff(attempts);
+          activate(pod.key, waiting);
+        }
+      }
+    }
+    run_soon();
+    idle.notify_all();
+  }
+
+  void stop() {
+    pods.stop();
+    nodes.stop();
+    std::unique_lock lock(mutex);
+    stopped = true;
+    idle.wait(lock, [&] { return !running && binding == 0; });
+  }
+
+  client::Transport& transport;
+  World world;
+  SchedulerOptions options;
+  client::MirrorCore pods, nodes;
+  client::EventRecorder events;
+  std::mutex mutex;
+  std::condition_variable idle;
+  std::unordered_map<std::string, std::unique_ptr<NodeState>> node_states;
+  std::vector<NodeState*> order;
+  std::unordered_map<std::string, Placed> placed_pods;
+  std::unordered_map<std::string, Waiting> waiting_pods;
+  std::set<std::tuple<std::int64_t, std::uint64_t, std::string>> active;  // by priority (highest first), then arrival
+  std::uint64_t arrivals = 0;
+  std::size_t next_start = 0, binding = 0;
+  bool running = false, stopped = false;
+};
+
+Scheduler::Scheduler(std::shared_ptr<State> state) : state_(std::move(state)) {}
+Scheduler::~Scheduler() { stop(); }
+void Scheduler::stop() {
+  if (state_) state_->stop();
+}
+
+Result<std::unique_ptr<Scheduler>> Scheduler::start(client::Transport& transport, World world, SchedulerOptions options) {
+  auto state = std::make_shared<State>(transport, world, std::move(options));
+  state->start();
+  return std::unique_ptr<Scheduler>(new Scheduler(std::move(state)));
+}
+
+}  // namespace kybern::scheduler
