@@ -262,6 +262,8 @@ void MirrorCore::start() {
                [state](std::uint64_t version) { state->on_progressed(version); }});
 }
 
+void MirrorCore::stop() { state_->subscription.reset(); }
+
 bool MirrorCore::synced() const {
   std::shared_lock lock(state_->mutex);
   return state_->synced;

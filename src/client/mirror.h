@@ -45,6 +45,7 @@ class MirrorCore {
   void add_index(std::string name, IndexKeys keys);  // before start()
   void add_handler(Handler handler);                 // before start()
   void start();
+  void stop();                                       // no handler runs after it; what is there stays readable
   bool synced() const;                               // the first list is in
   bool wait_synced(std::chrono::milliseconds limit) const;
 

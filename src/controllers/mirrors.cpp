@@ -58,6 +58,10 @@ void Mirrors::start() {
   for (Entry& entry : all_) entry.mirror->start();
 }
 
+void Mirrors::stop() {
+  for (Entry& entry : all_) entry.mirror->stop();
+}
+
 bool Mirrors::wait_synced(std::chrono::milliseconds limit) const {
   const auto end = std::chrono::steady_clock::now() + limit;
   for (const Entry& entry : all_) {

@@ -14,6 +14,7 @@ namespace kybern::controllers {
 struct Mirrors {
   explicit Mirrors(client::Transport& transport);
   void start();                                        // after every handler is added
+  void stop();                                         // no handler runs after it
   bool wait_synced(std::chrono::milliseconds limit) const;
   client::MirrorCore* find(std::string_view api_version, std::string_view resource);  // nullptr: not mirrored
 

@@ -94,7 +94,8 @@ void Performer::show(const Action& action, const Document& answer) {
   if (!mirror) return;
   const Value meta = answer["metadata"];
   const bool is_object = answer["kind"].as_string() != "Status" && meta["uid"].is_string();
-  const bool goes_at_once = is_deleting(answer) && meta["finalizers"].empty() && meta["deletionGracePeriodSeconds"].as_int() == 0;
+  const bool is_held = !meta["finalizers"].empty() || !answer["spec"]["finalizers"].empty();  // the latter: of namespaces
+  const bool goes_at_once = is_deleting(answer) && !is_held && meta["deletionGracePeriodSeconds"].as_int() == 0;
   if (is_object && !goes_at_once && (action.verb != Action::Verb::erase || is_deleting(answer))) return mirror->wrote(answer);
   if (action.verb == Action::Verb::erase || goes_at_once) {
     const std::string key = action.ns.empty() ? action.name : action.ns + "/" + action.name;

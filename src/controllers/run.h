@@ -59,7 +59,15 @@ class Performer {
   client::EventRecorder events_;
 };
 
-class Runner {
+// What a controller is to those who start it.
+class Controller {
+ public:
+  virtual ~Controller() = default;
+  virtual void start() = 0;  // the mirrors are filled
+  virtual void stop() = 0;   // waits for what is in work; no handler of a mirror runs any more
+};
+
+class Runner : public Controller {
  public:
   // Nothing: the key's object does not exist, there is nothing to do. `failure`: only the plan's status will be used.
   using Decide = std::function<std::optional<Plan>(const std::string& key, const Failure* failure)>;
@@ -67,8 +75,8 @@ class Runner {
   Runner(std::string component, std::size_t workers, client::Transport& transport, World world, Mirrors& mirrors, Decide decide);
   void add(std::string key) { queue_->add(std::move(key)); }
   void add_after(std::string key, Duration delay) { queue_->add_after(std::move(key), delay); }
-  void start() { queue_->start(); }
-  void stop() { queue_.reset(); }  // waits for what is in work
+  void start() override { queue_->start(); }
+  void stop() override { queue_.reset(); }
   Performer& performer() { return performer_; }
 
  private:

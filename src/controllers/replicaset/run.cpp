@@ -1,0 +1,71 @@
+#include "controllers/replicaset/run.h"
+
+#include "client/mirror.h"
+#include "controllers/objects.h"
+#include "controllers/replicaset/reconcile.h"
+#include "machinery/labels.h"
+
+namespace kybern::controllers::replicaset {
+namespace {
+
+constexpr std::size_t workers = 5;
+
+// Of all that a kubelet writes about a pod, what a ReplicaSet asks for.
+bool matters(Value before, Value now) {
+  if (before.is_null() || now.is_null()) return true;
+  const auto ready = [](Value pod) { return condition(pod["status"]["conditions"], "Ready"); };
+  return is_deleting(before) != is_deleting(now) || is_terminal(before) != is_terminal(now) ||
+         !(ready(before)["status"] == ready(now)["status"]) || !(ready(before)["lastTransitionTime"] == ready(now)["lastTransitionTime"]) ||
+         !(before["metadata"]["labels"] == now["metadata"]["labels"]) ||
+         !(before["metadata"]["ownerReferences"] == now["metadata"]["ownerReferences"]);
+}
+
+void add_owner(Runner& runner, Value pod) {
+  const Value controller = controller_of(pod);
+  if (controller["kind"].as_string() == "ReplicaSet")
+    runner.add(std::string(namespace_of(pod)) + "/" + controller["name"].str());
+}
+
+void add_adopters(Runner& runner, const Mirrors& mirrors, Value pod) {
+  for (const Document& set : mirrors.replica_sets.list_namespace(namespace_of(pod))) {
+    const auto selector = LabelSelector::from(set["spec"]["selector"]);
+    if (selector && selector->matches(pod["metadata"]["labels"])) runner.add(client::key_of(set));
+  }
+}
+
+std::vector<Document> related_pods(const Mirrors& mirrors, const Document& set) {
+  const Value controller = controller_of(set);
+  if (!controller.exists()) return mirrors.pods.by_index("controller", uid_of(set));
+  std::vector<Document> out;
+  for (const Document& sibling : mirrors.replica_sets.by_index("controller", controller["uid"].as_string()))
+    for (Document& pod : mirrors.pods.by_index("controller", uid_of(sibling))) out.push_back(std::move(pod));
+  return out;
+}
+
+}  // namespace
+
+std::unique_ptr<Runner> make_runner(const Environment& environment) {
+  Mirrors& mirrors = environment.mirrors;
+  Clock& clock = environment.world.clock;
+  auto runner = std::make_unique<Runner>("replicaset-controller", workers, environment.transport, environment.world, mirrors,
+                                         [&mirrors, &clock](const std::string& key, const Failure* failure) -> std::optional<Plan> {
+    const Document set = mirrors.replica_sets.get(key);
+    if (!set) return {};
+    Observed observed{.pods = mirrors.pods.by_index("controller", uid_of(set)), .related = related_pods(mirrors, set), .now = clock.now(), .failure = failure};
+    for (Document& orphan : mirrors.pods.by_index("controller", Mirrors::orphans_of(namespace_of(set)))) observed.pods.push_back(std::move(orphan));
+    return reconcile(set, observed);
+  });
+  Runner* const r = runner.get();
+  mirrors.replica_sets.add_handler([r](const Document&, const Document& now) {
+    if (now) r->add(client::key_of(now));
+  });
+  mirrors.pods.add_handler([r, &mirrors](const Document& before, const Document& now) {
+    if (!matters(before, now)) return;
+    if (before) add_owner(*r, before);
+    if (now && controller_of(now).exists()) add_owner(*r, now);
+    else if (now) add_adopters(*r, mirrors, now);
+  });
+  return runner;
+}
+
+}  // namespace kybern::controllers::replicaset
