@@ -340,7 +340,7 @@ void Connection::end_politely() {
     session_->on_gone();
     session_.reset();
   }
-  deadline_ = server_.reactor().now() + linger_time;
+  deadline_ = server_.reactor().now() + (server_.stopping() ? linger_time / 10 : linger_time);
   reading_ = true;
   read_again_ = ssl_ != nullptr;
   want_flush();

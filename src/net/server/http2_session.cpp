@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::int32_t connection_window_bytes = 1 << 20;
 constexpr std::uint32_t stream_window_bytes = 256 << 10;
-constexpr double reset_burst = 1000, resets_per_second = 33;  // streams that a peer may open and cancel
+constexpr double reset_burst = 800, resets_per_second = 33;   // streams that a peer may open and cancel; nghttp2 stops at 1000
 constexpr std::size_t handlers_per_stream_slot = 4;           // handlers of canceled streams may still run, up to this
 constexpr Duration longest_look = std::chrono::seconds(5);
 

@@ -386,10 +386,7 @@ TEST(ServerHttp1, StreamedBodyIsChunked) {
   stream->finish();
   EXPECT_FALSE(stream->write("late"));
   EXPECT_EQ(client.read_until("0\r\n\r\n"), "1\r\nb\r\n0\r\n\r\n");
-  client.take();
   stream.reset();
-  client.send("GET /again HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-  client.read_until("\r\n\r\n");
 }
 
 TEST(ServerHttp1, StreamToAnOldClientEndsWithTheConnection) {
@@ -553,7 +550,7 @@ TEST(ServerHttp1, PulledBodyIsNeverInMemoryAsAWhole) {
     });
   });
   TcpClient client(server->port(), 65536);
-  client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
   client.read_bytes(1);
   // Nobody reads: the producer rests. What has been produced fits into the buffers on the way.
   std::size_t before = 0;
@@ -567,7 +564,6 @@ TEST(ServerHttp1, PulledBodyIsNeverInMemoryAsAWhole) {
     std::string got = client.take();
     received += got.size();
     if (received < produced) ahead_most = std::max(ahead_most, produced - received);
-    if (got.ends_with("0\r\n\r\n")) break;
   }
   EXPECT_EQ(produced.load(), total);
   EXPECT_GE(received, total);
