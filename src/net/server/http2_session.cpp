@@ -23,6 +23,8 @@ constexpr std::uint32_t stream_window_bytes = 256 << 10;
 constexpr double reset_burst = 800, resets_per_second = 33;   // streams that a peer may open and cancel; nghttp2 stops at 1000
 constexpr std::size_t handlers_per_stream_slot = 4;           // handlers of canceled streams may still run, up to this
 constexpr Duration longest_look = std::chrono::seconds(5);
+constexpr Duration drain_time = std::chrono::seconds(1);      // for the rest of a request that is answered already,
+constexpr std::size_t max_drain_bytes = 4 << 20;              // or so much of it: then the stream is reset
 
 class Http2Session;
 
@@ -47,6 +49,8 @@ struct Http2Stream final : StreamOwner {
   bool too_large = false;   // the head
   bool head_done = false;
   bool half_closed = false; // the peer's side
+  bool draining = false;    // answered before the request was whole; counted in busy_
+  std::size_t drained_bytes = 0;
 };
 
 class Http2Session final : public Session {
@@ -316,7 +320,11 @@ void Http2Session::end_head(Http2Stream& stream, bool end_stream) {
 }
 
 void Http2Session::add_body(Http2Stream& stream, std::string_view bytes) {
-  if (!stream.frame) return;
+  if (!stream.frame) {
+    stream.drained_bytes += bytes.size();
+    if (stream.drained_bytes > max_drain_bytes) ::nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream.id, NGHTTP2_NO_ERROR);
+    return;
+  }
   RequestFrame& frame = *stream.frame;
   if (frame.request.body.size() + bytes.size() > frame.limit_bytes) return refuse(stream, 413, too_large_message(frame.limit_bytes));
   if (!connection_.server().reserve_body(bytes.size())) return refuse(stream, 503, "too many request bodies are being received");
@@ -446,9 +454,13 @@ ssize_t Http2Session::read_body(Http2Stream& stream, char* out, std::size_t byte
   return static_cast<ssize_t>(count);
 }
 
-// The answer is out. When the request is not whole yet, its sender is told that the rest is not wanted.
+// The answer is out. When the request is not whole yet, its sender is told that the rest is not wanted; but not at once:
+// some clients (curl 7.88) forget an answer when the reset comes right behind it.
 void Http2Session::end_sent(Http2Stream& stream) {
-  if (!stream.half_closed) ::nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream.id, NGHTTP2_NO_ERROR);
+  if (stream.half_closed || stream.draining) return;
+  stream.draining = true;
+  stream.since = now() + drain_time;
+  ++busy_;
 }
 
 void Http2Session::close_stream(Http2Stream& stream) {
@@ -457,6 +469,7 @@ void Http2Session::close_stream(Http2Stream& stream) {
   --stream_count_;
   leave_receiving(stream);
   set_sending(stream, false);
+  if (stream.draining) --busy_;
   if (stream.core) {
     stream.core->detach();
     stream.core->close();
@@ -490,6 +503,8 @@ void Http2Session::look_at(Http2Stream& stream, Instant now) {
   if (stream.receiving && now >= stream.since) {
     if (stream.head_done) return refuse(stream, 408, "the request did not come in time");
     ::nghttp2_session_terminate_session(session_, NGHTTP2_NO_ERROR);  // a head that does not end blocks all others
+  } else if (stream.draining && now >= stream.since) {
+    ::nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream.id, NGHTTP2_NO_ERROR);
   } else if (stream.sending && now >= stream.since + options().write_timeout) {
     set_sending(stream, false);
     ::nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream.id, NGHTTP2_CANCEL);
