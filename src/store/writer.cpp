@@ -12,7 +12,7 @@ namespace kybern::store {
 
 static Instant steady_now() { return std::chrono::steady_clock::now(); }
 
-constexpr std::chrono::seconds tick{5};  // how late something old may be dropped
+constexpr std::chrono::seconds tick{1};  // how late something old may be dropped; the pause before compaction
 
 static std::size_t weight(const Entry& entry) { return sizeof(Entry) + entry.key.size() + entry.value.memory(); }
 
@@ -64,24 +64,32 @@ Writer::BatchPtr Writer::take(std::unique_lock<std::mutex>& lock) {
   return batch;
 }
 
-// Nothing waits: a slice of compaction, or sleep until there is a write or something gets old.
+// Nothing waits. After a pause: compaction, in slices as long as still nothing waits, and what has grown old. Then sleep,
+// for ever if nothing more will grow old.
 void Writer::idle(std::unique_lock<std::mutex>& lock) {
-  lock.unlock();
-  const Instant now = steady_now();
-  bool again = log_ && !failing() && log_->slice_due(now);
-  if (again) {
-    if (Result<void> done = log_->idle_slice(now); !done) {
-      log_error("store", "compaction failed", {{"error", done.error().message}});
-      failing_.store(true, std::memory_order_relaxed);
-    }
+  auto ready = [&] { return !waiting_.empty() || stopping_; };
+  if (something_.wait_for(lock, tick, ready)) return;
+  for (bool again = true; again && !ready();) {
+    lock.unlock();
+    again = slice();
+    lock.lock();
   }
-  trim_sometimes(now);
+  lock.unlock();
+  trim_sometimes(steady_now());
   const bool later = (log_ && log_->work_later()) || cache_.trimmable();
   lock.lock();
-  if (again || !waiting_.empty() || stopping_) return;
-  auto ready = [&] { return !waiting_.empty() || stopping_; };
-  if (later) something_.wait_for(lock, tick, ready);
-  else something_.wait(lock, ready);
+  if (!later) something_.wait(lock, ready);
+}
+
+// True when there may be more to do.
+bool Writer::slice() {
+  const Instant now = steady_now();
+  if (!log_ || failing() || !log_->slice_due(now)) return false;
+  Result<void> done = log_->idle_slice(now);
+  if (done) return true;
+  log_error("store", "compaction failed", {{"error", done.error().message}});
+  failing_.store(true, std::memory_order_relaxed);
+  return false;
 }
 
 void Writer::trim_sometimes(Instant now) {

@@ -65,6 +65,7 @@ class Writer {
   void write_batch(Batch& batch);
   bool decide(PendingWrite& write);
   void idle(std::unique_lock<std::mutex>& lock);
+  bool slice();
   void trim_sometimes(Instant now);
 
   Cache& cache_;
