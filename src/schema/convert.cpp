@@ -15,7 +15,7 @@ namespace kybern::schema {
 
 namespace {
 
-constexpr int max_depth = 1000;  // of structs in structs
+constexpr int max_depth = 500;  // of structs in structs
 constexpr std::size_t fields_max = 128;
 
 // Where the conversion stands. Frames live on the stack and are only read when something is wrong.

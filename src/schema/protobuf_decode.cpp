@@ -479,7 +479,7 @@ bool Decoder::time(const Field& field, std::string_view bytes) {
 bool Decoder::int_or_string(std::string_view bytes) {
   Reader reader{bytes.data(), bytes.data() + bytes.size()};
   std::uint64_t type = 0, number = 0;
-  std::string_view text;
+  std::string_view text("", 0);
   while (reader.at != reader.end) {
     Piece piece;
     std::uint64_t tag = reader.next(piece);
