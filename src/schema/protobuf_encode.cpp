@@ -280,13 +280,14 @@ void Encoder::schema_or(const Field& field, std::uint32_t number, Value value) {
 
 }  // namespace
 
-Result<std::string> encode_protobuf(Value object) {
+namespace {
+
+Result<void> envelope(Encoder& encoder, Value object) {
   std::string_view api_version = object[names::apiVersion].as_string(), kind = object[names::kind].as_string();
   const Type* type = find_type(api_version, kind);
   if (!type) {
     return fail(Code::unsupported, "no kind \"" + std::string(kind) + "\" is registered for version \"" + std::string(api_version) + "\"");
   }
-  Encoder encoder(2048);
   encoder.text_field(4, "");  // contentType
   encoder.text_field(3, "");  // contentEncoding
   std::size_t end = encoder.size();
@@ -297,6 +298,30 @@ Result<std::string> encode_protobuf(Value object) {
   encoder.text_field(1, api_version);
   encoder.close(1, end);
   encoder.raw(std::string_view("k8s\0", 4));
+  return {};
+}
+
+}  // namespace
+
+Result<std::string> encode_protobuf(Value object) {
+  Encoder encoder(2048);
+  Result<void> written = envelope(encoder, object);
+  if (!written) {
+    return std::unexpected(written.error());
+  }
+  return std::string(encoder.text());
+}
+
+Result<std::string> encode_watch_event(std::string_view type, Value object) {
+  Encoder encoder(2048);
+  std::size_t end = encoder.size();
+  Result<void> written = envelope(encoder, object);
+  if (!written) {
+    return std::unexpected(written.error());
+  }
+  encoder.close(1, end);  // RawExtension {1: raw}
+  encoder.close(2, end);
+  encoder.text_field(1, type);
   return std::string(encoder.text());
 }
 

@@ -195,6 +195,16 @@ TEST(ProtobufEnvelope, ObjectsInsideAListKeepTheirKind) {
   EXPECT_TRUE((*decoded)["items"][0] == testdata("lease.json").root());
 }
 
+TEST(ProtobufEnvelope, EventsOfAWatchComeBack) {
+  auto bytes = encode_watch_event("MODIFIED", testdata("pod.json"));
+  ASSERT_TRUE(bytes) << bytes.error().message;
+  auto event = decode_message(*find_type_named("meta.v1.WatchEvent"), *bytes);
+  ASSERT_TRUE(event) << event.error().message;
+  EXPECT_EQ((*event)["type"].as_string(), "MODIFIED");
+  EXPECT_TRUE((*event)["object"] == testdata("pod.json").root());
+  EXPECT_FALSE(encode_watch_event("ADDED", parse("{}")));
+}
+
 TEST(ProtobufRobust, DepthIsLimited) {
   std::string bytes;
   for (int i = 0; i < 400; ++i) {  // {28: not}
