@@ -14,10 +14,13 @@
 #include "controllers/garbage/run.h"
 #include "controllers/mirrors.h"
 #include "controllers/namespace/run.h"
+#include "controllers/nodelifecycle/run.h"
+#include "controllers/podgc/run.h"
 #include "controllers/replicaset/run.h"
 #include "controllers/rootca/run.h"
 #include "controllers/run.h"
 #include "controllers/serviceaccount/run.h"
+#include "controllers/tainteviction/run.h"
 
 namespace kybern::controllers {
 namespace {
@@ -42,6 +45,9 @@ struct ControllerManager::State {
     controllers.push_back(serviceaccount::make_runner(as("service-account-controller")));
     controllers.push_back(rootca::make_runner(as("root-ca-cert-publisher"), options.ca_pem));
     controllers.push_back(namespaces::make_controller(as("namespace-controller")));
+    controllers.push_back(nodelifecycle::make_controller(as("node-controller"), options.node_grace));
+    controllers.push_back(tainteviction::make_controller(as("node-controller")));
+    controllers.push_back(podgc::make_controller(as("pod-garbage-collector"), static_cast<std::size_t>(std::max(0, options.terminated_pods_limit))));
     controllers.push_back(garbage::make_controller(as("generic-garbage-collector")));
   }
 

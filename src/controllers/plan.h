@@ -39,6 +39,7 @@ struct Action {
   Pace pace = Pace::alone;
   std::optional<Guard> guard;
   std::optional<Notice> done, failed;
+  Document about;                   // whom these two are about, when it is not the plan's object
   bool gone_is_fine = false;        // 404 counts as success
   bool exists_is_fine = false;      // 409 AlreadyExists counts as success
 };

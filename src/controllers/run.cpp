@@ -141,10 +141,10 @@ Performer::Result Performer::failure(const Action& action, const Status& status,
 Performer::Result Performer::one(const Action& action, const Document& about) {
   if (Result guarded = check_guard(action); guarded.kind != Result::Kind::done) return guarded;
   ApiResult<Document> answer = transport_.call(call_of(action));
-  if (!answer) return failure(action, answer.error(), about);
+  if (!answer) return failure(action, answer.error(), action.about ? action.about : about);
   show(action, *answer);
   const std::string_view name = action.name.empty() ? name_of(*answer) : std::string_view(action.name);
-  notify(action.done, about, name);
+  notify(action.done, action.about ? action.about : about, name);
   return {};
 }
 
