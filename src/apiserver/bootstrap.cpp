@@ -51,7 +51,7 @@ Result<void> kubernetes_service(Registry& registry, World world, const std::stri
   service["spec"] = Draft::object({{"type", "ClusterIP"}, {"clusterIP", registry.services().first_ip()}, {"sessionAffinity", "None"}});
   service["spec"]["ports"].push_back(Draft::object({{"name", "https"}, {"protocol", "TCP"}, {"port", 443}, {"targetPort", port}}));
   if (auto ok = ensure(registry, world, {"", "services", "default", "kubernetes"}, service); !ok) return ok;
-  if (address.empty()) return {};
+  if (address.empty() || address.starts_with("127.")) return {};  // nothing that pods could reach
   Draft endpoints = Draft::object();
   endpoints["metadata"]["labels"]["endpointslice.kubernetes.io/skip-mirror"] = "true";
   Draft subset = Draft::object();

@@ -17,6 +17,7 @@ struct ClusterDnsOptions {
   std::string domain, resolv_conf;
   int port = 10053;
 };
-Result<std::unique_ptr<dns::DnsServer>> start_cluster_dns(client::Transport& transport, World world, ClusterDnsOptions options);
+// `installer` writes the Service; the server reads by `transport`.
+Result<std::unique_ptr<dns::DnsServer>> start_cluster_dns(client::Transport& installer, client::Transport& transport, World world, ClusterDnsOptions options);
 
 }  // namespace kybern::bin

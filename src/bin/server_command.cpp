@@ -166,9 +166,10 @@ int run_server(const std::vector<std::string>& arguments) {
   std::unique_ptr<proxy::Proxy> proxy;
   std::unique_ptr<dns::DnsServer> dns;
   std::unique_ptr<kubelet::Kubelet> kubelet;
+  auto installer = local_transport(server, {"system:kybern", "", {"system:masters", "system:authenticated"}, {}});
   // The DNS service is made before the first pod, so that no pod starts without a resolver.
   if (node.dns) {
-    auto made = start_cluster_dns(identities.of("system:kube-dns"), world, {address, server.dns_service_ip(), api.options.cluster_domain, node.options.resolv_conf});
+    auto made = start_cluster_dns(*installer, identities.of("system:kube-dns"), world, {address, server.dns_service_ip(), api.options.cluster_domain, node.options.resolv_conf});
     if (!made) return complain("dns: " + made.error().message);
     dns = std::move(*made);
     node.options.cluster_dns = {server.dns_service_ip()};

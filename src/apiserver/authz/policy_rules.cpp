@@ -1,0 +1,377 @@
+// Upstream's default roles and bindings (its RBAC bootstrap policy), as text.
+//
+//   role NAME            a ClusterRole; its rules follow
+//   aggregate NAME TO    a ClusterRole that is a part of the role TO
+//     VERBS GROUPS RESOURCES [NAMES]     comma-separated; `core` is the group ""
+//     VERBS url PATHS
+//   namespaced NS NAME   a Role
+//   bind NAME ROLE SUBJECT...            a ClusterRoleBinding; a subject is u:USER, g:GROUP or s:NAMESPACE/ACCOUNT
+//   bind-in NS NAME KIND/ROLE SUBJECT... a RoleBinding
+// `rw`: get,list,watch,create,update,patch,delete,deletecollection; `r`: get,list,watch; `w`: the rest of rw.
+#include "apiserver/authz/policy_rules.h"
+
+namespace kybern::apiserver {
+
+const std::string_view bootstrap_policy = R"(
+role cluster-admin
+  * * *
+  * url *
+role system:discovery
+  get url /api,/api/*,/apis,/apis/*,/healthz,/livez,/openapi,/openapi/*,/readyz,/version,/version/
+role system:public-info-viewer
+  get url /healthz,/livez,/readyz,/version,/version/
+role system:basic-user
+  create authorization.k8s.io selfsubjectaccessreviews,selfsubjectrulesreviews
+  create authentication.k8s.io selfsubjectreviews
+role system:monitoring
+  get url /healthz,/healthz/*,/livez,/livez/*,/metrics,/metrics/slis,/readyz,/readyz/*
+role system:auth-delegator
+  create authentication.k8s.io tokenreviews
+  create authorization.k8s.io subjectaccessreviews
+role system:service-account-issuer-discovery
+  get url /.well-known/openid-configuration,/.well-known/openid-configuration/,/openid/v1/jwks,/openid/v1/jwks/
+role system:heapster
+  r core events,namespaces,nodes,pods
+  r apps deployments
+role system:kube-aggregator
+  r core endpoints,services
+role system:kubelet-api-admin
+  r core nodes
+  * core nodes/proxy
+  * core nodes/log,nodes/stats,nodes/metrics,nodes/spec,nodes/configz,nodes/healthz,nodes/pods
+role system:node-bootstrapper
+  create,get,list,watch certificates.k8s.io certificatesigningrequests
+role system:node-problem-detector
+  get core nodes
+  patch core nodes/status
+  create,patch,update core events
+  create,patch,update events.k8s.io events
+role system:persistent-volume-provisioner
+  create,delete,get,list,watch core persistentvolumes
+  get,list,update,watch core persistentvolumeclaims
+  r storage.k8s.io storageclasses
+  watch core events
+  create,patch,update core events
+role system:certificates.k8s.io:certificatesigningrequests:nodeclient
+  create certificates.k8s.io certificatesigningrequests/nodeclient
+role system:certificates.k8s.io:certificatesigningrequests:selfnodeclient
+  create certificates.k8s.io certificatesigningrequests/selfnodeclient
+role system:certificates.k8s.io:kube-apiserver-client-approver
+  approve certificates.k8s.io signers kubernetes.io/kube-apiserver-client
+role system:certificates.k8s.io:kube-apiserver-client-kubelet-approver
+  approve certificates.k8s.io signers kubernetes.io/kube-apiserver-client-kubelet
+role system:certificates.k8s.io:kubelet-serving-approver
+  approve certificates.k8s.io signers kubernetes.io/kubelet-serving
+role system:certificates.k8s.io:legacy-unknown-approver
+  approve certificates.k8s.io signers kubernetes.io/legacy-unknown
+role system:volume-scheduler
+  get,list,patch,update,watch core persistentvolumes
+  r storage.k8s.io storageclasses
+  get,list,patch,update,watch core persistentvolumeclaims
+role system:kube-dns
+  r core endpoints,services,pods,namespaces
+  r discovery.k8s.io endpointslices
+role system:node-proxier
+  r core endpoints,services
+  r core nodes
+  r discovery.k8s.io endpointslices
+  r networking.k8s.io servicecidrs
+  create,patch,update core events
+  create,patch,update events.k8s.io events
+role system:node
+  create authentication.k8s.io tokenreviews
+  create authorization.k8s.io localsubjectaccessreviews,subjectaccessreviews
+  r core services
+  create,get,list,watch core nodes
+  patch,update core nodes/status
+  patch,update core nodes
+  create,patch,update core events
+  r core pods
+  create,delete core pods
+  patch,update core pods/status
+  create core pods/eviction
+  r core configmaps,secrets
+  get core persistentvolumeclaims,persistentvolumes
+  get core endpoints
+  create,get,list,watch certificates.k8s.io certificatesigningrequests
+  create,delete,get,patch,update coordination.k8s.io leases
+  get storage.k8s.io volumeattachments
+  create core serviceaccounts/token
+  get,patch,update core persistentvolumeclaims/status
+  r storage.k8s.io csidrivers
+  create,delete,get,patch,update storage.k8s.io csinodes
+  r node.k8s.io runtimeclasses
+  get resource.k8s.io resourceclaims
+  deletecollection,delete,create,get,list,patch,update,watch resource.k8s.io resourceslices
+role system:kube-scheduler
+  create,patch,update core events
+  create,patch,update events.k8s.io events
+  create coordination.k8s.io leases
+  get,list,update,watch coordination.k8s.io leases kube-scheduler
+  r core nodes
+  delete,get,list,watch core pods
+  create core bindings,pods/binding
+  patch,update core pods/status
+  r core replicationcontrollers,services
+  r apps replicasets,statefulsets
+  r policy poddisruptionbudgets
+  r core persistentvolumeclaims,persistentvolumes
+  create authentication.k8s.io tokenreviews
+  create authorization.k8s.io subjectaccessreviews
+  r storage.k8s.io csinodes,csidrivers,csistoragecapacities,volumeattachments
+  r core namespaces
+  r resource.k8s.io deviceclasses,resourceclaims,resourceslices
+  patch,update resource.k8s.io resourceclaims,resourceclaims/status
+role system:kube-controller-manager
+  create,patch,update core events
+  create,patch,update events.k8s.io events
+  create coordination.k8s.io leases
+  get,list,update,watch coordination.k8s.io leases kube-controller-manager
+  create core secrets,serviceaccounts
+  delete core secrets
+  get core configmaps,namespaces,secrets,serviceaccounts
+  update core secrets,serviceaccounts
+  create authentication.k8s.io tokenreviews
+  create authorization.k8s.io subjectaccessreviews
+  list,watch * *
+  create core serviceaccounts/token
+
+role admin
+role edit
+role view
+aggregate system:aggregate-to-admin admin
+  create authorization.k8s.io localsubjectaccessreviews
+  rw rbac.authorization.k8s.io roles,rolebindings
+aggregate system:aggregate-to-edit edit
+  r core pods/attach,pods/proxy,pods/exec,pods/portforward,secrets,services/proxy
+  impersonate core serviceaccounts
+  w core pods,pods/attach,pods/proxy,pods/exec,pods/portforward
+  create core pods/eviction
+  w core configmaps,events,persistentvolumeclaims,replicationcontrollers,replicationcontrollers/scale,secrets,serviceaccounts,services,services/proxy
+  create core serviceaccounts/token
+  w apps daemonsets,deployments,deployments/rollback,deployments/scale,replicasets,replicasets/scale,statefulsets,statefulsets/scale
+  w autoscaling horizontalpodautoscalers
+  w batch cronjobs,jobs
+  w policy poddisruptionbudgets
+  w networking.k8s.io networkpolicies,ingresses
+  rw coordination.k8s.io leases
+  w resource.k8s.io resourceclaims,resourceclaimtemplates
+aggregate system:aggregate-to-view view
+  r core configmaps,endpoints,persistentvolumeclaims,persistentvolumeclaims/status,pods,replicationcontrollers,replicationcontrollers/scale,serviceaccounts,services,services/status
+  r core bindings,events,limitranges,namespaces/status,pods/log,pods/status,replicationcontrollers/status,resourcequotas,resourcequotas/status
+  r core namespaces
+  r discovery.k8s.io endpointslices
+  r apps controllerrevisions,daemonsets,daemonsets/status,deployments,deployments/scale,deployments/status,replicasets,replicasets/scale,replicasets/status,statefulsets,statefulsets/scale,statefulsets/status
+  r autoscaling horizontalpodautoscalers,horizontalpodautoscalers/status
+  r batch cronjobs,cronjobs/status,jobs,jobs/status
+  r policy poddisruptionbudgets,poddisruptionbudgets/status
+  r networking.k8s.io ingresses,ingresses/status,networkpolicies
+  r resource.k8s.io resourceclaims,resourceclaims/status,resourceclaimtemplates
+
+role system:controller:attachdetach-controller
+  list,watch core persistentvolumeclaims,persistentvolumes
+  r core nodes
+  patch,update core nodes/status
+  list,watch core pods
+  create,patch,update core events
+  create,delete,get,list,watch storage.k8s.io volumeattachments
+  r storage.k8s.io csidrivers,csinodes
+role system:controller:clusterrole-aggregation-controller
+  escalate,get,list,patch,update,watch rbac.authorization.k8s.io clusterroles
+role system:controller:cronjob-controller
+  create,delete,get,list,patch,update,watch batch jobs
+  get,list,update,watch batch cronjobs
+  update batch cronjobs/status,cronjobs/finalizers
+  delete,list core pods
+  create,patch,update core events
+role system:controller:daemon-set-controller
+  r apps daemonsets
+  update apps daemonsets/status,daemonsets/finalizers
+  list,watch core nodes
+  create,delete,get,list,patch,update,watch core pods
+  create core pods/binding
+  create,delete,get,list,patch,update,watch apps controllerrevisions
+  create,patch,update core events
+role system:controller:deployment-controller
+  get,list,patch,update,watch apps deployments
+  update,patch apps deployments/status
+  update apps deployments/finalizers
+  create,delete,get,list,patch,update,watch apps replicasets
+  get,list,update,watch core pods
+  create,patch,update core events
+role system:controller:disruption-controller
+  r apps deployments,replicasets,statefulsets
+  r core replicationcontrollers
+  r policy poddisruptionbudgets
+  update policy poddisruptionbudgets/status
+  get * */scale
+  r core pods
+  patch,update core pods/status
+  create,patch,update core events
+role system:controller:endpoint-controller
+  r core pods,services
+  create,delete,get,list,patch,update core endpoints
+  create core endpoints/restricted
+  create,patch,update core events
+role system:controller:endpointslice-controller
+  r core nodes,pods,services
+  update core services/finalizers
+  create,delete,get,list,patch,update discovery.k8s.io endpointslices
+  create discovery.k8s.io endpointslices/restricted
+  create,patch,update core events
+role system:controller:endpointslicemirroring-controller
+  r core endpoints,services
+  update core endpoints/finalizers
+  create,delete,get,list,update discovery.k8s.io endpointslices
+  create,patch,update core events
+role system:controller:ephemeral-volume-controller
+  r core pods
+  update core pods/finalizers
+  create,get,list,watch core persistentvolumeclaims
+  create,patch,update core events
+role system:controller:expand-controller
+  get,list,patch,update,watch core persistentvolumes
+  patch,update core persistentvolumeclaims/status
+  r core persistentvolumeclaims
+  create,patch,update core events
+role system:controller:generic-garbage-collector
+  delete,get,list,patch,update,watch * *
+  create,patch,update core events
+role system:controller:horizontal-pod-autoscaler
+  r autoscaling horizontalpodautoscalers
+  update autoscaling horizontalpodautoscalers/status
+  get,update * */scale
+  list core pods
+  list metrics.k8s.io pods
+  get,list custom.metrics.k8s.io *
+  get,list external.metrics.k8s.io *
+  create,patch,update core events
+role system:controller:job-controller
+  get,list,patch,update,watch batch jobs
+  patch,update batch jobs/status
+  update batch jobs/finalizers
+  create,delete,get,list,patch,watch core pods
+  create,patch,update core events
+role system:controller:legacy-service-account-token-cleaner
+  get core configmaps kube-apiserver-legacy-service-account-token-tracking
+  delete,patch core secrets
+role system:controller:namespace-controller
+  delete,get,list,watch core namespaces
+  update core namespaces/finalize,namespaces/status
+  delete,deletecollection,get,list * *
+role system:controller:node-controller
+  delete,get,list,patch,update,watch core nodes
+  patch,update core nodes/status
+  patch,update core pods/status
+  delete,get,list,watch core pods
+  create,patch,update core events
+  r coordination.k8s.io leases
+role system:controller:taint-eviction-controller
+  r core nodes
+  delete,get,list,watch core pods
+  patch,update core pods/status
+  create,patch,update core events
+role system:controller:persistent-volume-binder
+  create,delete,get,list,update,watch core persistentvolumes
+  update core persistentvolumes/status
+  get,list,update,watch core persistentvolumeclaims
+  update core persistentvolumeclaims/status
+  create,delete,get,list,watch core pods
+  r storage.k8s.io storageclasses
+  get core secrets
+  create,patch,update core events
+role system:controller:pod-garbage-collector
+  delete,list,watch core pods
+  get,list core nodes
+  patch,update core pods/status
+role system:controller:pv-protection-controller
+  get,list,update,watch core persistentvolumes
+  create,patch,update core events
+role system:controller:pvc-protection-controller
+  get,list,update,watch core persistentvolumeclaims
+  r core pods
+  create,patch,update core events
+role system:controller:replicaset-controller
+  get,list,update,watch apps replicasets
+  update,patch apps replicasets/status
+  update apps replicasets/finalizers
+  create,delete,get,list,patch,update,watch core pods
+  create,patch,update core events
+role system:controller:replication-controller
+  get,list,update,watch core replicationcontrollers
+  update core replicationcontrollers/status,replicationcontrollers/finalizers
+  create,delete,get,list,patch,update,watch core pods
+  create,patch,update core events
+role system:controller:resourcequota-controller
+  list,watch * *
+  update core resourcequotas/status
+  create,patch,update core events
+role system:controller:root-ca-cert-publisher
+  create,update core configmaps
+  create,patch,update core events
+role system:controller:route-controller
+  list,watch core nodes
+  patch core nodes/status
+  create,patch,update core events
+role system:controller:service-account-controller
+  create core serviceaccounts
+  create,patch,update core events
+role system:controller:service-cidrs-controller
+  get,list,patch,update,watch networking.k8s.io servicecidrs
+  patch,update networking.k8s.io servicecidrs/finalizers,servicecidrs/status
+  r networking.k8s.io ipaddresses
+  create,patch,update core events
+role system:controller:service-controller
+  r core services
+  patch,update core services/status
+  list,watch core nodes
+  create,patch,update core events
+role system:controller:statefulset-controller
+  list,watch core pods
+  r apps statefulsets
+  update apps statefulsets/status,statefulsets/finalizers
+  create,delete,get,patch,update core pods
+  create,delete,get,list,patch,update,watch apps controllerrevisions
+  create,get core persistentvolumeclaims
+  update,delete core persistentvolumeclaims
+  create,patch,update core events
+role system:controller:ttl-after-finished-controller
+  delete,get,list,watch batch jobs
+  create,patch,update core events
+role system:controller:ttl-controller
+  list,patch,update,watch core nodes
+  create,patch,update core events
+role system:controller:certificate-controller
+  delete,get,list,watch certificates.k8s.io certificatesigningrequests
+  update certificates.k8s.io certificatesigningrequests/approval,certificatesigningrequests/status
+  approve,sign certificates.k8s.io signers
+  create authorization.k8s.io subjectaccessreviews
+  create,patch,update core events
+
+bind cluster-admin cluster-admin g:system:masters
+bind system:monitoring system:monitoring g:system:monitoring
+bind system:discovery system:discovery g:system:authenticated
+bind system:public-info-viewer system:public-info-viewer g:system:authenticated g:system:unauthenticated
+bind system:basic-user system:basic-user g:system:authenticated
+bind system:node-proxier system:node-proxier u:system:kube-proxy
+bind system:kube-scheduler system:kube-scheduler u:system:kube-scheduler
+bind system:volume-scheduler system:volume-scheduler u:system:kube-scheduler
+bind system:kube-controller-manager system:kube-controller-manager u:system:kube-controller-manager
+bind system:kube-dns system:kube-dns s:kube-system/kube-dns u:system:kube-dns
+bind system:node system:node g:system:nodes
+bind system:service-account-issuer-discovery system:service-account-issuer-discovery g:system:serviceaccounts
+controllers
+
+namespaced kube-system extension-apiserver-authentication-reader
+  r core configmaps extension-apiserver-authentication
+namespaced kube-system system::leader-locking-kube-controller-manager
+  watch core configmaps
+  get,update core configmaps kube-controller-manager
+namespaced kube-system system::leader-locking-kube-scheduler
+  watch core configmaps
+  get,update core configmaps kube-scheduler
+bind-in kube-system system::leader-locking-kube-controller-manager Role/system::leader-locking-kube-controller-manager u:system:kube-controller-manager s:kube-system/kube-controller-manager
+bind-in kube-system system::leader-locking-kube-scheduler Role/system::leader-locking-kube-scheduler u:system:kube-scheduler s:kube-system/kube-scheduler
+)";
+
+}  // namespace kybern::apiserver

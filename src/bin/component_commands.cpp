@@ -1,0 +1,201 @@
+// The components as processes of their own: they talk HTTP to any Kubernetes API.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "base/world.h"
+#include "bin/commands.h"
+#include "bin/flags.h"
+#include "client/leader.h"
+#include "client/transport.h"
+#include "controllers/controllers.h"
+#include "dns/dns.h"
+#include "kubelet/kubelet.h"
+#include "proxy/proxy.h"
+#include "scheduler/scheduler.h"
+
+namespace kybern::bin {
+namespace {
+
+std::string host_name() {
+  char name[256] = {};
+  ::gethostname(name, sizeof name - 1);
+  return to_lower(name);
+}
+
+// How a component reaches the API: a kubeconfig, or what a pod finds about its cluster.
+struct ApiClient {
+  std::string kubeconfig, context;
+  bool leader_elect = true;
+  std::unique_ptr<client::Transport> transport;
+  std::string ca_pem;
+
+  void add_to(Flags& flags) {
+    flags.add("kubeconfig", &kubeconfig, "how to reach the API; empty: $KUBECONFIG, or what a pod finds about its cluster");
+    flags.add("context", &context, "of the kubeconfig; empty: its current one");
+  }
+  void add_election_to(Flags& flags) { flags.add("leader-elect", &leader_elect, "work only while holding the component's lease in kube-system"); }
+
+  Result<void> connect(std::string_view component) {
+    if (kubeconfig.empty())
+      if (const char* file = std::getenv("KUBECONFIG")) kubeconfig = file;
+    auto options = kubeconfig.empty() ? client::in_cluster_options() : client::read_kubeconfig(kubeconfig, context);
+    if (!options) return std::unexpected(options.error());
+    options->user_agent = fmt::format("kybern-{}/v0.1.0", component);
+    ca_pem = options->ca_pem;
+    auto made = client::http_transport(std::move(*options));
+    if (!made) return std::unexpected(made.error());
+    transport = std::move(*made);
+    return {};
+  }
+};
+
+// Parses and connects. Gives an exit status when there is nothing more to do.
+std::optional<int> prepare(Flags& flags, ApiClient& api, std::string_view component, const std::vector<std::string>& arguments) {
+  bool help = false;
+  if (auto ok = flags.parse(arguments, help); !ok) return complain(ok.error().message);
+  if (help) return fmt::print("{}", flags.help()), 0;
+  if (auto ok = api.connect(component); !ok) return complain(fmt::format("{}: {}", component, ok.error().message));
+  return std::nullopt;
+}
+
+// Runs `work` once the lease is held. A leader that loses it ends: another has taken over, and a restart is clean.
+int lead(ApiClient& api, const std::string& component, const std::function<void()>& work, const std::function<void()>& stop) {
+  if (!api.leader_elect) {
+    work();
+    wait_for_stop();
+    stop();
+    return 0;
+  }
+  World world = real_world();
+  client::LeaderOptions options;
+  options.name = component;
+  options.identity = host_name() + "_" + new_uuid(world.random);
+  client::LeaderElection election(*api.transport, world, options, work, [&] {
+    log_error(component, "the lease is lost to another; ending");
+    ::_exit(1);
+  });
+  election.start();
+  wait_for_stop();
+  stop();
+  return 0;
+}
+
+}  // namespace
+
+int run_controller_manager(const std::vector<std::string>& arguments) {
+  Flags flags("kybern controller-manager", "The controllers, against any Kubernetes API.");
+  ApiClient api;
+  std::string root_ca;
+  int grace_s = 40;
+  api.add_to(flags);
+  api.add_election_to(flags);
+  flags.add("root-ca-file", &root_ca, "what is published to every namespace as kube-root-ca.crt; empty: the CA of the kubeconfig");
+  flags.add("node-monitor-grace-period", &grace_s, "seconds without a sign after which a node is unknown");
+  if (auto status = prepare(flags, api, "controller-manager", arguments)) return *status;
+  controllers::Options options;
+  options.for_identity = [&](const std::string&) -> client::Transport& { return *api.transport; };
+  options.ca_pem = api.ca_pem;
+  options.node_grace = std::chrono::seconds(grace_s);
+  if (!root_ca.empty()) {
+    std::ifstream in(root_ca);
+    std::stringstream text;
+    text << in.rdbuf();
+    if (!in) return complain(fmt::format("--root-ca-file {}: cannot be read", root_ca));
+    options.ca_pem = text.str();
+  }
+  controllers::ControllerManager manager(real_world(), std::move(options));
+  return lead(api, "kube-controller-manager", [&] { manager.start(); }, [&] { manager.stop(); });
+}
+
+int run_scheduler(const std::vector<std::string>& arguments) {
+  Flags flags("kybern scheduler", "The scheduler, against any Kubernetes API.");
+  ApiClient api;
+  scheduler::SchedulerOptions options;
+  api.add_to(flags);
+  api.add_election_to(flags);
+  flags.add("scheduler-name", &options.name, "serve pods with this spec.schedulerName");
+  if (auto status = prepare(flags, api, "scheduler", arguments)) return *status;
+  std::unique_ptr<scheduler::Scheduler> running;
+  return lead(api, "kube-scheduler",
+              [&] {
+                auto made = scheduler::Scheduler::start(*api.transport, real_world(), options);
+                if (!made) ::_exit(complain("scheduler: " + made.error().message));
+                running = std::move(*made);
+              },
+              [&] { running.reset(); });
+}
+
+int run_kubelet(const std::vector<std::string>& arguments) {
+  Flags flags("kybern kubelet", "The node agent: runs the pods that are bound to this node.");
+  ApiClient api;
+  kubelet::KubeletOptions options;
+  options.data_dir = "/var/lib/kybern";
+  options.node_name = host_name();
+  api.add_to(flags);
+  flags.add("data-dir", &options.data_dir, "where the node's state is kept");
+  flags.add("node-name", &options.node_name, "the node's name");
+  flags.add("node-ip", &options.node_ips, "the node's addresses, the primary one first");
+  flags.add("container-runtime-endpoint", &options.runtime_endpoint, "a CRI socket; empty: a containerd of its own");
+  flags.add("pod-cidr", &options.pod_cidrs, "the addresses of this node's pods");
+  flags.add("image-archives", &options.image_archives, "OCI archives to import into the own containerd");
+  flags.add("cluster-dns", &options.cluster_dns, "the DNS service's address");
+  flags.add("cluster-domain", &options.cluster_domain, "the cluster's DNS domain");
+  flags.add("resolv-conf", &options.resolv_conf, "the resolver of pods with dnsPolicy Default");
+  flags.add("static-pod-path", &options.static_pod_path, "a folder of pod manifests that this node runs by itself");
+  flags.add("bind-address", &options.bind_address, "where the node agent's API listens");
+  flags.add("port", &options.port, "its port");
+  flags.add("tls-cert-file", &options.tls_certificate_file, "its certificate");
+  flags.add("tls-private-key-file", &options.tls_key_file, "and key");
+  flags.add("client-ca-file", &options.client_ca_file, "signs those who may call it");
+  if (auto status = prepare(flags, api, "kubelet", arguments)) return *status;
+  if (options.node_ips.empty()) return complain("kubelet: --node-ip is needed");
+  auto made = kubelet::Kubelet::start(*api.transport, real_world(), options);
+  if (!made) return complain("kubelet: " + made.error().message);
+  wait_for_stop();
+  (*made)->stop();
+  return 0;
+}
+
+int run_proxy(const std::vector<std::string>& arguments) {
+  Flags flags("kybern proxy", "The service proxy of one node, by nftables.");
+  ApiClient api;
+  proxy::ProxyOptions options;
+  bool clean_up = false;
+  options.node_name = host_name();
+  api.add_to(flags);
+  flags.add("node-name", &options.node_name, "the node's name");
+  flags.add("node-ip", &options.node_ips, "the addresses on which node ports are served");
+  flags.add("cluster-cidr", &options.pod_cidr, "the addresses of all pods");
+  flags.add("cleanup", &clean_up, "remove the rules when it stops");
+  if (auto status = prepare(flags, api, "proxy", arguments)) return *status;
+  auto made = proxy::Proxy::start(*api.transport, real_world(), options);
+  if (!made) return complain("proxy: " + made.error().message);
+  wait_for_stop();
+  (*made)->stop(clean_up);
+  return 0;
+}
+
+int run_dns(const std::vector<std::string>& arguments) {
+  Flags flags("kybern dns", "The cluster's DNS server.");
+  ApiClient api;
+  dns::DnsOptions options;
+  options.addresses = {"127.0.0.1"};
+  api.add_to(flags);
+  flags.add("listen-address", &options.addresses, "addresses to listen on");
+  flags.add("port", &options.port, "UDP and TCP port");
+  flags.add("cluster-domain", &options.domain, "the cluster's DNS domain");
+  flags.add("resolv-conf", &options.resolv_conf, "the resolver for everything else");
+  if (auto status = prepare(flags, api, "dns", arguments)) return *status;
+  auto made = dns::DnsServer::start(*api.transport, real_world(), options);
+  if (!made) return complain("dns: " + made.error().message);
+  wait_for_stop();
+  (*made)->stop();
+  return 0;
+}
+
+}  // namespace kybern::bin

@@ -1,0 +1,39 @@
+#!/bin/bash
+# cleanup.sh DATA-DIR: removes what a cluster that was run from this folder has left in the kernel: containers' processes,
+# mounts, network namespaces, the bridge, cgroups and nft tables. Processes are ended by pid, and only those that belong
+# to this folder's containerd.
+set -u
+data=$(realpath -m "$1")
+sock=$data/containerd/containerd.sock
+state=$data/containerd
+
+# Shims carry the address of their containerd; the processes of their containers are below them.
+for pid in $(ls /proc | grep -E '^[0-9]+$'); do
+  [ -r "/proc/$pid/cmdline" ] || continue
+  command=$(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) || continue
+  case $command in
+    *containerd-shim*"$state"*) children=$(cat /proc/"$pid"/task/*/children 2>/dev/null)
+      kill -9 $children "$pid" 2>/dev/null ;;
+  esac
+done
+
+# Mounts below the data folder, the deepest first.
+awk -v d="$data/" 'index($5, d) == 1 {print $5}' /proc/self/mountinfo | sort -r | while read -r mount; do umount -l "$(printf '%b' "$mount")" 2>/dev/null; done
+
+for namespace in $(ip netns list 2>/dev/null | awk '{print $1}' | grep '^cni-'); do
+  # Only those that this cluster's containerd made; it keeps a note of each by name.
+  grep -rqs -- "$namespace" "$state" 2>/dev/null && ip netns delete "$namespace" 2>/dev/null
+done
+if [ -e "$data/kubelet/bridge" ]; then
+  bridge=$(cat "$data/kubelet/bridge")
+else
+  bridge=cni0
+fi
+ip link delete "$bridge" 2>/dev/null
+
+for tree in /sys/fs/cgroup/*/kubepods /sys/fs/cgroup/kubepods; do
+  [ -d "$tree" ] || continue
+  find "$tree" -depth -type d -exec rmdir {} + 2>/dev/null
+done
+nft list tables 2>/dev/null | awk '$3 ~ /^kybern/ {print $2, $3}' | while read -r family table; do nft delete table "$family" "$table" 2>/dev/null; done
+exit 0
