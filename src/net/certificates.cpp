@@ -33,15 +33,21 @@ constexpr std::size_t max_request_bytes = 1 << 20;
 template <auto Free>
 struct FreeBy {
   template <class T>
-  void operator()(T* object) const { Free(object); }
+  void operator()(T* object) const {
+    Free(object);
+  }
 };
 using NamePtr = std::unique_ptr<X509_NAME, FreeBy<X509_NAME_free>>;
 using RequestPtr = std::unique_ptr<X509_REQ, FreeBy<X509_REQ_free>>;
 using BigPtr = std::unique_ptr<BIGNUM, FreeBy<BN_free>>;
 using OctetsPtr = std::unique_ptr<ASN1_OCTET_STRING, FreeBy<ASN1_OCTET_STRING_free>>;
-struct FreeGeneralNames { void operator()(GENERAL_NAMES* names) const { GENERAL_NAMES_free(names); } };
+struct FreeGeneralNames {
+  void operator()(GENERAL_NAMES* names) const { GENERAL_NAMES_free(names); }
+};
 using GeneralNamesPtr = std::unique_ptr<GENERAL_NAMES, FreeGeneralNames>;
-struct FreeExtensions { void operator()(STACK_OF(X509_EXTENSION)* list) const { sk_X509_EXTENSION_pop_free(list, X509_EXTENSION_free); } };
+struct FreeExtensions {
+  void operator()(STACK_OF(X509_EXTENSION) * list) const { sk_X509_EXTENSION_pop_free(list, X509_EXTENSION_free); }
+};
 using ExtensionsPtr = std::unique_ptr<STACK_OF(X509_EXTENSION), FreeExtensions>;
 
 std::unexpected<Error> openssl_failure(std::string_view what) {
@@ -52,7 +58,8 @@ KeyPtr new_key() { return KeyPtr(EVP_EC_gen("P-256")); }
 
 Result<std::string> private_key_text(EVP_PKEY* key) {
   BioPtr bio = memory_bio();
-  if (PEM_write_bio_PKCS8PrivateKey(bio.get(), key, nullptr, nullptr, 0, nullptr, nullptr) != 1) return openssl_failure("cannot write a private key");
+  if (PEM_write_bio_PKCS8PrivateKey(bio.get(), key, nullptr, nullptr, 0, nullptr, nullptr) != 1)
+    return openssl_failure("cannot write a private key");
   return bio_text(bio.get());
 }
 
@@ -67,7 +74,8 @@ Result<std::string> certificate_text(X509* certificate) {
 Result<void> add_name(X509_NAME* name, int nid, std::string_view text) {
   if (text.size() > max_name_bytes) return fail(Code::invalid, fmt::format("a subject name is longer than {} bytes", max_name_bytes));
   if (!valid_utf8(text)) return fail(Code::invalid, "a subject name is not valid UTF-8");
-  if (X509_NAME_add_entry_by_NID(name, nid, V_ASN1_UTF8STRING, reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()), -1, 0) != 1)
+  if (X509_NAME_add_entry_by_NID(name, nid, V_ASN1_UTF8STRING, reinterpret_cast<const unsigned char*>(text.data()),
+                                 static_cast<int>(text.size()), -1, 0) != 1)
     return openssl_failure("cannot set the subject");
   return {};
 }
@@ -84,13 +92,15 @@ Result<NamePtr> subject_of(const CertificateSpec& spec) {
 Result<void> set_validity(X509* certificate, Time not_before, Time not_after) {
   if (not_after <= not_before) return fail(Code::invalid, "the certificate would end before it begins");
   auto seconds = [](Time t) { return static_cast<std::time_t>(std::chrono::floor<std::chrono::seconds>(t).time_since_epoch().count()); };
-  if (!ASN1_TIME_set(X509_getm_notBefore(certificate), seconds(not_before)) || !ASN1_TIME_set(X509_getm_notAfter(certificate), seconds(not_after)))
+  if (!ASN1_TIME_set(X509_getm_notBefore(certificate), seconds(not_before)) ||
+      !ASN1_TIME_set(X509_getm_notAfter(certificate), seconds(not_after)))
     return openssl_failure("cannot set the validity");
   return {};
 }
 
 Result<void> add_extension(X509* certificate, int nid, bool critical, void* value) {
-  if (X509_add1_ext_i2d(certificate, nid, value, critical ? 1 : 0, X509V3_ADD_REPLACE) != 1) return openssl_failure("cannot set an extension");
+  if (X509_add1_ext_i2d(certificate, nid, value, critical ? 1 : 0, X509V3_ADD_REPLACE) != 1)
+    return openssl_failure("cannot set an extension");
   return {};
 }
 
@@ -150,7 +160,9 @@ Result<void> add_key_usage(X509* certificate, std::initializer_list<int> bits) {
 }
 constexpr int digital_signature = 0, key_encipherment = 2, key_cert_sign = 5, crl_sign = 6;  // RFC 5280, section 4.2.1.3
 
-struct FreeUsages { void operator()(EXTENDED_KEY_USAGE* list) const { sk_ASN1_OBJECT_pop_free(list, ASN1_OBJECT_free); } };
+struct FreeUsages {
+  void operator()(EXTENDED_KEY_USAGE* list) const { sk_ASN1_OBJECT_pop_free(list, ASN1_OBJECT_free); }
+};
 using UsagesPtr = std::unique_ptr<EXTENDED_KEY_USAGE, FreeUsages>;
 
 UsagesPtr usages_of(const CertificateSpec& spec) {
@@ -181,7 +193,9 @@ OctetsPtr key_hash(EVP_PKEY* key) {
   return octets;
 }
 
-Result<void> add_subject_key_id(X509* certificate, EVP_PKEY* key) { return add_extension(certificate, NID_subject_key_identifier, false, key_hash(key).get()); }
+Result<void> add_subject_key_id(X509* certificate, EVP_PKEY* key) {
+  return add_extension(certificate, NID_subject_key_identifier, false, key_hash(key).get());
+}
 
 // The CA's own subject key identifier, or none when the CA has none: a made-up one would make chains not match.
 Result<void> add_authority_key_id(X509* certificate, X509* ca) {
@@ -197,8 +211,8 @@ Result<X509Ptr> new_certificate(EVP_PKEY* key, Time not_before, Time not_after) 
   std::string serial = random_bytes(16);
   serial[0] = static_cast<char>((serial[0] & 0x7f) | 0x40);  // positive, and always 16 bytes long
   BigPtr number(BN_bin2bn(reinterpret_cast<const unsigned char*>(serial.data()), static_cast<int>(serial.size()), nullptr));
-  if (!number || !BN_to_ASN1_INTEGER(number.get(), X509_get_serialNumber(certificate.get())) || X509_set_version(certificate.get(), X509_VERSION_3) != 1 ||
-      X509_set_pubkey(certificate.get(), key) != 1)
+  if (!number || !BN_to_ASN1_INTEGER(number.get(), X509_get_serialNumber(certificate.get())) ||
+      X509_set_version(certificate.get(), X509_VERSION_3) != 1 || X509_set_pubkey(certificate.get(), key) != 1)
     return openssl_failure("cannot make a certificate");
   if (auto set = set_validity(certificate.get(), not_before, not_after); !set) return std::unexpected(set.error());
   return certificate;
@@ -236,7 +250,8 @@ Result<std::string> finish_leaf(X509* certificate, const Authority& ca, EVP_PKEY
 }
 
 Result<RequestPtr> read_signed_request(std::string_view pem) {
-  if (pem.size() > max_request_bytes) return fail(Code::too_large, fmt::format("the certificate request is larger than {} bytes", max_request_bytes));
+  if (pem.size() > max_request_bytes)
+    return fail(Code::too_large, fmt::format("the certificate request is larger than {} bytes", max_request_bytes));
   BioPtr bio = memory_bio(pem);
   ERR_clear_error();
   auto no_pass_phrase = [](char*, int, int, void*) { return -1; };
@@ -280,12 +295,14 @@ void read_alternative_names(const GENERAL_NAMES* names, CertificateInfo& info) {
   for (int i = 0; names != nullptr && i < sk_GENERAL_NAME_num(names); ++i) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(names, i);
     if (name->type == GEN_DNS) {
-      info.dns_names.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName)), static_cast<std::size_t>(ASN1_STRING_length(name->d.dNSName)));
+      info.dns_names.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName)),
+                                  static_cast<std::size_t>(ASN1_STRING_length(name->d.dNSName)));
     } else if (name->type == GEN_IPADD) {
       char text[INET6_ADDRSTRLEN];
       int size = ASN1_STRING_length(name->d.iPAddress);
       int family = size == 4 ? AF_INET : size == 16 ? AF_INET6 : 0;
-      if (family != 0 && inet_ntop(family, ASN1_STRING_get0_data(name->d.iPAddress), text, sizeof text)) info.ip_addresses.emplace_back(text);
+      if (family != 0 && inet_ntop(family, ASN1_STRING_get0_data(name->d.iPAddress), text, sizeof text))
+        info.ip_addresses.emplace_back(text);
     }
   }
 }
@@ -297,7 +314,8 @@ Result<Time> time_of(const ASN1_TIME* value) {
     return fail(Code::invalid, "malformed certificate: its validity is not a time");
   }
   using namespace std::chrono;
-  year_month_day day{year(tm.tm_year + 1900), month(static_cast<unsigned>(tm.tm_mon + 1)), std::chrono::day(static_cast<unsigned>(tm.tm_mday))};
+  year_month_day day{year(tm.tm_year + 1900), month(static_cast<unsigned>(tm.tm_mon + 1)),
+                     std::chrono::day(static_cast<unsigned>(tm.tm_mday))};
   sys_seconds seconds = sys_days(day) + hours(tm.tm_hour) + minutes(tm.tm_min) + std::chrono::seconds(tm.tm_sec);
   // Nanoseconds since 1970 end in 2262; "no end" (9999-12-31, RFC 5280 section 4.1.2.5) becomes the last one.
   if (seconds >= floor<std::chrono::seconds>(Time::max())) return Time::max();
@@ -330,7 +348,8 @@ Result<KeyPair> new_ca(std::string_view common_name, Time not_before, Time not_a
   X509* x509 = certificate->get();
   NamePtr name(X509_NAME_new());
   if (auto added = add_name(name.get(), NID_commonName, common_name); !added) return std::unexpected(added.error());
-  if (X509_set_subject_name(x509, name.get()) != 1 || X509_set_issuer_name(x509, name.get()) != 1) return openssl_failure("cannot set the subject");
+  if (X509_set_subject_name(x509, name.get()) != 1 || X509_set_issuer_name(x509, name.get()) != 1)
+    return openssl_failure("cannot set the subject");
   auto add = add_basic_constraints(x509, true);
   if (add) add = add_key_usage(x509, {digital_signature, key_encipherment, key_cert_sign, crl_sign});
   if (add) add = add_subject_key_id(x509, key.get());
@@ -374,7 +393,8 @@ Result<std::string> new_request(std::string_view private_key_pem, const Certific
   ExtensionsPtr extensions(list);
   RequestPtr request(X509_REQ_new());
   if (X509_REQ_set_subject_name(request.get(), subject->get()) != 1 || X509_REQ_set_pubkey(request.get(), key->get()) != 1 ||
-      (extensions && X509_REQ_add_extensions(request.get(), extensions.get()) != 1) || X509_REQ_sign(request.get(), key->get(), EVP_sha256()) == 0)
+      (extensions && X509_REQ_add_extensions(request.get(), extensions.get()) != 1) ||
+      X509_REQ_sign(request.get(), key->get(), EVP_sha256()) == 0)
     return openssl_failure("cannot make a certificate request");
   BioPtr bio = memory_bio();
   if (PEM_write_bio_X509_REQ(bio.get(), request.get()) != 1) return openssl_failure("cannot write a certificate request");
@@ -389,11 +409,13 @@ Result<std::string> sign_request(const KeyPair& ca, std::string_view csr_pem, co
   EVP_PKEY* key = X509_REQ_get0_pubkey(request->get());
   auto certificate = new_certificate(key, spec.not_before, spec.not_after);
   if (!certificate) return std::unexpected(certificate.error());
-  if (X509_set_subject_name(certificate->get(), X509_REQ_get_subject_name(request->get())) != 1) return openssl_failure("cannot set the subject");
+  if (X509_set_subject_name(certificate->get(), X509_REQ_get_subject_name(request->get())) != 1)
+    return openssl_failure("cannot set the subject");
   if (spec.dns_names.empty() && spec.ip_addresses.empty()) {
     ExtensionsPtr extensions(X509_REQ_get_extensions(request->get()));
     int at = extensions ? X509v3_get_ext_by_NID(extensions.get(), NID_subject_alt_name, -1) : -1;
-    if (at >= 0 && X509_add_ext(certificate->get(), X509v3_get_ext(extensions.get(), at), -1) != 1) return openssl_failure("cannot set an extension");
+    if (at >= 0 && X509_add_ext(certificate->get(), X509v3_get_ext(extensions.get(), at), -1) != 1)
+      return openssl_failure("cannot set an extension");
   } else if (auto added = add_alternative_names(certificate->get(), spec); !added) {
     return std::unexpected(added.error());
   }
@@ -452,7 +474,8 @@ bool issued_by(std::string_view certificate_pem, std::string_view ca_pem) {
   if (!certificates || !authorities) return false;
   X509* leaf = certificates->front().get();
   bool found = std::ranges::any_of(*authorities, [leaf](const X509Ptr& ca) {
-    return X509_check_ca(ca.get()) != 0 && X509_check_issued(ca.get(), leaf) == X509_V_OK && X509_verify(leaf, X509_get0_pubkey(ca.get())) == 1;
+    return X509_check_ca(ca.get()) != 0 && X509_check_issued(ca.get(), leaf) == X509_V_OK &&
+           X509_verify(leaf, X509_get0_pubkey(ca.get())) == 1;
   });
   ERR_clear_error();
   return found;
@@ -466,11 +489,14 @@ std::string sha256(std::string_view bytes) {
 
 std::string sha256_hex(std::string_view bytes) { return hex_encode(sha256(bytes)); }
 
-bool equal_constant_time(std::string_view a, std::string_view b) { return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0; }
+bool equal_constant_time(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+}
 
 std::string random_bytes(std::size_t count) {
   std::string bytes(count, '\0');
-  KYBERN_CHECK(RAND_priv_bytes_ex(nullptr, reinterpret_cast<unsigned char*>(bytes.data()), count, 256) == 1, "the system's random generator works");
+  KYBERN_CHECK(RAND_priv_bytes_ex(nullptr, reinterpret_cast<unsigned char*>(bytes.data()), count, 256) == 1,
+               "the system's random generator works");
   return bytes;
 }
 

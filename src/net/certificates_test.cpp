@@ -40,7 +40,8 @@ bool chain_verifies(const std::string& leaf_pem, const std::string& ca_pem, int 
   X509_STORE_CTX_init(context, store, leaf->front().get(), nullptr);
   X509_STORE_CTX_set_flags(context, X509_V_FLAG_X509_STRICT);
   X509_STORE_CTX_set_purpose(context, purpose);
-  X509_STORE_CTX_set_time(context, 0, std::chrono::system_clock::to_time_t(std::chrono::time_point_cast<std::chrono::seconds>(begin + hours(1))));
+  X509_STORE_CTX_set_time(context, 0,
+                          std::chrono::system_clock::to_time_t(std::chrono::time_point_cast<std::chrono::seconds>(begin + hours(1))));
   bool good = X509_verify_cert(context) == 1;
   X509_STORE_CTX_free(context);
   X509_STORE_free(store);
@@ -88,14 +89,21 @@ TEST_P(CertificatesLeaf, IsReadBackAndVerifies) {
 
 INSTANTIATE_TEST_SUITE_P(
     Table, CertificatesLeaf,
-    testing::Values(
-        LeafCase{"server", {"kube-apiserver", {}, {"kubernetes", "kubernetes.default.svc", "*.example.com"}, {"10.96.0.1", "127.0.0.1", "::1", "fd00::10"}, true, false, begin, end}},
-        LeafCase{"client", {"kubernetes-admin", {"system:masters", "kubeadm:cluster-admins"}, {}, {}, false, true, begin, end}},
-        LeafCase{"both", {"etcd", {}, {"localhost"}, {"127.0.0.1"}, true, true, begin, begin + hours(24)}},
-        LeafCase{"long_name", {"system:node:" + std::string(240, 'n'), {"system:nodes"}, {}, {}, false, true, begin, end}},
-        LeafCase{"utf8", {"\xc3\xa9t\xc3\xa9", {"\xe7\xb5\x84"}, {}, {}, false, true, begin, end}},
-        LeafCase{"no_subject", {"", {}, {"only.san.example"}, {}, true, false, begin, end}},
-        LeafCase{"after_2050", {"late", {}, {}, {}, false, true, begin, at("2126-01-02T03:04:05Z")}}),
+    testing::Values(LeafCase{"server",
+                             {"kube-apiserver",
+                              {},
+                              {"kubernetes", "kubernetes.default.svc", "*.example.com"},
+                              {"10.96.0.1", "127.0.0.1", "::1", "fd00::10"},
+                              true,
+                              false,
+                              begin,
+                              end}},
+                    LeafCase{"client", {"kubernetes-admin", {"system:masters", "kubeadm:cluster-admins"}, {}, {}, false, true, begin, end}},
+                    LeafCase{"both", {"etcd", {}, {"localhost"}, {"127.0.0.1"}, true, true, begin, begin + hours(24)}},
+                    LeafCase{"long_name", {"system:node:" + std::string(240, 'n'), {"system:nodes"}, {}, {}, false, true, begin, end}},
+                    LeafCase{"utf8", {"\xc3\xa9t\xc3\xa9", {"\xe7\xb5\x84"}, {}, {}, false, true, begin, end}},
+                    LeafCase{"no_subject", {"", {}, {"only.san.example"}, {}, true, false, begin, end}},
+                    LeafCase{"after_2050", {"late", {}, {}, {}, false, true, begin, at("2126-01-02T03:04:05Z")}}),
     [](const auto& row) { return row.param.name; });
 
 struct BadSpec {
@@ -194,10 +202,16 @@ TEST(Certificates, TamperedRequestIsRefused) {
 
 TEST(Certificates, MalformedInputs) {
   const std::string& good = test_ca().certificate_pem;
-  const std::string rows[] = {
-      "", "garbage", std::string(3, '\0'), "-----BEGIN CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
-      "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-      good.substr(0, good.size() / 2), test_ca().key_pem, good.substr(0, 100) + "A" + good.substr(100)};
+  const std::string rows[] = {"",
+                              "garbage",
+                              std::string(3, '\0'),
+                              "-----BEGIN CERTIFICATE-----\n",
+                              "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
+                              "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n",
+                              "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+                              good.substr(0, good.size() / 2),
+                              test_ca().key_pem,
+                              good.substr(0, 100) + "A" + good.substr(100)};
   for (const std::string& row : rows) {
     auto info = read_certificate(row);
     EXPECT_FALSE(info) << row;
@@ -215,12 +229,16 @@ TEST(Certificates, MalformedInputs) {
 TEST(Certificates, PrivateKeys) {
   EXPECT_TRUE(read_private_key(*new_private_key_pem()));
   EXPECT_TRUE(read_private_key(rsa_key_pem(2048)));
-  struct Row { std::string pem; const char* message; };
+  struct Row {
+    std::string pem;
+    const char* message;
+  };
   KeyPtr key(EVP_EC_gen("P-256"));
   BioPtr bio = memory_bio();
   PEM_write_bio_PKCS8PrivateKey(bio.get(), key.get(), EVP_aes_128_cbc(), "secret", 6, nullptr, nullptr);
-  for (const Row& row : {Row{"", "data does not contain a PEM private key"}, Row{test_ca().certificate_pem, "data does not contain a PEM private key"},
-                         Row{bio_text(bio.get()), "the private key is encrypted; only unencrypted keys are supported"}}) {
+  for (const Row& row :
+       {Row{"", "data does not contain a PEM private key"}, Row{test_ca().certificate_pem, "data does not contain a PEM private key"},
+        Row{bio_text(bio.get()), "the private key is encrypted; only unencrypted keys are supported"}}) {
     auto read = read_private_key(row.pem);
     ASSERT_FALSE(read);
     EXPECT_EQ(read.error().message, row.message);

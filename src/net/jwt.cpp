@@ -26,8 +26,8 @@ namespace {
 constexpr std::size_t max_jwt_bytes = 128 << 10;  // a service account's token is about 1 KiB
 constexpr std::size_t max_header_depth = 16;
 constexpr std::size_t max_cached_keys = 64;
-constexpr int min_rsa_bits = 2048;                // RFC 7518, section 3.3
-constexpr std::size_t coordinate_bytes = 32;      // of P-256
+constexpr int min_rsa_bits = 2048;            // RFC 7518, section 3.3
+constexpr std::size_t coordinate_bytes = 32;  // of P-256
 
 enum class Algorithm { rs256, es256 };
 std::string_view name_of(Algorithm algorithm) { return algorithm == Algorithm::rs256 ? "RS256" : "ES256"; }
@@ -40,7 +40,8 @@ struct SigningKey {
 
 Result<Algorithm> algorithm_of(EVP_PKEY* key) {
   if (EVP_PKEY_is_a(key, "RSA")) {
-    if (EVP_PKEY_get_bits(key) < min_rsa_bits) return fail(Code::invalid, fmt::format("an RSA key for tokens must have at least {} bits", min_rsa_bits));
+    if (EVP_PKEY_get_bits(key) < min_rsa_bits)
+      return fail(Code::invalid, fmt::format("an RSA key for tokens must have at least {} bits", min_rsa_bits));
     return Algorithm::rs256;
   }
   char group[64] = "";
@@ -108,16 +109,21 @@ KeyCache& key_cache() {
   return *cache;
 }
 
-struct FreeDigest { void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); } };
+struct FreeDigest {
+  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
+};
 using DigestPtr = std::unique_ptr<EVP_MD_CTX, FreeDigest>;
-struct FreeSignature { void operator()(ECDSA_SIG* signature) const { ECDSA_SIG_free(signature); } };
+struct FreeSignature {
+  void operator()(ECDSA_SIG* signature) const { ECDSA_SIG_free(signature); }
+};
 using SignaturePtr = std::unique_ptr<ECDSA_SIG, FreeSignature>;
 
 const unsigned char* bytes_of(std::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
 
 std::string fixed_width(const BIGNUM* number, std::size_t width) {
   std::string bytes(width, '\0');
-  KYBERN_CHECK(BN_bn2binpad(number, reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(width)) >= 0, "the number is smaller than its field");
+  KYBERN_CHECK(BN_bn2binpad(number, reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(width)) >= 0,
+               "the number is smaller than its field");
   return bytes;
 }
 
@@ -126,7 +132,8 @@ Result<std::string> raw_from_der(std::string_view der) {
   const unsigned char* cursor = bytes_of(der);
   SignaturePtr signature(d2i_ECDSA_SIG(nullptr, &cursor, static_cast<long>(der.size())));
   if (!signature) return fail(Code::internal, fmt::format("cannot read a signature: {}", openssl_reason()));
-  return fixed_width(ECDSA_SIG_get0_r(signature.get()), coordinate_bytes) + fixed_width(ECDSA_SIG_get0_s(signature.get()), coordinate_bytes);
+  return fixed_width(ECDSA_SIG_get0_r(signature.get()), coordinate_bytes) +
+         fixed_width(ECDSA_SIG_get0_s(signature.get()), coordinate_bytes);
 }
 
 std::string der_from_raw(std::string_view raw) {
@@ -209,7 +216,8 @@ Result<Parts> parse(std::string_view token) {
   if (!header || !claims || !signature) return malformed("a part is not base64url");
   auto header_document = parse_object(*header, "the header", max_header_depth);
   if (!header_document) return std::unexpected(header_document.error());
-  if (auto claims_document = parse_object(*claims, "the claims", JsonOptions().max_depth); !claims_document) return std::unexpected(claims_document.error());
+  if (auto claims_document = parse_object(*claims, "the claims", JsonOptions().max_depth); !claims_document)
+    return std::unexpected(claims_document.error());
   Parts parts;
   Value algorithm = (*header_document)["alg"], id = (*header_document)["kid"];
   if (!algorithm.is_string()) return malformed("the header has no alg");
@@ -241,7 +249,8 @@ Result<std::string> public_key_pem(std::string_view private_key_pem) {
   auto key = read_private_key(private_key_pem);
   if (!key) return std::unexpected(key.error());
   BioPtr bio = memory_bio();
-  if (PEM_write_bio_PUBKEY(bio.get(), key->get()) != 1) return fail(Code::internal, fmt::format("cannot write a public key: {}", openssl_reason()));
+  if (PEM_write_bio_PUBKEY(bio.get(), key->get()) != 1)
+    return fail(Code::internal, fmt::format("cannot write a public key: {}", openssl_reason()));
   return bio_text(bio.get());
 }
 
@@ -294,11 +303,12 @@ Result<std::string> jwks_json(const std::vector<std::string>& public_keys_pem) {
     EVP_PKEY* raw = (*key)->key.get();
     if (out.back() == '}') out += ',';
     if ((*key)->algorithm == Algorithm::rs256) {
-      out += fmt::format(R"({{"use":"sig","kty":"RSA","kid":"{}","alg":"RS256","n":"{}","e":"{}"}})", (*key)->id, number_base64url(raw, OSSL_PKEY_PARAM_RSA_N, 0),
-                         number_base64url(raw, OSSL_PKEY_PARAM_RSA_E, 0));
+      out += fmt::format(R"({{"use":"sig","kty":"RSA","kid":"{}","alg":"RS256","n":"{}","e":"{}"}})", (*key)->id,
+                         number_base64url(raw, OSSL_PKEY_PARAM_RSA_N, 0), number_base64url(raw, OSSL_PKEY_PARAM_RSA_E, 0));
     } else {
       out += fmt::format(R"({{"use":"sig","kty":"EC","kid":"{}","crv":"P-256","alg":"ES256","x":"{}","y":"{}"}})", (*key)->id,
-                         number_base64url(raw, OSSL_PKEY_PARAM_EC_PUB_X, coordinate_bytes), number_base64url(raw, OSSL_PKEY_PARAM_EC_PUB_Y, coordinate_bytes));
+                         number_base64url(raw, OSSL_PKEY_PARAM_EC_PUB_X, coordinate_bytes),
+                         number_base64url(raw, OSSL_PKEY_PARAM_EC_PUB_Y, coordinate_bytes));
     }
   }
   return out + "]}";

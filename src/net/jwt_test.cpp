@@ -30,7 +30,8 @@ std::string pem_of(std::string_view label, std::string_view der) {
   return out + "-----END " + std::string(label) + "-----\n";
 }
 
-constexpr std::string_view claims = R"({"iss":"https://kubernetes.default.svc.cluster.local","sub":"system:serviceaccount:default:default","exp":1893456000})";
+constexpr std::string_view claims =
+    R"({"iss":"https://kubernetes.default.svc.cluster.local","sub":"system:serviceaccount:default:default","exp":1893456000})";
 
 TEST(Jwt, RoundTrip) {
   for (const std::string* key : {&rsa_key(), &ec_key()}) {
@@ -69,7 +70,8 @@ TEST(Jwt, RoundTrip) {
 // RFC 7515, appendix A.3.
 TEST(Jwt, Rfc7515Es256) {
   std::string der("\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00\x04", 27);
-  der += *base64url_decode("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU") + *base64url_decode("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0");
+  der +=
+      *base64url_decode("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU") + *base64url_decode("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0");
   std::string key = pem_of("PUBLIC KEY", der);
   auto jwt = verify_jwt(
       "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ."
@@ -108,14 +110,30 @@ TEST(Jwt, AlgorithmsThatAreRefused) {
 TEST(Jwt, Malformed) {
   auto b64 = [](std::string_view text) { return base64url_encode(text); };
   std::string header = b64(R"({"alg":"ES256"})"), body = b64("{}"), signature = b64(std::string(64, 'x'));
-  const std::string rows[] = {
-      "", ".", "..", "...", "a.b", header + "." + body, header + "." + body + "." + signature + ".", "." + body + "." + signature,
-      header + ".." + signature, header + "=." + body + "." + signature, header + "." + body + "." + signature + "\n", " " + header + "." + body + "." + signature,
-      b64("[]") + "." + body + "." + signature, b64("{") + "." + body + "." + signature, b64("\"ES256\"") + "." + body + "." + signature,
-      header + "." + b64("[]") + "." + signature, header + "." + b64("{} x") + "." + signature, header + "." + b64("\xff") + "." + signature,
-      header + "." + b64(R"({"sub":"a","sub":"b"})") + "." + signature, b64(R"({"alg":"none","alg":"ES256"})") + "." + body + "." + signature,
-      b64(R"({"alg":7})") + "." + body + "." + signature, b64(R"({})") + "." + body + "." + signature,
-      b64(R"({"alg":"ES256","kid":7})") + "." + body + "." + signature, b64(R"({"alg":"ES256","crit":["exp"]})") + "." + body + "." + signature};
+  const std::string rows[] = {"",
+                              ".",
+                              "..",
+                              "...",
+                              "a.b",
+                              header + "." + body,
+                              header + "." + body + "." + signature + ".",
+                              "." + body + "." + signature,
+                              header + ".." + signature,
+                              header + "=." + body + "." + signature,
+                              header + "." + body + "." + signature + "\n",
+                              " " + header + "." + body + "." + signature,
+                              b64("[]") + "." + body + "." + signature,
+                              b64("{") + "." + body + "." + signature,
+                              b64("\"ES256\"") + "." + body + "." + signature,
+                              header + "." + b64("[]") + "." + signature,
+                              header + "." + b64("{} x") + "." + signature,
+                              header + "." + b64("\xff") + "." + signature,
+                              header + "." + b64(R"({"sub":"a","sub":"b"})") + "." + signature,
+                              b64(R"({"alg":"none","alg":"ES256"})") + "." + body + "." + signature,
+                              b64(R"({"alg":7})") + "." + body + "." + signature,
+                              b64(R"({})") + "." + body + "." + signature,
+                              b64(R"({"alg":"ES256","kid":7})") + "." + body + "." + signature,
+                              b64(R"({"alg":"ES256","crit":["exp"]})") + "." + body + "." + signature};
   for (const std::string& row : rows) {
     auto jwt = decode_jwt(row);
     EXPECT_FALSE(jwt) << row;

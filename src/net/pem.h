@@ -15,9 +15,15 @@ struct x509_st;
 
 namespace kybern::net {
 
-struct FreeBio { void operator()(bio_st* bio) const; };
-struct FreeKey { void operator()(evp_pkey_st* key) const; };
-struct FreeX509 { void operator()(x509_st* certificate) const; };
+struct FreeBio {
+  void operator()(bio_st* bio) const;
+};
+struct FreeKey {
+  void operator()(evp_pkey_st* key) const;
+};
+struct FreeX509 {
+  void operator()(x509_st* certificate) const;
+};
 using BioPtr = std::unique_ptr<bio_st, FreeBio>;
 using KeyPtr = std::unique_ptr<evp_pkey_st, FreeKey>;
 using X509Ptr = std::unique_ptr<x509_st, FreeX509>;

@@ -60,7 +60,9 @@ class ClientServer : public testing::TestWithParam<Kind> {
     auto server = Server::start(options, handle);
     ASSERT_TRUE(server) << server.error().message;
     server_ = std::move(*server);
-    client_options_.url = GetParam() == Kind::local ? "unix://" + options.unix_path : fmt::format("{}://127.0.0.1:{}", GetParam() == Kind::tls ? "https" : "http", server_->port());
+    client_options_.url = GetParam() == Kind::local
+                              ? "unix://" + options.unix_path
+                              : fmt::format("{}://127.0.0.1:{}", GetParam() == Kind::tls ? "https" : "http", server_->port());
     client_ = *HttpClient::make(client_options_);
   }
   void TearDown() override {
@@ -197,7 +199,9 @@ TEST_P(ClientServer, ServerRestart) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Over, ClientServer, testing::Values(Kind::plain, Kind::tls, Kind::local), [](const auto& row) { return row.param == Kind::plain ? "tcp" : row.param == Kind::tls ? "tls" : "unix"; });
+INSTANTIATE_TEST_SUITE_P(Over, ClientServer, testing::Values(Kind::plain, Kind::tls, Kind::local), [](const auto& row) {
+  return row.param == Kind::plain ? "tcp" : row.param == Kind::tls ? "tls" : "unix";
+});
 
 }  // namespace
 }  // namespace kybern::net

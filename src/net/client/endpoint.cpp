@@ -87,8 +87,10 @@ Result<std::vector<Address>> resolve(const std::string& host, int port, Instant 
   std::unique_lock lock(lookup->mutex);
   auto done = [&lookup] { return lookup->done; };
   if (deadline == no_deadline) lookup->done_changed.wait(lock, done);
-  else if (!lookup->done_changed.wait_until(lock, deadline, done)) return fail(Code::timeout, fmt::format("dial tcp: lookup {}: i/o timeout", host));
-  if (lookup->error == EAI_NONAME || lookup->error == EAI_NODATA) return fail(Code::unavailable, fmt::format("dial tcp: lookup {}: no such host", host));
+  else if (!lookup->done_changed.wait_until(lock, deadline, done))
+    return fail(Code::timeout, fmt::format("dial tcp: lookup {}: i/o timeout", host));
+  if (lookup->error == EAI_NONAME || lookup->error == EAI_NODATA)
+    return fail(Code::unavailable, fmt::format("dial tcp: lookup {}: no such host", host));
   if (lookup->error != 0) return fail(Code::unavailable, fmt::format("dial tcp: lookup {}: {}", host, gai_strerror(lookup->error)));
   return std::move(lookup->addresses);
 }
@@ -127,7 +129,8 @@ Result<int> connect_local(const Endpoint& endpoint, Instant deadline) {
   std::string what = "unix " + endpoint.path;
   Address address;
   auto* local = reinterpret_cast<sockaddr_un*>(&address.storage);
-  if (endpoint.path.size() >= sizeof local->sun_path) return fail(Code::invalid, fmt::format("dial {}: the path is longer than {} bytes", what, sizeof local->sun_path - 1));
+  if (endpoint.path.size() >= sizeof local->sun_path)
+    return fail(Code::invalid, fmt::format("dial {}: the path is longer than {} bytes", what, sizeof local->sun_path - 1));
   local->sun_family = AF_UNIX;
   std::memcpy(local->sun_path, endpoint.path.data(), endpoint.path.size());
   bool abstract = endpoint.path.starts_with('@');
@@ -156,7 +159,8 @@ Result<std::pair<std::string, int>> split_authority(std::string_view authority, 
     port = authority.substr(colon + 1);
   }
   bool plain = !host.empty();
-  for (unsigned char c : host) plain = plain && c > ' ' && c < 127 && std::string_view("@/?#[]\\\"<>").find(static_cast<char>(c)) == std::string_view::npos;
+  for (unsigned char c : host)
+    plain = plain && c > ' ' && c < 127 && std::string_view("@/?#[]\\\"<>").find(static_cast<char>(c)) == std::string_view::npos;
   if (!plain || (host.find(':') != host.npos && !authority.starts_with('['))) return fail(Code::invalid, "invalid host");
   if (port.empty()) return std::pair(std::string(host), default_port);
   auto number = parse_int(port);

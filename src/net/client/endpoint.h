@@ -11,9 +11,9 @@ namespace kybern::net {
 
 struct Endpoint {
   bool tls = false;
-  bool local = false;     // a Unix socket: `path` counts
-  std::string path;       // of the socket; a leading '@' names an abstract one
-  std::string host;       // a name or an address, IPv6 without brackets
+  bool local = false;  // a Unix socket: `path` counts
+  std::string path;    // of the socket; a leading '@' names an abstract one
+  std::string host;    // a name or an address, IPv6 without brackets
   int port = 0;
   std::string authority;  // what Host and :authority carry: "10.0.0.1:6443", "localhost" for a Unix socket
   std::string prefix;     // path of the URL without a trailing '/': "" or "/k8s/clusters/c-1"

@@ -41,7 +41,8 @@ class GrpcCallStream final : public GrpcStream {
 
 class Http2GrpcClient final : public GrpcClient {
  public:
-  Http2GrpcClient(ClientOptions options, Endpoint endpoint, std::shared_ptr<const ClientTlsContext> tls) : options_(std::move(options)), endpoint_(std::move(endpoint)), tls_(std::move(tls)) {}
+  Http2GrpcClient(ClientOptions options, Endpoint endpoint, std::shared_ptr<const ClientTlsContext> tls)
+      : options_(std::move(options)), endpoint_(std::move(endpoint)), tls_(std::move(tls)) {}
 
   Result<std::string> call(std::string_view method, std::string_view message, std::chrono::milliseconds timeout) override {
     bool limited = timeout.count() > 0;
@@ -72,7 +73,8 @@ class Http2GrpcClient final : public GrpcClient {
   static Result<std::string> only_message(GrpcConnection& connection, GrpcCall& call) {
     auto message = connection.read(call);
     if (!message) return fail(Code::internal, "cardinality violation: received no response message from non-server-streaming RPC");
-    if (connection.read(call)) return fail(Code::internal, "cardinality violation: expected <EOF> for non server-streaming RPCs, but received another message");
+    if (connection.read(call))
+      return fail(Code::internal, "cardinality violation: expected <EOF> for non server-streaming RPCs, but received another message");
     return message;
   }
 
@@ -93,7 +95,8 @@ class Http2GrpcClient final : public GrpcClient {
     connecting_ = false;
     changed_.notify_all();
     if (!made) {
-      last_error_ = {made.error().code, fmt::format("connection error: desc = {}", go_quote("transport: Error while dialing: " + made.error().message))};
+      last_error_ = {made.error().code,
+                     fmt::format("connection error: desc = {}", go_quote("transport: Error while dialing: " + made.error().message))};
       backoff_ = std::clamp(backoff_ * 2, first_backoff, max_backoff);
       retry_at_ = std::chrono::steady_clock::now() + backoff_;
       return std::unexpected(last_error_);

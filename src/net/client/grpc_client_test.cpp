@@ -29,17 +29,21 @@ class GrpcPeer {
   explicit GrpcPeer(RawPeer& peer, std::uint32_t max_streams = 100) : peer_(peer) {
     nghttp2_session_callbacks* callbacks;
     nghttp2_session_callbacks_new(&callbacks);
-    nghttp2_session_callbacks_set_on_header_callback(callbacks, [](nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name, std::size_t n, const std::uint8_t* value, std::size_t v, std::uint8_t, void* self) {
-      std::string key(reinterpret_cast<const char*>(name), n);
-      static_cast<GrpcPeer*>(self)->streams_[frame->hd.stream_id].headers[key] = std::string(reinterpret_cast<const char*>(value), v);
-      return 0;
-    });
-    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, [](nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* data, std::size_t size, void* self) {
-      static_cast<GrpcPeer*>(self)->streams_[id].in.append(reinterpret_cast<const char*>(data), size);
-      return 0;
-    });
+    nghttp2_session_callbacks_set_on_header_callback(
+        callbacks, [](nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name, std::size_t n, const std::uint8_t* value,
+                      std::size_t v, std::uint8_t, void* self) {
+          std::string key(reinterpret_cast<const char*>(name), n);
+          static_cast<GrpcPeer*>(self)->streams_[frame->hd.stream_id].headers[key] = std::string(reinterpret_cast<const char*>(value), v);
+          return 0;
+        });
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(
+        callbacks, [](nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* data, std::size_t size, void* self) {
+          static_cast<GrpcPeer*>(self)->streams_[id].in.append(reinterpret_cast<const char*>(data), size);
+          return 0;
+        });
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, [](nghttp2_session*, const nghttp2_frame* frame, void* self) {
-      if (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) static_cast<GrpcPeer*>(self)->act(frame->hd.stream_id, frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
+      if (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA)
+        static_cast<GrpcPeer*>(self)->act(frame->hd.stream_id, frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
       return 0;
     });
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, [](nghttp2_session*, std::int32_t id, std::uint32_t, void* self) {
@@ -56,7 +60,8 @@ class GrpcPeer {
   void run() {
     while (flush() && !cut_) {
       std::string bytes = peer_.read_some();
-      if (bytes.empty() || nghttp2_session_mem_recv(session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()) < 0) return;
+      if (bytes.empty() || nghttp2_session_mem_recv(session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()) < 0)
+        return;
     }
   }
 
@@ -79,10 +84,12 @@ class GrpcPeer {
   }
 
   static nghttp2_nv field(std::string_view name, std::string_view value) {
-    return {reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())), reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(), 0};
+    return {reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())),
+            reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(), 0};
   }
 
-  static ssize_t read_out(nghttp2_session* session, std::int32_t id, std::uint8_t* to, std::size_t size, std::uint32_t* flags, nghttp2_data_source*, void* user) {
+  static ssize_t read_out(nghttp2_session* session, std::int32_t id, std::uint8_t* to, std::size_t size, std::uint32_t* flags,
+                          nghttp2_data_source*, void* user) {
     Stream& stream = static_cast<GrpcPeer*>(user)->streams_[id];
     std::size_t count = std::min(size, stream.out.size() - stream.taken);
     std::memcpy(to, stream.out.data() + stream.taken, count);
@@ -119,7 +126,8 @@ class GrpcPeer {
   }
 
   void trailers_only(std::int32_t id, std::string status, std::string text) {
-    nghttp2_nv headers[] = {field(":status", "200"), field("content-type", "application/grpc"), field("grpc-status", status), field("grpc-message", text)};
+    nghttp2_nv headers[] = {field(":status", "200"), field("content-type", "application/grpc"), field("grpc-status", status),
+                            field("grpc-message", text)};
     nghttp2_submit_response(session_, id, headers, 4, nullptr);
   }
 
@@ -134,7 +142,11 @@ class GrpcPeer {
     if (!ended) return;
     std::string message = stream.in.size() >= 5 ? stream.in.substr(5) : std::string();
     if (method == "/t/Echo") return send(id, stream.in, true);
-    if (method == "/t/Headers") return send(id, *frame_grpc_message(fmt::format("{} {} {} {} {}", stream.headers[":method"], stream.headers[":scheme"], stream.headers["content-type"], stream.headers["te"], stream.headers["grpc-timeout"])), true);
+    if (method == "/t/Headers")
+      return send(id,
+                  *frame_grpc_message(fmt::format("{} {} {} {} {}", stream.headers[":method"], stream.headers[":scheme"],
+                                                  stream.headers["content-type"], stream.headers["te"], stream.headers["grpc-timeout"])),
+                  true);
     if (method == "/t/Many") {  // as many messages of 64 KiB as asked for
       std::string out;
       for (int i = 0; i < std::stoi(message); ++i) out += *frame_grpc_message(fmt::format("{:0>65536}", i));
@@ -204,7 +216,13 @@ TEST(GrpcClient, UnaryCalls) {
   EXPECT_EQ(server.connections(), 1);
 }
 
-struct FailRow { const char* name; const char* method; std::string message; Code code; const char* text; };
+struct FailRow {
+  const char* name;
+  const char* method;
+  std::string message;
+  Code code;
+  const char* text;
+};
 class GrpcClientFail : public testing::TestWithParam<FailRow> {};
 TEST_P(GrpcClientFail, IsMapped) {
   const FailRow& row = GetParam();
@@ -219,21 +237,31 @@ TEST_P(GrpcClientFail, IsMapped) {
 }
 INSTANTIATE_TEST_SUITE_P(
     Table, GrpcClientFail,
-    testing::Values(FailRow{"not_found", "/t/Fail", "5 no%20such%20thing", Code::not_found, "no such thing"}, FailRow{"already_exists", "/t/Fail", "6 twice", Code::already_exists, "twice"},
-                    FailRow{"unimplemented", "/t/Nothing", "", Code::unsupported, "unknown method"}, FailRow{"deadline", "/t/Fail", "4 too slow", Code::timeout, "too slow"},
-                    FailRow{"unavailable", "/t/Fail", "14 later", Code::unavailable, "later"}, FailRow{"internal", "/t/Fail", "13 oops", Code::internal, "oops"}, FailRow{"trailers_after_data", "/t/Late", "x", Code::not_found, "gone away"},
-                    FailRow{"http_503", "/t/Html", "503", Code::unavailable, "unexpected HTTP status code received from server: 503 (Service Unavailable)"},
-                    FailRow{"http_404", "/t/Html", "404", Code::unsupported, "unexpected HTTP status code received from server: 404 (Not Found)"},
-                    FailRow{"not_grpc", "/t/Html", "200", Code::internal, "unexpected content-type of the answer: it is not gRPC"},
-                    FailRow{"reset_cancel", "/t/Reset", "8", Code::canceled, "stream terminated by RST_STREAM with error code: CANCEL"},
-                    FailRow{"reset_internal", "/t/Reset", "2", Code::internal, "stream terminated by RST_STREAM with error code: INTERNAL_ERROR"},
-                    FailRow{"refused_always", "/t/Reset", "7", Code::unavailable, "stream terminated by RST_STREAM with error code: REFUSED_STREAM"},
-                    FailRow{"reset_no_error", "/t/Reset", "0", Code::internal, "server closed the stream without sending trailers"},
-                    FailRow{"no_message", "/t/None", "", Code::internal, "cardinality violation: received no response message from non-server-streaming RPC"},
-                    FailRow{"two_messages", "/t/Two", "x", Code::internal, "cardinality violation: expected <EOF> for non server-streaming RPCs, but received another message"},
-                    FailRow{"half_message", "/t/HalfMessage", "", Code::internal, "unexpected EOF in a message"},
-                    FailRow{"too_large_to_receive", "/t/TooLarge", "", Code::too_large, "grpc: received message larger than max (16777217 vs. 16777216 bytes)"},
-                    FailRow{"too_large_to_send", "/t/Echo", std::string((16 << 20) + 1, 'x'), Code::too_large, "grpc: trying to send message larger than max (16777217 vs. 16777216 bytes)"}),
+    testing::Values(
+        FailRow{"not_found", "/t/Fail", "5 no%20such%20thing", Code::not_found, "no such thing"},
+        FailRow{"already_exists", "/t/Fail", "6 twice", Code::already_exists, "twice"},
+        FailRow{"unimplemented", "/t/Nothing", "", Code::unsupported, "unknown method"},
+        FailRow{"deadline", "/t/Fail", "4 too slow", Code::timeout, "too slow"},
+        FailRow{"unavailable", "/t/Fail", "14 later", Code::unavailable, "later"},
+        FailRow{"internal", "/t/Fail", "13 oops", Code::internal, "oops"},
+        FailRow{"trailers_after_data", "/t/Late", "x", Code::not_found, "gone away"},
+        FailRow{"http_503", "/t/Html", "503", Code::unavailable,
+                "unexpected HTTP status code received from server: 503 (Service Unavailable)"},
+        FailRow{"http_404", "/t/Html", "404", Code::unsupported, "unexpected HTTP status code received from server: 404 (Not Found)"},
+        FailRow{"not_grpc", "/t/Html", "200", Code::internal, "unexpected content-type of the answer: it is not gRPC"},
+        FailRow{"reset_cancel", "/t/Reset", "8", Code::canceled, "stream terminated by RST_STREAM with error code: CANCEL"},
+        FailRow{"reset_internal", "/t/Reset", "2", Code::internal, "stream terminated by RST_STREAM with error code: INTERNAL_ERROR"},
+        FailRow{"refused_always", "/t/Reset", "7", Code::unavailable, "stream terminated by RST_STREAM with error code: REFUSED_STREAM"},
+        FailRow{"reset_no_error", "/t/Reset", "0", Code::internal, "server closed the stream without sending trailers"},
+        FailRow{"no_message", "/t/None", "", Code::internal,
+                "cardinality violation: received no response message from non-server-streaming RPC"},
+        FailRow{"two_messages", "/t/Two", "x", Code::internal,
+                "cardinality violation: expected <EOF> for non server-streaming RPCs, but received another message"},
+        FailRow{"half_message", "/t/HalfMessage", "", Code::internal, "unexpected EOF in a message"},
+        FailRow{"too_large_to_receive", "/t/TooLarge", "", Code::too_large,
+                "grpc: received message larger than max (16777217 vs. 16777216 bytes)"},
+        FailRow{"too_large_to_send", "/t/Echo", std::string((16 << 20) + 1, 'x'), Code::too_large,
+                "grpc: trying to send message larger than max (16777217 vs. 16777216 bytes)"}),
     [](const auto& row) { return row.param.name; });
 
 TEST(GrpcClient, LargeMessages) {
@@ -342,7 +370,9 @@ TEST(GrpcClient, PeerGoesAndComesBack) {
   auto missing = client->call("/t/Echo", "x", seconds(5));
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().code, Code::unavailable);
-  EXPECT_EQ(missing.error().message, fmt::format("connection error: desc = \"transport: Error while dialing: dial unix {}: connect: no such file or directory\"", path.string()));
+  EXPECT_EQ(missing.error().message,
+            fmt::format("connection error: desc = \"transport: Error while dialing: dial unix {}: connect: no such file or directory\"",
+                        path.string()));
   for (int round = 0; round < 3; ++round) {
     {
       RawServer server(serve, options);
@@ -384,14 +414,17 @@ TEST(GrpcClient, OverTls) {
   Time now = std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
   KeyPair ca = *new_ca("grpc-ca", now - std::chrono::hours(1), now + std::chrono::hours(1));
   RawServerOptions server_options;
-  server_options.certificate = *issue(ca, {"server", {}, {}, {"127.0.0.1"}, true, false, now - std::chrono::hours(1), now + std::chrono::hours(1)});
+  server_options.certificate =
+      *issue(ca, {"server", {}, {}, {"127.0.0.1"}, true, false, now - std::chrono::hours(1), now + std::chrono::hours(1)});
   server_options.protocol = "h2";
   RawServer server(serve, server_options);
   ClientOptions options;
   options.url = server.url();
   auto untrusted = (*GrpcClient::make(options))->call("/t/Echo", "x", seconds(5));
   ASSERT_FALSE(untrusted);
-  EXPECT_EQ(untrusted.error().message, "connection error: desc = \"transport: Error while dialing: tls: failed to verify certificate: x509: certificate signed by unknown authority\"");
+  EXPECT_EQ(untrusted.error().message,
+            "connection error: desc = \"transport: Error while dialing: tls: failed to verify certificate: x509: certificate signed by "
+            "unknown authority\"");
   options.tls.ca_pem = ca.certificate_pem;
   auto client = *GrpcClient::make(options);
   EXPECT_EQ(*client->call("/t/Headers", "", seconds(5)), "POST https application/grpc trailers 5000m");

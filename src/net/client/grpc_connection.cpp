@@ -18,12 +18,12 @@
 namespace kybern::net {
 namespace {
 
-constexpr std::int32_t stream_window_bytes = 4 << 20;       // what a peer may send of one call before it is read
+constexpr std::int32_t stream_window_bytes = 4 << 20;  // what a peer may send of one call before it is read
 constexpr std::int32_t connection_window_bytes = 64 << 20;
-constexpr std::size_t max_queued_bytes = 1 << 20;           // of messages not read yet, before the peer has to wait
-constexpr std::size_t max_unsent_bytes = 1 << 20;           // of messages not sent yet, before write() waits
+constexpr std::size_t max_queued_bytes = 1 << 20;  // of messages not read yet, before the peer has to wait
+constexpr std::size_t max_unsent_bytes = 1 << 20;  // of messages not sent yet, before write() waits
 constexpr std::size_t read_bytes = 64 << 10;
-constexpr std::size_t output_bytes = 64 << 10;              // made ahead for one write
+constexpr std::size_t output_bytes = 64 << 10;  // made ahead for one write
 
 nghttp2_nv field(std::string_view name, std::string_view value, std::uint8_t flags) {
   auto bytes = [](std::string_view text) { return reinterpret_cast<std::uint8_t*>(const_cast<char*>(text.data())); };
@@ -35,16 +35,20 @@ nghttp2_nv field(std::string_view name, std::string_view value, std::uint8_t fla
 // What nghttp2 calls. All run with the connection's mutex held, from process() or flush().
 struct GrpcCallbacks {
   static GrpcConnection& self(void* user) { return *static_cast<GrpcConnection*>(user); }
-  static GrpcCall* call_of(nghttp2_session* session, std::int32_t id) { return static_cast<GrpcCall*>(nghttp2_session_get_stream_user_data(session, id)); }
+  static GrpcCall* call_of(nghttp2_session* session, std::int32_t id) {
+    return static_cast<GrpcCall*>(nghttp2_session_get_stream_user_data(session, id));
+  }
 
-  static int header(nghttp2_session* session, const nghttp2_frame* frame, const std::uint8_t* name, std::size_t name_size, const std::uint8_t* value, std::size_t value_size, std::uint8_t,
-                    void*) {
+  static int header(nghttp2_session* session, const nghttp2_frame* frame, const std::uint8_t* name, std::size_t name_size,
+                    const std::uint8_t* value, std::size_t value_size, std::uint8_t, void*) {
     GrpcCall* call = call_of(session, frame->hd.stream_id);
     if (call == nullptr || call->done) return 0;
     std::string_view key(reinterpret_cast<const char*>(name), name_size), text(reinterpret_cast<const char*>(value), value_size);
     if (key == ":status") call->http_status = static_cast<int>(parse_int(text).value_or(0));
-    else if (key == "content-type") call->is_grpc = text == "application/grpc" || text.starts_with("application/grpc+") || text.starts_with("application/grpc;");
-    else if (key == "grpc-status") call->grpc_code = static_cast<int>(std::clamp<std::int64_t>(parse_int(text).value_or(grpc_unknown), 0, 1000));
+    else if (key == "content-type")
+      call->is_grpc = text == "application/grpc" || text.starts_with("application/grpc+") || text.starts_with("application/grpc;");
+    else if (key == "grpc-status")
+      call->grpc_code = static_cast<int>(std::clamp<std::int64_t>(parse_int(text).value_or(grpc_unknown), 0, 1000));
     else if (key == "grpc-message") call->grpc_text = text;
     return 0;
   }
@@ -56,7 +60,8 @@ struct GrpcCallbacks {
     if (call == nullptr || call->done) return 0;
     self(user).end_by_status(*call);
     // The server has spoken its last word; what we would still say is of no interest to it.
-    if (!call->out_ended || call->out_taken < call->out.size()) nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, call->id, NGHTTP2_CANCEL);
+    if (!call->out_ended || call->out_taken < call->out.size())
+      nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, call->id, NGHTTP2_CANCEL);
     return 0;
   }
 
@@ -67,7 +72,8 @@ struct GrpcCallbacks {
     return 0;
   }
 
-  static int data_received(nghttp2_session* session, std::uint8_t, std::int32_t id, const std::uint8_t* data, std::size_t size, void* user) {
+  static int data_received(nghttp2_session* session, std::uint8_t, std::int32_t id, const std::uint8_t* data, std::size_t size,
+                           void* user) {
     nghttp2_session_consume_connection(session, size);
     GrpcCall* call = call_of(session, id);
     if (call == nullptr || call->done) {
@@ -90,7 +96,8 @@ struct GrpcCallbacks {
     return 0;
   }
 
-  static ssize_t read_output(nghttp2_session* session, std::int32_t id, std::uint8_t* to, std::size_t size, std::uint32_t* flags, nghttp2_data_source*, void*) {
+  static ssize_t read_output(nghttp2_session* session, std::int32_t id, std::uint8_t* to, std::size_t size, std::uint32_t* flags,
+                             nghttp2_data_source*, void*) {
     GrpcCall* call = call_of(session, id);
     if (call == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     std::size_t unsent = call->out.size() - call->out_taken, count = std::min(size, unsent);
@@ -124,13 +131,12 @@ Result<std::unique_ptr<GrpcConnection>> GrpcConnection::connect(const Endpoint& 
   }
   try {
     connection->thread_ = std::thread([raw = connection.get()] { raw->run(); });
-  } catch (const std::system_error& error) {
-    return fail(Code::unavailable, fmt::format("cannot start a thread: {}", error.what()));
-  }
+  } catch (const std::system_error& error) { return fail(Code::unavailable, fmt::format("cannot start a thread: {}", error.what())); }
   return connection;
 }
 
-GrpcConnection::GrpcConnection(std::unique_ptr<Transport> transport, const Endpoint& endpoint) : transport_(std::move(transport)), authority_(endpoint.authority), tls_(endpoint.tls) {}
+GrpcConnection::GrpcConnection(std::unique_ptr<Transport> transport, const Endpoint& endpoint)
+    : transport_(std::move(transport)), authority_(endpoint.authority), tls_(endpoint.tls) {}
 
 GrpcConnection::~GrpcConnection() {
   {
@@ -208,7 +214,8 @@ void GrpcConnection::run() {
 void GrpcConnection::process(std::string_view bytes) {
   ssize_t taken = nghttp2_session_mem_recv(session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   if (taken < 0) return die({Code::unavailable, fmt::format("http2: {}", nghttp2_strerror(static_cast<int>(taken)))});
-  if (nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0) die({Code::unavailable, "the server closed the connection"});
+  if (nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0)
+    die({Code::unavailable, "the server closed the connection"});
 }
 
 bool GrpcConnection::fill() {
@@ -242,7 +249,8 @@ void GrpcConnection::flush() {
       if (std::this_thread::get_id() != runner_) wake();  // it must wait for room from now on
       return;
     } else {
-      write_error_ = Error{Code::unavailable, "error writing to server: " + (io.state == Transport::State::failed ? io.error.message : std::string("EOF"))};
+      write_error_ = Error{Code::unavailable,
+                           "error writing to server: " + (io.state == Transport::State::failed ? io.error.message : std::string("EOF"))};
     }
   }
   if (write_error_) wake();
@@ -306,14 +314,17 @@ void GrpcConnection::give_room(GrpcCall& call) {
   call.withheld_bytes = 0;
 }
 
-std::shared_ptr<GrpcCall> GrpcConnection::start(std::string_view method, std::string framed, bool last, std::optional<std::chrono::milliseconds> timeout, const Headers& metadata) {
+std::shared_ptr<GrpcCall> GrpcConnection::start(std::string_view method, std::string framed, bool last,
+                                                std::optional<std::chrono::milliseconds> timeout, const Headers& metadata) {
   auto call = std::make_shared<GrpcCall>();
   call->out = std::move(framed);
   call->out_ended = last;
   std::string limit = timeout ? grpc_timeout_value(*timeout) : std::string();
   constexpr std::uint8_t named = NGHTTP2_NV_FLAG_NO_COPY_NAME, constant = named | NGHTTP2_NV_FLAG_NO_COPY_VALUE;  // literals
-  std::vector<nghttp2_nv> fields = {field(":method", "POST", constant), field(":scheme", tls_ ? "https" : "http", constant), field(":path", method, named), field(":authority", authority_, named),
-                                    field("content-type", "application/grpc", constant), field("user-agent", "kybern", constant), field("te", "trailers", constant)};
+  std::vector<nghttp2_nv> fields = {
+      field(":method", "POST", constant),     field(":scheme", tls_ ? "https" : "http", constant), field(":path", method, named),
+      field(":authority", authority_, named), field("content-type", "application/grpc", constant), field("user-agent", "kybern", constant),
+      field("te", "trailers", constant)};
   if (timeout) fields.push_back(field("grpc-timeout", limit, named));
   for (const auto& [name, value] : metadata.fields()) fields.push_back(field(name, value, NGHTTP2_NV_FLAG_NONE));
   nghttp2_data_provider provider{};

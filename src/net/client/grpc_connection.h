@@ -29,23 +29,23 @@ struct GrpcCall {
   std::int32_t id = 0;
   std::condition_variable changed;  // a message came, room to write, or the end
 
-  std::string out;          // framed messages that HTTP/2 has not taken yet, from out_taken
+  std::string out;  // framed messages that HTTP/2 has not taken yet, from out_taken
   std::size_t out_taken = 0;
-  bool out_ended = false;   // no more will be written
-  bool out_waiting = false; // nghttp2 waits for more of `out`
+  bool out_ended = false;    // no more will be written
+  bool out_waiting = false;  // nghttp2 waits for more of `out`
 
   int http_status = 0;
-  bool is_grpc = false;     // by its content type
+  bool is_grpc = false;  // by its content type
   std::optional<int> grpc_code;
-  std::string grpc_text;    // percent-encoded
+  std::string grpc_text;  // percent-encoded
   GrpcAssembler assembler;
   std::deque<std::string> messages;
-  std::size_t queued_bytes = 0;     // of `messages`
-  std::size_t withheld_bytes = 0;   // received, but the peer is not told yet that there is room again
+  std::size_t queued_bytes = 0;    // of `messages`
+  std::size_t withheld_bytes = 0;  // received, but the peer is not told yet that there is room again
 
   bool done = false;
-  std::optional<Error> error;       // of done; none: status OK
-  bool unprocessed = false;         // of done: certainly not seen by the peer, so it may be called again
+  std::optional<Error> error;               // of done; none: status OK
+  bool unprocessed = false;                 // of done: certainly not seen by the peer, so it may be called again
   std::uint64_t start_offset = UINT64_MAX;  // where in the connection's output its first byte is; none yet: the largest
 };
 
@@ -59,11 +59,12 @@ class GrpcConnection {
 
   // `framed`: the first message, or none. `last`: nothing follows it. A connection that takes no call: a call that is
   // done, and unprocessed.
-  std::shared_ptr<GrpcCall> start(std::string_view method, std::string framed, bool last, std::optional<std::chrono::milliseconds> timeout, const Headers& metadata);
+  std::shared_ptr<GrpcCall> start(std::string_view method, std::string framed, bool last, std::optional<std::chrono::milliseconds> timeout,
+                                  const Headers& metadata);
 
-  Result<void> wait_done(GrpcCall& call, Instant deadline);                // Code::timeout cancels the call
-  Result<std::string> read(GrpcCall& call);                               // the next message; Code::not_found at a good end
-  Result<void> write(GrpcCall& call, std::string framed);                 // waits while too much is queued
+  Result<void> wait_done(GrpcCall& call, Instant deadline);  // Code::timeout cancels the call
+  Result<std::string> read(GrpcCall& call);                  // the next message; Code::not_found at a good end
+  Result<void> write(GrpcCall& call, std::string framed);    // waits while too much is queued
   Result<void> finish_writing(GrpcCall& call);
   void cancel(GrpcCall& call);
 
@@ -73,12 +74,12 @@ class GrpcConnection {
 
   GrpcConnection(std::unique_ptr<Transport> transport, const Endpoint& endpoint);
   bool open_session();
-  void run();                           // the thread
+  void run();  // the thread
   void process(std::string_view bytes);
-  void flush();                         // as much as the socket takes
-  bool fill();                          // output_ from the session; false when there is nothing
+  void flush();  // as much as the socket takes
+  bool fill();   // output_ from the session; false when there is nothing
   void wake();
-  void die(Error error);                // ends all calls
+  void die(Error error);  // ends all calls
   void end_call(GrpcCall& call, std::optional<Error> error, bool unprocessed = false);
   void end_by_status(GrpcCall& call);
   void cancel_locked(GrpcCall& call, Error error);
@@ -93,16 +94,16 @@ class GrpcConnection {
   std::mutex mutex_;
   nghttp2_session* session_ = nullptr;
   std::unordered_map<std::int32_t, std::shared_ptr<GrpcCall>> calls_;  // by stream, until nghttp2 has closed it
-  std::string output_;                  // for the socket, from output_taken_
+  std::string output_;                                                 // for the socket, from output_taken_
   std::size_t output_taken_ = 0;
   std::uint64_t produced_bytes_ = 0, written_bytes_ = 0;
   bool socket_full_ = false;
-  bool draining_ = false;               // the peer said GOAWAY
+  bool draining_ = false;  // the peer said GOAWAY
   bool stopping_ = false;
   bool dead_ = false;
-  std::optional<Error> write_error_;    // what the peer said before it went is read first
+  std::optional<Error> write_error_;  // what the peer said before it went is read first
   Error death_;
-  std::thread::id runner_;              // thread_'s, as it says itself
+  std::thread::id runner_;  // thread_'s, as it says itself
   std::thread thread_;
 };
 

@@ -13,8 +13,10 @@ constexpr std::size_t prefix_bytes = 5;
 constexpr std::size_t max_reserved_bytes = 1 << 20;  // a length alone does not make us take memory
 
 std::string_view name_of(int code) {
-  static constexpr std::string_view names[] = {"OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists", "PermissionDenied", "ResourceExhausted",
-                                               "FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented", "Internal", "Unavailable", "DataLoss", "Unauthenticated"};
+  static constexpr std::string_view names[] = {"OK",       "Canceled",       "Unknown",          "InvalidArgument",   "DeadlineExceeded",
+                                               "NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
+                                               "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
+                                               "DataLoss", "Unauthenticated"};
   return code >= 0 && code < static_cast<int>(std::size(names)) ? names[code] : "Unknown";
 }
 
@@ -29,7 +31,8 @@ int hex_digit(char c) {
 
 Result<std::string> frame_grpc_message(std::string_view message) {
   if (message.size() > max_grpc_message_bytes)
-    return fail(Code::too_large, fmt::format("grpc: trying to send message larger than max ({} vs. {} bytes)", message.size(), max_grpc_message_bytes));
+    return fail(Code::too_large,
+                fmt::format("grpc: trying to send message larger than max ({} vs. {} bytes)", message.size(), max_grpc_message_bytes));
   std::string frame;
   frame.reserve(prefix_bytes + message.size());
   frame += '\0';
@@ -45,7 +48,8 @@ Result<void> GrpcAssembler::read_prefix() {
   prefix_.clear();
   if (flags == 1) return fail(Code::internal, "grpc: compressed flag set with identity or empty encoding");
   if (flags != 0) return fail(Code::internal, fmt::format("grpc: received unexpected payload format {}", flags));
-  if (length_ > max_grpc_message_bytes) return fail(Code::too_large, fmt::format("grpc: received message larger than max ({} vs. {} bytes)", length_, max_grpc_message_bytes));
+  if (length_ > max_grpc_message_bytes)
+    return fail(Code::too_large, fmt::format("grpc: received message larger than max ({} vs. {} bytes)", length_, max_grpc_message_bytes));
   in_message_ = true;
   message_.clear();
   message_.reserve(std::min(length_, max_reserved_bytes));
@@ -102,14 +106,27 @@ GrpcStatus grpc_status_of_http(int http_status) {
 }
 
 GrpcStatus grpc_status_of_reset(std::uint32_t http2_error) {
-  static constexpr std::string_view names[] = {"NO_ERROR",       "PROTOCOL_ERROR", "INTERNAL_ERROR",    "FLOW_CONTROL_ERROR", "SETTINGS_TIMEOUT", "STREAM_CLOSED",       "FRAME_SIZE_ERROR",
-                                               "REFUSED_STREAM", "CANCEL",         "COMPRESSION_ERROR", "CONNECT_ERROR",      "ENHANCE_YOUR_CALM", "INADEQUATE_SECURITY", "HTTP_1_1_REQUIRED"};
+  static constexpr std::string_view names[] = {"NO_ERROR",
+                                               "PROTOCOL_ERROR",
+                                               "INTERNAL_ERROR",
+                                               "FLOW_CONTROL_ERROR",
+                                               "SETTINGS_TIMEOUT",
+                                               "STREAM_CLOSED",
+                                               "FRAME_SIZE_ERROR",
+                                               "REFUSED_STREAM",
+                                               "CANCEL",
+                                               "COMPRESSION_ERROR",
+                                               "CONNECT_ERROR",
+                                               "ENHANCE_YOUR_CALM",
+                                               "INADEQUATE_SECURITY",
+                                               "HTTP_1_1_REQUIRED"};
   int code = grpc_internal;
   if (http2_error == 7) code = grpc_unavailable;
   if (http2_error == 8) code = grpc_cancelled;
   if (http2_error == 11) code = grpc_resource_exhausted;
   if (http2_error == 12) code = grpc_permission_denied;
-  return {code, fmt::format("stream terminated by RST_STREAM with error code: {}", http2_error < std::size(names) ? names[http2_error] : "unknown")};
+  return {code, fmt::format("stream terminated by RST_STREAM with error code: {}",
+                            http2_error < std::size(names) ? names[http2_error] : "unknown")};
 }
 
 std::string decode_grpc_message(std::string_view text) {

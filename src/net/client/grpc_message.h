@@ -27,14 +27,15 @@ class GrpcAssembler {
 
  private:
   Result<void> read_prefix();
-  std::string prefix_;   // up to 5 bytes
+  std::string prefix_;  // up to 5 bytes
   bool in_message_ = false;
   std::size_t length_ = 0;
   std::string message_;
 };
 
-constexpr int grpc_ok = 0, grpc_cancelled = 1, grpc_unknown = 2, grpc_deadline_exceeded = 4, grpc_not_found = 5, grpc_already_exists = 6, grpc_permission_denied = 7,
-              grpc_resource_exhausted = 8, grpc_unimplemented = 12, grpc_internal = 13, grpc_unavailable = 14, grpc_unauthenticated = 16;
+constexpr int grpc_ok = 0, grpc_cancelled = 1, grpc_unknown = 2, grpc_deadline_exceeded = 4, grpc_not_found = 5, grpc_already_exists = 6,
+              grpc_permission_denied = 7, grpc_resource_exhausted = 8, grpc_unimplemented = 12, grpc_internal = 13, grpc_unavailable = 14,
+              grpc_unauthenticated = 16;
 
 // What a caller sees of a status that is not OK; a message that is empty becomes the status' name.
 Error grpc_error(const GrpcStatus& status);

@@ -12,7 +12,9 @@ TEST(GrpcMessage, FramesAndAssembles) {
   for (std::size_t step : {std::size_t(1), std::size_t(4), std::size_t(7), wire.size()}) {
     GrpcAssembler assembler;
     std::vector<std::string> messages;
-    for (std::size_t i = 0; i < wire.size(); i += step) ASSERT_TRUE(assembler.feed(std::string_view(wire).substr(i, step), [&](std::string message) { messages.push_back(std::move(message)); }));
+    for (std::size_t i = 0; i < wire.size(); i += step)
+      ASSERT_TRUE(
+          assembler.feed(std::string_view(wire).substr(i, step), [&](std::string message) { messages.push_back(std::move(message)); }));
     EXPECT_EQ(messages, (std::vector<std::string>{"", "abc", large}));
     EXPECT_TRUE(assembler.between_messages());
     ASSERT_TRUE(assembler.feed(std::string_view("\0\0", 2), [](std::string) {}));
@@ -21,9 +23,15 @@ TEST(GrpcMessage, FramesAndAssembles) {
 }
 
 TEST(GrpcMessage, Refused) {
-  struct Row { std::string wire; Code code; const char* message; };
-  for (const Row& row : {Row{std::string("\1\0\0\0\1x", 6), Code::internal, "grpc: compressed flag set with identity or empty encoding"}, Row{std::string("\2\0\0\0\1x", 6), Code::internal, "grpc: received unexpected payload format 2"},
-                         Row{std::string("\0\1\0\0\1", 5), Code::too_large, "grpc: received message larger than max (16777217 vs. 16777216 bytes)"}}) {
+  struct Row {
+    std::string wire;
+    Code code;
+    const char* message;
+  };
+  for (const Row& row :
+       {Row{std::string("\1\0\0\0\1x", 6), Code::internal, "grpc: compressed flag set with identity or empty encoding"},
+        Row{std::string("\2\0\0\0\1x", 6), Code::internal, "grpc: received unexpected payload format 2"},
+        Row{std::string("\0\1\0\0\1", 5), Code::too_large, "grpc: received message larger than max (16777217 vs. 16777216 bytes)"}}) {
     GrpcAssembler assembler;
     auto fed = assembler.feed(row.wire, [](std::string) { ADD_FAILURE(); });
     ASSERT_FALSE(fed);
@@ -37,9 +45,14 @@ TEST(GrpcMessage, Refused) {
 }
 
 TEST(GrpcMessage, Statuses) {
-  struct Row { int status; Code code; };
-  for (const Row& row : {Row{1, Code::canceled}, Row{2, Code::internal}, Row{3, Code::internal}, Row{4, Code::timeout}, Row{5, Code::not_found}, Row{6, Code::already_exists}, Row{7, Code::internal}, Row{8, Code::internal},
-                         Row{12, Code::unsupported}, Row{13, Code::internal}, Row{14, Code::unavailable}, Row{16, Code::internal}, Row{999, Code::internal}}) {
+  struct Row {
+    int status;
+    Code code;
+  };
+  for (const Row& row :
+       {Row{1, Code::canceled}, Row{2, Code::internal}, Row{3, Code::internal}, Row{4, Code::timeout}, Row{5, Code::not_found},
+        Row{6, Code::already_exists}, Row{7, Code::internal}, Row{8, Code::internal}, Row{12, Code::unsupported}, Row{13, Code::internal},
+        Row{14, Code::unavailable}, Row{16, Code::internal}, Row{999, Code::internal}}) {
     EXPECT_EQ(grpc_error({row.status, "why"}).code, row.code) << row.status;
     EXPECT_EQ(grpc_error({row.status, "why"}).message, "why");
   }
@@ -53,15 +66,24 @@ TEST(GrpcMessage, Statuses) {
 }
 
 TEST(GrpcMessage, PercentEncoding) {
-  struct Row { const char* text; const char* decoded; };
-  for (const Row& row : {Row{"", ""}, Row{"plain", "plain"}, Row{"a%20b", "a b"}, Row{"%e7%b5%84", "\xe7\xb5\x84"}, Row{"%E7", "\xe7"}, Row{"100%", "100%"}, Row{"%2", "%2"}, Row{"%zz", "%zz"}, Row{"%%41", "%A"}, Row{"%0", "%0"}})
+  struct Row {
+    const char* text;
+    const char* decoded;
+  };
+  for (const Row& row : {Row{"", ""}, Row{"plain", "plain"}, Row{"a%20b", "a b"}, Row{"%e7%b5%84", "\xe7\xb5\x84"}, Row{"%E7", "\xe7"},
+                         Row{"100%", "100%"}, Row{"%2", "%2"}, Row{"%zz", "%zz"}, Row{"%%41", "%A"}, Row{"%0", "%0"}})
     EXPECT_EQ(decode_grpc_message(row.text), row.decoded) << row.text;
 }
 
 TEST(GrpcMessage, TimeOuts) {
   using std::chrono::milliseconds;
-  struct Row { std::int64_t ms; const char* text; };
-  for (const Row& row : {Row{0, "1m"}, Row{1, "1m"}, Row{60000, "60000m"}, Row{99999999, "99999999m"}, Row{100000000, "100000S"}, Row{INT64_MAX, "99999999S"}}) EXPECT_EQ(grpc_timeout_value(milliseconds(row.ms)), row.text);
+  struct Row {
+    std::int64_t ms;
+    const char* text;
+  };
+  for (const Row& row : {Row{0, "1m"}, Row{1, "1m"}, Row{60000, "60000m"}, Row{99999999, "99999999m"}, Row{100000000, "100000S"},
+                         Row{INT64_MAX, "99999999S"}})
+    EXPECT_EQ(grpc_timeout_value(milliseconds(row.ms)), row.text);
 }
 
 }  // namespace

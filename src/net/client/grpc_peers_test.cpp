@@ -78,7 +78,8 @@ class Process {
   void end(int signal) {
     if (!running()) return;
     kill(pid_, signal);
-    for (auto limit = steady_clock::now() + seconds(10); running() && steady_clock::now() < limit;) std::this_thread::sleep_for(milliseconds(5));
+    for (auto limit = steady_clock::now() + seconds(10); running() && steady_clock::now() < limit;)
+      std::this_thread::sleep_for(milliseconds(5));
     if (running()) {
       kill(pid_, SIGKILL);
       waitpid(pid_, nullptr, 0);
@@ -131,7 +132,8 @@ void measure(GrpcClient& client, std::string_view method, std::string_view messa
   }
   std::sort(times.begin(), times.end());
   testing::Test::RecordProperty(name, fmt::format("{:.1f} us", static_cast<double>(times[times.size() / 2]) / 1000));
-  fmt::print("{}: median {:.1f} us, 99% {:.1f} us\n", name, static_cast<double>(times[times.size() / 2]) / 1000, static_cast<double>(times[times.size() * 99 / 100]) / 1000);
+  fmt::print("{}: median {:.1f} us, 99% {:.1f} us\n", name, static_cast<double>(times[times.size() / 2]) / 1000,
+             static_cast<double>(times[times.size() * 99 / 100]) / 1000);
 }
 
 class Containerd : public testing::Test {
@@ -157,7 +159,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
     bin_dir = "{0}/cni-bin"
     conf_dir = "{0}/cni"
 )",
-                                                             folder_.path().string());
+                                                                 folder_.path().string());
     arguments_ = {program, "--config", folder_.path() / "config.toml"};
     log_ = folder_.path() / "log";
     start();
@@ -210,7 +212,8 @@ TEST_F(Containerd, EventStream) {
   std::string error;
   std::thread maker([&] {
     for (int i = 0; i < 500 && !seen; ++i) {
-      auto made = client->call("/containerd.services.namespaces.v1.Namespaces/Create", bytes_field(1, bytes_field(1, fmt::format("kybern-{}", i))), seconds(5));
+      auto made = client->call("/containerd.services.namespaces.v1.Namespaces/Create",
+                               bytes_field(1, bytes_field(1, fmt::format("kybern-{}", i))), seconds(5));
       if (!made) error = made.error().message;
       if (!made) break;
     }
@@ -240,8 +243,21 @@ class Etcd : public testing::Test {
     std::string program = find_program("etcd");
     if (program.empty()) GTEST_SKIP() << "etcd is not installed";
     std::string client_url = fmt::format("http://127.0.0.1:{}", free_port()), peer_url = fmt::format("http://127.0.0.1:{}", free_port());
-    arguments_ = {program, "--data-dir", folder_.path() / "data", "--listen-client-urls", client_url, "--advertise-client-urls", client_url, "--listen-peer-urls", peer_url,
-                  "--initial-advertise-peer-urls", peer_url, "--initial-cluster", "default=" + peer_url, "--max-request-bytes", "10485760"};
+    arguments_ = {program,
+                  "--data-dir",
+                  folder_.path() / "data",
+                  "--listen-client-urls",
+                  client_url,
+                  "--advertise-client-urls",
+                  client_url,
+                  "--listen-peer-urls",
+                  peer_url,
+                  "--initial-advertise-peer-urls",
+                  peer_url,
+                  "--initial-cluster",
+                  "default=" + peer_url,
+                  "--max-request-bytes",
+                  "10485760"};
     log_ = folder_.path() / "log";
     start();
     client_ = client_of(client_url);
@@ -249,7 +265,9 @@ class Etcd : public testing::Test {
     if (!status) GTEST_SKIP() << "etcd does not come up here: " << status.error().message << "\n" << log_tail(log_);
   }
   void start() { process_ = std::make_unique<Process>(arguments_, log_); }
-  Result<std::string> put(std::string_view key, std::string_view value) { return client_->call("/etcdserverpb.KV/Put", bytes_field(1, key) + bytes_field(2, value), seconds(10)); }
+  Result<std::string> put(std::string_view key, std::string_view value) {
+    return client_->call("/etcdserverpb.KV/Put", bytes_field(1, key) + bytes_field(2, value), seconds(10));
+  }
   Result<std::string> get(std::string_view key) { return client_->call("/etcdserverpb.KV/Range", bytes_field(1, key), seconds(10)); }
 
   TemporaryFolder folder_;

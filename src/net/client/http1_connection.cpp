@@ -9,7 +9,7 @@ namespace kybern::net {
 namespace {
 
 constexpr std::size_t min_read_bytes = 4 << 10, max_read_bytes = 128 << 10;  // asked of the kernel at once: more while it fills
-constexpr std::size_t max_early_answer_bytes = 256 << 10;    // kept while the request is still being sent
+constexpr std::size_t max_early_answer_bytes = 256 << 10;                    // kept while the request is still being sent
 constexpr std::size_t max_response_head_bytes = 1 << 20;
 constexpr std::size_t max_interim_answers = 32;
 constexpr Duration max_idle_time = std::chrono::seconds(90);  // servers keep idle connections longer than that
@@ -81,7 +81,8 @@ Result<void> Http1Connection::send(std::string_view bytes, Instant deadline) {
     early_answer_ = final_head_is_here();
     if (early_answer_ || (io.state == Transport::State::blocked && !ended_)) continue;
     // What the peer said before it closed (a TLS alert) tells more than that the pipe is broken.
-    if (!broken_.message.empty() && (io.state != Transport::State::failed || broken_.message.starts_with("remote error"))) return std::unexpected(broken_);
+    if (!broken_.message.empty() && (io.state != Transport::State::failed || broken_.message.starts_with("remote error")))
+      return std::unexpected(broken_);
     return std::unexpected(io.state == Transport::State::failed ? std::move(io.error) : Error{Code::unavailable, "EOF"});
   }
   return {};
@@ -92,7 +93,8 @@ Result<Http1ResponseHead> Http1Connection::read_head(std::string_view method, In
     auto state = scanner_.scan(unread(), max_response_head_bytes);
     if (state == Http1HeadScanner::State::too_large)
       return fail(Code::too_large, fmt::format("net/http: server response headers exceeded {} bytes; aborted", max_response_head_bytes));
-    if (state == Http1HeadScanner::State::bad) return fail(Code::unavailable, "net/http: HTTP/1.x transport connection broken: malformed HTTP response");
+    if (state == Http1HeadScanner::State::bad)
+      return fail(Code::unavailable, "net/http: HTTP/1.x transport connection broken: malformed HTTP response");
     if (state == Http1HeadScanner::State::complete) {
       auto head = parse_response_head(unread().substr(0, scanner_.head_bytes()), method);
       taken_ += scanner_.head_bytes();
@@ -108,7 +110,8 @@ Result<Http1ResponseHead> Http1Connection::read_head(std::string_view method, In
   }
 }
 
-Result<Http1ResponseHead> Http1Connection::exchange(std::string_view head, std::string_view body, std::string_view method, Instant deadline) {
+Result<Http1ResponseHead> Http1Connection::exchange(std::string_view head, std::string_view body, std::string_view method,
+                                                    Instant deadline) {
   sent_bytes_ = received_bytes_ = 0;
   body_done_ = keep_alive_ = early_answer_ = false;
   scanner_.reset();
@@ -135,7 +138,8 @@ Result<void> Http1Connection::decode(std::string& out) {
   if (kind_ == BodyKind::chunked) {
     auto state = chunked_.feed(bytes, out);
     taken_ = in_.size() - bytes.size();
-    if (state == ChunkedDecoder::State::bad) return fail(Code::unavailable, fmt::format("malformed chunked encoding: {}", chunked_.error()));
+    if (state == ChunkedDecoder::State::bad)
+      return fail(Code::unavailable, fmt::format("malformed chunked encoding: {}", chunked_.error()));
     body_done_ = state == ChunkedDecoder::State::done;
     return {};
   }

@@ -32,7 +32,7 @@ class Http1Connection {
   Transport& transport() { return *transport_; }
   // Idle again: the answer was read to its end and both sides keep the connection.
   bool reusable() const { return keep_alive_ && body_done_ && in_.size() == taken_ && !transport_->interrupted(); }
-  bool fresh_enough(Instant now) const;         // of an idle connection
+  bool fresh_enough(Instant now) const;  // of an idle connection
   bool still_good() { return transport_->quiet(); }
   void now_idle(Instant now) { idle_since_ = now; }
 
@@ -42,7 +42,7 @@ class Http1Connection {
 
  private:
   Result<void> send(std::string_view bytes, Instant deadline);
-  Result<bool> receive(Instant deadline);       // false at the end of the stream
+  Result<bool> receive(Instant deadline);  // false at the end of the stream
   void take_early_answer();
   bool final_head_is_here();
   Result<Http1ResponseHead> read_head(std::string_view method, Instant deadline);
@@ -52,13 +52,13 @@ class Http1Connection {
 
   std::unique_ptr<Transport> transport_;
   Instant idle_since_{};
-  std::string in_;             // received; [0, taken_) is used up
+  std::string in_;  // received; [0, taken_) is used up
   std::size_t taken_ = 0;
   std::size_t read_size_ = 4096;
   Http1HeadScanner scanner_;
   ChunkedDecoder chunked_;
   BodyKind kind_ = BodyKind::none;
-  std::uint64_t left_ = 0;     // of BodyKind::length
+  std::uint64_t left_ = 0;  // of BodyKind::length
   bool body_done_ = false;
   bool keep_alive_ = false;
   bool ended_ = false;         // the peer closed its side

@@ -16,15 +16,16 @@ namespace {
 
 using ConnectionPtr = std::unique_ptr<Http1Connection>;
 
-constexpr std::size_t joined_body_bytes = 16 << 10;    // a body up to this size goes out together with its head
-constexpr std::size_t max_refusal_bytes = 64 << 10;    // of a refused upgrade's body, for the message
-constexpr std::size_t max_reserved_bytes = 16 << 20;   // taken ahead for a body whose length is announced
+constexpr std::size_t joined_body_bytes = 16 << 10;   // a body up to this size goes out together with its head
+constexpr std::size_t max_refusal_bytes = 64 << 10;   // of a refused upgrade's body, for the message
+constexpr std::size_t max_reserved_bytes = 16 << 20;  // taken ahead for a body whose length is announced
 
 bool has_no_effect(std::string_view method) { return method == "GET" || method == "HEAD" || method == "OPTIONS"; }
 
 // The errors of a time-out, in the words of Go's client.
 Error while_awaiting_head(Error error) {
-  if (error.code == Code::timeout && error.message == "i/o timeout") error.message = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
+  if (error.code == Code::timeout && error.message == "i/o timeout")
+    error.message = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
   return error;
 }
 Error while_reading_body(Error error) {
@@ -35,7 +36,8 @@ Error while_reading_body(Error error) {
 // The connections of one client that are not in use, the last used first.
 class Pool {
  public:
-  Pool(ClientOptions options, Endpoint endpoint, std::shared_ptr<const ClientTlsContext> tls) : options_(std::move(options)), endpoint_(std::move(endpoint)), tls_(std::move(tls)) {}
+  Pool(ClientOptions options, Endpoint endpoint, std::shared_ptr<const ClientTlsContext> tls)
+      : options_(std::move(options)), endpoint_(std::move(endpoint)), tls_(std::move(tls)) {}
 
   const Endpoint& endpoint() const { return endpoint_; }
   const ClientOptions& options() const { return options_; }
@@ -101,7 +103,8 @@ Result<std::string> write_head(const Endpoint& endpoint, const ClientRequest& re
     if (name == "transfer-encoding") return fail(Code::invalid, "net/http: the body's transfer coding is the client's own matter");
     head.append(name).append(": ").append(value).append("\r\n");
   }
-  if (!request.body.empty() || request.method == "POST" || request.method == "PUT" || request.method == "PATCH") head += fmt::format("content-length: {}\r\n", request.body.size());
+  if (!request.body.empty() || request.method == "POST" || request.method == "PUT" || request.method == "PATCH")
+    head += fmt::format("content-length: {}\r\n", request.body.size());
   head += "\r\n";
   return head;
 }
@@ -124,7 +127,8 @@ Result<Answer> exchange(Pool& pool, const ClientRequest& request, Instant deadli
     }
     auto answer = connection->exchange(*head, body, request.method, deadline);
     if (answer) return Answer{std::move(connection), std::move(*answer)};
-    bool again = kept && answer.error().code == Code::unavailable && connection->received_nothing() && (connection->sent_nothing() || has_no_effect(request.method));
+    bool again = kept && answer.error().code == Code::unavailable && connection->received_nothing() &&
+                 (connection->sent_nothing() || has_no_effect(request.method));
     if (!again) return std::unexpected(while_awaiting_head(answer.error()));
     connection = nullptr;
     kept = false;
@@ -151,7 +155,8 @@ Instant deadline_of(const ClientRequest& request) { return request.timeout.count
 // The body of an answer, or after 101 both directions.
 class Http1Stream final : public DuplexStream {
  public:
-  Http1Stream(std::shared_ptr<Pool> pool, Answer answer) : pool_(std::move(pool)), connection_(std::move(answer.connection)), head_(std::move(answer.head)) {}
+  Http1Stream(std::shared_ptr<Pool> pool, Answer answer)
+      : pool_(std::move(pool)), connection_(std::move(answer.connection)), head_(std::move(answer.head)) {}
   ~Http1Stream() override { pool_->give_back(std::move(connection_)); }
 
   int status() const override { return head_.status; }

@@ -48,9 +48,18 @@ std::string answer(std::string_view body) { return fmt::format("HTTP/1.1 200 OK\
 std::string chunk(std::string_view data) { return fmt::format("{:x}\r\n{}\r\n", data.size(), data); }
 
 TEST(Endpoint, Parse) {
-  struct Row { const char* url; bool tls; const char* host; int port; const char* authority; const char* prefix; };
-  for (const Row& row : {Row{"https://10.0.0.1:6443", true, "10.0.0.1", 6443, "10.0.0.1:6443", ""}, Row{"http://localhost/", false, "localhost", 80, "localhost", ""},
-                         Row{"https://[fd00::1]:8443/k8s/c/", true, "fd00::1", 8443, "[fd00::1]:8443", "/k8s/c"}, Row{"https://kubernetes.default.svc", true, "kubernetes.default.svc", 443, "kubernetes.default.svc", ""},
+  struct Row {
+    const char* url;
+    bool tls;
+    const char* host;
+    int port;
+    const char* authority;
+    const char* prefix;
+  };
+  for (const Row& row : {Row{"https://10.0.0.1:6443", true, "10.0.0.1", 6443, "10.0.0.1:6443", ""},
+                         Row{"http://localhost/", false, "localhost", 80, "localhost", ""},
+                         Row{"https://[fd00::1]:8443/k8s/c/", true, "fd00::1", 8443, "[fd00::1]:8443", "/k8s/c"},
+                         Row{"https://kubernetes.default.svc", true, "kubernetes.default.svc", 443, "kubernetes.default.svc", ""},
                          Row{"https://[::1]", true, "::1", 443, "[::1]", ""}}) {
     auto endpoint = parse_endpoint(row.url);
     ASSERT_TRUE(endpoint) << row.url << ": " << endpoint.error().message;
@@ -64,8 +73,9 @@ TEST(Endpoint, Parse) {
   ASSERT_TRUE(local);
   EXPECT_TRUE(local->local);
   EXPECT_EQ(local->path, "/run/x.sock");
-  for (const char* bad : {"", "localhost:80", "ftp://x", "http://", "http://:80", "http://a:b", "http://a:0", "http://a:65536", "http://a b", "http://u@h", "http://[::1", "http://[::1]x", "http://::1", "unix://",
-                          "http://h/a b", "http://h?x"}) {
+  for (const char* bad :
+       {"", "localhost:80", "ftp://x", "http://", "http://:80", "http://a:b", "http://a:0", "http://a:65536", "http://a b", "http://u@h",
+        "http://[::1", "http://[::1]x", "http://::1", "unix://", "http://h/a b", "http://h?x"}) {
     auto endpoint = parse_endpoint(bad);
     EXPECT_FALSE(endpoint) << bad;
     if (!endpoint) { EXPECT_EQ(endpoint.error().code, Code::invalid); }
@@ -87,7 +97,9 @@ TEST(HttpClient, SendsWhatItIsGiven) {
   EXPECT_EQ(response->status, 200);
   EXPECT_EQ(response->body, "ok");
   EXPECT_EQ(response->headers.get("content-length"), "2");
-  EXPECT_EQ(seen, fmt::format("POST /prefix/api/v1/pods?limit=5 HTTP/1.1\r\nhost: 127.0.0.1:{}\r\ncontent-type: application/json\r\nx-two: 1\r\nx-two: 2\r\ncontent-length: 7\r\n\r\n{{\"a\":1}}", server.port()));
+  EXPECT_EQ(seen, fmt::format("POST /prefix/api/v1/pods?limit=5 HTTP/1.1\r\nhost: 127.0.0.1:{}\r\ncontent-type: application/json\r\nx-two: "
+                              "1\r\nx-two: 2\r\ncontent-length: 7\r\n\r\n{{\"a\":1}}",
+                              server.port()));
 }
 
 struct BodyRow {
@@ -126,21 +138,38 @@ TEST_P(HttpClientBody, IsRead) {
 INSTANTIATE_TEST_SUITE_P(
     Table, HttpClientBody,
     testing::Values(
-        BodyRow{"length", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "GET", 200, "hello"}, BodyRow{"empty", "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n", "GET", 201, ""},
-        BodyRow{"no_reason", "HTTP/1.1 200 \r\nContent-Length: 1\r\n\r\nx", "GET", 200, "x"}, BodyRow{"chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nT: v\r\n\r\n", "GET", 200, "hello world"},
-        BodyRow{"until_close", "HTTP/1.1 200 OK\r\n\r\nall of it", "GET", 200, "all of it"}, BodyRow{"http_1_0", "HTTP/1.0 200 OK\r\n\r\nold", "GET", 200, "old"},
-        BodyRow{"head", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "HEAD", 200, ""}, BodyRow{"no_content", "HTTP/1.1 204 No Content\r\n\r\n", "DELETE", 204, ""}, BodyRow{"not_modified", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", "GET", 304, ""},
-        BodyRow{"interim", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno", "GET", 404, "no"},
-        BodyRow{"closed_early", "", "POST", 0, "", "EOF"}, BodyRow{"cut_in_head", "HTTP/1.1 200 OK\r\nConte", "GET", 0, "", "unexpected EOF"},
-        BodyRow{"cut_in_body", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", "GET", 0, "", "unexpected EOF"}, BodyRow{"cut_in_chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", "GET", 0, "", "unexpected EOF"},
-        BodyRow{"cut_before_last_chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n", "GET", 0, "", "unexpected EOF"},
-        BodyRow{"bad_chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "GET", 0, "", "malformed chunked encoding: invalid chunk size"},
-        BodyRow{"unasked_switch", "HTTP/1.1 101 Switching Protocols\r\n\r\n", "GET", 0, "", "net/http: the server switched protocols unasked"}),
+        BodyRow{"length", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "GET", 200, "hello"},
+        BodyRow{"empty", "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n", "GET", 201, ""},
+        BodyRow{"no_reason", "HTTP/1.1 200 \r\nContent-Length: 1\r\n\r\nx", "GET", 200, "x"},
+        BodyRow{"chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nT: v\r\n\r\n", "GET",
+                200, "hello world"},
+        BodyRow{"until_close", "HTTP/1.1 200 OK\r\n\r\nall of it", "GET", 200, "all of it"},
+        BodyRow{"http_1_0", "HTTP/1.0 200 OK\r\n\r\nold", "GET", 200, "old"},
+        BodyRow{"head", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "HEAD", 200, ""},
+        BodyRow{"no_content", "HTTP/1.1 204 No Content\r\n\r\n", "DELETE", 204, ""},
+        BodyRow{"not_modified", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", "GET", 304, ""},
+        BodyRow{
+            "interim",
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno",
+            "GET", 404, "no"},
+        BodyRow{"closed_early", "", "POST", 0, "", "EOF"},
+        BodyRow{"cut_in_head", "HTTP/1.1 200 OK\r\nConte", "GET", 0, "", "unexpected EOF"},
+        BodyRow{"cut_in_body", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", "GET", 0, "", "unexpected EOF"},
+        BodyRow{"cut_in_chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", "GET", 0, "", "unexpected EOF"},
+        BodyRow{"cut_before_last_chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n", "GET", 0, "",
+                "unexpected EOF"},
+        BodyRow{"bad_chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "GET", 0, "",
+                "malformed chunked encoding: invalid chunk size"},
+        BodyRow{"unasked_switch", "HTTP/1.1 101 Switching Protocols\r\n\r\n", "GET", 0, "",
+                "net/http: the server switched protocols unasked"}),
     [](const auto& row) { return row.param.name; });
 
 TEST(HttpClient, MalformedHeads) {
-  for (std::string_view wire : {"SSH-2.0-OpenSSH_9.2\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1 2x0 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nA : b\r\n\r\n", "HTTP/1.1 200 OK\nA: b\n\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
-                                "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", "HTTP/1.1 200 OK\r\n folded: x\r\n\r\n"}) {
+  for (std::string_view wire :
+       {"SSH-2.0-OpenSSH_9.2\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1 2x0 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+        "HTTP/1.1 200 OK\nA: b\n\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", "HTTP/1.1 200 OK\r\n folded: x\r\n\r\n"}) {
     RawServer server([wire](RawPeer& peer) {
       peer.read_request();
       peer.write(wire);
@@ -169,7 +198,8 @@ TEST(HttpClient, BodyLimit) {
   for (bool announced : {true, false}) {
     RawServer server([announced](RawPeer& peer) {
       peer.read_request();
-      peer.write(announced ? "HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n" : "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(std::string(1001, 'x')));
+      peer.write(announced ? "HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n"
+                           : "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(std::string(1001, 'x')));
       peer.wait_closed();
     });
     ClientOptions options;
@@ -184,7 +214,8 @@ TEST(HttpClient, BodyLimit) {
 
 TEST(HttpClient, RefusesToSendNonsense) {
   auto client = client_of(fmt::format("http://127.0.0.1:{}", free_port()));
-  for (const char* target : {"", "x", "/a b", "/a\r\nEvil: 1", "*"}) EXPECT_EQ(client->call(get(target)).error().code, Code::invalid) << target;
+  for (const char* target : {"", "x", "/a b", "/a\r\nEvil: 1", "*"})
+    EXPECT_EQ(client->call(get(target)).error().code, Code::invalid) << target;
   ClientRequest request = get("/");
   request.headers.add("x", "a\r\nEvil: 1");
   EXPECT_EQ(client->call(request).error().code, Code::invalid);
@@ -222,7 +253,8 @@ TEST(HttpClient, KeepsConnections) {
 }
 
 TEST(HttpClient, DoesNotKeepWhatCloses) {
-  for (std::string_view wire : {"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx", "HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxSURPLUS"}) {
+  for (std::string_view wire : {"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx",
+                                "HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxSURPLUS"}) {
     RawServer server([wire](RawPeer& peer) {
       peer.read_request();
       peer.write(wire);
@@ -248,7 +280,13 @@ TEST(HttpClient, StaleConnections) {
   }
 }
 
-struct RetryRow { const char* name; const char* method; bool partial; int connections; const char* error; };
+struct RetryRow {
+  const char* name;
+  const char* method;
+  bool partial;
+  int connections;
+  const char* error;
+};
 class HttpClientRetry : public testing::TestWithParam<RetryRow> {};
 // The second request on a kept connection is read, and then the connection is cut.
 TEST_P(HttpClientRetry, OnlyWhenSafe) {
@@ -275,8 +313,10 @@ TEST_P(HttpClientRetry, OnlyWhenSafe) {
   }
 }
 INSTANTIATE_TEST_SUITE_P(Table, HttpClientRetry,
-                         testing::Values(RetryRow{"get", "GET", false, 2, nullptr}, RetryRow{"head", "HEAD", false, 2, nullptr}, RetryRow{"post", "POST", false, 1, "EOF"}, RetryRow{"put", "PUT", false, 1, "EOF"},
-                                         RetryRow{"delete", "DELETE", false, 1, "EOF"}, RetryRow{"get_partial", "GET", true, 1, "unexpected EOF"}),
+                         testing::Values(RetryRow{"get", "GET", false, 2, nullptr}, RetryRow{"head", "HEAD", false, 2, nullptr},
+                                         RetryRow{"post", "POST", false, 1, "EOF"}, RetryRow{"put", "PUT", false, 1, "EOF"},
+                                         RetryRow{"delete", "DELETE", false, 1, "EOF"},
+                                         RetryRow{"get_partial", "GET", true, 1, "unexpected EOF"}),
                          [](const auto& row) { return row.param.name; });
 
 TEST(HttpClient, FreshConnectionIsNotRetried) {
@@ -287,9 +327,14 @@ TEST(HttpClient, FreshConnectionIsNotRetried) {
 }
 
 TEST(HttpClient, TimeOuts) {
-  struct Row { const char* wire; const char* message; };
-  for (const Row& row : {Row{"", "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"}, Row{"HTTP/1.1 200 OK\r\n", "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"},
-                         Row{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", "context deadline exceeded (Client.Timeout or context cancellation while reading body)"}}) {
+  struct Row {
+    const char* wire;
+    const char* message;
+  };
+  for (const Row& row : {Row{"", "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"},
+                         Row{"HTTP/1.1 200 OK\r\n", "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"},
+                         Row{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel",
+                             "context deadline exceeded (Client.Timeout or context cancellation while reading body)"}}) {
     RawServer server([&row](RawPeer& peer) {
       peer.read_request();
       peer.write(row.wire);

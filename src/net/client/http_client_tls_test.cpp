@@ -24,14 +24,17 @@ const KeyPair& other_ca() {
   static const KeyPair pair = *new_ca("other-ca", now() - hours(1), now() + hours(24));
   return pair;
 }
-KeyPair leaf(const KeyPair& by, std::vector<std::string> names, std::vector<std::string> addresses, bool server = true, Time begin = now() - hours(1), Time end = now() + hours(1)) {
+KeyPair leaf(const KeyPair& by, std::vector<std::string> names, std::vector<std::string> addresses, bool server = true,
+             Time begin = now() - hours(1), Time end = now() + hours(1)) {
   return *issue(by, {"leaf", {"team"}, std::move(names), std::move(addresses), server, !server, begin, end});
 }
 std::string answer(std::string_view body) { return fmt::format("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", body.size(), body); }
 void serve(RawPeer& peer) {
   while (!peer.read_request().empty()) peer.write(answer("secret"));
 }
-RawServerOptions with(KeyPair certificate, std::string client_ca = {}) { return {.unix_path = {}, .certificate = std::move(certificate), .client_ca = std::move(client_ca), .protocol = {}}; }
+RawServerOptions with(KeyPair certificate, std::string client_ca = {}) {
+  return {.unix_path = {}, .certificate = std::move(certificate), .client_ca = std::move(client_ca), .protocol = {}};
+}
 ClientRequest get(std::string target = "/") {
   ClientRequest request;
   request.target = std::move(target);
@@ -71,18 +74,30 @@ TEST_P(ClientTlsVerify, VerifiesTheServer) {
 }
 INSTANTIATE_TEST_SUITE_P(
     Table, ClientTlsVerify,
-    testing::Values(VerifyRow{"ip", leaf(ca(), {}, {"127.0.0.1"}), "127.0.0.1", "", ""}, VerifyRow{"dns", leaf(ca(), {"localhost"}, {}), "localhost", "", ""},
-                    VerifyRow{"server_name", leaf(ca(), {"kubernetes.default"}, {}), "127.0.0.1", "kubernetes.default", ""}, VerifyRow{"server_name_ip6", leaf(ca(), {}, {"fd00::1"}), "127.0.0.1", "fd00::1", ""},
-                    VerifyRow{"wildcard", leaf(ca(), {"*.example.com"}, {}), "127.0.0.1", "a.example.com", ""}, VerifyRow{"pinned_leaf_ca", leaf(ca(), {"x"}, {"127.0.0.1", "10.0.0.1"}), "127.0.0.1", "10.0.0.1", ""},
-                    VerifyRow{"other_ca", leaf(other_ca(), {}, {"127.0.0.1"}), "127.0.0.1", "", "x509: certificate signed by unknown authority"},
-                    VerifyRow{"wrong_ip", leaf(ca(), {"localhost"}, {"10.96.0.1", "::1"}), "127.0.0.1", "", "x509: certificate is valid for 10.96.0.1, ::1, not 127.0.0.1"},
-                    VerifyRow{"no_ip", leaf(ca(), {"localhost"}, {}), "127.0.0.1", "", "x509: cannot validate certificate for 127.0.0.1 because it doesn't contain any IP SANs"},
-                    VerifyRow{"wrong_name", leaf(ca(), {"kubernetes", "kubernetes.default"}, {}), "localhost", "", "x509: certificate is valid for kubernetes, kubernetes.default, not localhost"},
-                    VerifyRow{"common_name_does_not_count", leaf(ca(), {}, {"10.0.0.1"}), "127.0.0.1", "leaf", "x509: certificate is not valid for any names, but wanted to match leaf"},
-                    VerifyRow{"deep_wildcard", leaf(ca(), {"*.example.com"}, {}), "127.0.0.1", "a.b.example.com", "x509: certificate is valid for *.example.com, not a.b.example.com"},
-                    VerifyRow{"expired", leaf(ca(), {}, {"127.0.0.1"}, true, now() - hours(2), now() - hours(1)), "127.0.0.1", "", "x509: certificate has expired or is not yet valid: current time 20"},
-                    VerifyRow{"not_yet", leaf(ca(), {}, {"127.0.0.1"}, true, now() + hours(1), now() + hours(2)), "127.0.0.1", "", "x509: certificate has expired or is not yet valid: current time 20"},
-                    VerifyRow{"client_only", leaf(ca(), {}, {"127.0.0.1"}, false), "127.0.0.1", "", "x509: certificate specifies an incompatible key usage"}),
+    testing::Values(VerifyRow{"ip", leaf(ca(), {}, {"127.0.0.1"}), "127.0.0.1", "", ""},
+                    VerifyRow{"dns", leaf(ca(), {"localhost"}, {}), "localhost", "", ""},
+                    VerifyRow{"server_name", leaf(ca(), {"kubernetes.default"}, {}), "127.0.0.1", "kubernetes.default", ""},
+                    VerifyRow{"server_name_ip6", leaf(ca(), {}, {"fd00::1"}), "127.0.0.1", "fd00::1", ""},
+                    VerifyRow{"wildcard", leaf(ca(), {"*.example.com"}, {}), "127.0.0.1", "a.example.com", ""},
+                    VerifyRow{"pinned_leaf_ca", leaf(ca(), {"x"}, {"127.0.0.1", "10.0.0.1"}), "127.0.0.1", "10.0.0.1", ""},
+                    VerifyRow{"other_ca", leaf(other_ca(), {}, {"127.0.0.1"}), "127.0.0.1", "",
+                              "x509: certificate signed by unknown authority"},
+                    VerifyRow{"wrong_ip", leaf(ca(), {"localhost"}, {"10.96.0.1", "::1"}), "127.0.0.1", "",
+                              "x509: certificate is valid for 10.96.0.1, ::1, not 127.0.0.1"},
+                    VerifyRow{"no_ip", leaf(ca(), {"localhost"}, {}), "127.0.0.1", "",
+                              "x509: cannot validate certificate for 127.0.0.1 because it doesn't contain any IP SANs"},
+                    VerifyRow{"wrong_name", leaf(ca(), {"kubernetes", "kubernetes.default"}, {}), "localhost", "",
+                              "x509: certificate is valid for kubernetes, kubernetes.default, not localhost"},
+                    VerifyRow{"common_name_does_not_count", leaf(ca(), {}, {"10.0.0.1"}), "127.0.0.1", "leaf",
+                              "x509: certificate is not valid for any names, but wanted to match leaf"},
+                    VerifyRow{"deep_wildcard", leaf(ca(), {"*.example.com"}, {}), "127.0.0.1", "a.b.example.com",
+                              "x509: certificate is valid for *.example.com, not a.b.example.com"},
+                    VerifyRow{"expired", leaf(ca(), {}, {"127.0.0.1"}, true, now() - hours(2), now() - hours(1)), "127.0.0.1", "",
+                              "x509: certificate has expired or is not yet valid: current time 20"},
+                    VerifyRow{"not_yet", leaf(ca(), {}, {"127.0.0.1"}, true, now() + hours(1), now() + hours(2)), "127.0.0.1", "",
+                              "x509: certificate has expired or is not yet valid: current time 20"},
+                    VerifyRow{"client_only", leaf(ca(), {}, {"127.0.0.1"}, false), "127.0.0.1", "",
+                              "x509: certificate specifies an incompatible key usage"}),
     [](const auto& row) { return row.param.name; });
 
 TEST(ClientTls, AServersOwnCertificateCanBeTheAnchor) {
@@ -121,12 +136,18 @@ TEST(ClientTls, ClientCertificates) {
 
 TEST(ClientTls, BadOptions) {
   KeyPair mine = leaf(ca(), {}, {}, false), other = leaf(ca(), {}, {}, false);
-  struct Row { ClientTls tls; const char* message; };
-  for (const Row& row : {Row{{"junk", "", "", "", false}, "unable to load root certificates: data does not contain any valid certificates"},
-                         Row{{ca().certificate_pem, mine.certificate_pem, "", "", false}, "a client certificate and its key must be given together"},
-                         Row{{ca().certificate_pem, mine.certificate_pem, other.key_pem, "", false}, "tls: private key does not match public key"},
-                         Row{{ca().certificate_pem, "junk", other.key_pem, "", false}, "the client certificate: data does not contain any valid certificates"},
-                         Row{{ca().certificate_pem, mine.certificate_pem, "junk", "", false}, "the client certificate's key: data does not contain a PEM private key"}}) {
+  struct Row {
+    ClientTls tls;
+    const char* message;
+  };
+  for (const Row& row :
+       {Row{{"junk", "", "", "", false}, "unable to load root certificates: data does not contain any valid certificates"},
+        Row{{ca().certificate_pem, mine.certificate_pem, "", "", false}, "a client certificate and its key must be given together"},
+        Row{{ca().certificate_pem, mine.certificate_pem, other.key_pem, "", false}, "tls: private key does not match public key"},
+        Row{{ca().certificate_pem, "junk", other.key_pem, "", false},
+            "the client certificate: data does not contain any valid certificates"},
+        Row{{ca().certificate_pem, mine.certificate_pem, "junk", "", false},
+            "the client certificate's key: data does not contain a PEM private key"}}) {
     ClientOptions options;
     options.url = "https://127.0.0.1:1";
     options.tls = row.tls;
@@ -203,7 +224,8 @@ TEST(ClientTls, DuplexWithTwoThreads) {
   ASSERT_TRUE(stream) << stream.error().message;
   constexpr std::size_t total = 4 << 20;
   std::thread writer([&] {
-    for (std::size_t sent = 0; sent < total; sent += 50000) EXPECT_TRUE((*stream)->write(std::string(std::min<std::size_t>(50000, total - sent), 'x')));
+    for (std::size_t sent = 0; sent < total; sent += 50000)
+      EXPECT_TRUE((*stream)->write(std::string(std::min<std::size_t>(50000, total - sent), 'x')));
   });
   std::size_t received = 0;
   while (received < total) {

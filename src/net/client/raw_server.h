@@ -22,16 +22,18 @@ class RawPeer {
  public:
   RawPeer(int fd, ssl_st* ssl, int number) : fd_(fd), ssl_(ssl), number_(number) {}
   ~RawPeer();
-  int number() const { return number_; }             // 0 for the server's first connection
+  int number() const { return number_; }  // 0 for the server's first connection
   bool handshake();
-  std::string read_some();                            // "" at the end
-  std::string read_until(std::string_view end);       // up to and with `end`; "" when the peer closed before
+  std::string read_some();                       // "" at the end
+  std::string read_until(std::string_view end);  // up to and with `end`; "" when the peer closed before
   std::string read_exactly(std::size_t count);
-  std::string read_request();                         // head and the body that Content-Length announces
+  std::string read_request();  // head and the body that Content-Length announces
   bool write(std::string_view bytes);
-  void cut();                                         // both directions, without TLS's farewell
-  void reset();                                       // with a TCP RST
-  void wait_closed() { while (!read_some().empty()) {} }
+  void cut();    // both directions, without TLS's farewell
+  void reset();  // with a TCP RST
+  void wait_closed() {
+    while (!read_some().empty()) {}
+  }
   int fd() const { return fd_; }
 
  private:
@@ -43,9 +45,9 @@ class RawPeer {
 
 struct RawServerOptions {
   std::string unix_path;
-  KeyPair certificate;     // TLS when set
-  std::string client_ca;   // client certificates are demanded, and verified against this
-  std::string protocol;    // ALPN's choice
+  KeyPair certificate;    // TLS when set
+  std::string client_ca;  // client certificates are demanded, and verified against this
+  std::string protocol;   // ALPN's choice
 };
 
 class RawServer {

@@ -65,7 +65,8 @@ std::string RawPeer::read_request() {
 
 bool RawPeer::write(std::string_view bytes) {
   while (!bytes.empty()) {
-    ssize_t count = ssl_ ? SSL_write(ssl_, bytes.data(), static_cast<int>(std::min<std::size_t>(bytes.size(), 1 << 20))) : send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    ssize_t count = ssl_ ? SSL_write(ssl_, bytes.data(), static_cast<int>(std::min<std::size_t>(bytes.size(), 1 << 20)))
+                         : send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (count <= 0) return false;
     bytes.remove_prefix(static_cast<std::size_t>(count));
   }
@@ -104,7 +105,8 @@ RawServer::RawServer(Script script, RawServerOptions options) : script_(std::mov
     context_ = SSL_CTX_new(TLS_server_method());
     auto chain = *read_certificates(options_.certificate.certificate_pem);
     auto key = *read_private_key(options_.certificate.key_pem);
-    KYBERN_CHECK(SSL_CTX_use_certificate(context_, chain[0].get()) == 1 && SSL_CTX_use_PrivateKey(context_, key.get()) == 1, "the test's certificate is good");
+    KYBERN_CHECK(SSL_CTX_use_certificate(context_, chain[0].get()) == 1 && SSL_CTX_use_PrivateKey(context_, key.get()) == 1,
+                 "the test's certificate is good");
     if (!options_.client_ca.empty()) {
       X509_STORE_add_cert(SSL_CTX_get_cert_store(context_), (*read_certificates(options_.client_ca))[0].get());
       SSL_CTX_set_verify(context_, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);

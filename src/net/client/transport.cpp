@@ -67,7 +67,8 @@ std::string names_of(X509* certificate, bool addresses) {
   for (int i = 0; list != nullptr && i < sk_GENERAL_NAME_num(list); ++i) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(list, i);
     if (!addresses && name->type == GEN_DNS) {
-      names.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName)), static_cast<std::size_t>(ASN1_STRING_length(name->d.dNSName)));
+      names.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName)),
+                         static_cast<std::size_t>(ASN1_STRING_length(name->d.dNSName)));
     } else if (addresses && name->type == GEN_IPADD) {
       char text[INET6_ADDRSTRLEN];
       int family = ASN1_STRING_length(name->d.iPAddress) == 4 ? AF_INET : AF_INET6;
@@ -81,7 +82,8 @@ std::string names_of(X509* certificate, bool addresses) {
 std::string time_text(const ASN1_TIME* time) {
   std::tm tm{};
   if (ASN1_TIME_to_tm(time, &tm) != 1) return "?";
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+                     tm.tm_sec);
 }
 
 std::string validity_text(const char* side, const ASN1_TIME* limit) {
@@ -125,11 +127,13 @@ int TransportBio::verified(int good, x509_store_ctx_st* context) {
   X509* certificate = X509_STORE_CTX_get_current_cert(context);
   if (certificate == nullptr) certificate = X509_STORE_CTX_get0_cert(context);
   int error = X509_STORE_CTX_get_error(context);
-  if (self->verified_name_ != nullptr && self->distrust_.empty()) self->distrust_ = verification_text(error, certificate, *self->verified_name_);
-  return self->verified_name_ != nullptr ? 0 : 1;
+  if (!self->verified_name_.empty() && self->distrust_.empty())
+    self->distrust_ = verification_text(error, certificate, self->verified_name_);
+  return self->verified_name_.empty() ? 1 : 0;
 }
 
-Result<std::shared_ptr<const ClientTlsContext>> ClientTlsContext::make(const ClientTls& tls, const Endpoint& endpoint, std::string_view protocol) {
+Result<std::shared_ptr<const ClientTlsContext>> ClientTlsContext::make(const ClientTls& tls, const Endpoint& endpoint,
+                                                                       std::string_view protocol) {
   std::shared_ptr<ClientTlsContext> made(new ClientTlsContext);
   made->context_ = SSL_CTX_new(TLS_client_method());
   KYBERN_CHECK(made->context_ != nullptr, "memory for a TLS context");
@@ -138,6 +142,7 @@ Result<std::shared_ptr<const ClientTlsContext>> ClientTlsContext::make(const Cli
   made->protocol_ = static_cast<char>(protocol.size()) + std::string(protocol);
   made->insecure_ = tls.insecure;
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION);
   SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_verify(context, tls.insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, &TransportBio::verified);
@@ -145,13 +150,15 @@ Result<std::shared_ptr<const ClientTlsContext>> ClientTlsContext::make(const Cli
     SSL_CTX_set_default_verify_paths(context);
   } else if (!tls.insecure) {
     auto authorities = read_certificates(tls.ca_pem);
-    if (!authorities) return fail(authorities.error().code, fmt::format("unable to load root certificates: {}", authorities.error().message));
+    if (!authorities)
+      return fail(authorities.error().code, fmt::format("unable to load root certificates: {}", authorities.error().message));
     X509_STORE* store = SSL_CTX_get_cert_store(context);
     // Whatever is in the bundle is trusted, an intermediate or a server's own certificate too.
     X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
     for (const X509Ptr& authority : *authorities) X509_STORE_add_cert(store, authority.get());
   }
-  if (tls.certificate_pem.empty() != tls.key_pem.empty()) return fail(Code::invalid, "a client certificate and its key must be given together");
+  if (tls.certificate_pem.empty() != tls.key_pem.empty())
+    return fail(Code::invalid, "a client certificate and its key must be given together");
   if (!tls.certificate_pem.empty()) {
     auto chain = read_certificates(tls.certificate_pem);
     if (!chain) return fail(chain.error().code, fmt::format("the client certificate: {}", chain.error().message));
@@ -231,11 +238,10 @@ Result<void> Transport::handshake(const ClientTlsContext& tls, Instant deadline)
   BIO_set_data(bio, this);
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl_, bio, bio);
-  verified_name_ = &tls.name_;
+  if (!tls.insecure_) verified_name_ = tls.name_;
   SSL_set_alpn_protos(ssl_, reinterpret_cast<const unsigned char*>(tls.protocol_.data()), static_cast<unsigned>(tls.protocol_.size()));
   X509_VERIFY_PARAM* parameters = SSL_get0_param(ssl_);
   if (tls.insecure_) {
-    verified_name_ = nullptr;
     if (!is_ip_address(tls.name_)) SSL_set_tlsext_host_name(ssl_, tls.name_.c_str());
   } else if (is_ip_address(tls.name_)) {
     X509_VERIFY_PARAM_set1_ip_asc(parameters, tls.name_.c_str());
@@ -256,7 +262,8 @@ Result<void> Transport::handshake(const ClientTlsContext& tls, Instant deadline)
       if (!distrust_.empty()) error = {Code::unavailable, "tls: failed to verify certificate: " + distrust_};
       return std::unexpected(std::move(error));
     }
-    if (wait_ready(fd_, reason == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline) == 0) return fail(Code::timeout, "net/http: TLS handshake timeout");
+    if (wait_ready(fd_, reason == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline) == 0)
+      return fail(Code::timeout, "net/http: TLS handshake timeout");
   }
   ERR_clear_error();
   return {};
@@ -270,8 +277,10 @@ Error Transport::handshake_error() const {
   unsigned long code = ERR_peek_error();
   int reason = ERR_GET_REASON(code);
   std::string text = openssl_reason();
-  if (ERR_GET_LIB(code) == ERR_LIB_SSL && reason > SSL_AD_REASON_OFFSET) return {Code::unavailable, "remote error: tls: " + alert_text(reason - SSL_AD_REASON_OFFSET)};
-  if (code == 0 || reason == SSL_R_UNEXPECTED_EOF_WHILE_READING) return last_errno_ != 0 && last_errno_ != EAGAIN ? socket_error("read", last_errno_) : Error{Code::unavailable, "EOF"};
+  if (ERR_GET_LIB(code) == ERR_LIB_SSL && reason > SSL_AD_REASON_OFFSET)
+    return {Code::unavailable, "remote error: tls: " + alert_text(reason - SSL_AD_REASON_OFFSET)};
+  if (code == 0 || reason == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+    return last_errno_ != 0 && last_errno_ != EAGAIN ? socket_error("read", last_errno_) : Error{Code::unavailable, "EOF"};
   return {Code::unavailable, "tls: " + text};
 }
 
@@ -285,7 +294,8 @@ Transport::Io Transport::tls_outcome(int result, const char* what) {
     case SSL_ERROR_WANT_READ: return {State::blocked, 0, POLLIN, {}};
     case SSL_ERROR_WANT_WRITE: return {State::blocked, 0, POLLOUT, {}};
     case SSL_ERROR_ZERO_RETURN: return {State::closed, 0, 0, {}};
-    case SSL_ERROR_SYSCALL: return {State::failed, 0, 0, last_errno_ != 0 ? socket_error(what, last_errno_) : Error{Code::unavailable, "unexpected EOF"}};
+    case SSL_ERROR_SYSCALL:
+      return {State::failed, 0, 0, last_errno_ != 0 ? socket_error(what, last_errno_) : Error{Code::unavailable, "unexpected EOF"}};
     default: break;
   }
   // A connection cut without close_notify ends in the error below; what was cut off is for the layer above to judge.

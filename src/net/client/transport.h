@@ -59,7 +59,7 @@ class Transport {
 
   Result<std::size_t> read(char* to, std::size_t size, Instant deadline);  // 0 at the end; Code::timeout, ::canceled, ::unavailable
   Result<void> write(std::string_view bytes, Instant deadline);
-  void interrupt();                                                        // ends both, now and later, with Code::canceled
+  void interrupt();  // ends both, now and later, with Code::canceled
   bool interrupted() const { return interrupted_.load(std::memory_order_acquire); }
 
   // Whether an idle connection, from which nothing is awaited, is still good: the peer neither closed it nor sent anything.
@@ -82,11 +82,11 @@ class Transport {
   std::atomic<bool> interrupted_ = false;
   std::mutex tls_mutex_;  // an SSL object is one thread's at a time
   ssl_st* ssl_ = nullptr;
-  int last_errno_ = 0;         // of the socket under ssl_
-  char first_bytes_[5] = {};   // received, to recognise a peer that speaks plain HTTP
+  int last_errno_ = 0;        // of the socket under ssl_
+  char first_bytes_[5] = {};  // received, to recognise a peer that speaks plain HTTP
   std::size_t first_count_ = 0;
-  const std::string* verified_name_ = nullptr;  // during the handshake; null: whatever the server shows is taken
-  std::string distrust_;                        // why the server's certificate was refused
+  std::string verified_name_;  // "": whatever certificate the server shows is taken
+  std::string distrust_;       // why the server's certificate was refused
 };
 
 }  // namespace kybern::net
