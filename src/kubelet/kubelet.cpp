@@ -17,6 +17,7 @@
 #include "kubelet/run/tools.h"
 #include "kubelet/runtime/containerd.h"
 #include "kubelet/runtime/import.h"
+#include "kubelet/serve/server.h"
 
 namespace kybern::kubelet {
 namespace {
@@ -58,6 +59,7 @@ struct Kubelet::State {
   std::shared_ptr<Pods> pods;
   std::unique_ptr<NodeAgent> node;
   std::unique_ptr<Observer> observer;
+  std::unique_ptr<NodeServer> server;
   std::string endpoint;
   MachineFacts machine;
 
@@ -71,6 +73,7 @@ struct Kubelet::State {
 
   Result<void> start_runtime();
   Result<void> make_tools();
+  Result<void> start_server();
   void start_sources();
   void read_static();
   void stop();
@@ -141,6 +144,22 @@ Result<void> Kubelet::State::make_tools() {
   return {};
 }
 
+Result<void> Kubelet::State::start_server() {
+  if (options.tls_certificate_file.empty()) return {};
+  NodeServerOptions o;
+  o.bind_address = options.bind_address;
+  o.port = options.port;
+  o.certificate_file = options.tls_certificate_file;
+  o.key_file = options.tls_key_file;
+  o.client_ca_file = options.client_ca_file;
+  o.data_dir = options.data_dir;
+  auto started = NodeServer::start(std::move(o), *tools, pods);
+  if (!started) return fail(started.error().code, fmt::format("the kubelet's server cannot be started: {}", started.error().message));
+  server = std::move(*started);
+  machine.port = server->port();
+  return {};
+}
+
 // Pods of files and of the API; when both are known, what runs without belonging to either is ended.
 void Kubelet::State::start_sources() {
   services->start();
@@ -178,6 +197,7 @@ void Kubelet::State::stop() {
     stopped = true;
     world.executor.cancel(static_timer);
   }
+  if (server) server->stop();
   if (observer) observer->stop();
   if (node) node->stop();
   if (pods) pods->stop();
@@ -194,7 +214,7 @@ void Kubelet::State::stop() {
 Kubelet::Kubelet(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Kubelet::~Kubelet() { stop(); }
 void Kubelet::stop() { state_->stop(); }
-int Kubelet::port() const { return 0; }
+int Kubelet::port() const { return state_->server ? state_->server->port() : 0; }
 std::string Kubelet::runtime_endpoint() const { return state_->endpoint; }
 
 Result<void> Kubelet::shut_down_runtime(const std::string& data_dir) { return Containerd::shut_down(data_dir + "/containerd", runtime_stop_limit); }
@@ -217,6 +237,7 @@ Result<std::unique_ptr<Kubelet>> Kubelet::start(client::Transport& transport, Wo
   if (s.options.memory_bytes > 0) s.machine.memory_bytes = s.options.memory_bytes;
   if (auto up = s.start_runtime(); !up) return std::unexpected(up.error());
   if (auto made = s.make_tools(); !made) return std::unexpected(made.error());
+  if (auto served = s.start_server(); !served) return std::unexpected(served.error());
 
   NodeAgent::Options n;
   n.machine = s.machine;

@@ -217,6 +217,12 @@ std::map<std::string, std::string> Cgroups::pods() const {
   return out;
 }
 
+std::optional<int> Cgroups::first_process(const std::string& path) const {
+  auto text = read_file(folder("memory", path) + "/cgroup.procs");
+  auto pid = text ? parse_int(split(*text, '\n')[0]) : std::nullopt;
+  return pid ? std::optional(static_cast<int>(*pid)) : std::nullopt;
+}
+
 bool Cgroups::exists(const std::string& path) const { return is_dir(folder("memory", path)); }
 
 std::optional<CgroupUsage> Cgroups::usage(const std::string& path) const {

@@ -49,6 +49,7 @@ class Cgroups {
   std::map<std::string, std::string> pods() const;  // uid -> path, of all there are
   std::optional<CgroupUsage> usage(const std::string& path) const;
   bool exists(const std::string& path) const;
+  std::optional<int> first_process(const std::string& path) const;
 
  private:
   Result<void> make(const std::string& path);

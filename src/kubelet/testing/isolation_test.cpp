@@ -52,10 +52,18 @@ bool isolate() {
   if (::geteuid() != 0 || std::getenv(folder_variable) != nullptr) return false;
   std::string folder = fmt::format("/tmp/kybern-kubelet-{}", ::getpid());
   if (!make_dirs(folder, 0711)) return false;
+  pid_t between = ::fork();  // a new process namespace holds only for children, the other two at once: so twice
+  if (between < 0) return false;
+  if (between > 0) wait_outside(between, folder, fmt::format("/{}", base_name(folder)));
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID) != 0) return false;
   pid_t inside = ::fork();
-  if (inside < 0) return false;
-  if (inside > 0) wait_outside(inside, folder, fmt::format("/{}", base_name(folder)));
+  if (inside > 0) {
+    int status = 0;
+    while (::waitpid(inside, &status, 0) < 0 && errno == EINTR) {
+    }
+    std::_Exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+  }
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
   ::mount("proc", "/proc", "proc", 0, nullptr);

@@ -12,6 +12,7 @@
 #include "kubelet/files.h"
 #include "kubelet/runtime/cri.h"
 #include "kubelet/serve/log_file.h"
+#include "kubelet/serve/websocket.h"
 #include "kubelet/testing/isolation.h"
 
 namespace kybern::kubelet::testing {
@@ -36,13 +37,112 @@ RealNode::RealNode() {
   options_.cgroup_base = run_cgroup();
   options_.bind_address = "127.0.0.1";
   options_.port = 0;
+  if (problem_ = make_certificates(); !problem_.empty()) return;
   auto started = Kubelet::start(api_, real_world(), options_);
   if (!started) problem_ = started.error().message;
   else kubelet_ = std::move(*started);
 }
 
-void RealNode::restart_kubelet() {
+std::string RealNode::make_certificates() {
+  Time now = std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
+  auto ca = net::new_ca("test-ca", now - std::chrono::hours(1), now + std::chrono::hours(24));
+  if (!ca) return ca.error().message;
+  auto made = [&](std::string name, std::vector<std::string> groups, bool server) {
+    net::CertificateSpec spec;
+    spec.common_name = std::move(name);
+    spec.organizations = std::move(groups);
+    spec.server = server;
+    spec.client = !server;
+    if (server) spec.ip_addresses = {"127.0.0.1"};
+    spec.not_before = now - std::chrono::hours(1);
+    spec.not_after = now + std::chrono::hours(24);
+    return net::issue(*ca, spec);
+  };
+  auto server = made("test-node", {}, true), allowed = made("kube-apiserver-kubelet-client", {}, false), stranger = made("system:node:other", {"system:nodes"}, false);
+  if (!server || !allowed || !stranger) return "certificates could not be made";
+  ca_ = *ca;
+  allowed_ = *allowed;
+  stranger_ = *stranger;
+  std::string folder = run_folder();
+  for (const auto& [name, text] : {std::pair("/server.pem", server->certificate_pem), std::pair("/server.key", server->key_pem), std::pair("/ca.pem", ca->certificate_pem)}) {
+    if (auto wrote = write_file(folder + name, text, 0600); !wrote) return wrote.error().message;
+  }
+  options_.tls_certificate_file = folder + "/server.pem";
+  options_.tls_key_file = folder + "/server.key";
+  options_.client_ca_file = folder + "/ca.pem";
+  return "";
+}
+
+std::unique_ptr<net::HttpClient> RealNode::client(bool allowed) {
+  net::ClientOptions o;
+  o.url = fmt::format("https://127.0.0.1:{}", kubelet_->port());
+  o.tls.ca_pem = ca_.certificate_pem;
+  o.tls.certificate_pem = (allowed ? allowed_ : stranger_).certificate_pem;
+  o.tls.key_pem = (allowed ? allowed_ : stranger_).key_pem;
+  auto client = net::HttpClient::make(std::move(o));
+  return client ? std::move(*client) : nullptr;
+}
+
+std::string RealNode::get(const std::string& target, int expected_status) {
+  net::ClientRequest request;
+  request.target = target;
+  auto answer = client()->call(std::move(request));
+  if (!answer) return "failed: " + answer.error().message;
+  if (answer->status != expected_status) return fmt::format("status {}: {}", answer->status, answer->body);
+  return answer->body;
+}
+
+RealNode::Session RealNode::exec(const std::string& target, const std::string& input, const std::string& protocol) {
+  Session session;
+  net::ClientRequest request;
+  request.target = target;
+  request.headers.add("connection", "Upgrade");
+  request.headers.add("upgrade", "websocket");
+  request.headers.add("sec-websocket-version", "13");
+  request.headers.add("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+  request.headers.add("sec-websocket-protocol", protocol);
+  auto http = client();
+  auto stream = http->upgrade(std::move(request));
+  if (!stream) {
+    session.error = stream.error().message;
+    return session;
+  }
+  auto send = [&](std::string payload) {  // a client's frame, masked with zeros
+    std::string f = websocket::frame(websocket::Opcode::binary, payload);
+    std::size_t head = payload.size() < 126 ? 2 : payload.size() <= 0xffff ? 4 : 10;
+    f[1] = static_cast<char>(f[1] | 0x80);
+    f.insert(head, std::string(4, '\0'));
+    (void)(*stream)->write(f);
+  };
+  if (!input.empty()) send(std::string(1, '\0') + input);
+  if (protocol.starts_with("v5")) send(std::string("\xff\0", 2));
+  websocket::Reader reader(false);
+  while (true) {
+    auto bytes = (*stream)->read_for(std::chrono::seconds(20));
+    if (!bytes || bytes->empty()) return session;
+    auto messages = reader.feed(*bytes);
+    if (!messages) {
+      session.error = messages.error().message;
+      return session;
+    }
+    for (const websocket::Message& m : *messages) {
+      if (m.opcode == websocket::Opcode::close) return session;
+      if (m.bytes.empty()) continue;
+      std::string& to = m.bytes[0] == 1 ? session.out : m.bytes[0] == 2 ? session.err : session.error;
+      to += m.bytes.substr(1);
+    }
+  }
+}
+
+std::string RealNode::wait_log(const std::string& name, const std::string& container, const std::string& text) {
+  std::string seen;
+  eventually([&] { return (seen = log(name, container)).find(text) != std::string::npos; }, std::chrono::seconds(15));
+  return seen;
+}
+
+void RealNode::restart_kubelet(const std::function<void()>& meanwhile) {
   kubelet_.reset();
+  if (meanwhile) meanwhile();
   auto started = Kubelet::start(api_, real_world(), options_);
   if (!started) problem_ = started.error().message;
   else kubelet_ = std::move(*started);
