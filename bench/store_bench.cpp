@@ -114,7 +114,8 @@ void puts_per_second(benchmark::State& state) {
     store.reset();
     state.ResumeTiming();
   }
-  state.counters["puts"] = benchmark::Counter(static_cast<double>(each) * writers * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+  state.counters["puts"] =
+      benchmark::Counter(static_cast<double>(each) * writers * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
 }
 BENCHMARK(puts_per_second)->ArgsProduct({{1, 16, 64, 128}, {1500, 3600}, {1}})->Iterations(1)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(puts_per_second)->ArgsProduct({{1, 64}, {3600}, {0}})->Iterations(1)->UseRealTime()->Unit(benchmark::kMillisecond);
@@ -154,7 +155,8 @@ BENCHMARK(load)->Arg(150'000)->Iterations(2)->UseRealTime()->Unit(benchmark::kMi
 
 std::vector<EntryPtr> many_entries(int n) {
   std::vector<EntryPtr> entries;
-  for (int i = 0; i < n; ++i) entries.push_back(std::make_shared<const Entry>(Entry{fmt::format("/pods/namespace-{}/web-7d5f8b9c6-{:06}", i % 100, i), {}, i}));
+  for (int i = 0; i < n; ++i)
+    entries.push_back(std::make_shared<const Entry>(Entry{fmt::format("/pods/namespace-{}/web-7d5f8b9c6-{:06}", i % 100, i), {}, i}));
   std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a->key < b->key; });
   return entries;
 }
@@ -245,13 +247,15 @@ void lease_updates(benchmark::State& state) {
     std::atomic<int> next = 0;
     run_threads(64, [&](int) {
       for (int i; (i = next++) < updates;) {
-        if (!store->commit({fmt::format("/coordination.k8s.io/leases/kube-node-lease/node-{}", i % 100), lease(i % 100, i), std::nullopt})) std::abort();
+        if (!store->commit({fmt::format("/coordination.k8s.io/leases/kube-node-lease/node-{}", i % 100), lease(i % 100, i), std::nullopt}))
+          std::abort();
         if (i % 1000 == 0) largest = std::max(largest.load(), store->stats().file_bytes);
       }
     });
     state.counters["largest_file_mb"] = static_cast<double>(largest) / 1e6;
   }
-  state.counters["updates"] = benchmark::Counter(static_cast<double>(updates) * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+  state.counters["updates"] =
+      benchmark::Counter(static_cast<double>(updates) * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
 }
 BENCHMARK(lease_updates)->Arg(1'000'000)->Iterations(1)->UseRealTime()->Unit(benchmark::kMillisecond);
 

@@ -66,7 +66,8 @@ Result<Snapshot> Cache::snapshot_at(Revision revision, std::string_view prefix) 
     std::unique_lock lock(mutex_);
     if (revision == newest_.revision()) return newest_;
     if (revision > newest_.revision())
-      return fail(Code::invalid, "revision " + std::to_string(revision) + " is newer than the newest, " + std::to_string(newest_.revision()));
+      return fail(Code::invalid,
+                  "revision " + std::to_string(revision) + " is newer than the newest, " + std::to_string(newest_.revision()));
     for (auto it = rewound_.begin(); it != rewound_.end(); ++it) {
       if (it->snapshot.revision() != revision || it->resource != resource) continue;
       it->used = steady_now();

@@ -47,9 +47,9 @@ class Cache {
   Windows* windows_;
   mutable std::mutex mutex_;
   Snapshot newest_;
-  Snapshot settled_;                     // the newest one whose changes are all in the windows
-  mutable std::list<Rewound> rewound_;   // last used first
-  mutable std::mutex publish_mutex_;             // held while newest_ and settled_ differ
+  Snapshot settled_;                    // the newest one whose changes are all in the windows
+  mutable std::list<Rewound> rewound_;  // last used first
+  mutable std::mutex publish_mutex_;    // held while newest_ and settled_ differ
 };
 
 }  // namespace kybern::store

@@ -73,7 +73,9 @@ std::string watched_prefix(int watcher) {
   return "/r" + std::to_string(watcher % resources) + "/ns" + std::to_string(watcher) + "/";
 }
 
-Document value_of(int key, std::int64_t number) { return object(key_name(key), number, 150 + static_cast<std::size_t>(number * 37 % 1500)); }
+Document value_of(int key, std::int64_t number) {
+  return object(key_name(key), number, 150 + static_cast<std::size_t>(number * 37 % 1500));
+}
 
 LocalLimits limits_of(bool forgetful) {
   LocalLimits limits;
@@ -133,8 +135,7 @@ void run_watcher(Shared& shared, Store& store, int watcher, const std::atomic<bo
     Revision position = (*watch)->position();
     if (waits % 8 == 0 || stop) mine.position.store(position, std::memory_order_release);
     if (stop && position >= store.revision()) return;
-    while (!signal.wait_for_count(waits + 1, std::chrono::seconds(1)) && !stop) {
-    }
+    while (!signal.wait_for_count(waits + 1, std::chrono::seconds(1)) && !stop) {}
   }
 }
 
@@ -213,7 +214,7 @@ class Crash : public ::testing::TestWithParam<bool> {
   Folder folder_;
   Shared* shared_ = nullptr;
   pid_t child_ = -1;
-  Revision newest_ = 1;                        // that anyone has ever been told
+  Revision newest_ = 1;                          // that anyone has ever been told
   std::set<std::pair<int, std::int64_t>> lost_;  // tries of which nobody knows whether they happened: key and number
 };
 
@@ -248,21 +249,25 @@ void Crash::check_state() {
       if (entry) {
         ++present;
         const std::int64_t number = number_of(entry);
-        EXPECT_TRUE(entry->value.root() == [&] {
-          // The same value, stamped.
-          Draft expected(value_of(key, number));
-          expected["metadata"]["resourceVersion"] = std::to_string(entry->revision);
-          return expected.freeze();
-        }().root()) << key_name(key) << " is half there";
+        EXPECT_TRUE(entry->value.root() ==
+                    [&] {
+                      // The same value, stamped.
+                      Draft expected(value_of(key, number));
+                      expected["metadata"]["resourceVersion"] = std::to_string(entry->revision);
+                      return expected.freeze();
+                    }()
+                        .root())
+            << key_name(key) << " is half there";
       }
       const bool as_acknowledged = note.deleted ? !entry : entry && entry->revision == note.revision && number_of(entry) == note.number;
       const bool as_tried = open && open->key == key && (open->deleted ? !entry : entry && number_of(entry) == open->number);
       // An earlier process's last try may have happened too, when nothing was acknowledged for the key since.
       const bool as_lost = entry && entry->revision > note.revision && lost_.contains({key, number_of(entry)});
-      const bool as_lost_delete = !entry && std::any_of(lost_.begin(), lost_.end(), [&](const auto& l) { return l.first == key && l.second > note.number; });
+      const bool as_lost_delete =
+          !entry && std::any_of(lost_.begin(), lost_.end(), [&](const auto& l) { return l.first == key && l.second > note.number; });
       EXPECT_TRUE(as_acknowledged || as_tried || as_lost || as_lost_delete)
-          << key_name(key) << ": acknowledged " << note.number << (note.deleted ? " (delete)" : "") << " at " << note.revision << ", there is "
-          << (entry ? std::to_string(number_of(entry)) + " at " + std::to_string(entry->revision) : "nothing");
+          << key_name(key) << ": acknowledged " << note.number << (note.deleted ? " (delete)" : "") << " at " << note.revision
+          << ", there is " << (entry ? std::to_string(number_of(entry)) + " at " + std::to_string(entry->revision) : "nothing");
     }
   }
   EXPECT_GT(present, 0u);
@@ -290,9 +295,7 @@ void Crash::check_watchers(bool at_end) {
       if (at == acknowledged.end()) continue;
       ASSERT_EQ(at->second.key, note.key);
       ASSERT_EQ(at->second.deleted, note.deleted);
-      if (!note.deleted) {
-        ASSERT_EQ(at->second.number, note.number);
-      }
+      if (!note.deleted) { ASSERT_EQ(at->second.number, note.number); }
     }
     total += seen.size();
     // Up to here it must have seen everything, but for what passed before a list.
@@ -307,9 +310,7 @@ void Crash::check_watchers(bool at_end) {
       }
       ASSERT_TRUE(listed) << "revision " << revision << " of " << key_name(note.key) << " was not seen";
     }
-    if (!GetParam()) {
-      EXPECT_EQ(mine.lists.count, 0u) << "the log keeps enough to go on";
-    }
+    if (!GetParam()) { EXPECT_EQ(mine.lists.count, 0u) << "the log keeps enough to go on"; }
   }
   EXPECT_GT(total, 0u);
 }

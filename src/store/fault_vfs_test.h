@@ -54,7 +54,9 @@ class FaultVfs {
     me.methods = *me.real()->pMethods;
     me.methods.iVersion = 1;  // no shared memory, no mapping: what the engine uses
     me.methods.xClose = [](sqlite3_file* x) { return file(x).real()->pMethods->xClose(file(x).real()); };
-    me.methods.xRead = [](sqlite3_file* x, void* p, int n, sqlite3_int64 at) { return file(x).real()->pMethods->xRead(file(x).real(), p, n, at); };
+    me.methods.xRead = [](sqlite3_file* x, void* p, int n, sqlite3_int64 at) {
+      return file(x).real()->pMethods->xRead(file(x).real(), p, n, at);
+    };
     me.methods.xWrite = [](sqlite3_file* x, const void* p, int n, sqlite3_int64 at) {
       int code = judge(x, Call::write);
       return code != SQLITE_OK ? code : file(x).real()->pMethods->xWrite(file(x).real(), p, n, at);
@@ -70,8 +72,12 @@ class FaultVfs {
     me.methods.xFileSize = [](sqlite3_file* x, sqlite3_int64* size) { return file(x).real()->pMethods->xFileSize(file(x).real(), size); };
     me.methods.xLock = [](sqlite3_file* x, int how) { return file(x).real()->pMethods->xLock(file(x).real(), how); };
     me.methods.xUnlock = [](sqlite3_file* x, int how) { return file(x).real()->pMethods->xUnlock(file(x).real(), how); };
-    me.methods.xCheckReservedLock = [](sqlite3_file* x, int* held) { return file(x).real()->pMethods->xCheckReservedLock(file(x).real(), held); };
-    me.methods.xFileControl = [](sqlite3_file* x, int what, void* p) { return file(x).real()->pMethods->xFileControl(file(x).real(), what, p); };
+    me.methods.xCheckReservedLock = [](sqlite3_file* x, int* held) {
+      return file(x).real()->pMethods->xCheckReservedLock(file(x).real(), held);
+    };
+    me.methods.xFileControl = [](sqlite3_file* x, int what, void* p) {
+      return file(x).real()->pMethods->xFileControl(file(x).real(), what, p);
+    };
     me.methods.xSectorSize = [](sqlite3_file* x) { return file(x).real()->pMethods->xSectorSize(file(x).real()); };
     me.methods.xDeviceCharacteristics = [](sqlite3_file* x) { return file(x).real()->pMethods->xDeviceCharacteristics(file(x).real()); };
     me.base.pMethods = &me.methods;

@@ -17,11 +17,11 @@ constexpr std::size_t max_batch_bytes = 4 << 20;
 // Changes kept for watches. All resources share one budget of bytes; when it is exceeded the largest window gives way,
 // so that a busy resource never pushes out the changes of a quiet one.
 struct WindowLimits {
-  std::size_t max_changes = 100'000;                    // per resource
-  std::size_t min_changes = 128;                        // per resource: these are not dropped for their age
+  std::size_t max_changes = 100'000;  // per resource
+  std::size_t min_changes = 128;      // per resource: these are not dropped for their age
   std::chrono::seconds max_age = std::chrono::minutes(5);
-  std::size_t min_bytes = 64 << 20;                     // of all resources; at least this much, or
-  std::size_t live_divisor = 4;                         // this part of the bytes of all live objects
+  std::size_t min_bytes = 64 << 20;  // of all resources; at least this much, or
+  std::size_t live_divisor = 4;      // this part of the bytes of all live objects
 };
 
 // Snapshots at older revisions that were asked for, kept for the next page of a list.
@@ -31,9 +31,9 @@ constexpr std::chrono::seconds max_rewound_idle = std::chrono::minutes(2);
 // Superseded rows of the log: they let watches resume after a restart.
 struct RetentionLimits {
   std::chrono::seconds max_age = std::chrono::minutes(5);
-  std::size_t min_bytes = 24 << 20;   // of superseded values: at least this much, or
-  std::size_t live_divisor = 4;       // this part of the bytes of all live values
-  std::size_t slice_rows = 256;       // removed at once; twice the batch when a batch is larger
+  std::size_t min_bytes = 24 << 20;  // of superseded values: at least this much, or
+  std::size_t live_divisor = 4;      // this part of the bytes of all live values
+  std::size_t slice_rows = 256;      // removed at once; twice the batch when a batch is larger
 };
 
 // The write-ahead log is copied into the file when it has this many pages of 4 KiB; writes are refused when that has

@@ -39,8 +39,8 @@ std::string& json_buffer() {
 
 class LocalStore final : public Store {
  public:
-  LocalStore(const StoreOptions& options, const LocalLimits& limits, std::unique_ptr<SqliteLog> log, Tree tree, Revision revision, Revision floor,
-             const std::vector<ChangePtr>& changes, std::size_t live_bytes)
+  LocalStore(const StoreOptions& options, const LocalLimits& limits, std::unique_ptr<SqliteLog> log, Tree tree, Revision revision,
+             Revision floor, const std::vector<ChangePtr>& changes, std::size_t live_bytes)
       : path_(options.path),
         max_value_bytes_(options.max_value_bytes),
         cache_(limits.windows, tree, revision, floor, changes),
@@ -77,7 +77,8 @@ Result<EntryPtr> LocalStore::commit(Write write) {
   if (write.value) {
     write_json(write.value->root(), json);
     if (json.size() > max_value_bytes_)
-      return fail(Code::too_large, write.key + " has " + std::to_string(json.size()) + " bytes, the limit is " + std::to_string(max_value_bytes_));
+      return fail(Code::too_large,
+                  write.key + " has " + std::to_string(json.size()) + " bytes, the limit is " + std::to_string(max_value_bytes_));
     value = own_copy(*write.value);
   }
   pending.json = json;
@@ -110,7 +111,8 @@ Result<void> LocalStore::check_writable() const {
   if (writer_.failing()) {
     if (Result<void> done = writer_.probe(); !done) return done;
   }
-  if (access(path_.c_str(), W_OK) != 0) return fail(Code::unavailable, path_ + " is not writable (" + std::error_code(errno, std::generic_category()).message() + ")");
+  if (access(path_.c_str(), W_OK) != 0)
+    return fail(Code::unavailable, path_ + " is not writable (" + std::error_code(errno, std::generic_category()).message() + ")");
   struct statvfs disk;
   if (statvfs(path_.c_str(), &disk) != 0) return fail(Code::unavailable, path_ + ": its disk does not answer");
   if ((disk.f_flag & ST_RDONLY) != 0) return fail(Code::unavailable, path_ + " lies on a read-only file system");
@@ -139,8 +141,9 @@ Result<std::unique_ptr<Store>> open_local_store(const StoreOptions& options, con
   if (!log) return std::unexpected(log.error());
   Result<Loaded> loaded = (*log)->load();
   if (!loaded) return std::unexpected(loaded.error());
-  return std::make_unique<LocalStore>(options, limits, std::move(*log), Tree::build(loaded->entries), std::max(loaded->revision, first_revision),
-                                      std::max(loaded->compacted, first_revision), loaded->changes, loaded->live_bytes);
+  return std::make_unique<LocalStore>(options, limits, std::move(*log), Tree::build(loaded->entries),
+                                      std::max(loaded->revision, first_revision), std::max(loaded->compacted, first_revision),
+                                      loaded->changes, loaded->live_bytes);
 }
 
 Result<std::unique_ptr<Store>> Store::open(StoreOptions options) { return open_local_store(options, {}); }

@@ -15,7 +15,7 @@ namespace kybern::store {
 class Notifier {
  public:
   struct Client {
-    std::function<void()> notify;      // touched by the notifier alone between enqueue() and retire()
+    std::function<void()> notify;  // touched by the notifier alone between enqueue() and retire()
     Client* previous = nullptr;
     Client* next = nullptr;
     std::atomic<bool> queued{false};

@@ -2,8 +2,9 @@
 //
 // One engine (SQLite or etcd) makes writes durable; the cache above it holds each object as one Document and answers
 // all reads and watches. A write is visible to readers only after it is durable. Revisions grow by one a write and never
-// go back, across restarts too; that of a new store is 1, since 0 means "any" in the API. Keys are texts like "/pods/default/web-0" or "/apps/deployments/default/web" (the first
-// segments up to the namespace name the resource; `Store` does not look inside values).
+// go back, across restarts too; that of a new store is 1, since 0 means "any" in the API. Keys are texts like
+// "/pods/default/web-0" or "/apps/deployments/default/web" (the first segments up to the namespace name the resource;
+// `Store` does not look inside values).
 //
 // A value whose metadata.resourceVersion is Document::stamp_blank() gets the revision of its write stamped there. On
 // disk the blank is kept and stamped again on load, so bytes do not depend on the revision.
@@ -44,7 +45,7 @@ class Snapshot {
  public:
   Revision revision() const;
   EntryPtr get(std::string_view key) const;
-  std::size_t count(std::string_view prefix) const;                            // in O(log n)
+  std::size_t count(std::string_view prefix) const;                              // in O(log n)
   std::size_t count_after(std::string_view prefix, std::string_view key) const;  // keys under prefix that are > key
   // In key order, keys under `prefix` that are >= `start` ("" for the first). Stops when `visit` returns false.
   void scan(std::string_view prefix, std::string_view start, const std::function<bool(const EntryPtr&)>& visit) const;
@@ -70,13 +71,13 @@ class Watch {
 
 struct Write {
   std::string key;
-  std::optional<Document> value;         // empty: delete
-  std::optional<Revision> expected;      // 0: must not exist; n: the entry's revision must be n; empty: whatever is there
+  std::optional<Document> value;     // empty: delete
+  std::optional<Revision> expected;  // 0: must not exist; n: the entry's revision must be n; empty: whatever is there
 };
 
 struct StoreOptions {
-  std::string path;                      // the SQLite file; "" keeps everything in memory (tests)
-  std::size_t window_changes = 0;        // changes kept for watches per resource; 0: the default, sized by bytes
+  std::string path;                // the SQLite file; "" keeps everything in memory (tests)
+  std::size_t window_changes = 0;  // changes kept for watches per resource; 0: the default, sized by bytes
   std::size_t max_value_bytes = 1536 * 1024;
 };
 
@@ -91,7 +92,7 @@ class Store {
   // too_large, unavailable when the disk refuses (the write did not happen).
   virtual Result<EntryPtr> commit(Write write) = 0;
 
-  virtual Snapshot snapshot() const = 0;                 // the latest
+  virtual Snapshot snapshot() const = 0;  // the latest
   // All keys as they were at an older revision; Code::expired when that is not held any more, Code::invalid for one that
   // is still to come. With a prefix ("/pods/" or longer) only the keys of that resource are as they were then, what lies
   // elsewhere is of no account; and a busy resource does not make another's past expire.
@@ -108,7 +109,10 @@ class Store {
 
   virtual Result<void> backup(const std::string& path) = 0;  // a consistent copy, while running
   virtual Result<void> check_writable() const = 0;           // for /readyz
-  struct Stats { std::size_t entries, bytes, watches, window_changes; std::int64_t file_bytes; };
+  struct Stats {
+    std::size_t entries, bytes, watches, window_changes;
+    std::int64_t file_bytes;
+  };
   virtual Stats stats() const = 0;
 };
 

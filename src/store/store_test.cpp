@@ -85,7 +85,8 @@ TEST_P(Stores, ExpectationsAreKept) {
       {true, "k/a", std::nullopt, Code::invalid},
   };
   for (const Row& row : rows) {
-    SCOPED_TRACE(std::string(row.put ? "put " : "delete ") + row.key + " expecting " + (row.expected ? std::to_string(*row.expected) : "anything"));
+    SCOPED_TRACE(std::string(row.put ? "put " : "delete ") + row.key + " expecting " +
+                 (row.expected ? std::to_string(*row.expected) : "anything"));
     store_.reset();
     if (GetParam()) std::filesystem::remove(path());
     SetUp();
@@ -333,9 +334,7 @@ TEST_P(Stores, NoCallbackRunsAfterTheEnd) {
     ASSERT_TRUE(watch) << why(watch);
     std::vector<ChangePtr> out;
     ASSERT_TRUE((*watch)->take(out, 1000));
-    if (round % 2) {
-      ASSERT_TRUE(called.wait_for_count(1));
-    }
+    if (round % 2) { ASSERT_TRUE(called.wait_for_count(1)); }
     watch->reset();
     *flag = 0;
   }
@@ -390,7 +389,8 @@ TEST_P(Stores, AHundredWatchersOverAThousandCreates) {
   std::vector<std::unique_ptr<Watch>> watches;
   std::atomic<int> calls = 0;
   for (int i = 0; i < 100; ++i) {
-    watches.push_back(std::move(*store_->watch(i % 2 ? "/pods/" : "/pods/ns" + std::to_string(i) + "/", store_->revision(), [&] { ++calls; })));
+    watches.push_back(
+        std::move(*store_->watch(i % 2 ? "/pods/" : "/pods/ns" + std::to_string(i) + "/", store_->revision(), [&] { ++calls; })));
     std::vector<ChangePtr> out;
     ASSERT_TRUE(watches.back()->take(out, 1));
   }
@@ -398,7 +398,8 @@ TEST_P(Stores, AHundredWatchersOverAThousandCreates) {
   std::vector<std::thread> writers;
   for (int w = 0; w < 8; ++w)
     writers.emplace_back([&, w] {
-      for (int i = 0; i < 125; ++i) ASSERT_TRUE(store_->commit(put("/pods/ns" + std::to_string(i % 100) + "/p" + std::to_string(w * 1000 + i), i)));
+      for (int i = 0; i < 125; ++i)
+        ASSERT_TRUE(store_->commit(put("/pods/ns" + std::to_string(i % 100) + "/p" + std::to_string(w * 1000 + i), i)));
     });
   for (auto& t : writers) t.join();
   EXPECT_EQ(store_->stats().window_changes, 1000u) << "each change lies in the window once";

@@ -37,9 +37,9 @@ struct Leaf : Node {
 };
 
 struct Inner : Node {
-  std::uint32_t counts[fan_out];     // entries below each child
+  std::uint32_t counts[fan_out];  // entries below each child
   Node* children[fan_out];
-  Separator* separators[fan_out];    // separators[0] is null: the first child has no lower bound of its own
+  Separator* separators[fan_out];  // separators[0] is null: the first child has no lower bound of its own
   Inner() : Node(false) {}
 };
 
@@ -144,7 +144,7 @@ static unsigned child_for(const Inner& i, std::string_view key) {
 }
 
 struct Split {
-  Node* right = nullptr;           // null: there was room
+  Node* right = nullptr;  // null: there was room
   Separator* separator = nullptr;
 };
 

@@ -32,11 +32,11 @@ class Tree {
   static Tree build(const std::vector<EntryPtr>& sorted);
 
   std::size_t size() const;
-  EntryPtr get(std::string_view key) const;   // null when absent
-  EntryPtr put(EntryPtr entry);               // the entry it replaces, or null
-  EntryPtr erase(std::string_view key);       // the entry removed, or null
+  EntryPtr get(std::string_view key) const;  // null when absent
+  EntryPtr put(EntryPtr entry);              // the entry it replaces, or null
+  EntryPtr erase(std::string_view key);      // the entry removed, or null
 
-  std::size_t rank(std::string_view key) const;         // entries with a smaller key
+  std::size_t rank(std::string_view key) const;            // entries with a smaller key
   std::size_t rank_behind(std::string_view prefix) const;  // entries with a smaller key or with this prefix
   // The first entry with a key >= `key`, or > `key`; null when there is none.
   EntryPtr at_or_after(std::string_view key) const;
@@ -44,8 +44,8 @@ class Tree {
   // From the first key >= `start`, in order, until `visit` returns false.
   void scan(std::string_view start, const std::function<bool(const EntryPtr&)>& visit) const;
 
-  std::size_t memory() const;        // bytes of nodes, entries not included
-  void check_invariants() const;     // for tests: order, separators, counts, fill; ends the process when one is broken
+  std::size_t memory() const;     // bytes of nodes, entries not included
+  void check_invariants() const;  // for tests: order, separators, counts, fill; ends the process when one is broken
 
  private:
   detail::Node* root_ = nullptr;

@@ -15,7 +15,7 @@ std::string_view resource_of(std::string_view key) {
 struct Windows::Group {
   Window& window;
   const std::string prefix;
-  const bool whole_resource;       // the prefix is "/resource/": every change of the window is under it
+  const bool whole_resource;  // the prefix is "/resource/": every change of the window is under it
   std::size_t members = 0;
   std::vector<Cursor*> armed;
 };
@@ -50,7 +50,7 @@ class Windows::Cursor final : public Watch, public Notifier::Client {
   friend class Windows;
   static constexpr std::uint32_t behind = 0xffffffff;
   static constexpr std::uint32_t ended = 0xfffffffe;
-  void arm();     // these two under the window's mutex
+  void arm();  // these two under the window's mutex
   void disarm();
 
   Group& group_;
@@ -87,7 +87,8 @@ Windows::Cursor::~Cursor() {
   {
     std::lock_guard lock(w.mutex);
     if (--group_.members == 0) {
-      auto at = std::lower_bound(w.groups.begin(), w.groups.end(), group_.prefix.size(), [](const auto& g, std::size_t n) { return g.first < n; });
+      auto at = std::lower_bound(w.groups.begin(), w.groups.end(), group_.prefix.size(),
+                                 [](const auto& g, std::size_t n) { return g.first < n; });
       at->second.erase(at->second.find(std::string_view(group_.prefix)));
       if (at->second.empty()) w.groups.erase(at);
     }
@@ -180,7 +181,8 @@ std::vector<Windows::Window*> Windows::all_windows() const {
 }
 
 std::size_t Windows::first_after(const Window& w, Revision revision) {
-  auto at = std::upper_bound(w.items.begin(), w.items.end(), revision, [](Revision r, const Item& item) { return r < item.change->revision; });
+  auto at =
+      std::upper_bound(w.items.begin(), w.items.end(), revision, [](Revision r, const Item& item) { return r < item.change->revision; });
   return static_cast<std::size_t>(at - w.items.begin());
 }
 
@@ -278,7 +280,8 @@ Result<std::unique_ptr<Watch>> Windows::watch(std::string_view prefix, Revision 
   const std::string_view resource = resource_of(prefix);
   const std::size_t whole = resource.size() + 2;  // "/pods/"
   if (!prefix.starts_with('/') || resource.empty() || prefix.size() < whole)
-    return fail(Code::invalid, "a watch's prefix begins with a whole resource, as /pods/ does; this one is \"" + std::string(prefix) + "\"");
+    return fail(Code::invalid,
+                "a watch's prefix begins with a whole resource, as /pods/ does; this one is \"" + std::string(prefix) + "\"");
   if (notify) notifier_.start();
   Window& w = window(resource);
   std::lock_guard lock(w.mutex);

@@ -36,7 +36,8 @@ void Writer::commit(PendingWrite& write) {
     std::lock_guard lock(mutex_);
     const std::size_t bytes = write.json.size() + write.key.size();
     Batch* last = waiting_.empty() ? nullptr : waiting_.back().get();
-    if (!last || last->work || last->writes.size() >= max_batch_writes || last->bytes + bytes > max_batch_bytes) waiting_.push_back(std::make_shared<Batch>());
+    if (!last || last->work || last->writes.size() >= max_batch_writes || last->bytes + bytes > max_batch_bytes)
+      waiting_.push_back(std::make_shared<Batch>());
     batch = waiting_.back();
     batch->writes.push_back(&write);
     batch->bytes += bytes;
@@ -131,10 +132,14 @@ bool Writer::decide(PendingWrite& write) {
     return false;
   }
   if (write.expected && *write.expected != had) {
-    if (write.put && *write.expected == 0) write.result = fail(Code::already_exists, std::string(write.key) + " exists, at revision " + std::to_string(had));
-    else if (!before) write.result = fail(Code::conflict, std::string(write.key) + " does not exist, revision " + std::to_string(*write.expected) + " was expected");
+    if (write.put && *write.expected == 0)
+      write.result = fail(Code::already_exists, std::string(write.key) + " exists, at revision " + std::to_string(had));
+    else if (!before)
+      write.result =
+          fail(Code::conflict, std::string(write.key) + " does not exist, revision " + std::to_string(*write.expected) + " was expected");
     else
-      write.result = fail(Code::conflict, std::string(write.key) + " is at revision " + std::to_string(had) + ", " + std::to_string(*write.expected) + " was expected");
+      write.result = fail(Code::conflict, std::string(write.key) + " is at revision " + std::to_string(had) + ", " +
+                                              std::to_string(*write.expected) + " was expected");
     return false;
   }
   const Revision revision = ++revision_;

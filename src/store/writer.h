@@ -28,10 +28,10 @@ namespace kybern::store {
 // A write on its way. Lives on its caller's stack.
 struct PendingWrite {
   std::string_view key;
-  std::string_view json;               // of a put
+  std::string_view json;  // of a put
   std::uint64_t checksum = 0;
   std::optional<Revision> expected;
-  std::shared_ptr<Entry> entry;        // of a put the new one, of a delete what the caller gets; unique until published
+  std::shared_ptr<Entry> entry;  // of a put the new one, of a delete what the caller gets; unique until published
   bool put = false;
   std::shared_ptr<Change> change;
   Result<EntryPtr> result;
@@ -43,7 +43,7 @@ class Writer {
   Writer(Cache& cache, std::unique_ptr<SqliteLog> log, Tree tree, Revision revision, std::size_t live_bytes);
   ~Writer();  // finishes what waits
 
-  void commit(PendingWrite& write);                    // returns when write.result is there
+  void commit(PendingWrite& write);                       // returns when write.result is there
   void run(const std::function<void(SqliteLog*)>& work);  // on the writer's thread, between two batches; waits for it
 
   Result<void> probe();  // tries to write; failing() is right afterwards

@@ -7,9 +7,7 @@
 namespace kybern::store {
 
 Error sqlite_error(const std::string& path, int code, std::string_view detail) {
-  auto text = [&](const char* what, const char* help) {
-    return path + what + " (" + std::string(detail) + ")" + help;
-  };
+  auto text = [&](const char* what, const char* help) { return path + what + " (" + std::string(detail) + ")" + help; };
   switch (code & 0xff) {
     case SQLITE_FULL: return {Code::unavailable, text(": the disk is full", ": nothing was written; free some space")};
     case SQLITE_BUSY:
@@ -22,7 +20,8 @@ Error sqlite_error(const std::string& path, int code, std::string_view detail) {
     case SQLITE_AUTH:
       return {Code::unavailable, text(" cannot be opened", ": check that its folder exists and that the server may write there")};
     case SQLITE_CORRUPT:
-      return {Code::internal, text(" is damaged", ": nothing was overwritten; restore a backup, or move the file away to begin with an empty cluster")};
+      return {Code::internal,
+              text(" is damaged", ": nothing was overwritten; restore a backup, or move the file away to begin with an empty cluster")};
     case SQLITE_NOTADB:
       return {Code::internal, text(" is not a database, or its beginning is damaged",
                                    ": nothing was overwritten; restore a backup, or move the file away to begin with an empty cluster")};
@@ -60,8 +59,7 @@ int Statement::step() { return sqlite3_step(statement_); }
 void Statement::reset() { sqlite3_reset(statement_); }
 int Statement::run() {
   int code;
-  while ((code = sqlite3_step(statement_)) == SQLITE_ROW) {
-  }
+  while ((code = sqlite3_step(statement_)) == SQLITE_ROW) {}
   int reset = sqlite3_reset(statement_);
   return code == SQLITE_DONE ? reset : code;
 }

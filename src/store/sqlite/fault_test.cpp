@@ -58,9 +58,7 @@ Error refused(const std::string& path) {
 // A file system of its own, where the test may mount.
 class SmallDisk {
  public:
-  explicit SmallDisk(const std::string& options) {
-    mounted_ = ::mount("tmpfs", folder_.path().c_str(), "tmpfs", 0, options.c_str()) == 0;
-  }
+  explicit SmallDisk(const std::string& options) { mounted_ = ::mount("tmpfs", folder_.path().c_str(), "tmpfs", 0, options.c_str()) == 0; }
   ~SmallDisk() {
     if (mounted_) ::umount2(folder_.path().c_str(), MNT_DETACH);
   }
@@ -123,14 +121,16 @@ TEST(Faults, FullDisk) {
   SmallDisk disk("size=24m");
   if (!disk.mounted()) GTEST_SKIP() << "needs the right to mount a file system";
   write_file(disk.path() + "/ballast", std::string(12 << 20, 'x'));
-  fill_and_recover(disk.path(), [&] { std::filesystem::remove(disk.path() + "/ballast"); }, true);
+  fill_and_recover(
+      disk.path(), [&] { std::filesystem::remove(disk.path() + "/ballast"); }, true);
 }
 
 TEST(Faults, FullDiskAtTheEndOfTheProcess) {
   SmallDisk disk("size=24m");
   if (!disk.mounted()) GTEST_SKIP() << "needs the right to mount a file system";
   write_file(disk.path() + "/ballast", std::string(12 << 20, 'x'));
-  fill_and_recover(disk.path(), [&] { std::filesystem::remove(disk.path() + "/ballast"); }, false);
+  fill_and_recover(
+      disk.path(), [&] { std::filesystem::remove(disk.path() + "/ballast"); }, false);
 }
 
 TEST(Faults, FileSizeLimit) {
@@ -141,7 +141,8 @@ TEST(Faults, FileSizeLimit) {
   rlimit small = before;
   small.rlim_cur = 6 << 20;
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
-  fill_and_recover(folder.path(), [&] { setrlimit(RLIMIT_FSIZE, &before); }, false);
+  fill_and_recover(
+      folder.path(), [&] { setrlimit(RLIMIT_FSIZE, &before); }, false);
   setrlimit(RLIMIT_FSIZE, &before);
   signal(SIGXFSZ, old);
 }
@@ -153,7 +154,7 @@ TEST(Faults, FailingDisk) {
     FaultVfs::Call call;
     const char* file;  // the end of its name
     int code;
-    int times;         // how many calls fail
+    int times;  // how many calls fail
   };
   const Row rows[] = {
       {FaultVfs::Call::write, "-wal", SQLITE_IOERR_WRITE, 1}, {FaultVfs::Call::write, "-wal", SQLITE_FULL, 1},
@@ -162,7 +163,8 @@ TEST(Faults, FailingDisk) {
   };
   for (const Row& row : rows) {
     for (int first = 1; first <= 9; first += 2) {
-      SCOPED_TRACE(std::string(row.file) + " call " + std::to_string(static_cast<int>(row.call)) + " from " + std::to_string(first) + ", " + std::to_string(row.times) + " times");
+      SCOPED_TRACE(std::string(row.file) + " call " + std::to_string(static_cast<int>(row.call)) + " from " + std::to_string(first) + ", " +
+                   std::to_string(row.times) + " times");
       Folder folder;
       std::atomic<bool> armed = false, whole_disk = false;
       std::atomic<int> calls = 0;
@@ -263,8 +265,7 @@ TEST(Faults, LockedByAnotherProcess) {
     auto store = Store::open(options);
     char c = store && (*store)->commit(put("/k/a", 1)) ? 'y' : 'n';
     if (write(ready[1], &c, 1) != 1) _exit(1);
-    while (read(done[0], &c, 1) < 0) {
-    }
+    while (read(done[0], &c, 1) < 0) {}
     _exit(0);
   }
   ASSERT_GT(child, 0);
@@ -324,7 +325,8 @@ Image make_image(bool closed) {
   auto store = open_or_die(folder / "state.db");
   auto write = [&](int i) {
     std::string key = "/k/" + std::to_string(i * 7 % 60);
-    Result<EntryPtr> done = i % 9 == 8 ? store->commit(erase("/k/" + std::to_string((i - 1) * 7 % 60))) : store->commit(put(key, i, std::nullopt, 200 + static_cast<std::size_t>(i) * 37 % 6000));
+    Result<EntryPtr> done = i % 9 == 8 ? store->commit(erase("/k/" + std::to_string((i - 1) * 7 % 60)))
+                                       : store->commit(put(key, i, std::nullopt, 200 + static_cast<std::size_t>(i) * 37 % 6000));
     EXPECT_TRUE(done) << why(done);
     image.history.push_back(contents(store->snapshot()));
   };
@@ -346,7 +348,8 @@ TEST(Faults, TurnedBytesInTheFile) {
   ASSERT_GT(image.file.size(), 50'000u);
   std::mt19937_64 random(11);
   int found = 0, harmless = 0;
-  std::vector<std::size_t> places = {0, 17, 18, 28, 52, 100, 103, 105, 108, 4096, 4096 + 3, 2 * 4096, 2 * 4096 + 3, 2 * 4096 + 8, 3 * 4096 + 4, image.file.size() - 1};
+  std::vector<std::size_t> places = {0,   17,   18,       28,       52,           100,          103,          105,
+                                     108, 4096, 4096 + 3, 2 * 4096, 2 * 4096 + 3, 2 * 4096 + 8, 3 * 4096 + 4, image.file.size() - 1};
   while (places.size() < 400) places.push_back(random() % image.file.size());
   for (std::size_t place : places) {
     SCOPED_TRACE("byte " + std::to_string(place));
@@ -427,7 +430,8 @@ TEST(Faults, TruncatedWriteAheadLog) {
 
 TEST(Faults, TruncatedFile) {
   const Image closed = make_image(true), open = make_image(false);
-  for (std::size_t cut : {std::size_t{1}, std::size_t{99}, std::size_t{4096}, closed.file.size() / 2, closed.file.size() - 4096, closed.file.size() - 1}) {
+  for (std::size_t cut :
+       {std::size_t{1}, std::size_t{99}, std::size_t{4096}, closed.file.size() / 2, closed.file.size() - 4096, closed.file.size() - 1}) {
     SCOPED_TRACE("cut to " + std::to_string(cut));
     Folder folder;
     write_file(folder / "state.db", closed.file.substr(0, cut));

@@ -43,8 +43,9 @@ void parse_chunk(const std::string& path, Chunk& chunk) {
     std::string_view key = bytes.substr(start, row.key_end - start), json = bytes.substr(row.key_end, row.end - row.key_end);
     start = row.end;
     auto damaged = [&](const std::string& why) {
-      chunk.error = Error{Code::internal, path + " is damaged: revision " + std::to_string(row.revision) + " of " + std::string(key) + " " + why +
-                                              "; nothing was overwritten; restore a backup, or move the file away to begin with an empty cluster"};
+      chunk.error =
+          Error{Code::internal, path + " is damaged: revision " + std::to_string(row.revision) + " of " + std::string(key) + " " + why +
+                                    "; nothing was overwritten; restore a backup, or move the file away to begin with an empty cluster"};
     };
     if (row_checksum(content_checksum(key, json), row.revision) != row.checksum) return damaged("does not fit its checksum");
     Document value;
@@ -169,7 +170,8 @@ Result<Loaded> load_log(Connection& connection, Revision compacted, Retention& r
       const bool tombstone = chunk.rows[i].tombstone;
       // Behind `compacted` no revision is missing; the first that a store gives is 2.
       if (entry->revision > compacted && entry->revision != std::max<Revision>(loaded.revision, 1) + 1)
-        return std::unexpected(sqlite_error(connection.path(), SQLITE_CORRUPT, "revision " + std::to_string(loaded.revision + 1) + " is missing"));
+        return std::unexpected(
+            sqlite_error(connection.path(), SQLITE_CORRUPT, "revision " + std::to_string(loaded.revision + 1) + " is missing"));
       loaded.revision = std::max(loaded.revision, entry->revision);
       auto at = newest.find(entry->key);
       EntryPtr before = at == newest.end() ? nullptr : at->second;

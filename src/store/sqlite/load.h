@@ -12,11 +12,11 @@
 namespace kybern::store {
 
 struct Loaded {
-  std::vector<EntryPtr> entries;     // the newest of each key, by key
-  std::vector<ChangePtr> changes;    // those behind `compacted`, by revision
-  Revision revision = 0;             // the newest that was ever given
+  std::vector<EntryPtr> entries;   // the newest of each key, by key
+  std::vector<ChangePtr> changes;  // those behind `compacted`, by revision
+  Revision revision = 0;           // the newest that was ever given
   Revision compacted = 0;
-  std::size_t live_bytes = 0;        // of the entries, keys and documents included
+  std::size_t live_bytes = 0;  // of the entries, keys and documents included
 };
 
 // Also tells `retention` which rows are superseded. Code::internal names a row that is damaged.

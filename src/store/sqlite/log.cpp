@@ -28,11 +28,11 @@ struct SqliteLog::State {
   Statement begin, commit, insert, remove, set_compacted;
   Revision compacted = 0;
   Instant start = std::chrono::steady_clock::now();
-  int wal_pages = 0;                         // in the write-ahead log and not yet in the file
-  int wal_frames = 0;                        // of the log, up to the end of the last transaction
-  std::uint64_t copied_log = 0;              // the identity of a log that is in the file as a whole
-  std::int64_t free_pages = 0, pages = 0;    // as of the last slice
-  bool doubtful = false;                     // the write-ahead log may end with a transaction that was reported as failed
+  int wal_pages = 0;                       // in the write-ahead log and not yet in the file
+  int wal_frames = 0;                      // of the log, up to the end of the last transaction
+  std::uint64_t copied_log = 0;            // the identity of a log that is in the file as a whole
+  std::int64_t free_pages = 0, pages = 0;  // as of the last slice
+  bool doubtful = false;                   // the write-ahead log may end with a transaction that was reported as failed
   bool checkpoint_failed = false;
 
   std::uint32_t second(Instant now) const {
@@ -105,7 +105,9 @@ Result<void> SqliteLog::State::write(std::span<const LogRow> rows, std::size_t s
   if (wal_pages >= wal_refuse_pages) {
     checkpoint();
     if (checkpoint_failed)
-      return fail(Code::unavailable, connection.path() + ": the write-ahead log is full and cannot be copied into the file: check the disk; nothing was written");
+      return fail(
+          Code::unavailable,
+          connection.path() + ": the write-ahead log is full and cannot be copied into the file: check the disk; nothing was written");
   }
   int code = transaction(rows, slice);
   if (code == SQLITE_OK) {
@@ -285,7 +287,8 @@ Result<std::unique_ptr<SqliteLog::Backup>> SqliteLog::backup(const std::string& 
   state->partial = path + ".partial";
   ::unlink(state->partial.c_str());  // of a backup that was interrupted
   int fd = ::open(state->partial.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (fd < 0) return fail(Code::unavailable, state->partial + " cannot be made (" + std::error_code(errno, std::generic_category()).message() + ")");
+  if (fd < 0)
+    return fail(Code::unavailable, state->partial + " cannot be made (" + std::error_code(errno, std::generic_category()).message() + ")");
   ::close(fd);
   std::unique_ptr<Backup> made(new Backup(std::move(state)));
   Result<Connection> target = Connection::open(made->state_->partial, false);

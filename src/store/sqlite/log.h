@@ -25,11 +25,11 @@ namespace kybern::store {
 struct LogRow {
   Revision revision;
   std::string_view key;
-  std::string_view json;         // "" of a delete
-  std::uint64_t checksum;        // content_checksum(key, json)
+  std::string_view json;   // "" of a delete
+  std::uint64_t checksum;  // content_checksum(key, json)
   bool tombstone;
-  std::size_t bytes;             // about what the value weighs, for the retention's budget
-  Revision superseded;           // the row of the key before, 0: none
+  std::size_t bytes;    // about what the value weighs, for the retention's budget
+  Revision superseded;  // the row of the key before, 0: none
   std::size_t superseded_bytes;
 };
 
@@ -41,11 +41,11 @@ class SqliteLog {
 
   // All of the rows or, on an error, none: a crash after the error does not bring them back either.
   Result<void> append(std::span<const LogRow> rows, Instant now);
-  bool slice_due(Instant now) const;          // idle_slice() has something to do
-  bool work_later() const;                    // it will have, without another append
-  Result<void> idle_slice(Instant now);       // a few milliseconds of compaction
-  Result<void> probe();                       // a write of nothing that matters
-  std::int64_t file_bytes() const;            // of the file and its write-ahead log
+  bool slice_due(Instant now) const;     // idle_slice() has something to do
+  bool work_later() const;               // it will have, without another append
+  Result<void> idle_slice(Instant now);  // a few milliseconds of compaction
+  Result<void> probe();                  // a write of nothing that matters
+  std::int64_t file_bytes() const;       // of the file and its write-ahead log
   Revision compacted() const;
 
   // A copy to a file that does not exist yet: begin, then steps of a megabyte until one returns true.
@@ -60,9 +60,9 @@ class SqliteLog {
 
 class SqliteLog::Backup {
  public:
-  ~Backup();                 // without finish(): removes what was copied
-  Result<bool> step();       // true: everything is copied
-  Result<void> finish();     // makes it durable under its name; may be called from another thread
+  ~Backup();              // without finish(): removes what was copied
+  Result<bool> step();    // true: everything is copied
+  Result<void> finish();  // makes it durable under its name; may be called from another thread
 
  private:
   friend class SqliteLog;

@@ -33,7 +33,8 @@ Result<bool> look_at_file(const std::string& path) {
   if (stat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
     return fail(Code::unavailable, path + " cannot be opened: there is no folder " + folder + "; make it, or choose another place");
   if (access(folder.c_str(), W_OK) != 0)
-    return fail(Code::unavailable, folder + " is read-only (" + system_text(errno) + "): the server needs to write " + path + " and its log beside it");
+    return fail(Code::unavailable,
+                folder + " is read-only (" + system_text(errno) + "): the server needs to write " + path + " and its log beside it");
   if (stat(path.c_str(), &info) != 0) {
     if (errno != ENOENT) return fail(Code::unavailable, path + " cannot be opened (" + system_text(errno) + ")");
     // For the owner only: the cluster's secrets are in it.
@@ -51,17 +52,20 @@ Result<bool> look_at_file(const std::string& path) {
   if (info.st_size > 0) return true;
   // SQLite would take an empty file for a new one and throw the log beside it away.
   if (stat((path + "-wal").c_str(), &info) == 0 && info.st_size > 0)
-    return fail(Code::internal, path + " is empty but there is a write-ahead log beside it: the file has been cut off; nothing was overwritten; "
-                                       "restore a backup, or move both away to begin with an empty cluster");
+    return fail(Code::internal,
+                path +
+                    " is empty but there is a write-ahead log beside it: the file has been cut off; nothing was overwritten; "
+                    "restore a backup, or move both away to begin with an empty cluster");
   return false;
 }
 
 Result<void> make_tables(Connection& c) {
   // The first three only work while the file is empty.
-  for (const char* sql : {"PRAGMA page_size=4096", "PRAGMA auto_vacuum=INCREMENTAL", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "BEGIN IMMEDIATE",
-                          "CREATE TABLE log(revision INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB, checksum INTEGER NOT NULL)",
-                          "CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID", "INSERT INTO meta VALUES('compacted', 0)",
-                          "PRAGMA application_id=0x4b59424e", "PRAGMA user_version=1", "COMMIT"}) {
+  for (const char* sql :
+       {"PRAGMA page_size=4096", "PRAGMA auto_vacuum=INCREMENTAL", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "BEGIN IMMEDIATE",
+        "CREATE TABLE log(revision INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB, checksum INTEGER NOT NULL)",
+        "CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID", "INSERT INTO meta VALUES('compacted', 0)",
+        "PRAGMA application_id=0x4b59424e", "PRAGMA user_version=1", "COMMIT"}) {
     if (Result<void> done = c.execute(sql); !done) return done;
   }
   return sync_folder_of(c.path());
@@ -75,8 +79,8 @@ Result<void> check_identity(Connection& c) {
   Result<std::int64_t> version = c.number("PRAGMA user_version");
   if (!version) return std::unexpected(version.error());
   if (*version != format)
-    return fail(Code::internal, c.path() + " has format " + std::to_string(*version) + ", this program knows format " + std::to_string(format) +
-                                    ": nothing was overwritten; use the version that wrote it");
+    return fail(Code::internal, c.path() + " has format " + std::to_string(*version) + ", this program knows format " +
+                                    std::to_string(format) + ": nothing was overwritten; use the version that wrote it");
   return {};
 }
 
@@ -105,15 +109,17 @@ Result<Connection> open_log_file(const std::string& path) {
   if (!tables) return std::unexpected(tables.error());
   if (Result<void> sound = check_wal(path + "-wal"); !sound) return std::unexpected(sound.error());
   // The file can be written: it is its header that forbids it.
-  if (sqlite3_db_readonly(c->handle(), "main") == 1) return std::unexpected(sqlite_error(path, SQLITE_NOTADB, "its version may only be read"));
+  if (sqlite3_db_readonly(c->handle(), "main") == 1)
+    return std::unexpected(sqlite_error(path, SQLITE_NOTADB, "its version may only be read"));
   Result<std::int64_t> id = c->number("PRAGMA application_id");
   if (!id) return std::unexpected(id.error());
   if (*tables == 0 && *id == 0) {
     if (Result<void> made = make_tables(*c); !made) return std::unexpected(made.error());
   }
   if (Result<void> ours = check_identity(*c); !ours) return std::unexpected(ours.error());
-  for (const char* sql : {"PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA wal_autocheckpoint=0", "PRAGMA journal_size_limit=16777216", "PRAGMA secure_delete=FAST",
-                          "PRAGMA cache_size=-8192", "PRAGMA temp_store=MEMORY"}) {
+  for (const char* sql :
+       {"PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA wal_autocheckpoint=0", "PRAGMA journal_size_limit=16777216",
+        "PRAGMA secure_delete=FAST", "PRAGMA cache_size=-8192", "PRAGMA temp_store=MEMORY"}) {
     if (Result<void> done = c->execute(sql); !done) return std::unexpected(done.error());
   }
   return c;

@@ -79,9 +79,11 @@ TEST(Persistence, StampsAreNotInTheBytes) {
     auto store = open_or_die(folder / "state.db");
     ASSERT_TRUE(store->commit(put("/k/a", 1)));
     ASSERT_TRUE(store->commit({"/k/text", Draft("text").freeze(), std::nullopt}));
-    ASSERT_TRUE(store->commit({"/k/own", Draft::object({{"metadata", Draft::object({{"resourceVersion", "99"}})}}).freeze(), std::nullopt}));
+    ASSERT_TRUE(
+        store->commit({"/k/own", Draft::object({{"metadata", Draft::object({{"resourceVersion", "99"}})}}).freeze(), std::nullopt}));
   }
-  EXPECT_EQ(number_in(folder / "state.db", "SELECT count(*) FROM log WHERE instr(value, '\"resourceVersion\":\"                    \"')"), 1);
+  EXPECT_EQ(number_in(folder / "state.db", "SELECT count(*) FROM log WHERE instr(value, '\"resourceVersion\":\"                    \"')"),
+            1);
   auto store = open_or_die(folder / "state.db");
   EXPECT_EQ(version_of(store->snapshot().get("/k/a")), "2");
   EXPECT_EQ(store->snapshot().get("/k/text")->value.root().as_string(), "text");
@@ -185,7 +187,8 @@ TEST(Persistence, UpdatesOfLeasesKeepTheFileSmall) {
   for (int t = 0; t < 48; ++t)
     nodes.emplace_back([&] {
       for (int i; (i = next++) < updates;) {
-        ASSERT_TRUE(store->commit(put("/coordination.k8s.io/leases/kube-node-lease/node-" + std::to_string(i % leases), i, std::nullopt, 420)));
+        ASSERT_TRUE(
+            store->commit(put("/coordination.k8s.io/leases/kube-node-lease/node-" + std::to_string(i % leases), i, std::nullopt, 420)));
         if (i % 1000 == 0) largest = std::max<std::int64_t>(largest, store->stats().file_bytes);
       }
     });

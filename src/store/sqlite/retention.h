@@ -17,11 +17,11 @@ namespace kybern::store {
 class Retention {
  public:
   struct Item {
-    Revision row;            // the superseded one
-    Revision by;             // the row that superseded it
-    std::uint32_t second;    // when, since the start
-    std::uint32_t bytes;     // of its value, about
-    bool tombstone;          // row `by` is one
+    Revision row;          // the superseded one
+    Revision by;           // the row that superseded it
+    std::uint32_t second;  // when, since the start
+    std::uint32_t bytes;   // of its value, about
+    bool tombstone;        // row `by` is one
   };
 
   explicit Retention(RetentionLimits limits) : limits_(limits) {}
@@ -57,7 +57,9 @@ class Retention {
   bool waiting() const { return items_.size() >= limits_.slice_rows; }  // time alone will make a slice due
 
  private:
-  std::size_t budget() const { return live_bytes_ / limits_.live_divisor > limits_.min_bytes ? live_bytes_ / limits_.live_divisor : limits_.min_bytes; }
+  std::size_t budget() const {
+    return live_bytes_ / limits_.live_divisor > limits_.min_bytes ? live_bytes_ / limits_.live_divisor : limits_.min_bytes;
+  }
   bool old(const Item& item, std::uint32_t second) const {
     return item.second + static_cast<std::uint32_t>(limits_.max_age.count()) < second;
   }

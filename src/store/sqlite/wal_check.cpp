@@ -33,9 +33,10 @@ struct Checksum {
 };
 
 std::unexpected<Error> damaged(const std::string& path, const std::string& what) {
-  return fail(Code::internal, path + " is damaged (" + what +
-                                  "): acknowledged writes would be lost, so nothing was opened or overwritten; restore a backup, or move this "
-                                  "file away to go on without the newest writes");
+  return fail(Code::internal,
+              path + " is damaged (" + what +
+                  "): acknowledged writes would be lost, so nothing was opened or overwritten; restore a backup, or move this "
+                  "file away to go on without the newest writes");
 }
 
 }  // namespace
