@@ -161,7 +161,7 @@ Failure read_target(std::string_view target, Http1RequestHead& head, std::string
   if (target == "*" && head.method != "OPTIONS") return Http1Error{400, "invalid request target"};
   std::size_t mark = target.find('?');
   head.path = std::string(target.substr(0, mark));
-  if (head.path.empty()) head.path = "/";
+  if (head.path.empty()) head.path.push_back('/');
   if (mark != std::string_view::npos) head.query = std::string(target.substr(mark + 1));
   if (!valid_escapes(head.path)) return Http1Error{400, "invalid escape in the path"};
   return std::nullopt;

@@ -232,8 +232,8 @@ void Connection::read_all() {
     } else {
       session_->on_bytes(std::string_view(server_.reactor().scratch(), count));
     }
-    // Without TLS a short read has emptied the socket; epoll tells of the rest.
-    if (!ssl_ && count < Reactor::scratch_bytes) return;
+    // What is left in the socket, epoll tells of; what OpenSSL holds, nobody does.
+    if (ssl_ ? !::SSL_has_pending(ssl_) : count < Reactor::scratch_bytes) return;
     if (count >= budget) {
       read_again_ = ssl_ != nullptr;
       want_flush();
