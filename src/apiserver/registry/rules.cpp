@@ -10,8 +10,8 @@ void apply_defaults(const Served& served, Draft& object) { kybern::apply_default
 FieldErrors validate_create(const Served& served, Value object) { return kybern::validate(*served.resource, object); }
 
 FieldErrors validate_update(const Served& served, Value object, Value before, std::string_view subresource) {
-  // A binding and a scale are the main resource's own changes; they were judged by their own bodies' rules.
-  if (subresource.empty() || subresource == "binding") return kybern::validate_update(*served.resource, object, before);
+  if (subresource == "binding") return {};  // it sets what a pod update may not, and was judged by its own rules
+  if (subresource.empty()) return kybern::validate_update(*served.resource, object, before);
   return kybern::validate_subresource_update(*served.resource, subresource, object, before);
 }
 

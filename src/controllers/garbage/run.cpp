@@ -179,13 +179,14 @@ bool Collector::rediscover() {
     std::lock_guard lock(mutex_);
     for (const ApiResource& resource : found->resources) {
       if (!resource.can("list") || !resource.can("watch") || !resource.can("delete") || is_ignored(resource)) continue;
-      auto known = std::find_if(monitors_.begin(), monitors_.end(), [&](const Monitor& m) {
+      const auto known = std::find_if(monitors_.begin(), monitors_.end(), [&](const Monitor& m) {
         return m.resource.api_version == resource.api_version && m.resource.resource == resource.resource;
       });
-      if (known != monitors_.end() && known->subscription) continue;
-      if (known == monitors_.end()) monitors_.push_back({resource, {}, false});
-      else known->resource = resource;
-      begin.push_back(known == monitors_.end() ? monitors_.size() - 1 : static_cast<std::size_t>(known - monitors_.begin()));
+      const std::size_t place = static_cast<std::size_t>(known - monitors_.begin());
+      if (place == monitors_.size()) monitors_.push_back({resource, {}, false});
+      else if (monitors_[place].subscription) continue;
+      monitors_[place].resource = resource;
+      begin.push_back(place);
     }
     for (std::size_t i = 0; i < monitors_.size() && found->failed.empty(); ++i) {
       Monitor& monitor = monitors_[i];

@@ -165,6 +165,7 @@ client::Outcome NamespaceController::work(const std::string& name) {
     progress.next_look = std::min(progress.next_look * 2, last_look);
   }
   Plan plan = reconcile(ns, observed);
+  log_debug("namespace-controller", "swept", {{"namespace", name}, {"plan", describe(plan)}});
   if (plan.status) {
     const Performer::Result result = performer_.perform(*plan.status, ns);
     if (result.kind == Performer::Result::Kind::stale) return client::Outcome::retry();

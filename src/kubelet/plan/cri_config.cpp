@@ -241,7 +241,7 @@ Result<Document> container_config(const PodView& pod, const ContainerView& c, co
   config["args"] = strings(expand_all(c.spec["args"], facts.environment));
   config["working_dir"] = c.spec["workingDir"].str();
   Draft envs = Draft::array();
-  for (const auto& [key, value] : facts.environment) envs.push_back(Draft::object({{"key", key}, {"value", base64_encode(value)}}));
+  for (const auto& [key, value] : facts.environment) envs.push_back(Draft::object({{"key", key}, {"value", value}}));
   config["envs"] = std::move(envs);
   config["mounts"] = mounts_of(facts.mounts);
   Draft labels = labels_of_pod(pod, false);

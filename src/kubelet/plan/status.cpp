@@ -112,7 +112,7 @@ struct StatusMaker {
       case ContainerState::exited: {
         s["state"] = terminated(seen);
         bool again = !stopping && c.role != Role::ephemeral && c.restarts_after(seen.exit_code);
-        if (!again) break;
+        if (!again || memory.starting == c.name) break;
         Duration delay = crash_delay(seen, memory, now);
         if (delay > Duration()) {
           auto backoff = memory.crashes.find(c.name);

@@ -20,7 +20,7 @@ bool is_mirror(const Document& pod) { return pod["metadata"]["annotations"][anno
 // What is known of a pod that only the runtime has: enough to end it.
 Document orphan(const ListedSandbox& s) {
   Draft meta = Draft::object({{"name", s.pod}, {"namespace", s.ns}, {"uid", s.uid}});
-  return Draft::object({{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", meta}, {"spec", Draft::object()}}).freeze();
+  return Draft::object({{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", meta}, {"spec", Draft::object({{"terminationGracePeriodSeconds", 1}})}}).freeze();
 }
 
 }  // namespace

@@ -41,6 +41,7 @@ void PodWorker::start_container(const StartJob& job) {
   auto problem = try_start(job);
   {
     std::lock_guard lock(mutex_);
+    look_ = true;
     if (job.generation == start_generation_) {
       memory_.starting.clear();
       if (problem) memory_.problems[job.action.name] = std::move(*problem);
@@ -211,6 +212,7 @@ void PodWorker::kill_container(const KillContainer& a, const PodView& pod, bool 
       if (!self) return;
       {
         std::lock_guard lock(self->mutex_);
+        self->look_ = true;
         if (--self->kill_calls_[id] <= 0) {
           self->kill_calls_.erase(id);
           self->memory_.killing.erase(id);
@@ -222,6 +224,7 @@ void PodWorker::kill_container(const KillContainer& a, const PodView& pod, bool 
   }
   {
     std::lock_guard lock(mutex_);
+    look_ = true;
     if (--kill_calls_[a.id] <= 0) {
       kill_calls_.erase(a.id);
       memory_.killing.erase(a.id);

@@ -194,8 +194,12 @@ bool PodWorker::look() {
 
 bool PodWorker::step() {
   bool must_look, refresh;
+  PodMemory memory;
   {
+    // The memory is read before the runtime: what ends in between shows in the runtime and still as under way, which only
+    // makes the plan wait. The other way round a container could be started twice.
     std::lock_guard lock(mutex_);
+    memory = memory_;
     must_look = std::exchange(look_, false) || !looked_;
     refresh = std::exchange(volumes_changed_, false) && memory_.prepared && !memory_.finished;
   }
@@ -210,7 +214,6 @@ bool PodWorker::step() {
   }
   PodView pod;
   RuntimeState runtime;
-  PodMemory memory;
   bool stopping_before;
   {
     std::lock_guard lock(mutex_);
@@ -227,7 +230,6 @@ bool PodWorker::step() {
   {
     std::lock_guard lock(mutex_);
     probes_ = probes;
-    memory = memory_;
   }
   Plan plan = plan_pod(pod, runtime, probes, memory, tools_.node, tools_.world.clock.now());
   {

@@ -289,8 +289,8 @@ Result<ExecResult> Cri::exec_sync(std::string_view id, const std::vector<std::st
   auto answer = state_->call(runtime_service, "ExecSync", request, limit);
   if (!answer) return std::unexpected(answer.error());
   ExecResult out;
-  out.output_stdout = base64_decode((*answer)["stdout"].as_string()).value_or("");
-  out.output_stderr = base64_decode((*answer)["stderr"].as_string()).value_or("");
+  out.output_stdout = (*answer)["stdout"].str();  // bytes of a CRI message are raw
+  out.output_stderr = (*answer)["stderr"].str();
   out.exit_code = static_cast<int>((*answer)["exit_code"].as_int());
   return out;
 }

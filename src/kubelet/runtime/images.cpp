@@ -147,6 +147,7 @@ std::expected<ImageOutcome, ImageProblem> Images::ensure(const PodView& pod, con
       out.uid = image->uid;
       out.username = image->username;
     }
+    if (!out.uid && out.username.empty()) out.uid = 0;  // an image that names no user runs as root
     return out;
   };
   auto name = with_default_tag(c.image);

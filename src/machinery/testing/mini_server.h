@@ -59,7 +59,9 @@ class MiniServer {
   }
 
   static void prepare_create(const Target& at, Draft& object) {
+    if (at.resource->group.starts_with("auth")) return;  // questions are not stored
     Draft& meta = object["metadata"];
+    for (const char* field : {"deletionTimestamp", "deletionGracePeriodSeconds"}) meta.erase(field);
     if (at.resource->namespaced) meta["namespace"] = at.space;
     const Draft* generate = meta.find("generateName");
     if (meta.find("name") == nullptr && generate != nullptr) meta["name"] = generate->str() + "x1y2z";
@@ -78,8 +80,8 @@ class MiniServer {
       Draft& spec = object["spec"];
       const Draft* manual = spec.find("manualSelector");
       if (manual == nullptr || !manual->as_bool()) {
-        spec["selector"]["matchLabels"]["batch.kubernetes.io/controller-uid"] = "1";
-        for (const char* label : {"batch.kubernetes.io/controller-uid", "controller-uid"}) spec["template"]["metadata"]["labels"][label] = "1";
+        spec["selector"]["matchLabels"]["batch.kubernetes.io/controller-uid"] = meta["uid"];
+        for (const char* label : {"batch.kubernetes.io/controller-uid", "controller-uid"}) spec["template"]["metadata"]["labels"][label] = meta["uid"];
         for (const char* label : {"batch.kubernetes.io/job-name", "job-name"}) spec["template"]["metadata"]["labels"][label] = meta["name"];
       }
     }

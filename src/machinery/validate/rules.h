@@ -30,6 +30,19 @@ class Findings {
   void not_supported(const Path& path, std::string_view value, std::initializer_list<std::string_view> supported) {
     errors_.push_back(field::not_supported(path, value, supported));
   }
+  // An unsupported value that is more than a text, such as a whole strategy.
+  void not_supported(const Path& path, Value value, std::initializer_list<std::string_view> supported) {
+    FieldError error = field::not_supported(path, "", supported);
+    error.value = field::shown(value);
+    errors_.push_back(std::move(error));
+  }
+  // An invalid value that is not shown.
+  void wrong(const Path& path, std::string_view detail) {
+    FieldError error = field::invalid(path, "", detail);
+    error.value.clear();
+    errors_.push_back(std::move(error));
+  }
+  void too_many(const Path& path, std::size_t actual, std::size_t max) { errors_.push_back(field::too_many(path, actual, max)); }
   void too_long(const Path& path, std::size_t max) { errors_.push_back(field::too_long(path, max)); }
   void add(FieldErrors more) { field::append(errors_, std::move(more)); }
   void add(FieldError one) { errors_.push_back(std::move(one)); }
@@ -103,6 +116,8 @@ void qualified(Findings& f, std::string_view name, const Path& path);
 bool dual_stack(const std::vector<std::string>& addresses);
 std::string changes(Value old, Value now);  // what differs, a line per field
 
+void amount_or_percent(Findings& f, Value amount, const Path& path);  // workloads.cpp: 3 or "25%"
+
 // Volumes by name, for the rules about mounts.
 struct Volumes {
   std::vector<std::pair<std::string, Value>> known;
@@ -157,6 +172,8 @@ void each_container(Value spec, const Path& path, Visit visit) {
   }
 }
 
+names::Messages name_is_ip(std::string_view name, bool prefix);  // networking.cpp
+
 // One kind's rules. A null pointer falls back: update to metadata and create's rules, subresources to metadata.
 struct Kind {
   std::string_view group, kind;
@@ -194,7 +211,6 @@ KYBERN_RULES(daemon_set)
 KYBERN_RULES(controller_revision)
 KYBERN_RULES(job)
 KYBERN_RULES(cron_job)
-KYBERN_RULES(autoscaler_v1)
 KYBERN_RULES(autoscaler)
 KYBERN_RULES(ingress)
 KYBERN_RULES(ingress_class)
@@ -227,7 +243,6 @@ KYBERN_RULES(priority_level)
 void subject_access_review(Findings& f, Value object);
 void local_subject_access_review(Findings& f, Value object);
 void self_subject_access_review(Findings& f, Value object);
-void token_review(Findings& f, Value object);
 void pod_ephemeral_update(Findings& f, Value object, Value old);
 void pod_resize_update(Findings& f, Value object, Value old);
 void namespace_finalize_update(Findings& f, Value object, Value old);

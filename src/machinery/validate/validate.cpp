@@ -26,6 +26,45 @@ constexpr Kind kinds[] = {
     KYBERN_ROW("", "ReplicationController", name_is_subdomain, replication_controller),
     KYBERN_ROW("", "PersistentVolume", name_is_subdomain, persistent_volume),
     KYBERN_ROW_STATUS("", "PersistentVolumeClaim", name_is_subdomain, persistent_volume_claim),
+    KYBERN_ROW("", "Event", name_is_subdomain, core_event),
+    KYBERN_ROW("events.k8s.io", "Event", name_is_subdomain, event),
+    KYBERN_ROW_STATUS("apps", "Deployment", name_is_subdomain, deployment),
+    KYBERN_ROW_STATUS("apps", "ReplicaSet", name_is_subdomain, replica_set),
+    KYBERN_ROW_STATUS("apps", "StatefulSet", name_is_label, stateful_set),
+    KYBERN_ROW_STATUS("apps", "DaemonSet", name_is_subdomain, daemon_set),
+    KYBERN_ROW("apps", "ControllerRevision", name_is_subdomain, controller_revision),
+    KYBERN_ROW_STATUS("batch", "Job", name_is_subdomain, job),
+    KYBERN_ROW("batch", "CronJob", name_is_subdomain, cron_job),
+    KYBERN_ROW_STATUS("autoscaling", "HorizontalPodAutoscaler", name_is_subdomain, autoscaler),
+    KYBERN_ROW_STATUS("networking.k8s.io", "Ingress", name_is_subdomain, ingress),
+    KYBERN_ROW("networking.k8s.io", "IngressClass", name_is_subdomain, ingress_class),
+    KYBERN_ROW("networking.k8s.io", "NetworkPolicy", name_is_subdomain, network_policy),
+    KYBERN_ROW("networking.k8s.io", "IPAddress", name_is_ip, ip_address),
+    KYBERN_ROW("networking.k8s.io", "ServiceCIDR", name_is_subdomain, service_cidr),
+    KYBERN_ROW("rbac.authorization.k8s.io", "Role", name_is_path_segment, role),
+    KYBERN_ROW("rbac.authorization.k8s.io", "ClusterRole", name_is_path_segment, cluster_role),
+    KYBERN_ROW("rbac.authorization.k8s.io", "RoleBinding", name_is_path_segment, role_binding),
+    KYBERN_ROW("rbac.authorization.k8s.io", "ClusterRoleBinding", name_is_path_segment, cluster_role_binding),
+    KYBERN_ROW("storage.k8s.io", "StorageClass", name_is_subdomain, storage_class),
+    KYBERN_ROW_STATUS("storage.k8s.io", "VolumeAttachment", name_is_subdomain, volume_attachment),
+    KYBERN_ROW("storage.k8s.io", "CSIDriver", name_is_subdomain, csi_driver),
+    KYBERN_ROW("storage.k8s.io", "CSINode", name_is_subdomain, csi_node),
+    KYBERN_ROW("storage.k8s.io", "CSIStorageCapacity", name_is_subdomain, csi_storage_capacity),
+    KYBERN_ROW("storage.k8s.io", "VolumeAttributesClass", name_is_subdomain, volume_attributes_class),
+    KYBERN_ROW("scheduling.k8s.io", "PriorityClass", name_is_subdomain, priority_class),
+    KYBERN_ROW("coordination.k8s.io", "Lease", name_is_subdomain, lease),
+    KYBERN_ROW("node.k8s.io", "RuntimeClass", name_is_subdomain, runtime_class),
+    KYBERN_ROW_STATUS("policy", "PodDisruptionBudget", name_is_path_segment, disruption_budget),
+    KYBERN_ROW("discovery.k8s.io", "EndpointSlice", name_is_subdomain, endpoint_slice),
+    KYBERN_ROW_STATUS("apiregistration.k8s.io", "APIService", name_is_path_segment, api_service),
+    KYBERN_ROW_STATUS("certificates.k8s.io", "CertificateSigningRequest", name_is_anything, certificate_request),
+    KYBERN_ROW("admissionregistration.k8s.io", "ValidatingWebhookConfiguration", name_is_subdomain, validating_webhooks),
+    KYBERN_ROW("admissionregistration.k8s.io", "MutatingWebhookConfiguration", name_is_subdomain, mutating_webhooks),
+    KYBERN_ROW("flowcontrol.apiserver.k8s.io", "FlowSchema", name_is_subdomain, flow_schema),
+    KYBERN_ROW("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration", name_is_subdomain, priority_level),
+    {"authorization.k8s.io", "SubjectAccessReview", name_is_anything, subject_access_review, nullptr, nullptr},
+    {"authorization.k8s.io", "LocalSubjectAccessReview", name_is_anything, local_subject_access_review, nullptr, nullptr},
+    {"authorization.k8s.io", "SelfSubjectAccessReview", name_is_anything, self_subject_access_review, nullptr, nullptr},
 };
 
 #undef KYBERN_ROW
@@ -49,6 +88,7 @@ using rules::text;
 
 NameRule name_rule(const schema::Resource& resource) {
   const rules::Kind* kind = find_kind(resource.group, resource.kind);
+  if (kind == nullptr && resource.group == "rbac.authorization.k8s.io") return name_is_path_segment;
   return kind != nullptr ? kind->name : name_is_subdomain;
 }
 
@@ -57,7 +97,7 @@ FieldErrors validate(const schema::Resource& resource, Value object) {
   Findings f;
   if (kind != nullptr && kind->create != nullptr) kind->create(f, object);
   else rules::object_meta(f, object, resource.namespaced, name_rule(resource));
-  if (!f.empty()) return f.take();
+  if (!f.empty() || resource.group == "authorization.k8s.io") return f.take();
   // Whatever a kind allows, a name is a part of a path.
   return validate_object_meta(object["metadata"], resource.namespaced, name_is_path_segment);
 }
@@ -81,6 +121,7 @@ FieldErrors validate_subresource_update(const schema::Resource& resource, std::s
   if (pod && subresource == "ephemeralcontainers") rules::pod_ephemeral_update(f, object, old);
   else if (pod && subresource == "resize") rules::pod_resize_update(f, object, old);
   else if (resource.kind == "Namespace" && subresource == "finalize") rules::namespace_finalize_update(f, object, old);
+  else if (resource.kind == "CertificateSigningRequest" && subresource == "approval") rules::certificate_approval_update(f, object, old);
   else if (kind != nullptr && kind->status != nullptr && subresource == "status") kind->status(f, object, old);
   else rules::object_meta_update(f, object, old);
   return f.take();

