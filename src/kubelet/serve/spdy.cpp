@@ -36,7 +36,7 @@ std::string control_frame(ControlType type, std::uint8_t flags, std::string_view
   return out;
 }
 
-// Deflate blocks that hold their bytes as they are.
+// Deflate blocks that hold their bytes as they are; an empty one last, which makes the reader give out what it has.
 std::string stored(std::string_view bytes) {
   std::string out;
   while (!bytes.empty()) {
@@ -46,7 +46,7 @@ std::string stored(std::string_view bytes) {
     out += bytes.substr(0, n);
     bytes.remove_prefix(n);
   }
-  return out;
+  return out + std::string("\0\0\0\xff\xff", 5);
 }
 
 }  // namespace
