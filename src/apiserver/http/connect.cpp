@@ -1,16 +1,181 @@
 #include "apiserver/http/connect.h"
 
+#include <fmt/format.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "apiserver/http/tunnel.h"
+#include "base/strings.h"
+#include "document/json.h"
+#include "machinery/status.h"
+
 namespace kybern::apiserver {
 namespace {
 
-class NoConnector : public Connector {
+constexpr std::int64_t kubelet_port = 10250;
+
+std::string read_file(const std::string& path) {
+  std::ifstream in(path);
+  std::stringstream out;
+  out << in.rdbuf();
+  return out.str();
+}
+
+bool needs_pod(std::string_view subresource) {
+  return subresource == "log" || subresource == "exec" || subresource == "attach" || subresource == "portforward";
+}
+
+// "[scheme:]name[:port]" of the proxy subresource.
+struct Named {
+  std::string scheme = "http", name, port;
+};
+Named read_named(std::string_view text) {
+  auto parts = split(text, ':');
+  Named out;
+  if (parts.size() == 3) out = {std::string(parts[0].empty() ? "http" : parts[0]), std::string(parts[1]), std::string(parts[2])};
+  else if (parts.size() == 2) out = {"http", std::string(parts[0]), std::string(parts[1])};
+  else out.name = text;
+  return out;
+}
+
+class KubeletConnector : public Connector {
  public:
-  bool connects(const Work&) const override { return false; }
-  void connect(Work, std::string, std::shared_ptr<net::Exchange>) override {}
+  KubeletConnector(ConnectorOptions options, Registry& registry) : options_(std::move(options)), registry_(registry) {}
+
+  bool connects(const Work& work) const override {
+    if (!work.served->group().empty()) return false;
+    std::string_view plural = work.served->plural(), sub = work.subresource;
+    if (plural == "pods") return needs_pod(sub) || sub == "proxy";
+    return (plural == "services" || plural == "nodes") && sub == "proxy";
+  }
+
+  void connect(Work work, std::string rest, std::shared_ptr<net::Exchange> exchange) override {
+    auto target = target_of(work, rest, exchange->request());
+    if (target) return tunnel(std::move(target->first), std::move(target->second), std::move(exchange));
+    net::Response response;
+    response.status = target.error().code;
+    response.headers.set("content-type", "application/json");
+    if (response.status == 200) response.headers.set("content-type", "text/plain");  // the log of a pod that has not begun
+    else response.body = to_json(target.error().document().root()) + "\n";
+    exchange->respond(std::move(response));
+  }
+
+ private:
+  using Target = std::pair<TunnelTarget, std::string>;
+
+  ApiResult<Target> target_of(Work& work, const std::string& rest, const net::Request& request) {
+    if (work.served->plural() == "services") return service_target(work, rest, request);
+    if (work.served->plural() == "nodes") {
+      Named named = read_named(work.name);
+      return kubelet_target(named.name, rest.empty() ? "/" : rest, request.query, request);
+    }
+    Named named = work.subresource == "proxy" ? read_named(work.name) : Named{"", work.name, ""};
+    Document pod = registry_.read("", "v1", "pods", work.ns, named.name);
+    if (!pod) return fail(not_found("", "pods", named.name));
+    if (work.subresource == "proxy") {
+      std::string ip = pod["status"]["podIP"].str();
+      if (ip.empty()) return fail(bad_request("address not allowed"));
+      std::string port = named.port.empty() ? std::to_string(pod["spec"]["containers"][0]["ports"][0]["containerPort"].as_int(80)) : named.port;
+      return plain_target(named.scheme, ip + ":" + port, rest, request);
+    }
+    std::string node = pod["spec"]["nodeName"].str();
+    if (node.empty()) {
+      if (work.subresource != "log") return fail(bad_request(fmt::format("pod {} does not have a host assigned", work.name)));
+      Status empty;
+      empty.code = 200;
+      return fail(std::move(empty));
+    }
+    std::string path = fmt::format("/portForward/{}/{}", work.ns, work.name);
+    if (work.subresource != "portforward") {
+      auto container = container_of(work, pod.root());
+      if (!container) return fail(std::move(container.error()));
+      path = fmt::format("/{}/{}/{}/{}", work.subresource == "log" ? "containerLogs" : work.subresource, work.ns, work.name, *container);
+    }
+    return kubelet_target(node, path, request.query, request);
+  }
+
+  ApiResult<std::string> container_of(const Work& work, Value pod) {
+    std::string given = work.query.get("container");
+    std::vector<std::string> containers, inits;
+    for (Value c : pod["spec"]["containers"].items()) containers.push_back(c["name"].str());
+    for (Value c : pod["spec"]["initContainers"].items()) inits.push_back(c["name"].str());
+    if (given.empty()) {
+      if (containers.size() == 1) return containers[0];
+      std::string message = fmt::format("a container name must be specified for pod {}, choose one of: [{}]", work.name, join(containers, " "));
+      if (!inits.empty()) message += fmt::format(" or one of the init containers: [{}]", join(inits, " "));
+      return fail(bad_request(message));
+    }
+    for (Value list : {pod["spec"]["containers"], pod["spec"]["initContainers"], pod["spec"]["ephemeralContainers"]})
+      for (Value c : list.items())
+        if (c["name"].as_string() == given) return given;
+    return fail(bad_request(fmt::format("container {} is not valid for pod {}", given, work.name)));
+  }
+
+  ApiResult<Target> kubelet_target(const std::string& node, std::string path, const std::string& query, const net::Request& request) {
+    Document object = registry_.read("", "v1", "nodes", "", node);
+    if (!object) return fail(not_found("", "nodes", node));
+    std::string address;
+    for (std::string_view type : {"InternalIP", "ExternalIP", "Hostname"})
+      for (Value a : object["status"]["addresses"].items())
+        if (address.empty() && a["type"].as_string() == type) address = a["address"].str();
+    if (address.empty()) return fail(service_unavailable(fmt::format("no preferred addresses found for node {}; known addresses: []", go_quote(node))));
+    std::int64_t port = object["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_int(kubelet_port);
+    TunnelTarget target;
+    target.options.url = fmt::format("https://{}:{}", address, port);
+    target.options.tls = {read_file(options_.kubelet_ca_file), read_file(options_.client_certificate_file), read_file(options_.client_key_file), "", false};
+    fill(target, path + (query.empty() ? "" : "?" + query), request);
+    return Target{std::move(target), fmt::format("dial tcp {}:{}", address, port)};
+  }
+
+  ApiResult<Target> plain_target(const std::string& scheme, const std::string& host, const std::string& rest, const net::Request& request) {
+    TunnelTarget target;
+    target.options.url = fmt::format("{}://{}", scheme == "https" ? "https" : "http", host);
+    target.options.tls.insecure = true;  // pods have certificates of their own making, as upstream's proxy assumes
+    fill(target, (rest.empty() ? "/" : rest) + (request.query.empty() ? "" : "?" + request.query), request);
+    return Target{std::move(target), fmt::format("dial tcp {}", host)};
+  }
+
+  ApiResult<Target> service_target(Work& work, const std::string& rest, const net::Request& request) {
+    Named named = read_named(work.name);
+    Document service = registry_.read("", "v1", "services", work.ns, named.name);
+    if (!service) return fail(not_found("", "services", named.name));
+    Value wanted;
+    for (Value p : service["spec"]["ports"].items())
+      if (named.port.empty() || p["name"].as_string() == named.port || std::to_string(p["port"].as_int()) == named.port) {
+        wanted = p;
+        break;
+      }
+    if (!wanted.exists()) return fail(service_unavailable(fmt::format("no service port {} found for service {}", go_quote(named.port), go_quote(named.name))));
+    std::vector<std::string> hosts;
+    registry_.each("discovery.k8s.io", "v1", "endpointslices", work.ns, [&](Value slice) {
+      if (slice["metadata"]["labels"]["kubernetes.io/service-name"].as_string() != named.name) return true;
+      for (Value port : slice["ports"].items()) {
+        if (port["name"].as_string() != wanted["name"].as_string()) continue;
+        for (Value endpoint : slice["endpoints"].items())
+          if (endpoint["conditions"]["ready"].as_bool(true)) hosts.push_back(fmt::format("{}:{}", endpoint["addresses"][0].as_string(), port["port"].as_int()));
+      }
+      return true;
+    });
+    if (hosts.empty()) return fail(service_unavailable(fmt::format("no endpoints available for service {}", go_quote(work.name))));
+    return plain_target(named.scheme, hosts[work.world.random.next() % hosts.size()], rest, request);
+  }
+
+  void fill(TunnelTarget& target, std::string path, const net::Request& request) {
+    target.request.method = request.method;
+    target.request.target = std::move(path);
+    target.request.headers = forwarded_headers(request.headers, is_upgrade(request));
+    target.request.body = request.body;
+  }
+
+  ConnectorOptions options_;
+  Registry& registry_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Connector>> Connector::make(ConnectorOptions, Registry&) { return std::make_unique<NoConnector>(); }
+Result<std::unique_ptr<Connector>> Connector::make(ConnectorOptions options, Registry& registry) {
+  return std::make_unique<KubeletConnector>(std::move(options), registry);
+}
 
 }  // namespace kybern::apiserver

@@ -1,0 +1,152 @@
+#include "apiserver/http/tunnel.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "apiserver/http/media.h"
+#include "base/strings.h"
+#include "document/json.h"
+#include "machinery/status.h"
+
+namespace kybern::apiserver {
+namespace {
+
+constexpr std::size_t queued_bytes_high = 1 << 20, queued_bytes_low = 128 << 10;
+constexpr auto head_timeout = std::chrono::seconds(30);
+
+void refuse(net::Exchange& exchange, const Status& status) {
+  net::Response response;
+  response.status = status.code;
+  response.headers.set("content-type", "application/json");
+  response.body = to_json(status.document().root()) + "\n";
+  exchange.respond(std::move(response));
+}
+
+// A reader that takes nothing for long is waited for, not buffered for.
+class Room {
+ public:
+  // False when the peer is gone.
+  bool wait(net::BodyStream& stream, const std::atomic<bool>& closed) {
+    if (stream.queued_bytes() <= queued_bytes_high) return !closed;
+    auto state = state_;
+    {
+      std::lock_guard lock(state->mutex);
+      state->drained = false;
+    }
+    stream.on_drained(queued_bytes_low, [state] {
+      std::lock_guard lock(state->mutex);
+      state->drained = true;
+      state->changed.notify_all();
+    });
+    std::unique_lock lock(state->mutex);
+    while (!state->drained && !closed) state->changed.wait_for(lock, std::chrono::milliseconds(500));
+    return !closed;
+  }
+
+ private:
+  struct State {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool drained = false;
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
+template <class Source>
+void pump(Source& from, const std::shared_ptr<net::BodyStream>& to, const std::shared_ptr<std::atomic<bool>>& closed) {
+  Room room;
+  while (room.wait(*to, *closed)) {
+    auto bytes = from.read();
+    if (!bytes || bytes->empty() || !to->write(std::move(*bytes))) break;
+  }
+  to->finish();
+}
+
+void run_upgrade(net::HttpClient& client, TunnelTarget& target, const std::string& what, net::Exchange& exchange) {
+  auto opened = client.upgrade(std::move(target.request));
+  if (!opened) return refuse(exchange, service_unavailable(fmt::format("error dialing backend: {}: {}", what, opened.error().message)));
+  std::shared_ptr<net::DuplexStream> far(std::move(*opened));
+  net::Headers headers;
+  for (const auto& [name, value] : far->headers().fields())
+    if (name != "content-length" && name != "transfer-encoding" && name != "date") headers.add(name, value);
+  std::shared_ptr<net::RawStream> near = exchange.upgrade(std::move(headers));
+  if (!near) {
+    far->close();
+    return refuse(exchange, bad_request("Upgrade request required"));
+  }
+  auto closed = std::make_shared<std::atomic<bool>>(false);
+  near->on_close([far, closed] {
+    *closed = true;
+    far->close();
+  });
+  near->on_data([far](std::string_view bytes) {
+    if (!far->write(bytes)) far->close();
+  });
+  pump(*far, near, closed);
+  far->close();
+}
+
+void run_plain(net::HttpClient& client, TunnelTarget& target, const std::string& what, net::Exchange& exchange) {
+  auto opened = client.stream(std::move(target.request));
+  if (!opened) return refuse(exchange, service_unavailable(fmt::format("error trying to reach service: {}: {}", what, opened.error().message)));
+  std::shared_ptr<net::ClientStream> far(std::move(*opened));
+  net::Headers headers;
+  for (const auto& [name, value] : far->headers().fields())
+    if (name != "connection" && name != "transfer-encoding" && name != "keep-alive" && name != "content-length" && name != "date") headers.add(name, value);
+  std::shared_ptr<net::BodyStream> near = exchange.respond_stream(far->status(), std::move(headers));
+  auto closed = std::make_shared<std::atomic<bool>>(false);
+  near->on_close([far, closed] {
+    *closed = true;
+    far->close();
+  });
+  pump(*far, near, closed);
+  far->close();
+}
+
+}  // namespace
+
+bool is_upgrade(const net::Request& request) {
+  for (std::string_view token : split(request.headers.get("connection"), ','))
+    if (equals_ignore_case(trim(token), "upgrade")) return request.headers.find("upgrade").has_value();
+  return false;
+}
+
+net::Headers forwarded_headers(const net::Headers& headers, bool upgrade) {
+  net::Headers out;
+  for (const auto& [name, value] : headers.fields()) {
+    if (name == "authorization" || name == "host" || name == "content-length" || name == "transfer-encoding" || name == "keep-alive" || name == "te" || name == "trailer" ||
+        name == "proxy-authorization" || name.starts_with("impersonate-"))
+      continue;
+    if ((name == "connection" || name == "upgrade") && !upgrade) continue;
+    if (name == "sec-websocket-protocol") {
+      // A token that came as a sub-protocol stays here.
+      std::string kept;
+      for (std::string_view offered : split(value, ',')) {
+        if (trim(offered).starts_with("base64url.bearer.authorization.k8s.io.")) continue;
+        kept += (kept.empty() ? "" : ", ") + std::string(trim(offered));
+      }
+      out.add(name, kept);
+      continue;
+    }
+    out.add(name, value);
+  }
+  return out;
+}
+
+void tunnel(TunnelTarget target, std::string what, std::shared_ptr<net::Exchange> exchange) {
+  bool upgrade = is_upgrade(exchange->request());
+  target.request.timeout = head_timeout;
+  target.options.max_idle_connections = 0;
+  std::thread([target = std::move(target), what = std::move(what), exchange = std::move(exchange), upgrade]() mutable {
+    auto client = net::HttpClient::make(target.options);
+    if (!client) return refuse(*exchange, internal_error(client.error().message));
+    if (upgrade) run_upgrade(**client, target, what, *exchange);
+    else run_plain(**client, target, what, *exchange);
+  }).detach();
+}
+
+}  // namespace kybern::apiserver

@@ -1,0 +1,25 @@
+// Bytes between a client's exchange and another server: a streamed answer, or both ways after an upgrade.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "net/client.h"
+#include "net/server.h"
+
+namespace kybern::apiserver {
+
+struct TunnelTarget {
+  net::ClientOptions options;
+  net::ClientRequest request;   // method, target, headers and body as the target is to see them
+};
+
+// Sends the request on and gives its answer to the exchange as it comes. Works on a thread of its own, which ends when
+// either side does. What cannot be reached is a 503 (`what` names it), a refusal of an upgrade is passed on.
+void tunnel(TunnelTarget target, std::string what, std::shared_ptr<net::Exchange> exchange);
+
+// The headers of a request that go on to the next server: all but those of this connection and of the caller's identity.
+net::Headers forwarded_headers(const net::Headers& headers, bool upgrade);
+bool is_upgrade(const net::Request& request);
+
+}  // namespace kybern::apiserver
