@@ -80,7 +80,13 @@ void service(Draft& object) {
   bool reachable = type == "NodePort" || type == "LoadBalancer" || (type == "ClusterIP" && external != nullptr && external->is_array() && !external->empty());
   if (reachable) put_text(*spec, "externalTrafficPolicy", "Cluster");
   if (one_of(text(*spec, "type"), {"ClusterIP", "NodePort", "LoadBalancer"})) put(*spec, "internalTrafficPolicy", "Cluster");
-  if (text(*spec, "type") == "LoadBalancer") put(*spec, "allocateLoadBalancerNodePorts", true);
+  if (text(*spec, "type") != "LoadBalancer") return;
+  put(*spec, "allocateLoadBalancerNodePorts", true);
+  Draft* balancer = object.find_path({"status", "loadBalancer"});
+  if (balancer == nullptr || !balancer->is_object()) return;
+  each(*balancer, "ingress", [](Draft& ingress) {
+    if (!text(ingress, "ip").empty()) put_text(ingress, "ipMode", "VIP");
+  });
 }
 
 void namespace_(Draft& object) {

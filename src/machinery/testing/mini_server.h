@@ -24,7 +24,8 @@ class MiniServer {
   Answer step(Value step) {
     Target at = target(step["path"].as_string());
     std::string_view method = step["method"].as_string();
-    if (at.resource == nullptr || !at.subresource.empty() || !step["body"].exists() || step["headers"]["Authorization"].exists() || step["headers"]["Impersonate-User"].exists()) return {};
+    bool known_part = at.subresource.empty() || at.subresource == "status" || at.subresource == "approval" || at.subresource == "scale";
+    if (at.resource == nullptr || !known_part || !step["body"].exists() || step["headers"]["Authorization"].exists() || step["headers"]["Impersonate-User"].exists()) return {};
     if (method == "POST" && at.name.empty()) return create(at, step["body"]);
     if (method == "PUT") return update(at, step["body"]);
     if (method == "PATCH") return patch(at, step["body"], step["headers"]["Content-Type"].as_string());
@@ -107,7 +108,19 @@ class MiniServer {
     return answer;
   }
 
+  // Only the part that the subresource is about is taken over.
+  Answer replace_part(const Target& at, Value object, Value old) {
+    Draft made(old);
+    if (at.subresource == "approval") made["status"]["conditions"] = Draft(object["status"]["conditions"]);
+    else made["status"] = Draft(object["status"]);
+    Document frozen = made.freeze();
+    Answer answer = judge(at, validate_subresource_update(*at.resource, at.subresource, frozen, old), frozen);
+    if (answer.status.code == 200) objects_[key(at, at.name)] = frozen;
+    return answer;
+  }
+
   Answer replace(const Target& at, Draft object, Value old) {
+    if (!at.subresource.empty()) return replace_part(at, object.freeze(), Document(old.document()));
     Draft& meta = object["metadata"];
     for (const char* field : {"uid", "resourceVersion", "creationTimestamp", "generation", "deletionTimestamp", "namespace"}) {
       if (old["metadata"][field].exists() && (meta.find(field) == nullptr || std::string_view(field) == "creationTimestamp")) meta[field] = Draft(old["metadata"][field]);
@@ -139,13 +152,14 @@ class MiniServer {
   Answer update(const Target& at, Value body) {
     auto old = objects_.find(key(at, at.name));
     Draft object;
+    if (at.subresource == "scale") return judge(at, validate_scale(body), {});
     if (old == objects_.end() || !read(at, body, object) || body["metadata"]["name"].as_string() != at.name) return {};
     return replace(at, std::move(object), old->second);
   }
 
   Answer patch(const Target& at, Value body, std::string_view type) {
     auto old = objects_.find(key(at, at.name));
-    if (old == objects_.end() || type.find("apply-patch") != std::string_view::npos) return {};
+    if (old == objects_.end() || at.subresource == "scale" || type.find("apply-patch") != std::string_view::npos) return {};
     ApiResult<Draft> patched = type.find("json-patch") != std::string_view::npos        ? json_patch(old->second, body)
                                : type.find("strategic-merge") != std::string_view::npos ? strategic_merge(old->second, body, *at.resource->type)
                                                                                         : merge_patch(old->second, body);

@@ -22,7 +22,9 @@ inline std::optional<Document> recorded(const std::string& source_dir, const std
   std::stringstream text;
   text << in.rdbuf();
   std::string all = text.str();
-  for (std::size_t at = 0; (at = all.find("${ns}", at)) != std::string::npos;) all.replace(at, 5, "ns");
+  for (std::string_view name : {"${ns}", "${ns2}"}) {
+    for (std::size_t at = 0; (at = all.find(name, at)) != std::string::npos;) all.replace(at, name.size(), name.substr(2, name.size() - 3));
+  }
   auto parsed = parse_json(all);
   if (!parsed) return std::nullopt;
   return *parsed;

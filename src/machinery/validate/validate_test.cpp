@@ -33,6 +33,10 @@ std::string modern(std::string text) {
       {"can not be set when the class field is also set", "must match `ingressClassName` when both are specified"},
       {"other than 'replicas', 'template', and 'updateStrategy' are", "other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are"},
       {"must be less than or equal to cpu limit", "must be less than or equal to cpu limit of 1"},
+      {"except resources.requests for bound claims", "except resources.requests and volumeAttributesClassName for bound claims"},
+      {"must have at most 1048576 bytes", "may not be more than 1048576 bytes"},
+      {"loopback range (127.0.0.0/8)", "loopback range (127.0.0.0/8, ::1/128)"},
+      {"multicast range (224.0.0.0/24)", "multicast range (224.0.0.0/24, ff02::/10)"},
       {"must be equal to example.com/x limit", "must be equal to example.com/x limit of 2"},
       {"source type of PersistentVolumeClaim for", "source type of PersistentVolumeClaim or Ephemeral for"},
       {"\"status.hostIP\", \"status.podIP\"", "\"status.hostIP\", \"status.hostIPs\", \"status.podIP\""},
@@ -108,6 +112,7 @@ void run(const char* file, Score& score, bool print) {
       testing::MiniServer::Answer answer = server.step(step);
       auto code = static_cast<int>(step["answer"]["code"].as_int());
       if (!answer.judged || (code >= 300 && code != 422) || code == 0) continue;
+      if (step["answer"]["body"]["details"]["kind"].as_string().ends_with("Options")) continue;  // about the question, not the object
       ++score.judged;
       bool accepted = code < 300, ours = answer.status.code == 200;
       Value body = step["answer"]["body"];
@@ -128,16 +133,16 @@ TEST(Validate, CoreRecordings) {
   Score score;
   run("21_core_validation.json", score, std::getenv("KYBERN_SHOW") != nullptr);
   if (score.judged == 0) GTEST_SKIP() << "no recorded conversations beside the source tree";
-  EXPECT_GE(score.right * 100, score.judged * 90);
-  EXPECT_GE(score.codes * 100, score.judged * 97);
+  EXPECT_GE(score.right * 100, score.judged * 98);
+  EXPECT_GE(score.codes * 100, score.judged * 99);
 }
 
 TEST(Validate, GroupRecordings) {
   Score score;
   run("31_groups_validation.json", score, std::getenv("KYBERN_SHOW") != nullptr);
   if (score.judged == 0) GTEST_SKIP() << "no recorded conversations beside the source tree";
-  EXPECT_GE(score.right * 100, score.judged * 90);
-  EXPECT_GE(score.codes * 100, score.judged * 97);
+  EXPECT_GE(score.right * 100, score.judged * 99);
+  EXPECT_EQ(score.codes, score.judged);
 }
 
 // Everything that other recordings create is accepted.
@@ -150,7 +155,7 @@ TEST(Validate, DefaultsRecordingsAreAccepted) {
     score.right += one.right;
   }
   if (score.judged == 0) GTEST_SKIP() << "no recorded conversations beside the source tree";
-  EXPECT_GE(score.right * 100, score.judged * 95);
+  EXPECT_GE(score.right * 100, score.judged * 99);
 }
 
 }  // namespace

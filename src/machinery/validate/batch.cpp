@@ -1,0 +1,290 @@
+// Jobs and cron jobs.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/strings.h"
+#include "machinery/cron.h"
+#include "machinery/validate/rules.h"
+
+namespace kybern::rules {
+namespace {
+
+constexpr std::int64_t indexed_parallelism_max = 100'000, indexed_failures_max = 100'000;
+constexpr std::int64_t many_completions = 100'000, few_with_many_completions = 10'000;
+constexpr std::size_t policy_rules_max = 20, policy_exit_codes_max = 255, policy_conditions_max = 20;
+constexpr std::size_t managed_by_max_bytes = 63;
+constexpr std::size_t cron_job_name_max = 63 - 11;  // the controller appends eleven characters
+constexpr std::size_t succeeded_indexes_max_bytes = 64 * 1024;
+
+bool indexed(Value spec) { return text(spec, "completionMode") == "Indexed"; }
+
+void at_most(Findings& f, Value number, std::int64_t max, std::string_view detail, const Path& path) {
+  if (number.as_int() > max) f.invalid(path, number.as_int(), detail);
+}
+
+void completion_mode(Findings& f, Value spec, const Path& path) {
+  Path completions = path.child("completions"), parallelism = path.child("parallelism"), failed = path.child("maxFailedIndexes");
+  if (set(spec, "completionMode")) f.enumerated(path.child("completionMode"), text(spec, "completionMode"), {"NonIndexed", "Indexed"});
+  if (!indexed(spec)) {
+    for (const char* field : {"backoffLimitPerIndex", "maxFailedIndexes"}) {
+      if (set(spec, field)) f.invalid(path.child(field), spec[field].as_int(), "requires indexed completion mode");
+    }
+    return;
+  }
+  if (!set(spec, "completions")) f.required(completions, "when completion mode is Indexed");
+  at_most(f, spec["parallelism"], indexed_parallelism_max, fmt::format("must be less than or equal to {} when completion mode is Indexed", indexed_parallelism_max), parallelism);
+  if (set(spec, "completions")) at_most(f, spec["maxFailedIndexes"], spec["completions"].as_int(), "must be less than or equal to completions", failed);
+  at_most(f, spec["maxFailedIndexes"], indexed_failures_max, fmt::format("must be less than or equal to {}", indexed_failures_max), failed);
+  if (spec["completions"].as_int() <= many_completions || !set(spec, "backoffLimitPerIndex")) return;
+  if (!set(spec, "maxFailedIndexes")) f.required(failed, fmt::format("must be specified when completions is above {}", many_completions));
+  std::string words = fmt::format("must be less than or equal to {} when completions are above {} and used with backoff limit per index", few_with_many_completions, many_completions);
+  at_most(f, spec["parallelism"], few_with_many_completions, words, parallelism);
+  at_most(f, spec["maxFailedIndexes"], few_with_many_completions, words, failed);
+}
+
+void exit_codes(Findings& f, Value requirement, Value pod, const Path& path) {
+  std::string_view op = text(requirement, "operator");
+  if (op.empty()) f.required(path.child("operator"), R"(valid values: ["In" "NotIn"])");
+  else f.enumerated(path.child("operator"), op, {"In", "NotIn"});
+  if (Value name = requirement["containerName"]; !name.is_null()) {
+    bool found = false;
+    for (const char* list : {"containers", "initContainers"}) {
+      for (Value container : pod[list].items()) found |= container["name"] == name;
+    }
+    if (!found) f.invalid(path.child("containerName"), name.as_string(), "must be one of the container or initContainer names in the pod template");
+  }
+  Value values = requirement["values"];
+  Path values_path = path.child("values");
+  if (values.empty()) f.invalid(values_path, values, "at least one value is required");
+  else if (values.size() > policy_exit_codes_max) f.too_many(values_path, values.size(), policy_exit_codes_max);
+  std::set<std::int64_t> seen;
+  bool ordered = true;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    std::int64_t value = values[i].as_int();
+    if (op == "In" && value == 0) f.invalid(values_path.index(i), value, "must not be 0 for the In operator");
+    if (!seen.insert(value).second) f.duplicate(values_path.index(i), values[i]);
+    ordered &= i == 0 || values[i - 1].as_int() <= value;
+  }
+  if (!ordered) f.invalid(values_path, values, "must be ordered");
+}
+
+void pod_conditions(Findings& f, Value patterns, const Path& path) {
+  if (patterns.size() > policy_conditions_max) f.too_many(path, patterns.size(), policy_conditions_max);
+  std::size_t i = 0;
+  for (Value pattern : patterns.items()) {
+    Path at = path.index(i++);
+    qualified(f, text(pattern, "type"), at.child("type"));
+    std::string_view status = text(pattern, "status");
+    if (status.empty()) f.required(at.child("status"), R"(valid values: ["False" "True" "Unknown"])");
+    else f.enumerated(at.child("status"), status, {"False", "True", "Unknown"});
+  }
+}
+
+void failure_policy(Findings& f, Value spec, const Path& path) {
+  Path rules = path.child("rules");
+  Value list = spec["podFailurePolicy"]["rules"];
+  if (list.size() > policy_rules_max) f.too_many(rules, list.size(), policy_rules_max);
+  std::size_t i = 0;
+  for (Value rule : list.items()) {
+    Path at = rules.index(i++), action_path = at.child("action");
+    std::string_view action = text(rule, "action");
+    if (action.empty()) f.required(action_path, R"(valid values: ["Count" "FailIndex" "FailJob" "Ignore"])");
+    else if (action == "FailIndex" && !set(spec, "backoffLimitPerIndex")) f.invalid(action_path, action, "requires the backoffLimitPerIndex to be set");
+    else f.enumerated(action_path, action, {"Count", "FailIndex", "FailJob", "Ignore"});
+    bool codes = set(rule, "onExitCodes"), conditions = !rule["onPodConditions"].empty();
+    if (codes) exit_codes(f, rule["onExitCodes"], spec["template"]["spec"], at.child("onExitCodes"));
+    if (conditions) pod_conditions(f, rule["onPodConditions"], at.child("onPodConditions"));
+    if (codes && conditions) f.wrong(at, "specifying both OnExitCodes and OnPodConditions is not supported");
+    if (!codes && !conditions) f.wrong(at, "specifying one of OnExitCodes and OnPodConditions is required");
+  }
+}
+
+void success_policy(Findings& f, Value spec, const Path& path) {
+  Path rules = path.child("rules");
+  Value list = spec["successPolicy"]["rules"];
+  if (list.empty()) f.required(rules, "at least one rules must be specified when the successPolicy is specified");
+  if (list.size() > policy_rules_max) f.too_many(rules, list.size(), policy_rules_max);
+  std::size_t i = 0;
+  for (Value rule : list.items()) {
+    Path at = rules.index(i++);
+    Value count = rule["succeededCount"], indexes = rule["succeededIndexes"];
+    if (count.is_null() && indexes.is_null()) f.required(at, "at least one of succeededCount or succeededIndexes must be specified");
+    if (indexes.as_string().size() > succeeded_indexes_max_bytes) f.too_long(at.child("succeededIndexes"), succeeded_indexes_max_bytes);
+    if (count.is_null()) continue;
+    f.nonnegative(at.child("succeededCount"), count);
+    if (set(spec, "completions")) {
+      at_most(f, count, spec["completions"].as_int(), fmt::format("must be less than or equal to {} (the number of specified completions)", spec["completions"].as_int()), at.child("succeededCount"));
+    }
+  }
+}
+
+void replacement_policy(Findings& f, Value spec, const Path& path) {
+  if (!set(spec, "podReplacementPolicy")) return;
+  if (set(spec, "podFailurePolicy")) f.enumerated(path, text(spec, "podReplacementPolicy"), {"Failed"});
+  else f.enumerated(path, text(spec, "podReplacementPolicy"), {"Failed", "TerminatingOrFailed"});
+}
+
+void job_template_policies(Findings& f, Value spec, const Path& path) {
+  for (const char* field : {"parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished", "backoffLimitPerIndex", "maxFailedIndexes"}) {
+    f.nonnegative(path.child(field), spec[field]);
+  }
+  if (set(spec, "maxFailedIndexes") && !set(spec, "backoffLimitPerIndex")) f.required(path.child("backoffLimitPerIndex"), "when maxFailedIndexes is specified");
+  if (set(spec, "managedBy")) {
+    Path at = path.child("managedBy");
+    f.say(at, text(spec, "managedBy"), names::domain_prefixed_path(text(spec, "managedBy")));
+    if (text(spec, "managedBy").size() > managed_by_max_bytes) f.too_long(at, managed_by_max_bytes);
+  }
+  completion_mode(f, spec, path);
+  if (set(spec, "podFailurePolicy")) failure_policy(f, spec, path.child("podFailurePolicy"));
+  if (set(spec, "successPolicy")) {
+    if (indexed(spec)) success_policy(f, spec, path.child("successPolicy"));
+    else f.invalid(path.child("successPolicy"), spec["successPolicy"], "requires indexed completion mode");
+  }
+  replacement_policy(f, spec, path.child("podReplacementPolicy"));
+}
+
+// A job's spec but for the selector, as cron jobs have it too.
+void unselected_job(Findings& f, Value spec, const Path& path) {
+  job_template_policies(f, spec, path);
+  Path template_path = path.child("template");
+  Path restart_path = template_path.child("spec.restartPolicy");
+  pod_template(f, spec["template"], template_path);
+  std::string_view restart = text(spec["template"]["spec"], "restartPolicy");
+  if (restart.empty() || restart == "Always") f.required(restart_path, R"(valid values: "OnFailure", "Never")");
+  else if (restart != "OnFailure" && restart != "Never") f.not_supported(restart_path, restart, {"OnFailure", "Never"});
+  else if (set(spec, "podFailurePolicy") && restart != "Never") f.invalid(restart_path, restart, R"(only "Never" is supported when podFailurePolicy is specified)");
+}
+
+void job_spec(Findings& f, Value spec) {
+  const Path path("spec");
+  unselected_job(f, spec, path);
+  Value selector = spec["selector"], labels = spec["template"]["metadata"]["labels"];
+  if (selector.is_null()) f.required(path.child("selector"));
+  else f.add(validate_label_selector(selector, path.child("selector")));
+  auto parsed = LabelSelector::from(selector);
+  if (parsed && !parsed->matches(labels)) f.invalid(path.child("template.metadata.labels"), labels, "`selector` does not match template `labels`");
+}
+
+// What was generated must be what the uid and name of the job demand.
+void generated_selector(Findings& f, Value object) {
+  Value spec = object["spec"], labels = spec["template"]["metadata"]["labels"], meta = object["metadata"];
+  if (spec["manualSelector"].as_bool() || spec["selector"].is_null()) return;
+  if (text(meta, "uid").empty()) f.required(Path("metadata.uid"));
+  const Path path("spec.template.metadata.labels");
+  Draft expected = Draft::object();
+  for (const char* prefix : {"", "batch.kubernetes.io/"}) {
+    for (const char* what : {"controller-uid", "job-name"}) {
+      std::string key = fmt::format("{}{}", prefix, what);
+      std::string_view value = text(meta, std::string_view(what) == "job-name" ? "name" : "uid");
+      expected[key] = value;
+      std::string words = fmt::format("must be '{}'", value);
+      if (!labels[key].exists()) f.required(path.key(key), words);
+      else if (labels[key].as_string() != value) f.invalid(path.key(key), labels, words);
+    }
+  }
+  auto selector = LabelSelector::from(spec["selector"]);
+  if (selector && !selector->matches(expected.freeze())) f.invalid(Path("spec.selector"), spec["selector"], "`selector` not auto-generated");
+}
+
+// While a job that has not started is suspended, how its pods are placed may still change.
+Document placement_from(Value pods, Value old) {
+  Draft out(pods);
+  for (const char* field : {"labels", "annotations"}) {
+    if (old["metadata"][field].exists()) out["metadata"][field] = Draft(old["metadata"][field]);
+    else if (Draft* meta = out.find("metadata")) meta->erase(field);
+  }
+  for (const char* field : {"nodeSelector", "tolerations", "schedulingGates", "affinity"}) {
+    if (old["spec"][field].exists()) out["spec"][field] = Draft(old["spec"][field]);
+    else out["spec"].erase(field);
+  }
+  return out.freeze();
+}
+
+void job_template_update(Findings& f, Value object, Value old) {
+  Value now = object["spec"]["template"], before = old["spec"]["template"];
+  bool waiting = old["spec"]["suspend"].as_bool() && !set(old["status"], "startTime");
+  Document settled = waiting ? placement_from(now, before) : now.document();
+  if (!same(waiting ? settled.root() : now, before)) f.invalid(Path("spec.template"), now, "field is immutable");
+}
+
+void schedule(Findings& f, Value spec, const Path& path) {
+  std::string_view written = text(spec, "schedule");
+  if (written.empty()) return f.required(path);
+  std::string_view rest = written;
+  if (written.find("TZ") != std::string_view::npos) {
+    if (set(spec, "timeZone")) f.invalid(path, written, "cannot use both timeZone field and TZ or CRON_TZ in schedule");
+    else f.invalid(path, written, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
+    if (std::size_t space = written.find(' '); space != std::string_view::npos) rest = trim(written.substr(space));
+  }
+  if (auto parsed = CronSchedule::parse(rest); !parsed) f.invalid(path, written, parsed.error().message);
+}
+
+void time_zone(Findings& f, Value zone, const Path& path) {
+  if (zone.is_null()) return;
+  std::string_view name = zone.as_string();
+  if (name.empty()) return f.invalid(path, name, "timeZone must be nil or non-empty string");
+  if (to_lower(name) == "local") return f.invalid(path, name, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
+  if (name.find("..") != std::string_view::npos || name[0] == '/' || name[0] == '\\') f.invalid(path, name, fmt::format("unknown time zone {}", name));
+}
+
+void cron_spec(Findings& f, Value spec) {
+  const Path path("spec");
+  schedule(f, spec, path.child("schedule"));
+  f.nonnegative(path.child("startingDeadlineSeconds"), spec["startingDeadlineSeconds"]);
+  time_zone(f, spec["timeZone"], path.child("timeZone"));
+  f.one_of(path.child("concurrencyPolicy"), text(spec, "concurrencyPolicy"), {"Allow", "Forbid", "Replace"});
+  Path job = path.child("jobTemplate.spec");
+  Value job_spec_value = spec["jobTemplate"]["spec"];
+  unselected_job(f, job_spec_value, job);
+  if (set(job_spec_value, "selector")) f.invalid(job.child("selector"), job_spec_value["selector"], "`selector` will be auto-generated");
+  if (job_spec_value["manualSelector"].as_bool()) f.not_supported(job.child("manualSelector"), job_spec_value["manualSelector"], {"nil", "false"});
+  f.nonnegative(path.child("successfulJobsHistoryLimit"), spec["successfulJobsHistoryLimit"]);
+  f.nonnegative(path.child("failedJobsHistoryLimit"), spec["failedJobsHistoryLimit"]);
+}
+
+}  // namespace
+
+void job_create(Findings& f, Value object) {
+  object_meta(f, object, true, name_is_subdomain);
+  generated_selector(f, object);
+  job_spec(f, object["spec"]);
+}
+
+void job_update(Findings& f, Value object, Value old) {
+  job_create(f, object);  // upstream judges it twice
+  object_meta_update(f, object, old);
+  Value now = object["spec"], before = old["spec"];
+  const Path path("spec");
+  job_spec(f, now);
+  if (!indexed(now)) {
+    f.add(validate_immutable(now["completions"], before["completions"], path.child("completions")));
+  } else if (!same(now["completions"], before["completions"]) && !same(now["completions"], now["parallelism"])) {
+    f.invalid(path.child("completions"), now["completions"], "can only be modified in tandem with spec.parallelism");
+  }
+  f.add(validate_immutable(now["selector"], before["selector"], path.child("selector")));
+  job_template_update(f, object, old);
+  for (const char* field : {"completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"}) {
+    f.add(validate_immutable(now[field], before[field], path.child(field)));
+  }
+}
+
+void job_status(Findings& f, Value object, Value old) {
+  object_meta_update(f, object, old);
+  const Path path("status");
+  for (const char* count : {"active", "succeeded", "failed", "ready", "terminating"}) f.nonnegative(path.child(count), object["status"][count]);
+}
+
+void cron_job_create(Findings& f, Value object) {
+  object_meta(f, object, true, name_is_subdomain);
+  cron_spec(f, object["spec"]);
+  std::string_view name = text(object["metadata"], "name");
+  if (name.size() > cron_job_name_max) f.invalid(Path("metadata.name"), name, fmt::format("must be no more than {} characters", cron_job_name_max));
+}
+
+void cron_job_update(Findings& f, Value object, Value old) {
+  object_meta_update(f, object, old);
+  cron_spec(f, object["spec"]);
+}
+
+}  // namespace kybern::rules
