@@ -18,6 +18,7 @@ int run_apiserver(const std::vector<std::string>& arguments);
 int run_controller_manager(const std::vector<std::string>& arguments);  // bin/component_commands.cpp
 int run_scheduler(const std::vector<std::string>& arguments);
 int run_kubelet(const std::vector<std::string>& arguments);
+int run_shutdown(const std::vector<std::string>& arguments);
 int run_proxy(const std::vector<std::string>& arguments);
 int run_dns(const std::vector<std::string>& arguments);
 

@@ -161,6 +161,17 @@ int run_kubelet(const std::vector<std::string>& arguments) {
   return 0;
 }
 
+int run_shutdown(const std::vector<std::string>& arguments) {
+  Flags flags("kybern shutdown", "Ends the pods and the containerd that a stopped server or kubelet left running.");
+  std::string data_dir = "/var/lib/kybern";
+  flags.add("data-dir", &data_dir, "the folder of the server or kubelet");
+  bool help = false;
+  if (auto ok = flags.parse(arguments, help); !ok) return complain(ok.error().message);
+  if (help) return fmt::print("{}", flags.help()), 0;
+  if (auto ok = kubelet::Kubelet::shut_down_runtime(data_dir); !ok) return complain("shutdown: " + ok.error().message);
+  return 0;
+}
+
 int run_proxy(const std::vector<std::string>& arguments) {
   Flags flags("kybern proxy", "The service proxy of one node, by nftables.");
   ApiClient api;

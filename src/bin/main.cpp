@@ -22,6 +22,7 @@ const std::vector<Command>& commands() {
       {"kubelet", "the node agent", run_kubelet},
       {"proxy", "the service proxy of one node", run_proxy},
       {"dns", "the cluster's DNS server", run_dns},
+      {"shutdown", "ends the pods and the containerd that a node left running", run_shutdown},
       {"kubectl", "the command line client (also under the name kubectl)", [](const std::vector<std::string>& a) { return cli::run(a); }},
       {"version", "what this program is", [](const std::vector<std::string>&) { return fmt::print("kybern v0.1.0, Kubernetes v1.36.0\n"), 0; }},
   };
