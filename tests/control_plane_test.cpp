@@ -1,0 +1,319 @@
+// The controllers against the real API server and store in one process: under their own identities and roles, as in the
+// all-in-one program, and once more over HTTP. There is no scheduler and no kubelet: the test does what they would (a pod
+// is ready, is gone).
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "apiserver/server.h"
+#include "base/log.h"
+#include "base/world.h"
+#include "bin/local_transport.cpp"  // the program's own; it belongs to no room's library
+#include "client/transport.h"
+#include "controllers/controllers.h"
+#include "controllers/objects.h"
+#include "document/json.h"
+
+namespace kybern {
+namespace {
+
+using client::Call;
+using controllers::condition;
+using controllers::name_of;
+using controllers::namespace_of;
+using controllers::uid_of;
+
+bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds limit = std::chrono::seconds(20)) {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return true;
+}
+
+Document json(const std::string& text) {
+  Result<Document> out = parse_json(text);
+  EXPECT_TRUE(out) << text;
+  return out ? *out : Document();
+}
+
+// One server and one set of controllers for all tests: each test has a namespace of its own.
+class ControlPlane : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { begin(true); }
+  static void begin(bool in_process) {
+    char pattern[] = "/tmp/control-plane-XXXXXX";
+    folder_ = ::mkdtemp(pattern);
+    set_log_level(LogLevel::warn);
+    apiserver::ServerOptions options;
+    options.data_dir = folder_;
+    options.bind_address = "127.0.0.1";
+    options.secure_port = 0;
+    options.advertise_address = "127.0.0.1";
+    auto server = apiserver::ApiServer::start(options, real_world());
+    ASSERT_TRUE(server) << server.error().message;
+    server_ = std::move(*server);
+    Result<client::HttpOptions> config = client::read_kubeconfig(server_->credentials().admin_kubeconfig);
+    ASSERT_TRUE(config) << config.error().message;
+    config->url = "https://127.0.0.1:" + std::to_string(server_->port());
+    auto transport = client::http_transport(*config);
+    ASSERT_TRUE(transport) << transport.error().message;
+    transport_ = std::move(*transport);
+    controllers::Options wanted;
+    wanted.for_identity = [in_process](const std::string& name) -> client::Transport& {
+      if (!in_process) return *transport_;
+      auto& transport = identities_[name];
+      if (!transport) transport = bin::local_transport(*server_, bin::component_user(name));
+      return *transport;
+    };
+    wanted.ca_pem = "-----BEGIN CERTIFICATE-----\n";
+    wanted.node_grace = std::chrono::seconds(3);
+    controllers_ = std::make_unique<controllers::ControllerManager>(real_world(), wanted);
+    controllers_->start();
+  }
+  static void TearDownTestSuite() {
+    controllers_.reset();
+    transport_.reset();
+    identities_.clear();
+    if (server_) server_->stop(std::chrono::seconds(1));
+    server_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+  void SetUp() override {
+    ns_ = "t" + std::to_string(++serial_);
+    make("v1", "namespaces", "", R"({"apiVersion":"v1","kind":"Namespace","metadata":{"name":")" + ns_ + R"("}})");
+  }
+
+  static Document call(std::string method, std::string path, Document body = {}, client::PatchType patch = client::PatchType::merge, bool may_fail = false) {
+    ApiResult<Document> out = transport_->call({.method = method, .path = path, .query = {}, .body = body, .patch = patch});
+    if (!out && !may_fail) ADD_FAILURE() << method << " " << path << ": " << out.error().message;
+    return out ? *out : Document();
+  }
+  static Document make(std::string_view api, std::string_view resource, std::string_view ns, const std::string& text) {
+    return call("POST", client::object_path(api, resource, ns, ""), json(text));
+  }
+  Document get(std::string_view api, std::string_view resource, std::string_view name) const {
+    return call("GET", client::object_path(api, resource, ns_, name), {}, client::PatchType::merge, true);
+  }
+  std::vector<Document> list(std::string_view api, std::string_view resource) const {
+    const Document all = call("GET", client::object_path(api, resource, ns_, ""), {}, client::PatchType::merge, true);
+    std::vector<Document> out;
+    for (Value item : all["items"].items()) out.push_back(item.document());
+    return out;
+  }
+  Document patch(std::string_view api, std::string_view resource, std::string_view name, const std::string& text, std::string_view sub = {}) const {
+    return call("PATCH", client::object_path(api, resource, ns_, name, sub), json(text));
+  }
+  void erase(std::string_view api, std::string_view resource, std::string_view name, const std::string& options = "{}") const {
+    call("DELETE", client::object_path(api, resource, ns_, name), json(options), client::PatchType::merge, true);
+  }
+  Document deployment(const std::string& name, int replicas, const std::string& image = "v1", const std::string& more = "") const {
+    return make("apps/v1", "deployments", ns_,
+                R"({"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":")" + name + R"("},"spec":{)" + more + R"("replicas":)" + std::to_string(replicas) +
+                    R"(,"selector":{"matchLabels":{"app":")" + name + R"("}},"template":{"metadata":{"labels":{"app":")" + name +
+                    R"("}},"spec":{"terminationGracePeriodSeconds":0,"containers":[{"name":"c","image":")" + image + R"("}]}}}})");
+  }
+  // What scheduler and kubelet would do for every pod that is not ready yet.
+  void run_pods() const {
+    for (const Document& pod : list("v1", "pods")) {
+      const std::string name(name_of(pod));
+      if (controllers::is_deleting(pod)) {
+        erase("v1", "pods", name, R"({"gracePeriodSeconds":0})");
+        continue;
+      }
+      if (controllers::is_ready(pod)) continue;
+      call("PATCH", client::object_path("v1", "pods", ns_, name, "status"),
+           json(R"({"status":{"phase":"Running","podIP":"10.9.0.1","podIPs":[{"ip":"10.9.0.1"}],"conditions":[{"type":"Ready","status":"True","lastTransitionTime":"2026-01-01T00:00:00Z"}]}})"),
+           client::PatchType::merge, true);
+    }
+  }
+  bool complete(const std::string& name) const {
+    run_pods();
+    const Document d = get("apps/v1", "deployments", name);
+    const std::int64_t wanted = d["spec"]["replicas"].as_int();
+    return d["status"]["observedGeneration"].as_int() >= d["metadata"]["generation"].as_int() && d["status"]["availableReplicas"].as_int() == wanted &&
+           d["status"]["updatedReplicas"].as_int() == wanted && d["status"]["replicas"].as_int() == wanted;
+  }
+  std::vector<std::string> events(std::string_view reason) const {
+    std::vector<std::string> out;
+    for (const Document& e : list("v1", "events"))
+      if (e["reason"].as_string() == reason) out.push_back(e["message"].str());
+    return out;
+  }
+
+  static inline std::string folder_;
+  static inline int serial_ = 0;
+  static inline std::unique_ptr<apiserver::ApiServer> server_;
+  static inline std::unique_ptr<client::Transport> transport_;
+  static inline std::map<std::string, std::unique_ptr<client::Transport>> identities_;
+  static inline std::unique_ptr<controllers::ControllerManager> controllers_;
+  std::string ns_;
+};
+
+TEST_F(ControlPlane, ANamespaceGetsItsAccountAndItsCa) {
+  EXPECT_TRUE(eventually([&] { return static_cast<bool>(get("v1", "serviceaccounts", "default")); }));
+  EXPECT_TRUE(eventually([&] { return static_cast<bool>(get("v1", "configmaps", "kube-root-ca.crt")); }));
+  const std::string uid(uid_of(get("v1", "serviceaccounts", "default")));
+  erase("v1", "serviceaccounts", "default");
+  EXPECT_TRUE(eventually([&] { const Document now = get("v1", "serviceaccounts", "default"); return now && uid_of(now) != uid; }));
+  patch("v1", "configmaps", "kube-root-ca.crt", R"({"data":{"ca.crt":"other"}})");
+  EXPECT_TRUE(eventually([&] { return get("v1", "configmaps", "kube-root-ca.crt")["data"]["ca.crt"].as_string() == "-----BEGIN CERTIFICATE-----\n"; }));
+}
+
+TEST_F(ControlPlane, ADeploymentRollsOutAndBack) {
+  deployment("web", 3);
+  ASSERT_TRUE(eventually([&] { return complete("web"); })) << to_json(get("apps/v1", "deployments", "web").root());
+  const Document first = get("apps/v1", "deployments", "web");
+  EXPECT_EQ(first["metadata"]["annotations"]["deployment.kubernetes.io/revision"].as_string(), "1");
+  EXPECT_TRUE(eventually([&] { return condition(get("apps/v1", "deployments", "web")["status"]["conditions"], "Progressing")["reason"].as_string() == "NewReplicaSetAvailable"; }));
+  EXPECT_TRUE(eventually([&] { return events("SuccessfulCreate").size() == 3; }));
+  ASSERT_EQ(events("ScalingReplicaSet").size(), 1u);
+  EXPECT_TRUE(events("ScalingReplicaSet")[0].ends_with(" from 0 to 3"));
+
+  patch("apps/v1", "deployments", "web", R"({"spec":{"template":{"spec":{"containers":[{"name":"c","image":"v2"}]}}}})");
+  ASSERT_TRUE(eventually([&] { return complete("web") && get("apps/v1", "deployments", "web")["metadata"]["annotations"]["deployment.kubernetes.io/revision"].as_string() == "2"; }));
+  EXPECT_EQ(list("apps/v1", "replicasets").size(), 2u);
+
+  // As `kubectl rollout undo` does it: the old template, without the hash.
+  patch("apps/v1", "deployments", "web", R"({"spec":{"template":{"spec":{"containers":[{"name":"c","image":"v1"}]}}}})");
+  ASSERT_TRUE(eventually([&] { return complete("web") && get("apps/v1", "deployments", "web")["metadata"]["annotations"]["deployment.kubernetes.io/revision"].as_string() == "3"; }));
+  const std::vector<Document> sets = list("apps/v1", "replicasets");
+  ASSERT_EQ(sets.size(), 2u);
+  for (const Document& set : sets) {
+    const bool old = set["spec"]["template"]["spec"]["containers"][0]["image"].as_string() == "v2";
+    EXPECT_EQ(set["spec"]["replicas"].as_int(), old ? 0 : 3);
+    if (!old) { EXPECT_EQ(set["metadata"]["annotations"]["deployment.kubernetes.io/revision-history"].as_string(), "1"); }
+  }
+
+  patch("apps/v1", "deployments", "web", R"({"spec":{"replicas":5}})");
+  ASSERT_TRUE(eventually([&] { return complete("web"); }));
+  patch("apps/v1", "deployments", "web", R"({"spec":{"replicas":0}})");
+  EXPECT_TRUE(eventually([&] { run_pods(); return list("v1", "pods").empty(); }));
+}
+
+TEST_F(ControlPlane, NoMorePodsThanAskedFor) {
+  deployment("many", 40);
+  ASSERT_TRUE(eventually([&] { return list("v1", "pods").size() >= 40; }));
+  ASSERT_TRUE(eventually([&] { return complete("many"); }));
+  EXPECT_EQ(list("v1", "pods").size(), 40u);
+  EXPECT_EQ(events("SuccessfulDelete").size(), 0u);
+}
+
+TEST_F(ControlPlane, DeletionGoesDownTheTree) {
+  deployment("web", 2);
+  ASSERT_TRUE(eventually([&] { return complete("web"); }));
+  erase("apps/v1", "deployments", "web", R"({"propagationPolicy":"Background"})");
+  EXPECT_TRUE(eventually([&] { run_pods(); return list("v1", "pods").empty() && list("apps/v1", "replicasets").empty(); }));
+
+  deployment("front", 2);
+  ASSERT_TRUE(eventually([&] { return complete("front"); }));
+  erase("apps/v1", "deployments", "front", R"({"propagationPolicy":"Foreground"})");
+  EXPECT_TRUE(eventually([&] { run_pods(); return list("v1", "pods").empty() && list("apps/v1", "replicasets").empty() && list("apps/v1", "deployments").empty(); }));
+
+  deployment("orphans", 2);
+  ASSERT_TRUE(eventually([&] { return complete("orphans"); }));
+  erase("apps/v1", "deployments", "orphans", R"({"propagationPolicy":"Orphan"})");
+  EXPECT_TRUE(eventually([&] { return list("apps/v1", "deployments").empty(); }));
+  ASSERT_EQ(list("apps/v1", "replicasets").size(), 1u);
+  EXPECT_TRUE(list("apps/v1", "replicasets")[0]["metadata"]["ownerReferences"].empty());
+  EXPECT_EQ(list("v1", "pods").size(), 2u);
+  deployment("orphans", 2);  // takes the ReplicaSet over
+  EXPECT_TRUE(eventually([&] { return complete("orphans") && !list("apps/v1", "replicasets")[0]["metadata"]["ownerReferences"].empty(); }));
+  EXPECT_EQ(list("apps/v1", "replicasets").size(), 1u);
+}
+
+TEST_F(ControlPlane, AnObjectWithoutItsOwnerGoes) {
+  make("v1", "configmaps", ns_, R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"child","ownerReferences":[{"apiVersion":"v1","kind":"Secret","name":"none","uid":"11111111-1111-1111-1111-111111111111"}]}})");
+  EXPECT_TRUE(eventually([&] { return !get("v1", "configmaps", "child"); }));
+}
+
+TEST_F(ControlPlane, AServiceFollowsItsPods) {
+  make("v1", "services", ns_, R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"web"},"spec":{"selector":{"app":"web"},"ports":[{"port":80,"targetPort":8080}]}})");
+  EXPECT_TRUE(eventually([&] { return list("discovery.k8s.io/v1", "endpointslices").size() == 1 && get("v1", "endpoints", "web"); }));
+  deployment("web", 3);
+  ASSERT_TRUE(eventually([&] { return complete("web"); }));
+  EXPECT_TRUE(eventually([&] {
+    const std::vector<Document> slices = list("discovery.k8s.io/v1", "endpointslices");
+    return slices.size() == 1 && slices[0]["endpoints"].size() == 3 && slices[0]["endpoints"][0]["conditions"]["ready"].as_bool() && slices[0]["ports"][0]["port"].as_int() == 8080;
+  })) << to_json(list("discovery.k8s.io/v1", "endpointslices").at(0).root());
+  EXPECT_TRUE(eventually([&] { return get("v1", "endpoints", "web")["subsets"][0]["addresses"].size() == 3; }));
+  patch("apps/v1", "deployments", "web", R"({"spec":{"replicas":0}})");
+  EXPECT_TRUE(eventually([&] {
+    run_pods();
+    const std::vector<Document> slices = list("discovery.k8s.io/v1", "endpointslices");
+    return slices.size() == 1 && slices[0]["endpoints"].empty() && get("v1", "endpoints", "web")["subsets"].empty();
+  }));
+  erase("v1", "services", "web");
+  EXPECT_TRUE(eventually([&] { return list("discovery.k8s.io/v1", "endpointslices").empty() && !get("v1", "endpoints", "web"); }));
+}
+
+TEST_F(ControlPlane, AnEmptyNamespaceGoesAndAFullOneToo) {
+  deployment("web", 2);
+  make("v1", "services", ns_, R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"web"},"spec":{"selector":{"app":"web"},"ports":[{"port":80}]}})");
+  make("v1", "configmaps", ns_, R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"held","finalizers":["example.com/hold"]}})");
+  ASSERT_TRUE(eventually([&] { return complete("web"); }));
+  call("DELETE", "/api/v1/namespaces/" + ns_);
+  const auto found = [&] { return call("GET", "/api/v1/namespaces/" + ns_, {}, client::PatchType::merge, true); };
+  ASSERT_TRUE(eventually([&] {
+    run_pods();
+    return condition(found()["status"]["conditions"], "NamespaceFinalizersRemaining")["message"].as_string() ==
+           "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances";
+  })) << to_json(found().root());
+  patch("v1", "configmaps", "held", R"({"metadata":{"finalizers":null}})");
+  EXPECT_TRUE(eventually([&] { run_pods(); return !found(); })) << to_json(found().root());
+}
+
+TEST_F(ControlPlane, ASilentNodeIsUnknownAndItsPodsLeave) {
+  const std::string node = "silent", other = "lively";
+  for (const std::string& name : {node, other}) {
+    make("v1", "nodes", "", R"({"apiVersion":"v1","kind":"Node","metadata":{"name":")" + name + R"("}})");
+    call("PATCH", "/api/v1/nodes/" + name + "/status", json(R"({"status":{"conditions":[{"type":"Ready","status":"True","reason":"KubeletReady","lastHeartbeatTime":"2026-01-01T00:00:00Z","lastTransitionTime":"2026-01-01T00:00:00Z"}]}})"));
+  }
+  make("v1", "pods", ns_, R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"leaves"},"spec":{"nodeName":"silent","terminationGracePeriodSeconds":0,"containers":[{"name":"c","image":"i"}],"tolerations":[{"key":"node.kubernetes.io/unreachable","operator":"Exists","effect":"NoExecute","tolerationSeconds":0}]}})");
+  make("v1", "pods", ns_, R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"stays"},"spec":{"nodeName":"silent","containers":[{"name":"c","image":"i"}],"tolerations":[{"operator":"Exists"}]}})");
+  int beat = 0;
+  const auto beat_other = [&] {
+    const int now = ++beat;
+    call("PATCH", "/api/v1/nodes/" + other + "/status", json(R"({"status":{"conditions":[{"type":"Ready","status":"True","reason":"KubeletReady","lastHeartbeatTime":"2026-01-01T00:)" + std::to_string(10 + now / 60) + ":" + std::to_string(10 + now % 50) + R"(Z","lastTransitionTime":"2026-01-01T00:00:00Z"}]}})"));
+  };
+  const auto found = [&] { return call("GET", "/api/v1/nodes/" + node); };
+  EXPECT_TRUE(eventually([&] { beat_other(); return condition(found()["status"]["conditions"], "Ready")["status"].as_string() == "Unknown"; })) << to_json(found().root());
+  EXPECT_TRUE(eventually([&] { beat_other(); return found()["spec"]["taints"].size() == 2; })) << to_json(found()["spec"]);
+  EXPECT_TRUE(eventually([&] { beat_other(); const Document pod = get("v1", "pods", "leaves"); return !pod || controllers::is_deleting(pod); }));
+  EXPECT_FALSE(controllers::is_deleting(get("v1", "pods", "stays")));
+  EXPECT_EQ(condition(call("GET", "/api/v1/nodes/" + other)["status"]["conditions"], "Ready")["status"].as_string(), "True");
+  call("PATCH", "/api/v1/nodes/" + node + "/status", json(R"({"status":{"conditions":[{"type":"Ready","status":"True","lastHeartbeatTime":"2026-01-01T02:00:00Z","lastTransitionTime":"2026-01-01T02:00:00Z"}]}})"));
+  EXPECT_TRUE(eventually([&] { return found()["spec"]["taints"].empty(); })) << to_json(found()["spec"]);
+  for (const std::string& name : {node, other}) call("DELETE", "/api/v1/nodes/" + name);
+}
+
+class ControlPlaneOverHttp : public ControlPlane {
+ protected:
+  static void SetUpTestSuite() { begin(false); }
+};
+
+TEST_F(ControlPlaneOverHttp, ADeploymentComesAndGoes) {
+  make("v1", "services", ns_, R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"web"},"spec":{"selector":{"app":"web"},"ports":[{"port":80}]}})");
+  deployment("web", 12);
+  ASSERT_TRUE(eventually([&] { return complete("web"); }));
+  EXPECT_EQ(list("v1", "pods").size(), 12u);
+  EXPECT_TRUE(eventually([&] {
+    const std::vector<Document> slices = list("discovery.k8s.io/v1", "endpointslices");
+    return slices.size() == 1 && slices[0]["endpoints"].size() == 12;
+  }));
+  erase("apps/v1", "deployments", "web", R"({"propagationPolicy":"Foreground"})");
+  EXPECT_TRUE(eventually([&] { run_pods(); return list("v1", "pods").empty() && list("apps/v1", "deployments").empty(); }));
+}
+
+}  // namespace
+}  // namespace kybern
