@@ -43,6 +43,7 @@ Result<std::unique_ptr<dns::DnsServer>> start_cluster_dns(client::Transport& ins
   dns_options.port = options.port;
   dns_options.domain = options.domain;
   dns_options.resolv_conf = options.resolv_conf;
+  dns_options.own_addresses = {options.service_ip};
   return dns::DnsServer::start(transport, world, std::move(dns_options));
 }
 
