@@ -78,8 +78,10 @@ Status unreachable(const Error& error) {
 
 Status failure(int code, std::string_view body, int retry_after) {
   Status status;
-  if (Result<Document> parsed = parse_json(body); parsed && (*parsed)["kind"].as_string() == "Status") {
-    if (std::optional<Status> read = Status::read(*parsed)) status = *std::move(read);
+  std::optional<Status> told;
+  if (Result<Document> parsed = parse_json(body); parsed && (*parsed)["kind"].as_string() == "Status") told = Status::read(*parsed);
+  if (told) {
+    status = *std::move(told);
   } else if (code == 404) {
     status = generic_not_found();
   } else {
@@ -227,7 +229,7 @@ class HttpSubscription final : public Subscription {
   // Of the thread.
   std::string version_;  // the resource version to watch from
   milliseconds delay_ = first_backoff;
-  SteadyClock::time_point connected_{};
+  SteadyClock::time_point connected_{}, listed_{};
   std::thread thread_;
 };
 
@@ -235,8 +237,11 @@ void HttpSubscription::run() {
   bool have_state = false;
   while (!stopping()) {
     if (!have_state) {
+      const auto now = SteadyClock::now();
+      if (listed_ != SteadyClock::time_point{} && now - listed_ < seconds(1)) back_off("watch", "the place is lost again and again");
       have_state = list();
       if (!have_state) continue;
+      listed_ = SteadyClock::now();
     }
     have_state = watch() == Next::resume;
   }
