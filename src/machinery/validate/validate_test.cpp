@@ -148,7 +148,7 @@ TEST(Validate, GroupRecordings) {
 // Everything that other recordings create is accepted.
 TEST(Validate, DefaultsRecordingsAreAccepted) {
   Score score;
-  for (const char* file : {"10_generic.json", "20_core_defaults.json", "30_groups_defaults.json", "40_apply.json", "41_patch.json"}) {
+  for (const char* file : {"10_generic.json", "20_core_defaults.json", "30_groups_defaults.json", "40_apply.json", "41_patch.json", "43_admission_rbac.json"}) {
     Score one;
     run(file, one, std::getenv("KYBERN_SHOW") != nullptr);
     score.judged += one.judged;

@@ -254,6 +254,8 @@ void replica_set_status(Findings& f, Value object, Value old) {
          {"fullyLabeledReplicas", "readyReplicas", "availableReplicas"}, "cannot be greater than readyReplicas");
 }
 
+void replication_controller_status(Findings& f, Value object, Value old) { replica_set_status(f, object, old); }
+
 void stateful_set_create(Findings& f, Value object) {
   object_meta(f, object, true, name_is_label);
   stateful_set_spec(f, object["spec"]);
