@@ -9,6 +9,7 @@
 #include "base/strings.h"
 #include "client/mirror.h"
 #include "kubelet/files.h"
+#include "kubelet/run/log_rotation.h"
 #include "kubelet/run/machine.h"
 #include "kubelet/run/node_agent.h"
 #include "kubelet/run/observer.h"
@@ -28,6 +29,7 @@ using std::chrono::seconds;
 constexpr milliseconds containerd_start_limit{30'000}, runtime_answer_limit{30'000}, runtime_stop_limit{10'000};
 constexpr milliseconds sources_limit{60'000};
 constexpr Duration static_pods_period = seconds(2);
+constexpr Duration housekeeping_period = seconds(10);
 
 Result<RuntimeVersion> wait_for_runtime(Cri& cri, World world) {
   Instant deadline = world.clock.steady() + runtime_answer_limit;
@@ -65,7 +67,7 @@ struct Kubelet::State {
 
   std::mutex mutex;
   bool stopped = false;
-  TimerId static_timer = 0;
+  TimerId static_timer = 0, housekeeping_timer = 0;
   std::string static_fingerprint = "never read";
   std::shared_ptr<int> alive = std::make_shared<int>(0);  // timers hold it weakly
 
@@ -76,6 +78,7 @@ struct Kubelet::State {
   Result<void> start_server();
   void start_sources();
   void read_static();
+  void keep_house();
   void stop();
 };
 
@@ -123,7 +126,9 @@ Result<void> Kubelet::State::make_tools() {
   tasks = std::make_unique<Tasks>(world, options.threads);
   events = std::make_unique<client::EventRecorder>(api, world, "kubelet", options.node_name);
   volumes = std::make_unique<Volumes>(options.data_dir + "/kubelet", world);
-  images = std::make_unique<Images>(*cri, world, *events);
+  images = std::make_unique<Images>(*cri, world, *events, [this] {
+    if (node) node->check_now();
+  });
   probers = std::make_unique<Probers>(*cri, world, *tasks, *events);
   tokens = std::make_unique<Tokens>(api, world);
   objects = std::make_unique<ObjectCache>(api, [this](const std::string& uid) { pods->objects_changed(uid); });
@@ -174,6 +179,7 @@ void Kubelet::State::start_sources() {
       if (stopped) return;
     }
     pods->adopt_orphans();
+    keep_house();
   });
 }
 
@@ -190,12 +196,31 @@ void Kubelet::State::read_static() {
   });
 }
 
+// What is looked at every now and then: sizes of logs, shares of pods.
+void Kubelet::State::keep_house() {
+  if (node) pods->set_node(node->node());
+  pods->balance();
+  for (const auto& worker : pods->all()) {
+    for (const ObservedContainer& c : worker->runtime().containers) {
+      if (c.state != ContainerState::running || c.log_path.empty()) continue;
+      auto rotated = rotate_log(*cri, c.id, c.log_path, {options.container_log_max_bytes, options.container_log_max_files}, world.clock.now());
+      if (!rotated) log_warn("kubelet", "a container's log could not be rotated", {{"log", c.log_path}, {"error", rotated.error().message}});
+    }
+  }
+  std::lock_guard lock(mutex);
+  if (stopped) return;
+  housekeeping_timer = world.executor.post_after(housekeeping_period, [this, weak = std::weak_ptr<int>(alive)] {
+    if (auto held = weak.lock()) tasks->post([this] { keep_house(); });
+  });
+}
+
 void Kubelet::State::stop() {
   {
     std::lock_guard lock(mutex);
     if (stopped) return;
     stopped = true;
     world.executor.cancel(static_timer);
+    world.executor.cancel(housekeeping_timer);
   }
   if (server) server->stop();
   if (observer) observer->stop();
@@ -250,6 +275,7 @@ Result<std::unique_ptr<Kubelet>> Kubelet::start(client::Transport& transport, Wo
       else log_info("kubelet", "pod network", {{"cidrs", join(cidrs, ",")}});
     };
   }
+  n.became_ready = [pods = s.pods] { pods->runtime_ready(); };
   s.node = std::make_unique<NodeAgent>(transport, world, *s.tasks, *s.cri, *s.events, std::move(n));
   s.observer = std::make_unique<Observer>(*s.cri, world,
                                           Observer::Callbacks{[&s](const std::string& id) { s.pods->container_event(id); },

@@ -1,8 +1,11 @@
 // What pods do, on a real runtime: environment, volumes, restarts, probes, hooks, ends.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <chrono>
 #include <fstream>
+#include <thread>
 
 #include "base/strings.h"
 #include "document/json.h"
@@ -286,6 +289,22 @@ TEST_F(RealPods2, PodsDeletedWhileTheKubeletWasAwayAreEnded) {
   std::string uid = node_->pod("orphan")["metadata"]["uid"].str();
   node_->restart_kubelet([&] { node_->api().erase("/api/v1/namespaces/default/pods/orphan"); });
   EXPECT_TRUE(node_->eventually([&] { return node_->nothing_left_of(uid); }, std::chrono::seconds(60)));
+}
+
+TEST_F(RealPods2, IdlePodsCostNextToNothing) {
+  for (int i = 0; i < 4; ++i) script(fmt::format("idle{}", i), "sleep 1000");
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(node_->phase_becomes(fmt::format("idle{}", i), "Running"));
+  std::this_thread::sleep_for(std::chrono::seconds(3));  // what is measured is the time after everything has settled
+  auto cpu_ms = [] {
+    rusage u;
+    ::getrusage(RUSAGE_SELF, &u);
+    return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000.0 + static_cast<double>(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1000.0;
+  };
+  double before = cpu_ms();
+  std::this_thread::sleep_for(std::chrono::seconds(20));
+  double share = (cpu_ms() - before) / 20'000.0;
+  std::printf("four idle pods: %.3f %% of a core\n", share * 100);
+  EXPECT_LT(share, 0.002);
 }
 
 TEST_F(RealPods2, DeadlineEndsAPod) {

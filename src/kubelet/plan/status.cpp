@@ -363,10 +363,21 @@ void set_addresses(Draft& status, const PodView& pod, const RuntimeState& runtim
   status["podIPs"] = ip_list(ips);
 }
 
+// Of a pod that never began here.
+Document refused_status(const PodView& pod, const Ending& ending) {
+  Draft status = Draft::object({{"message", ending.message}});
+  if (pod.generation > 0) status["observedGeneration"] = pod.generation;
+  status["phase"] = "Failed";
+  status["qosClass"] = qos_class(pod);
+  status["reason"] = ending.reason;
+  return status.freeze();
+}
+
 }  // namespace
 
 Document make_status(const PodView& pod, const RuntimeState& runtime, const ProbeResults& probes, const PodMemory& memory, const NodeFacts& node,
                      const std::optional<Ending>& ending, bool stopping, Time now) {
+  if (ending && !pod.status()["startTime"].is_string() && runtime.sandboxes.empty()) return refused_status(pod, *ending);
   StatusMaker maker{pod, runtime, probes, memory, node, ending, stopping, now};
   std::vector<Draft> init, regular, ephemeral;
   for (const ContainerView& c : pod.containers) {

@@ -52,7 +52,7 @@ struct NodeAgent::State : std::enable_shared_from_this<NodeAgent::State> {
   std::vector<std::string> pod_cidrs;
   std::vector<NodeImage> images;
   Instant images_at{}, written_at{};
-  bool registered = false, ready = false, stopped = false, checking = false, check_again = false;
+  bool registered = false, ready = false, usable = false, stopped = false, checking = false, check_again = false;
   Duration register_retry = first_register_retry;
   TimerId check_timer = 0, lease_timer = 0;
 
@@ -214,6 +214,8 @@ struct NodeAgent::State : std::enable_shared_from_this<NodeAgent::State> {
     }
     Document status = make_node_status(options.machine, state, old["status"], world.clock.now());
     bool written = false, now_ready = state.problems.empty();
+    if (now_ready && !std::exchange(usable, now_ready) && options.became_ready) options.became_ready();
+    usable = now_ready;  // read and written by this one task at a time
     if (due || differs(old["status"], status.root())) written = write(status);
     std::lock_guard lock(mutex);
     if (written) {

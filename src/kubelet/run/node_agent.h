@@ -29,6 +29,7 @@ class NodeAgent {
     std::vector<std::string> taints;
     std::string provider_id;
     std::function<void(const std::vector<std::string>& pod_cidrs)> pod_cidrs;  // told when the API assigns them
+    std::function<void()> became_ready;                                        // the runtime and its network can be used now
   };
   NodeAgent(client::Transport& api, World world, Tasks& tasks, Cri& cri, client::EventRecorder& events, Options options);
   ~NodeAgent();

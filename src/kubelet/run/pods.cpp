@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "client/mirror.h"
 #include "kubelet/files.h"
+#include "kubelet/plan/admit.h"
 #include "kubelet/plan/cri_config.h"
 
 namespace kybern::kubelet {
@@ -62,7 +63,10 @@ void Pods::api_changed(const Document& before, const Document& now) {
     return;
   }
   log_info("kubelet", "pod is new", {{"pod", client::key_of(now.root())}, {"uid", now["metadata"]["uid"].str()}});
-  if (auto worker = add(now)) worker->poke();
+  if (auto worker = add(now)) {
+    admit(worker);
+    worker->poke();
+  }
 }
 
 void Pods::container_event(const std::string& id) {
@@ -79,8 +83,47 @@ void Pods::end(const std::string& uid, Ending ending) {
   if (auto worker = find_uid(uid)) worker->end(std::move(ending));
 }
 
-void Pods::poke_all() {
-  for (const auto& worker : all()) worker->poke();
+void Pods::runtime_ready() {
+  for (const auto& worker : all()) worker->runtime_ready();
+}
+
+void Pods::set_node(Document node) {
+  std::lock_guard lock(mutex_);
+  node_ = std::move(node);
+}
+
+// A pod that is new here and has not begun anywhere is looked at once, against those that are here before it.
+void Pods::admit(const std::shared_ptr<PodWorker>& worker) {
+  PodView pod = worker->view();
+  Value status = pod.status();
+  bool begun = status["startTime"].is_string() || is_terminal_phase(status["phase"].as_string()) || pod.deleted_at;
+  if (begun) return;
+  std::vector<PodView> others;
+  for (const auto& other : all()) {
+    if (other != worker && !other->is_finished()) others.push_back(other->view());
+  }
+  Document node;
+  {
+    std::lock_guard lock(mutex_);
+    node = node_;
+  }
+  auto refused = refuse_pod(pod, others, tools_.node_allocatable, node);
+  if (!refused) return;
+  tools_.events.warning(pod.document.root(), refused->reason, refused->message);
+  worker->end(std::move(*refused));
+}
+
+void Pods::balance() {
+  std::int64_t milli = 0;
+  for (const auto& worker : all()) {
+    if (worker->is_finished()) continue;
+    PodView pod = worker->view();
+    if (qos_class(pod) != "Burstable") continue;
+    if (Amounts requests = pod_requests(pod); requests.contains("cpu")) milli += requests["cpu"].milli_value();
+  }
+  std::int64_t shares = shares_of_milli(milli);
+  if (shares == burstable_shares_) return;
+  if (auto set = tools_.cgroups.set_burstable_shares(shares)) burstable_shares_ = shares;
 }
 
 void Pods::stop() {

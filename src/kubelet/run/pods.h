@@ -27,7 +27,10 @@ class Pods : public std::enable_shared_from_this<Pods> {
 
   void container_event(const std::string& id);
   void objects_changed(const std::string& uid);
-  void poke_all();
+  void runtime_ready();
+  void set_node(Document node);  // for admission
+  // Cgroup shares of the burstable pods, and whatever else follows from all pods together.
+  void balance();
   void stop();
 
   std::shared_ptr<PodWorker> find(std::string_view ns, std::string_view name) const;
@@ -40,12 +43,15 @@ class Pods : public std::enable_shared_from_this<Pods> {
   void gone(const std::string& uid);
   void mirror_changed(const Document& before, const Document& now);
   void make_mirror(const std::shared_ptr<PodWorker>& worker);
+  void admit(const std::shared_ptr<PodWorker>& worker);
 
   Tools& tools_;
   mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<PodWorker>> workers_;   // by uid
   std::map<std::string, Document> mirrors_;                     // of static pods, by namespace/name
   std::map<std::string, std::string> static_uids_;              // namespace/name -> uid
+  Document node_;
+  std::int64_t burstable_shares_ = 0;
   bool stopped_ = false;
 };
 

@@ -90,6 +90,14 @@ void PodWorker::objects_changed() {
   poke();
 }
 
+void PodWorker::runtime_ready() {
+  {
+    std::lock_guard lock(mutex_);
+    memory_.sandbox_problem.reset();
+  }
+  poke();
+}
+
 void PodWorker::container_event(const std::string& id) {
   {
     std::lock_guard lock(mutex_);

@@ -28,6 +28,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void poke(bool look = true);        // plan again, after a look at the runtime
   void container_event(const std::string& id);  // something happened to it; the runtime's lists may lag a little
   void objects_changed();             // of the config maps and secrets it uses
+  void runtime_ready();               // it was not: what failed for that reason need not wait
   void stop();                        // the kubelet ends: the pod goes on without it
 
   // For the server and the node's figures.

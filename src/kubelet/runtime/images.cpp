@@ -186,6 +186,7 @@ std::expected<ImageOutcome, ImageProblem> Images::ensure(const PodView& pod, con
     tell("Warning", "Failed", fmt::format("Failed to pull image \"{}\": {}", c.image, ref.error().message));
     return std::unexpected(ImageProblem{"ErrImagePull", ref.error().message, true});
   }
+  if (pulled_) pulled_();
   auto pulled = cri_.image_status(*ref);
   std::uint64_t size = pulled && *pulled ? (*pulled)->size_bytes : 0;
   std::string took = seconds_text(world_.clock.steady() - begin);

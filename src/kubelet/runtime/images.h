@@ -2,6 +2,7 @@
 #pragma once
 
 #include <expected>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,7 +33,9 @@ struct ImageProblem {
 
 class Images {
  public:
-  Images(Cri& cri, World world, client::EventRecorder& events) : cri_(cri), world_(world), events_(events) {}
+  // `pulled` is called after each pull that brought an image.
+  Images(Cri& cri, World world, client::EventRecorder& events, std::function<void()> pulled)
+      : cri_(cri), world_(world), events_(events), pulled_(std::move(pulled)) {}
   // Blocks while it pulls. Records the events Pulled, Pulling, Failed, ErrImageNeverPull, InspectFailed.
   std::expected<ImageOutcome, ImageProblem> ensure(const PodView& pod, const ContainerView& c, const std::vector<Document>& pull_secrets,
                                                    const Document& sandbox_config);
@@ -41,6 +44,7 @@ class Images {
   Cri& cri_;
   World world_;
   client::EventRecorder& events_;
+  std::function<void()> pulled_;
 };
 
 // With ":latest" when there is neither tag nor digest; Code::invalid for what is no image name at all.
