@@ -27,8 +27,8 @@ struct DnsOptions {
   std::string domain = "cluster.local";
   std::uint32_t ttl_s = 30;                            // of the records of the cluster zone
   std::string resolv_conf = "/etc/resolv.conf";        // nameservers for all other names; read again when it changes
-  std::vector<std::string> upstreams;                  // "192.0.2.53", "192.0.2.53:5353", "[fd00::53]:53": instead of resolv.conf
-  std::vector<std::string> own_addresses;              // other addresses that lead here (the cluster IP): never an upstream
+  std::vector<std::string> upstreams = {};             // "192.0.2.53", "192.0.2.53:5353", "[fd00::53]:53": instead of resolv.conf
+  std::vector<std::string> own_addresses = {};         // other addresses that lead here (the cluster IP): never an upstream
   Duration upstream_timeout{std::chrono::seconds(2)};  // of one attempt
   int attempts = 3;                                    // over all upstreams, then SERVFAIL
   std::size_t max_forwarded = 1000;                    // queries under way to upstreams; more are answered SERVFAIL

@@ -22,9 +22,9 @@
 namespace kybern::proxy {
 
 struct ProxyOptions {
-  std::string node_name;
-  std::vector<std::string> node_ips;  // node ports are served on these; IPv4, IPv6 or both
-  std::string pod_cidr;               // of the cluster's pods, comma-separated for both families; "" when not known
+  std::string node_name = {};
+  std::vector<std::string> node_ips = {};  // node ports are served on these; IPv4, IPv6 or both
+  std::string pod_cidr = {};          // of the cluster's pods, comma-separated for both families; "" when not known
   bool masquerade_all = false;        // hide the source of everything that goes to a cluster IP
   bool set_sysctls = true;            // ip_forward, br_netfilter, limits of connection tracking
   bool flush_udp = true;              // forget tracked UDP flows to targets that are gone

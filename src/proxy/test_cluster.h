@@ -1,7 +1,9 @@
 // For the proxy's tests: a small cluster as API documents, and the ruleset that follows from it.
 #pragma once
 
+#include <array>
 #include <map>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -43,10 +45,6 @@ class Cluster {
     return service;
   }
 
-  void put_yaml(std::string_view text, const NodeInfo& node, Ruleset& ruleset) {
-    for (const Document& object : *parse_yaml(text)) update(put(object), node, ruleset);
-  }
-
   void update(const std::string& service, const NodeInfo& node, Ruleset& ruleset) const {
     auto found = services.find(service);
     if (found == services.end()) {
@@ -70,5 +68,61 @@ inline NodeInfo node_of(Value object) {
   for (Value prefix : object["podCIDRs"].items()) out.pod_cidrs.push_back(*parse_prefix(prefix.as_string()));
   return out;
 }
+
+// Rules that no service would have together, but that the ruleset has to bear.
+class RandomCluster {
+ public:
+  explicit RandomCluster(unsigned seed) : random_(seed) {
+    node_.name = "n0";
+    node_.addresses = {*parse_address("192.0.2.1"), *parse_address("fd00::1")};
+    node_.pod_cidrs = {*parse_prefix("10.244.0.0/16")};
+  }
+  const NodeInfo& node() const { return node_; }
+  unsigned below(unsigned limit) { return static_cast<unsigned>(random_() % limit); }
+
+  ServiceRules rules() {
+    ServiceRules out;
+    std::map<FrontendKey, Frontend> frontends;
+    const unsigned count = below(4);
+    for (unsigned i = 0; i < count; ++i) {
+      FrontendKey key;
+      key.ip = *parse_address(below(3) == 0 ? "fd00:96::" + std::to_string(below(6)) : "10.96.0." + std::to_string(below(8)));
+      key.protocol = std::array{Protocol::tcp, Protocol::udp, Protocol::sctp}[below(3)];
+      key.port = static_cast<std::uint16_t>(80 + below(2));
+      frontends[key] = frontend(key.ip.v6);
+    }
+    out.frontends.assign(frontends.begin(), frontends.end());
+    return out;
+  }
+
+ private:
+  Targets targets(bool v6) {
+    std::map<std::pair<Address, std::uint16_t>, Target> chosen;
+    const unsigned count = below(8) == 0 ? below(80) : below(5);
+    for (unsigned i = 0; i < count; ++i) {
+      const unsigned host = below(count * 2);
+      Target target{*parse_address((v6 ? "fd01::" : "10.244.0.") + std::to_string(host)), static_cast<std::uint16_t>(8080 + below(2)), host % 2 == 0};
+      chosen[{target.ip, target.port}] = target;
+    }
+    auto out = std::make_shared<std::vector<Target>>();
+    for (auto& [key, target] : chosen) out->push_back(target);
+    return out;
+  }
+  Frontend frontend(bool v6) {
+    Frontend out;
+    out.split = below(3) == 0;
+    out.inside = targets(v6);
+    out.outside = out.split ? targets(v6) : std::make_shared<std::vector<Target>>();
+    out.cluster_ip = below(2) == 0;
+    out.fenced = below(5) == 0;
+    if (out.fenced && !v6) out.sources = {*parse_prefix("10." + std::to_string(below(3)) + ".0.0/16")};
+    out.masquerade = std::array{Masquerade::never, Masquerade::local, Masquerade::always}[below(3)];
+    out.refusal = out.inside->empty() ? std::array{Refusal::reject, Refusal::drop}[below(2)] : Refusal::none;
+    out.affinity_seconds = below(3) == 0 ? static_cast<int>(10 + below(2)) : 0;
+    return out;
+  }
+  std::mt19937 random_;
+  NodeInfo node_;
+};
 
 }  // namespace kybern::proxy::test

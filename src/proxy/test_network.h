@@ -13,8 +13,8 @@ namespace kybern::proxy::test {
 // Why packets cannot be tried here ("" when they can): not root, no ip tool, no nftables.
 const std::string& why_no_network();
 
-// Runs a shell command in the namespace of the calling thread; false, and its output on stderr, when it fails.
-bool sh(const std::string& command);
+// Runs a bash command in the namespace of the calling thread; false, and its output on stderr, when it fails.
+bool sh(const std::string& command, bool quiet = false);
 
 class Namespace {
  public:

@@ -109,13 +109,16 @@ std::string ask_here(const Question& question) {
 
 const std::string& why_no_network() { return node_problem; }
 
-bool sh(const std::string& command) {
-  FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
+bool sh(const std::string& command, bool quiet) {
+  std::string quoted = command;
+  for (std::size_t at = 0; (at = quoted.find('\'', at)) != quoted.npos; at += 4) quoted.replace(at, 1, "'\\''");
+  FILE* pipe = ::popen(("bash -c '" + quoted + "' 2>&1").c_str(), "r");
   if (pipe == nullptr) return false;
   std::string output;
   char buffer[512];
   while (std::fgets(buffer, sizeof buffer, pipe) != nullptr) output += buffer;
   if (::pclose(pipe) == 0) return true;
+  if (quiet) return false;
   std::fprintf(stderr, "%s: %s", command.c_str(), output.c_str());
   return false;
 }

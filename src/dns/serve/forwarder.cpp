@@ -29,7 +29,7 @@ struct Forwarder::Pending {
   Client client;
   SocketAddress upstream;
   std::uint16_t id = 0;
-  std::size_t tried = 0;
+  std::vector<SocketAddress> tried;
   bool tcp = false;
   int file = -1;
   std::string out, in;     // TCP: what is still to be written, what has been read
@@ -79,7 +79,7 @@ void Forwarder::start(std::unique_ptr<Pending> pending) {
 }
 
 void Forwarder::retry(std::unique_ptr<Pending> pending) {
-  while (!upstreams_.list().empty() && pending->tried < static_cast<std::size_t>(options_.attempts)) {
+  while (!upstreams_.list().empty() && pending->tried.size() < static_cast<std::size_t>(options_.attempts)) {
     if (attempt(pending)) return;
   }
   give_up(*pending);
@@ -110,7 +110,7 @@ bool Forwarder::attempt(std::unique_ptr<Pending>& pending) {
   const Instant now = world_.clock.steady();
   const bool probing = pending->purpose == Pending::Purpose::probe;
   if (!probing) pending->upstream = upstreams_.list()[upstreams_.choose(pending->tried, now)];
-  ++pending->tried;
+  pending->tried.push_back(pending->upstream);
   pending->id = static_cast<std::uint16_t>(world_.random.next());
   put16(pending->message, 0, pending->id);
   bool sent = open_socket(*pending, pending->upstream);

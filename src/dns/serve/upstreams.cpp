@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <fstream>
-#include <numeric>
 #include <sstream>
 
 #include "base/log.h"
@@ -86,11 +85,17 @@ bool Upstreams::refresh(Instant now) {
   return true;
 }
 
-std::size_t Upstreams::choose(std::size_t tried, Instant now) const {
-  std::vector<std::size_t> order(usable_.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::ranges::stable_partition(order, [&](std::size_t i) { return bad_until_[i] <= now; });
-  return order.empty() ? 0 : order[tried % order.size()];
+std::size_t Upstreams::choose(const std::vector<SocketAddress>& tried, Instant now) const {
+  std::size_t best = 0;
+  std::pair<std::ptrdiff_t, bool> best_rank{PTRDIFF_MAX, true};
+  for (std::size_t i = 0; i < usable_.size(); ++i) {
+    const auto times = std::ranges::count_if(tried, [&](const SocketAddress& address) { return same(address, usable_[i]); });
+    const std::pair<std::ptrdiff_t, bool> rank{times, bad_until_[i] > now};
+    if (rank >= best_rank) continue;
+    best_rank = rank;
+    best = i;
+  }
+  return best;
 }
 
 void Upstreams::failed(const SocketAddress& upstream, Instant now) {

@@ -23,8 +23,9 @@ class Upstreams {
   bool refresh(Instant now);
   const std::vector<SocketAddress>& list() const { return usable_; }
 
-  // The index in list() of the next one to try after `tried` attempts for one query; those that failed lately come last.
-  std::size_t choose(std::size_t tried, Instant now) const;
+  // The index in list() of the next one to try for a query that these were tried for already: one tried least, then one
+  // that has not failed lately, then by the order of the list.
+  std::size_t choose(const std::vector<SocketAddress>& tried, Instant now) const;
   void failed(const SocketAddress& upstream, Instant now);
   void worked(const SocketAddress& upstream);
   void drop(const SocketAddress& upstream);  // it leads back here: until the next new list

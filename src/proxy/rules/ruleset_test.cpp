@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <map>
-#include <random>
 #include <sstream>
 
 #include "base/strings.h"
@@ -53,66 +52,11 @@ class ModelKernel {
   std::map<std::string, std::map<std::string, std::string>> sets_;
 };
 
-class RandomCluster {
- public:
-  explicit RandomCluster(unsigned seed) : random_(seed) {
-    node_.name = "n0";
-    node_.addresses = {*parse_address("192.0.2.1"), *parse_address("fd00::1")};
-    node_.pod_cidrs = {*parse_prefix("10.244.0.0/16")};
-  }
-  const NodeInfo& node() const { return node_; }
-  unsigned below(unsigned limit) { return static_cast<unsigned>(random_() % limit); }
-
-  ServiceRules rules() {
-    ServiceRules out;
-    std::map<FrontendKey, Frontend> frontends;
-    const unsigned count = below(4);
-    for (unsigned i = 0; i < count; ++i) {
-      FrontendKey key;
-      key.ip = *parse_address(below(3) == 0 ? "fd00:96::" + std::to_string(below(6)) : "10.96.0." + std::to_string(below(8)));
-      key.protocol = std::array{Protocol::tcp, Protocol::udp, Protocol::sctp}[below(3)];
-      key.port = static_cast<std::uint16_t>(80 + below(2));
-      frontends[key] = frontend(key.ip.v6);
-    }
-    out.frontends.assign(frontends.begin(), frontends.end());
-    return out;
-  }
-
- private:
-  Targets targets(bool v6) {
-    std::map<std::pair<Address, std::uint16_t>, Target> chosen;
-    const unsigned count = below(8) == 0 ? below(80) : below(5);
-    for (unsigned i = 0; i < count; ++i) {
-      const unsigned host = below(count * 2);
-      Target target{*parse_address((v6 ? "fd01::" : "10.244.0.") + std::to_string(host)), static_cast<std::uint16_t>(8080 + below(2)), host % 2 == 0};
-      chosen[{target.ip, target.port}] = target;
-    }
-    auto out = std::make_shared<std::vector<Target>>();
-    for (auto& [key, target] : chosen) out->push_back(target);
-    return out;
-  }
-  Frontend frontend(bool v6) {
-    Frontend out;
-    out.split = below(3) == 0;
-    out.inside = targets(v6);
-    out.outside = out.split ? targets(v6) : std::make_shared<std::vector<Target>>();
-    out.cluster_ip = below(2) == 0;
-    out.fenced = below(5) == 0;
-    if (out.fenced && !v6) out.sources = {*parse_prefix("10." + std::to_string(below(3)) + ".0.0/16")};
-    out.masquerade = std::array{Masquerade::never, Masquerade::local, Masquerade::always}[below(3)];
-    out.refusal = out.inside->empty() ? std::array{Refusal::reject, Refusal::drop}[below(2)] : Refusal::none;
-    out.affinity_seconds = below(3) == 0 ? static_cast<int>(10 + below(2)) : 0;
-    return out;
-  }
-  std::mt19937 random_;
-  NodeInfo node_;
-};
-
 // After any history, the changes that were carried out one by one give what a full load gives.
 TEST(RulesetProperty, ChangesConverge) {
   for (unsigned seed = 1; seed <= 25; ++seed) {
     SCOPED_TRACE(seed);
-    RandomCluster cluster(seed);
+    test::RandomCluster cluster(seed);
     Ruleset ruleset(cluster.node());
     std::map<std::string, ServiceRules> current;
     ModelKernel kernel;

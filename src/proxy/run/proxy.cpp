@@ -186,16 +186,19 @@ struct Proxy::Core : std::enable_shared_from_this<Core> {
   void carry_out() {
     const Transaction transaction = needs_full ? ruleset.full() : ruleset.changes();
     if (transaction.empty()) return;
+    if (apply(transaction) || transaction.full) return;
+    // The kernel is not in the state that the changes started from; a whole load does not depend on it.
+    apply(ruleset.full());
+  }
+
+  bool apply(const Transaction& transaction) {
     const Instant begin = world.clock.steady();
     const Result<void> done = applier.apply(transaction, ruleset);
     const Duration took = world.clock.steady() - begin;
     needs_full = !done;
     health.set_healthy(done.has_value());
-    if (!done) {
-      log_error("proxy", "rules cannot be loaded", {{"error", done.error().message}, {"retry", format_duration(retry)}});
-    } else if (transaction.full) {
-      log_info("proxy", "rules loaded", {{"services", std::to_string(ruleset.services())}, {"took", format_duration(took)}});
-    }
+    if (!done) log_error("proxy", "rules cannot be loaded", {{"error", done.error().message}});
+    else if (transaction.full) log_info("proxy", "rules loaded", {{"services", std::to_string(ruleset.services())}, {"took", format_duration(took)}});
     std::lock_guard lock(mutex);
     now.last_apply = took;
     now.services = ruleset.services();
@@ -209,10 +212,13 @@ struct Proxy::Core : std::enable_shared_from_this<Core> {
     } else {
       ++now.failures;
       now.last_error = done.error().message;
-      schedule_locked(retry);
-      retry = std::min(retry * 2, last_retry);
+      if (transaction.full) {
+        schedule_locked(retry);
+        retry = std::min(retry * 2, last_retry);
+      }
     }
     changed.notify_all();
+    return done.has_value();
   }
 
   // Somebody may have flushed all rules (a restart of the distribution's nftables service does): they come back by a full load.
