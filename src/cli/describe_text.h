@@ -1,0 +1,15 @@
+// An object as describe shows it: a tree of titled lines. Pure.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "document/document.h"
+
+namespace kybern::cli {
+
+// `related`: what else belongs to the object: the pods of a node, the slices of a service. `events`: of the object.
+std::string describe(Value object, const std::vector<Document>& related, const std::vector<Document>& events, Time now);
+
+}  // namespace kybern::cli
