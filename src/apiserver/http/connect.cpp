@@ -5,6 +5,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "apiserver/http/spdy_bridge.h"
 #include "apiserver/http/tunnel.h"
 #include "base/strings.h"
 #include "document/json.h"
@@ -52,6 +53,8 @@ class KubeletConnector : public Connector {
 
   void connect(Work work, std::string rest, std::shared_ptr<net::Exchange> exchange) override {
     auto target = target_of(work, rest, exchange->request());
+    if (target && needs_pod(work.subresource) && wants_spdy(exchange->request()))
+      return bridge_spdy(std::move(target->first), work.subresource == "portforward", std::move(exchange));
     if (target) return tunnel(std::move(target->first), std::move(target->second), std::move(exchange));
     net::Response response;
     response.status = target.error().code;
