@@ -8,9 +8,8 @@ namespace {
 // Creates, or overwrites what is there with the wanted fields.
 Result<void> put(client::Transport& transport, std::string_view api_version, std::string_view resource, std::string_view name, const Draft& object) {
   std::string collection = client::object_path(api_version, resource, "kube-system", ""), path = client::object_path(api_version, resource, "kube-system", name);
-  auto made = transport.call({"POST", collection, "", object.freeze(), {}});
-  if (made) return {};
-  if (made.error().reason == "AlreadyExists") made = transport.call({"PATCH", path, "", object.freeze(), client::PatchType::merge});
+  bool there = transport.call({"GET", path, "", {}, {}}).has_value();
+  auto made = there ? transport.call({"PATCH", path, "", object.freeze(), client::PatchType::merge}) : transport.call({"POST", collection, "", object.freeze(), {}});
   if (made) return {};
   return fail(Code::internal, fmt::format("{} {}: {}", resource, name, made.error().message));
 }
