@@ -57,7 +57,7 @@ void PodWorker::set_mirror(Document mirror) {
     mirror_ = std::move(mirror);
     // The static pod's own document plus the status that its mirror has: what was told before stays true.
     Draft merged(pod_.document);
-    if (mirror_ && mirror_["status"].is_object()) merged["status"] = mirror_["status"];
+    if (mirror_) merged["status"] = mirror_["status"].is_object() ? Draft(mirror_["status"]) : Draft::object();
     pod_ = PodView::read(merged.freeze());
     acked_ = Document();
   }

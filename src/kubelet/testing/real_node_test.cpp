@@ -36,6 +36,8 @@ RealNode::RealNode() {
   options_.pod_cidrs = {"10.199.0.0/24"};
   options_.cgroup_base = run_cgroup();
   options_.bind_address = "127.0.0.1";
+  options_.static_pod_path = run_folder() + "/manifests";
+  (void)make_dirs(options_.static_pod_path);
   options_.port = 0;
   if (problem_ = make_certificates(); !problem_.empty()) return;
   auto started = Kubelet::start(api_, real_world(), options_);
