@@ -1,7 +1,344 @@
 #include "apiserver/discovery/openapi.h"
 
-namespace kybern::apiserver {
+#include <fmt/format.h>
+#include <zlib.h>
 
-std::optional<net::Response> openapi_answer(const Catalog&, const net::Request&, std::string_view) { return std::nullopt; }
+#include <algorithm>
+#include <list>
+#include <mutex>
+
+#include "apiserver/discovery/discovery.h"
+#include "apiserver/discovery/openapi_text.h"
+#include "base/check.h"
+#include "base/strings.h"
+#include "document/json.h"
+#include "schema/registry.h"
+
+namespace kybern::apiserver {
+namespace {
+
+constexpr std::string_view v2_protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+constexpr std::string_view v2_protobuf_old = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+constexpr std::string_view v3_protobuf = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
+constexpr std::string_view v3_protobuf_old = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
+// Of compressed documents. All forms that clients of one kind ask for fit; what was asked for least recently goes first.
+constexpr std::size_t cache_max_bytes = 2 << 20;
+constexpr std::string_view format_version = "1";  // counts changes of how documents are written, for ETags
+
+// Group-versions as the index names them: "api/v1", "apis/apps/v1".
+struct Section {
+  std::string path;
+  std::string_view group, version;  // both empty: "api", "apis"; version empty: a group
+};
+
+std::vector<Section> sections_of(const Catalog& catalog) {
+  std::vector<Section> out{{"api", {}, {}}, {"apis", {}, {}}};
+  auto add = [&](Section section) {
+    if (std::none_of(out.begin(), out.end(), [&](const Section& s) { return s.path == section.path; })) out.push_back(std::move(section));
+  };
+  for (const auto& s : catalog.all()) {
+    if (!s->group().empty()) add({fmt::format("apis/{}", s->group()), s->group(), {}});
+    add({s->group().empty() ? fmt::format("api/{}", s->resource->version) : fmt::format("apis/{}/{}", s->group(), s->resource->version), s->group(), s->resource->version});
+  }
+  std::sort(out.begin(), out.end(), [](const Section& a, const Section& b) { return a.path < b.path; });
+  return out;
+}
+
+// The tables decide what the documents say: a hash of them stands for every document, before any is made.
+class Hash {
+ public:
+  void add(std::string_view text) {
+    for (unsigned char c : text) value_ = (value_ ^ c) * 0x100000001b3;
+    value_ = (value_ ^ 0xff) * 0x100000001b3;
+  }
+  std::uint64_t value() const { return value_; }
+
+ private:
+  std::uint64_t value_ = 0xcbf29ce484222325;
+};
+
+std::uint64_t tables_hash() {
+  static const std::uint64_t value = [] {
+    Hash hash;
+    hash.add(server_version());
+    hash.add(format_version);
+    for (const schema::Type* type : schema::types()) {
+      hash.add(type->name);
+      hash.add(type->description);
+      for (const schema::Field& field : type->fields) {
+        hash.add(field.name.text());
+        hash.add(field.description);
+        hash.add(field.default_json);
+        hash.add(std::to_string(static_cast<int>(field.scalar)));
+      }
+    }
+    return hash.value();
+  }();
+  return value;
+}
+
+std::string etag_of(const Catalog& catalog, std::string_view path, std::string_view form) {
+  Hash hash;
+  hash.add(std::to_string(tables_hash()));
+  for (const auto& s : catalog.all()) {
+    hash.add(s->api_version);
+    hash.add(s->plural());
+  }
+  hash.add(path);
+  hash.add(form);
+  return fmt::format("{:016X}", hash.value());
+}
+
+void write_info(JsonText& json) {
+  json.key("info").begin_object();
+  json.member("title", "Kubernetes");
+  json.member("version", "unversioned");
+  json.end_object();
+}
+
+void write_security(JsonText& json, std::string_view member) {
+  json.key(member).raw(R"({"BearerToken":{"description":"Bearer Token authentication","in":"header","name":"authorization","type":"apiKey"}})");
+}
+
+void write_section(JsonText& json, SchemaSet& schemas, OpenapiVersion version, const Catalog& catalog, const Section& section) {
+  std::string path = "/" + section.path + "/";
+  if (section.path == "api") write_discovery_path(json, schemas, version, path, "getCoreAPIVersions", "core", "get available API versions", "meta.v1.APIVersions");
+  else if (section.path == "apis") write_discovery_path(json, schemas, version, path, "getAPIVersions", "apis", "get available API versions", "meta.v1.APIGroupList");
+  else if (section.version.empty()) write_discovery_path(json, schemas, version, path, "get" + group_words(section.group, true) + "APIGroup", group_words(section.group, false), "get information of a group", "meta.v1.APIGroup");
+  else write_paths(json, schemas, version, catalog, section.group, section.version);
+}
+
+std::string v3_document(const Catalog& catalog, const Section& section) {
+  std::string out, paths;
+  SchemaSet schemas(OpenapiVersion::v3, catalog);
+  JsonText path_json(paths);
+  path_json.begin_object();
+  write_section(path_json, schemas, OpenapiVersion::v3, catalog, section);
+  path_json.end_object();
+  JsonText json(out);
+  json.begin_object();
+  json.key("components").begin_object();
+  json.key("schemas").begin_object();
+  schemas.write(json);
+  json.end_object();
+  write_security(json, "securitySchemes");
+  json.end_object();
+  write_info(json);
+  json.member("openapi", "3.0.0");
+  json.key("paths").raw(paths);
+  json.end_object();
+  return out;
+}
+
+std::string v2_document(const Catalog& catalog) {
+  std::string out, paths;
+  SchemaSet schemas(OpenapiVersion::v2, catalog);
+  JsonText path_json(paths);
+  path_json.begin_object();
+  for (const Section& section : sections_of(catalog)) write_section(path_json, schemas, OpenapiVersion::v2, catalog, section);
+  path_json.end_object();
+  JsonText json(out);
+  json.begin_object();
+  json.key("definitions").begin_object();
+  schemas.write(json);
+  json.end_object();
+  write_info(json);
+  json.key("paths").raw(paths);
+  json.key("security").raw(R"([{"BearerToken":[]}])");
+  write_security(json, "securityDefinitions");
+  json.member("swagger", "2.0");
+  json.end_object();
+  return out;
+}
+
+std::string gzip(std::string_view text) {
+  z_stream z{};
+  KYBERN_CHECK(deflateInit2(&z, Z_BEST_SPEED + 2, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK, "deflateInit2");
+  std::string out(deflateBound(&z, text.size()), '\0');
+  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+  z.avail_in = static_cast<uInt>(text.size());
+  z.next_out = reinterpret_cast<Bytef*>(out.data());
+  z.avail_out = static_cast<uInt>(out.size());
+  KYBERN_CHECK(deflate(&z, Z_FINISH) == Z_STREAM_END, "deflate");
+  out.resize(z.total_out);
+  deflateEnd(&z);
+  out.shrink_to_fit();
+  return out;
+}
+
+std::string gunzip(std::string_view bytes, std::size_t size) {
+  z_stream z{};
+  KYBERN_CHECK(inflateInit2(&z, 15 + 16) == Z_OK, "inflateInit2");
+  std::string out(size, '\0');
+  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
+  z.avail_in = static_cast<uInt>(bytes.size());
+  z.next_out = reinterpret_cast<Bytef*>(out.data());
+  z.avail_out = static_cast<uInt>(out.size());
+  KYBERN_CHECK(inflate(&z, Z_FINISH) == Z_STREAM_END, "inflate of our own bytes");
+  inflateEnd(&z);
+  return out;
+}
+
+// Compressed documents by ETag, the ones used last in front.
+struct Compressed {
+  std::string etag;
+  std::shared_ptr<const std::string> bytes;
+  std::size_t size;  // of the document
+};
+
+class Cache {
+ public:
+  template <class Make>
+  Compressed get(const std::string& etag, Make make) {
+    std::lock_guard lock(mutex_);  // also while a document is made: once is enough, and its memory is not needed twice
+    for (auto at = entries_.begin(); at != entries_.end(); ++at)
+      if (at->etag == etag) {
+        entries_.splice(entries_.begin(), entries_, at);
+        return entries_.front();
+      }
+    std::string text = make();
+    entries_.push_front({etag, std::make_shared<const std::string>(gzip(text)), text.size()});
+    std::size_t total = 0;
+    for (auto at = entries_.begin(); at != entries_.end();) {
+      total += at->bytes->size();
+      at = total > cache_max_bytes && at != entries_.begin() ? entries_.erase(at) : std::next(at);
+    }
+    return entries_.front();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::list<Compressed> entries_;
+};
+
+bool accepts_gzip(const net::Request& request) {
+  std::string_view accepted = request.headers.get("accept-encoding");
+  for (std::string_view one : split(accepted, ','))
+    if (trim(one).substr(0, 4) == "gzip" && trim(one).find("q=0") == std::string_view::npos) return true;
+  return false;
+}
+
+// The form that the client asks for first and that there is; empty for none: 406.
+std::string_view form_of(std::string_view accept, OpenapiVersion version) {
+  if (accept.empty()) return "application/json";
+  bool v2 = version == OpenapiVersion::v2;
+  for (std::string_view one : split(accept, ',')) {
+    std::string_view form = trim(one.substr(0, one.find(';')));
+    if (form == "application/json" || form == "*/*" || form == "application/*") return "application/json";
+    if (form == (v2 ? v2_protobuf : v3_protobuf)) return v2 ? v2_protobuf : v3_protobuf;
+    if (form == (v2 ? v2_protobuf_old : v3_protobuf_old)) return v2 ? v2_protobuf_old : v3_protobuf_old;
+  }
+  return {};
+}
+
+bool names_etag(std::string_view if_none_match, std::string_view etag) {
+  for (std::string_view one : split(if_none_match, ',')) {
+    one = trim(one);
+    if (one.starts_with("W/")) one.remove_prefix(2);
+    if (one == "*" || one == fmt::format("\"{}\"", etag)) return true;
+  }
+  return false;
+}
+
+template <class Make>
+net::Response serve(const net::Request& request, std::string_view form, const std::string& etag, Make make) {
+  static Cache cache;
+  net::Response response;
+  response.headers.set("etag", fmt::format("\"{}\"", etag));
+  response.headers.set("vary", "Accept-Encoding, Accept");
+  if (names_etag(request.headers.get("if-none-match"), etag)) {
+    response.status = 304;
+    return response;
+  }
+  Compressed found = cache.get(etag, make);
+  response.headers.set("content-type", form);
+  if (accepts_gzip(request)) {
+    response.headers.set("content-encoding", "gzip");
+    response.body = *found.bytes;
+  } else {
+    response.body = gunzip(*found.bytes, found.size);
+  }
+  return response;
+}
+
+net::Response not_acceptable() {
+  net::Response response;
+  response.status = 406;
+  response.headers.set("content-type", "text/plain; charset=utf-8");
+  response.body = "406 Not Acceptable\n";
+  return response;
+}
+
+std::string to_protobuf(OpenapiVersion version, const std::string& json) {
+  auto document = parse_json(json);
+  KYBERN_CHECK(document.has_value(), "the document we wrote is no JSON");
+  return openapi_protobuf(version, document->root());
+}
+
+std::string_view query_hash(std::string_view query) {
+  for (std::string_view one : split(query, '&'))
+    if (one.starts_with("hash=")) return one.substr(5);
+  return {};
+}
+
+net::Response index(const Catalog& catalog, const net::Request& request) {
+  std::string etag = etag_of(catalog, "index", "application/json");
+  return serve(request, "application/json", etag, [&] {
+    std::string out;
+    JsonText json(out);
+    json.begin_object();
+    json.key("paths").begin_object();
+    for (const Section& section : sections_of(catalog)) {
+      json.key(section.path).begin_object();
+      json.member("serverRelativeURL", fmt::format("/openapi/v3/{}?hash={}", section.path, etag_of(catalog, section.path, "")));
+      json.end_object();
+    }
+    json.end_object();
+    json.end_object();
+    return out;
+  });
+}
+
+// A right `hash=` names content that never changes; a wrong one is sent on to the right one.
+std::optional<net::Response> v3_answer(const Catalog& catalog, const net::Request& request, std::string_view name) {
+  for (const Section& section : sections_of(catalog)) {
+    if (section.path != name) continue;
+    std::string_view form = form_of(request.headers.get("accept"), OpenapiVersion::v3);
+    if (form.empty()) return not_acceptable();
+    std::string hash = etag_of(catalog, section.path, "");
+    std::string_view asked = query_hash(request.query);
+    if (!asked.empty() && asked != hash) {
+      net::Response response;
+      response.status = 301;
+      response.headers.set("location", fmt::format("/openapi/v3/{}?hash={}", section.path, hash));
+      return response;
+    }
+    bool json = form == "application/json";
+    net::Response response = serve(request, form, json ? hash : etag_of(catalog, section.path, form), [&] {
+      std::string text = v3_document(catalog, section);
+      return json ? text : to_protobuf(OpenapiVersion::v3, text);
+    });
+    if (!asked.empty()) {
+      response.headers.set("cache-control", "public, immutable");
+      response.headers.set("expires", "Fri, 31 Dec 9999 23:59:59 GMT");
+    }
+    return response;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<net::Response> openapi_answer(const Catalog& catalog, const net::Request& request, std::string_view path) {
+  if (path == "/openapi/v3") return index(catalog, request);
+  if (path.starts_with("/openapi/v3/")) return v3_answer(catalog, request, path.substr(12));
+  if (path != "/openapi/v2") return std::nullopt;
+  std::string_view form = form_of(request.headers.get("accept"), OpenapiVersion::v2);
+  if (form.empty()) return not_acceptable();
+  return serve(request, form, etag_of(catalog, "v2", form), [&] {
+    std::string text = v2_document(catalog);
+    return form == "application/json" ? text : to_protobuf(OpenapiVersion::v2, text);
+  });
+}
 
 }  // namespace kybern::apiserver

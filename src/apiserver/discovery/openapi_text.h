@@ -1,0 +1,80 @@
+// How the OpenAPI documents are made: as JSON text, written front to back from the tables. A document of the core group
+// is some megabytes; a tree of it would be ten times that.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "apiserver/registry/served.h"
+
+namespace kybern::apiserver {
+
+enum class OpenapiVersion { v2, v3 };
+
+// JSON as it is written: a comma where one is due. Members of an object each begin with key().
+class JsonText {
+ public:
+  explicit JsonText(std::string& out) : out_(out) {}
+  void begin_object() { open('{'); }
+  void end_object() { close('}'); }
+  void begin_array() { open('['); }
+  void end_array() { close(']'); }
+  JsonText& key(std::string_view name);
+  void text(std::string_view value);
+  void boolean(bool value) { raw(value ? "true" : "false"); }
+  void raw(std::string_view json);  // one value
+  void member(std::string_view name, std::string_view value) { key(name).text(value); }
+  void texts(std::string_view name, const std::vector<std::string_view>& values);
+
+ private:
+  void open(char bracket);
+  void close(char bracket);
+  void before();
+  std::string& out_;
+  bool comma_ = false;
+};
+
+struct GroupVersionKind {
+  std::string_view group, version, kind;
+};
+void write_kind(JsonText& json, const GroupVersionKind& kind);
+
+// The named schemas that a document refers to; each is written once, with what it refers to in its turn.
+class SchemaSet {
+ public:
+  SchemaSet(OpenapiVersion version, const Catalog& catalog);
+  void add(const schema::Type* type);
+  void add_well_known(std::string_view name) { well_known_.insert(std::string(name)); }
+  // {"$ref": ...} of a type's schema, which is then part of the set.
+  void refer(JsonText& json, const schema::Type* type);
+  void refer(JsonText& json, std::string_view name);
+  void write(JsonText& json);  // the members: name to schema, sorted by name
+
+ private:
+  void write_type(JsonText& json, const schema::Type& type);
+  void write_field(JsonText& json, const schema::Field& field);
+  void write_value(JsonText& json, const schema::Field& field, bool element);
+  void write_default(JsonText& json, const schema::Field& field, bool element);
+  void write_reference(JsonText& json, std::string_view name, bool others);
+  std::string_view referred(const schema::Field& field);
+
+  OpenapiVersion version_;
+  std::map<std::string_view, const schema::Type*> types_;
+  std::set<std::string> well_known_;
+  std::map<const schema::Type*, std::vector<GroupVersionKind>> kinds_;
+};
+
+// The paths of a group-version: one member for each path.
+void write_paths(JsonText& json, SchemaSet& schemas, OpenapiVersion version, const Catalog& catalog, std::string_view group, std::string_view group_version);
+// One path with one GET that answers with `type`: discovery.
+void write_discovery_path(JsonText& json, SchemaSet& schemas, OpenapiVersion version, std::string_view path, std::string_view operation, std::string_view tag,
+                          std::string_view description, std::string_view type);
+std::string group_words(std::string_view group, bool capital);  // "rbac.authorization.k8s.io" -> "RbacAuthorization", "rbacAuthorization"
+
+// The protobuf form of a document (gnostic's OpenAPIv2.proto, OpenAPIv3.proto), which older clients ask for.
+std::string openapi_protobuf(OpenapiVersion version, Value document);
+
+}  // namespace kybern::apiserver
