@@ -152,7 +152,7 @@ ApiResult<Listing> Registry::list(Work& work, const ListOptions& options) {
       return fail(bad_request("specifying resource version is not allowed when using continue"));
     out.after = out.prefix + token->start;
     if (token->revision > 0) {
-      auto snapshot = store_.snapshot_at(token->revision);
+      auto snapshot = store_.snapshot_at(token->revision, out.prefix);
       if (!snapshot) {
         Status status = gone("The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.");
         status.code = 410;
@@ -174,7 +174,7 @@ ApiResult<Listing> Registry::list(Work& work, const ListOptions& options) {
   bool exact = options.resource_version_match == "Exact" || (options.resource_version_match.empty() && options.limit > 0 && asked > 0 && false);
   if (asked > store_.revision()) return fail(too_large_version(asked, store_.revision()));
   if (exact) {
-    auto snapshot = store_.snapshot_at(asked);
+    auto snapshot = store_.snapshot_at(asked, out.prefix);
     if (!snapshot) return fail(gone("The resourceVersion for the provided list is too old."));
     out.snapshot = *snapshot;
     out.resource_version = std::to_string(asked);
