@@ -14,8 +14,10 @@ std::unexpected<Error> refuse(std::string what) { return fail(Code::invalid, "er
 namespace {
 
 std::vector<Command> all_commands() {
-  return {get_command(), describe_command(), apply_command(), create_command(), delete_command(), logs_command(), rollout_command(), wait_command(),
-          api_resources_command(), api_versions_command(), cluster_info_command(), version_command()};
+  return {get_command(), describe_command(), apply_command(), create_command(), run_command(), delete_command(), scale_command(), logs_command(),
+          rollout_command(), label_command(), annotate_command(), taint_command(),
+          patch_command(), replace_command(), wait_command(), cordon_command(), uncordon_command(), drain_command(), explain_command(),
+          api_resources_command(), api_versions_command(), cluster_info_command(), auth_command(), config_command(), version_command()};
 }
 
 std::string flag_lines(const std::vector<Flag>& flags) {
