@@ -92,6 +92,7 @@ class ControlPlane : public testing::Test {
   void SetUp() override {
     ns_ = "t" + std::to_string(++serial_);
     make("v1", "namespaces", "", R"({"apiVersion":"v1","kind":"Namespace","metadata":{"name":")" + ns_ + R"("}})");
+    ASSERT_TRUE(eventually([&] { return static_cast<bool>(get("v1", "serviceaccounts", "default")); }));
   }
 
   static Document call(std::string method, std::string path, Document body = {}, client::PatchType patch = client::PatchType::merge, bool may_fail = false) {
@@ -235,6 +236,66 @@ TEST_F(ControlPlane, DeletionGoesDownTheTree) {
 TEST_F(ControlPlane, AnObjectWithoutItsOwnerGoes) {
   make("v1", "configmaps", ns_, R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"child","ownerReferences":[{"apiVersion":"v1","kind":"Secret","name":"none","uid":"11111111-1111-1111-1111-111111111111"}]}})");
   EXPECT_TRUE(eventually([&] { return !get("v1", "configmaps", "child"); }));
+}
+
+TEST_F(ControlPlane, ACircleOfOwnersGoes) {
+  const char* names[] = {"a", "b", "c"};
+  for (const char* name : names)
+    make("v1", "configmaps", ns_, R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":")" + std::string(name) + R"("}})");
+  for (int i = 0; i < 3; ++i) {
+    const Document owner = get("v1", "configmaps", names[(i + 2) % 3]);
+    patch("v1", "configmaps", names[i], R"({"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":")" + std::string(name_of(owner)) +
+                                            R"(","uid":")" + std::string(uid_of(owner)) + R"(","controller":true,"blockOwnerDeletion":true}]}})");
+  }
+  erase("v1", "configmaps", "a", R"({"propagationPolicy":"Foreground"})");
+  EXPECT_TRUE(eventually([&] { return !get("v1", "configmaps", "a") && !get("v1", "configmaps", "b") && !get("v1", "configmaps", "c"); }));
+}
+
+TEST_F(ControlPlane, OneOfTwoOwnersIsEnough) {
+  for (const char* name : {"one", "two"})
+    make("v1", "configmaps", ns_, R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":")" + std::string(name) + R"("}})");
+  const auto reference = [&](const char* name) {
+    return R"({"apiVersion":"v1","kind":"ConfigMap","name":")" + std::string(name) + R"(","uid":")" + std::string(uid_of(get("v1", "configmaps", name))) + R"("})";
+  };
+  make("v1", "configmaps", ns_, R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"child","ownerReferences":[)" + reference("one") + "," + reference("two") + "]}}");
+  erase("v1", "configmaps", "one");
+  EXPECT_TRUE(eventually([&] { return get("v1", "configmaps", "child")["metadata"]["ownerReferences"].size() == 1; }));
+  erase("v1", "configmaps", "two");
+  EXPECT_TRUE(eventually([&] { return !get("v1", "configmaps", "child"); }));
+}
+
+TEST_F(ControlPlane, AReplicationControllerAdoptsAndReleases) {
+  make("v1", "pods", ns_, R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"orphan","labels":{"app":"rc"}},"spec":{"containers":[{"name":"c","image":"i"}]}})");
+  make("v1", "replicationcontrollers", ns_, R"({"apiVersion":"v1","kind":"ReplicationController","metadata":{"name":"rc"},"spec":{"replicas":2,"selector":{"app":"rc"},"template":{"metadata":{"labels":{"app":"rc"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}})");
+  EXPECT_TRUE(eventually([&] { return get("v1", "replicationcontrollers", "rc")["status"]["replicas"].as_int() == 2; }));
+  EXPECT_EQ(list("v1", "pods").size(), 2u);
+  EXPECT_EQ(controllers::controller_of(get("v1", "pods", "orphan"))["name"].as_string(), "rc");
+  patch("v1", "pods", "orphan", R"({"metadata":{"labels":{"app":"other"}}})");
+  EXPECT_TRUE(eventually([&] { return list("v1", "pods").size() == 3 && get("v1", "pods", "orphan")["metadata"]["ownerReferences"].empty(); }));
+}
+
+TEST_F(ControlPlane, ADeniedPodShowsInTheStatus) {
+  // A pod of a template that admission refuses: its service account does not exist.
+  deployment("denied", 2);
+  patch("apps/v1", "deployments", "denied", R"({"spec":{"template":{"spec":{"serviceAccountName":"nobody"}}}})");
+  EXPECT_TRUE(eventually([&] {
+    const Value conditions = get("apps/v1", "deployments", "denied")["status"]["conditions"];
+    return condition(conditions, "ReplicaFailure")["reason"].as_string() == "FailedCreate";
+  })) << to_json(get("apps/v1", "deployments", "denied")["status"]);
+  EXPECT_TRUE(eventually([&] { return !events("FailedCreate").empty(); }));
+  make("v1", "serviceaccounts", ns_, R"({"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"nobody"}})");
+  EXPECT_TRUE(eventually([&] { return complete("denied"); }));
+  EXPECT_TRUE(eventually([&] { return !condition(get("apps/v1", "deployments", "denied")["status"]["conditions"], "ReplicaFailure").exists(); }));
+}
+
+TEST_F(ControlPlane, EndpointsOfAServiceWithoutSelectorAreMirrored) {
+  make("v1", "services", ns_, R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"out"},"spec":{"ports":[{"name":"http","port":80}]}})");
+  make("v1", "endpoints", ns_, R"({"apiVersion":"v1","kind":"Endpoints","metadata":{"name":"out"},"subsets":[{"addresses":[{"ip":"10.1.2.3"}],"ports":[{"name":"http","port":80}]}]})");
+  EXPECT_TRUE(eventually([&] { const auto s = list("discovery.k8s.io/v1", "endpointslices"); return s.size() == 1 && s[0]["endpoints"][0]["addresses"][0].as_string() == "10.1.2.3"; }));
+  patch("v1", "endpoints", "out", R"({"subsets":[{"addresses":[{"ip":"10.2.3.4"}],"ports":[{"name":"http","port":9090}]}]})");
+  EXPECT_TRUE(eventually([&] { const auto s = list("discovery.k8s.io/v1", "endpointslices"); return s.size() == 1 && s[0]["endpoints"][0]["addresses"][0].as_string() == "10.2.3.4" && s[0]["ports"][0]["port"].as_int() == 9090; }));
+  erase("v1", "endpoints", "out");
+  EXPECT_TRUE(eventually([&] { return list("discovery.k8s.io/v1", "endpointslices").empty(); }));
 }
 
 TEST_F(ControlPlane, AServiceFollowsItsPods) {

@@ -10,6 +10,7 @@
 #include "controllers/deployment/run.h"
 #include "controllers/endpoints/run.h"
 #include "controllers/endpointslice/run.h"
+#include "controllers/endpointslicemirroring/run.h"
 #include "controllers/environment.h"
 #include "controllers/garbage/run.h"
 #include "controllers/mirrors.h"
@@ -39,8 +40,10 @@ struct ControllerManager::State {
   State(World w, Options o)
       : world(w), options(std::move(o)), mirrors(options.for_identity("system:kube-controller-manager")) {
     controllers.push_back(replicaset::make_runner(as("replicaset-controller")));
+    controllers.push_back(replicaset::make_replication_runner(as("replication-controller")));
     controllers.push_back(deployment::make_runner(as("deployment-controller")));
     controllers.push_back(endpointslice::make_runner(as("endpointslice-controller")));
+    controllers.push_back(endpointslicemirroring::make_runner(as("endpointslicemirroring-controller")));
     controllers.push_back(endpoints::make_runner(as("endpoint-controller")));
     controllers.push_back(serviceaccount::make_runner(as("service-account-controller")));
     controllers.push_back(rootca::make_runner(as("root-ca-cert-publisher"), options.ca_pem));

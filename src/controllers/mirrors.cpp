@@ -27,6 +27,7 @@ std::vector<std::string> by_service(Value slice) {
 
 Mirrors::Mirrors(client::Transport& transport)
     : pods(transport, "/api/v1/pods"),
+      replication_controllers(transport, "/api/v1/replicationcontrollers"),
       replica_sets(transport, "/apis/apps/v1/replicasets"),
       deployments(transport, "/apis/apps/v1/deployments"),
       services(transport, "/api/v1/services"),
@@ -38,6 +39,7 @@ Mirrors::Mirrors(client::Transport& transport)
       nodes(transport, "/api/v1/nodes"),
       node_leases(transport, "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"),
       all_{{"v1", "pods", &pods},
+           {"v1", "replicationcontrollers", &replication_controllers},
            {"apps/v1", "replicasets", &replica_sets},
            {"apps/v1", "deployments", &deployments},
            {"v1", "services", &services},

@@ -30,7 +30,10 @@ struct Action {
   enum class Pace { alone, slow_start, parallel };
   // An object that has to be there still, read from the API and not from a mirror, before the action is carried out.
   struct Guard {
-    std::string path, uid, what;  // what: "ReplicaSet default/web", for the message
+    std::string api_version, resource, ns, name, uid, what;  // what: "ReplicaSet default/web", for the message
+
+    Guard(std::string_view version, std::string_view plural, std::string_view in, std::string_view called, std::string_view id, std::string_view text)
+        : api_version(version), resource(plural), ns(in), name(called), uid(id), what(text) {}
   };
 
   Verb verb = Verb::create;

@@ -108,7 +108,8 @@ Performer::Result Performer::check_guard(const Action& action) {
   if (!action.guard) return {};
   const Action::Guard& guard = *action.guard;
   Result out{Result::Kind::failed, {action.verb, action.resource, action.name, "", "", 0}};
-  const ApiResult<Document> fresh = transport_.call({.method = "GET", .path = guard.path, .query = {}, .body = {}});
+  const ApiResult<Document> fresh = transport_.call(
+      {.method = "GET", .path = client::object_path(guard.api_version, guard.resource, guard.ns, guard.name), .query = {}, .body = {}});
   if (!fresh) {
     out.failure.message = fresh.error().message;
     out.failure.code = fresh.error().code;

@@ -32,7 +32,7 @@ Claimed claim(const Document& deployment, const LabelSelector& selector, const O
     action.gone_is_fine = true;
     if (matches) {
       const std::string ns(namespace_of(deployment)), name(name_of(deployment));
-      action.guard = Action::Guard{"/apis/apps/v1/namespaces/" + ns + "/deployments/" + name, std::string(uid_of(deployment)), "Deployment " + ns + "/" + name};
+      action.guard = Action::Guard{"apps/v1", "deployments", ns, name, uid_of(deployment), "Deployment " + ns + "/" + name};
     }
     out.corrections.push_back(std::move(action));
   }

@@ -8,11 +8,11 @@
 #include <string_view>
 #include <vector>
 
+#include "controllers/endpointslice/slices.h"
 #include "controllers/plan.h"
 
 namespace kybern::controllers::endpointslice {
 
-inline constexpr std::size_t endpoints_per_slice = 100;
 inline constexpr std::string_view service_label = "kubernetes.io/service-name";
 inline constexpr std::string_view managed_by_label = "endpointslice.kubernetes.io/managed-by";
 inline constexpr std::string_view managed_by = "endpointslice-controller.k8s.io";

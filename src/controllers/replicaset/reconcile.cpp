@@ -18,11 +18,16 @@ struct Claimed {
   std::vector<Action> corrections;  // adoptions and releases
 };
 
-Action adopt(const Document& pod, const Document& owner) {
+Result<LabelSelector> selector_of(const Flavor& flavor, Value set) {
+  const Value selector = set["spec"]["selector"];
+  if (!flavor.plain_selector) return LabelSelector::from(selector);
+  return selector.empty() ? LabelSelector::nothing() : LabelSelector::from_map(selector);
+}
+
+Action adopt(const Document& pod, const Document& owner, const Flavor& flavor) {
+  const std::string ns(namespace_of(owner)), name(name_of(owner));
   Action action = patch_action(Action::Verb::strategic_patch, "pods", pod, adoption_patch(pod, owner));
-  action.guard = Action::Guard{"/apis/apps/v1/namespaces/" + std::string(namespace_of(owner)) + "/replicasets/" + std::string(name_of(owner)),
-                               std::string(uid_of(owner)),
-                               "ReplicaSet " + std::string(namespace_of(owner)) + "/" + std::string(name_of(owner))};
+  action.guard = Action::Guard{flavor.api_version, flavor.resource, ns, name, std::string(uid_of(owner)), std::string(flavor.kind) + " " + ns + "/" + name};
   action.gone_is_fine = true;
   return action;
 }
@@ -33,7 +38,7 @@ Action release(const Document& pod, const Document& owner) {
   return action;
 }
 
-Claimed claim(const Document& replica_set, const LabelSelector& selector, const Observed& observed) {
+Claimed claim(const Document& replica_set, const LabelSelector& selector, const Observed& observed, const Flavor& flavor) {
   Claimed out;
   const bool deleting = is_deleting(replica_set);
   for (const Document& pod : observed.pods) {
@@ -41,7 +46,7 @@ Claimed claim(const Document& replica_set, const LabelSelector& selector, const 
     const bool matches = selector.matches(pod["metadata"]["labels"]);
     if (controller.exists() && controller["uid"].as_string() != uid_of(replica_set)) continue;
     if (!controller.exists()) {
-      if (matches && !deleting && is_active(pod)) out.corrections.push_back(adopt(pod, replica_set));
+      if (matches && !deleting && is_active(pod)) out.corrections.push_back(adopt(pod, replica_set, flavor));
       continue;
     }
     if (!matches) {
@@ -123,7 +128,8 @@ Counts count(const ReplicaSet& view, const std::vector<Document>& active, Time n
 }
 
 // Zero counts other than `replicas` are left out, as they are on the wire.
-Draft new_status(const Document& replica_set, const Claimed& claimed, const Counts& counts, std::int64_t difference, const Observed& observed) {
+Draft new_status(const Document& replica_set, const Claimed& claimed, const Counts& counts, std::int64_t difference, const Observed& observed,
+                 const Flavor& flavor) {
   Draft status(replica_set["status"]);
   if (!status.is_object()) status = Draft::object();
   const auto set = [&](const char* field, std::int64_t value, bool always = false) {
@@ -134,7 +140,7 @@ Draft new_status(const Document& replica_set, const Claimed& claimed, const Coun
   set("fullyLabeledReplicas", counts.fully_labeled);
   set("readyReplicas", counts.ready);
   set("availableReplicas", counts.available);
-  set("terminatingReplicas", static_cast<std::int64_t>(claimed.terminating.size()), true);
+  if (flavor.counts_terminating) set("terminatingReplicas", static_cast<std::int64_t>(claimed.terminating.size()), true);
   set("observedGeneration", replica_set["metadata"]["generation"].as_int());
   set_failure_condition(status, difference, observed);
   return status;
@@ -142,20 +148,25 @@ Draft new_status(const Document& replica_set, const Claimed& claimed, const Coun
 
 }  // namespace
 
-Plan reconcile(const Document& replica_set, const Observed& observed) {
+bool selects(const Flavor& flavor, Value set, Value pod) {
+  const Result<LabelSelector> selector = selector_of(flavor, set);
+  return selector && selector->matches(pod["metadata"]["labels"]);
+}
+
+Plan reconcile(const Document& replica_set, const Observed& observed, const Flavor& flavor) {
   Plan plan;
   plan.about = replica_set;
-  const ReplicaSet view(replica_set);
-  const Result<LabelSelector> selector = LabelSelector::from(view.spec().selector().value());
+  const ReplicaSet view(replica_set);  // the fields of a ReplicationController have the same names
+  const Result<LabelSelector> selector = selector_of(flavor, replica_set);
   if (!selector) return plan;  // validation lets none in; nothing can be said about one that is there
-  Claimed claimed = claim(replica_set, *selector, observed);
+  Claimed claimed = claim(replica_set, *selector, observed, flavor);
   const std::int64_t difference = static_cast<std::int64_t>(claimed.active.size()) - view.spec().replicas().value_or(1);
   const Counts counts = count(view, claimed.active, observed.now);
-  const Draft status = new_status(replica_set, claimed, counts, difference, observed);
+  const Draft status = new_status(replica_set, claimed, counts, difference, observed, flavor);
   if (Document frozen = status.freeze(); !(frozen.root() == replica_set["status"])) {
     Draft changed(replica_set);
     changed["status"] = Draft(frozen);
-    plan.status = replace_action("replicasets", changed.freeze(), "status");
+    plan.status = replace_action(flavor.resource, changed.freeze(), "status");
   }
   if (counts.matures) plan.wake_after = *counts.matures - observed.now;
   plan.actions = std::move(claimed.corrections);

@@ -66,6 +66,19 @@ TEST(ReplicaSet, Table) {
   }
 }
 
+TEST(ReplicaSet, AReplicationControllerIsTheSame) {
+  Draft draft = object("v1", "ReplicationController", "d", "web");
+  draft["spec"] = Draft(json(R"({"replicas":2,"selector":{"app":"web"},"template":{"metadata":{"labels":{"app":"web"}},"spec":{}}})"));
+  const Document controller = draft.freeze();
+  const Plan plan = reconcile(controller, {.pods = {pod("a", {.owner_kind = "ReplicationController", .ready_for = 1}), pod("b", {.owner = "", .app = "db"})},
+                                           .related = {}, .now = at(0)}, replication_controller_flavor);
+  EXPECT_EQ(describe(plan), "create pods d/web-*; status replicationcontrollers");
+  EXPECT_EQ(to_json(plan.status->body["status"]), R"({"replicas":1,"fullyLabeledReplicas":1,"readyReplicas":1,"availableReplicas":1,"observedGeneration":1})");
+  EXPECT_EQ(to_json(plan.actions[0].body["metadata"]["ownerReferences"][0]["kind"]), R"("ReplicationController")");
+  const Plan adopting = reconcile(controller, {.pods = {pod("a", {.owner = ""})}, .related = {}, .now = at(0)}, replication_controller_flavor);
+  EXPECT_EQ(adopting.actions.at(0).guard->what, "ReplicationController d/web");
+}
+
 TEST(ReplicaSet, ANewPod) {
   const Plan plan = reconcile(replica_set(1), {.pods = {}, .related = {}, .now = at(0)});
   EXPECT_EQ(to_json(plan.actions.at(0).body.root()),

@@ -3,7 +3,6 @@
 #include "client/mirror.h"
 #include "controllers/objects.h"
 #include "controllers/replicaset/reconcile.h"
-#include "machinery/labels.h"
 
 namespace kybern::controllers::replicaset {
 namespace {
@@ -20,17 +19,14 @@ bool matters(Value before, Value now) {
          !(before["metadata"]["ownerReferences"] == now["metadata"]["ownerReferences"]);
 }
 
-void add_owner(Runner& runner, Value pod) {
+void add_owner(Runner& runner, const Flavor& flavor, Value pod) {
   const Value controller = controller_of(pod);
-  if (controller["kind"].as_string() == "ReplicaSet")
-    runner.add(std::string(namespace_of(pod)) + "/" + controller["name"].str());
+  if (controller["kind"].as_string() == flavor.kind) runner.add(std::string(namespace_of(pod)) + "/" + controller["name"].str());
 }
 
-void add_adopters(Runner& runner, const Mirrors& mirrors, Value pod) {
-  for (const Document& set : mirrors.replica_sets.list_namespace(namespace_of(pod))) {
-    const auto selector = LabelSelector::from(set["spec"]["selector"]);
-    if (selector && selector->matches(pod["metadata"]["labels"])) runner.add(client::key_of(set));
-  }
+void add_adopters(Runner& runner, const Flavor& flavor, const client::MirrorCore& sets, Value pod) {
+  for (const Document& set : sets.list_namespace(namespace_of(pod)))
+    if (selects(flavor, set, pod)) runner.add(client::key_of(set));
 }
 
 std::vector<Document> related_pods(const Mirrors& mirrors, const Document& set) {
@@ -42,30 +38,38 @@ std::vector<Document> related_pods(const Mirrors& mirrors, const Document& set) 
   return out;
 }
 
-}  // namespace
-
-std::unique_ptr<Runner> make_runner(const Environment& environment) {
+std::unique_ptr<Runner> make(const Environment& environment, const char* component, const Flavor& flavor, client::MirrorCore& sets) {
   Mirrors& mirrors = environment.mirrors;
   Clock& clock = environment.world.clock;
-  auto runner = std::make_unique<Runner>("replicaset-controller", workers, environment.transport, environment.world, mirrors,
-                                         [&mirrors, &clock](const std::string& key, const Failure* failure) -> std::optional<Plan> {
-    const Document set = mirrors.replica_sets.get(key);
+  auto runner = std::make_unique<Runner>(component, workers, environment.transport, environment.world, mirrors,
+                                         [&mirrors, &clock, &sets, flavor](const std::string& key, const Failure* failure) -> std::optional<Plan> {
+    const Document set = sets.get(key);
     if (!set) return {};
     Observed observed{.pods = mirrors.pods.by_index("controller", uid_of(set)), .related = related_pods(mirrors, set), .now = clock.now(), .failure = failure};
     for (Document& orphan : mirrors.pods.by_index("controller", Mirrors::orphans_of(namespace_of(set)))) observed.pods.push_back(std::move(orphan));
-    return reconcile(set, observed);
+    return reconcile(set, observed, flavor);
   });
   Runner* const r = runner.get();
-  mirrors.replica_sets.add_handler([r](const Document&, const Document& now) {
+  sets.add_handler([r](const Document&, const Document& now) {
     if (now) r->add(client::key_of(now));
   });
-  mirrors.pods.add_handler([r, &mirrors](const Document& before, const Document& now) {
+  mirrors.pods.add_handler([r, &sets, flavor](const Document& before, const Document& now) {
     if (!matters(before, now)) return;
-    if (before) add_owner(*r, before);
-    if (now && controller_of(now).exists()) add_owner(*r, now);
-    else if (now) add_adopters(*r, mirrors, now);
+    if (before) add_owner(*r, flavor, before);
+    if (now && controller_of(now).exists()) add_owner(*r, flavor, now);
+    else if (now) add_adopters(*r, flavor, sets, now);
   });
   return runner;
+}
+
+}  // namespace
+
+std::unique_ptr<Runner> make_runner(const Environment& environment) {
+  return make(environment, "replicaset-controller", replica_set_flavor, environment.mirrors.replica_sets);
+}
+
+std::unique_ptr<Runner> make_replication_runner(const Environment& environment) {
+  return make(environment, "replication-controller", replication_controller_flavor, environment.mirrors.replication_controllers);
 }
 
 }  // namespace kybern::controllers::replicaset

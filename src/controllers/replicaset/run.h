@@ -8,6 +8,7 @@
 
 namespace kybern::controllers::replicaset {
 
-std::unique_ptr<Runner> make_runner(const Environment& environment);
+std::unique_ptr<Runner> make_runner(const Environment& environment);              // ReplicaSets
+std::unique_ptr<Runner> make_replication_runner(const Environment& environment);  // ReplicationControllers
 
 }  // namespace kybern::controllers::replicaset

@@ -18,7 +18,7 @@ bool tolerates(Value toleration, Value taint) {
 
 }  // namespace
 
-std::optional<Time> due(Value pod, Value node, Time now) {
+std::optional<Time> due(Value pod, Value node, std::optional<Time> pending_since, Time now) {
   std::optional<Time> earliest;
   for (Value taint : node["spec"]["taints"].items()) {
     if (taint["effect"].as_string() != "NoExecute") continue;
@@ -32,21 +32,21 @@ std::optional<Time> due(Value pod, Value node, Time now) {
     }
     if (!tolerated) return now;
     if (!seconds) continue;
-    const Time from = time_of(taint["timeAdded"]).value_or(now);
+    const Time from = time_of(taint["timeAdded"]).value_or(pending_since.value_or(now));
     const Time end = from + std::chrono::seconds(std::max<std::int64_t>(0, *seconds));
     if (!earliest || end < *earliest) earliest = end;
   }
   return earliest;
 }
 
-Plan reconcile(const Document& pod, const Document& node, bool pending, Time now) {
+Plan reconcile(const Document& pod, const Document& node, std::optional<Time> pending_since, Time now) {
   Plan plan;
   plan.about = pod;
   if (!pod || is_deleting(pod) || is_terminal(pod)) return plan;
   const std::string name = std::string(namespace_of(pod)) + "/" + std::string(name_of(pod));
-  const std::optional<Time> time = node ? due(pod, node, now) : std::nullopt;
+  const std::optional<Time> time = node ? due(pod, node, pending_since, now) : std::nullopt;
   if (!time) {
-    if (pending) plan.notices.push_back({"Normal", "TaintManagerEviction", "Cancelling deletion of Pod " + name});
+    if (pending_since) plan.notices.push_back({"Normal", "TaintManagerEviction", "Cancelling deletion of Pod " + name});
     return plan;
   }
   if (*time > now) {

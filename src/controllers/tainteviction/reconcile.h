@@ -8,9 +8,10 @@
 
 namespace kybern::controllers::tainteviction {
 
-// When the pod has to go; nothing: it may stay.
-std::optional<Time> due(Value pod, Value node, Time now);
-// `pending`: an eviction was announced before by a plan's wake_after (a cancellation is then told).
-Plan reconcile(const Document& pod, const Document& node, bool pending, Time now);
+// When the pod has to go; nothing: it may stay. Time runs from the taint's timeAdded; for one that has none, from
+// `pending_since`, or else from now.
+std::optional<Time> due(Value pod, Value node, std::optional<Time> pending_since, Time now);
+// `pending_since`: when a plan first said wake_after for this pod (a cancellation is then told).
+Plan reconcile(const Document& pod, const Document& node, std::optional<Time> pending_since, Time now);
 
 }  // namespace kybern::controllers::tainteviction

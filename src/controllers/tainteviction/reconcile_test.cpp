@@ -36,9 +36,13 @@ TEST(TaintEviction, Table) {
       {"the shortest counts", taint, R"([{"key":"k","operator":"Exists","tolerationSeconds":300},{"key":"k","operator":"Exists","tolerationSeconds":150}])", "wake after 50s"},
       {"negative is at once", taint, R"([{"key":"k","operator":"Exists","tolerationSeconds":-1}])", "patch pods/status d/a; delete pods d/a; event TaintManagerEviction"},
   };
-  for (const Row& row : rows) EXPECT_EQ(describe(reconcile(tolerant(row.tolerations), node(row.taints), false, at(0))), row.plan) << row.what;
-  EXPECT_EQ(describe(reconcile(tolerant("[]"), node("[]"), true, at(0))), "event TaintManagerEviction") << "cancelled";
-  EXPECT_EQ(describe(reconcile(pod("a", {.deleting = true}), node(taint), false, at(0))), "");
+  for (const Row& row : rows) EXPECT_EQ(describe(reconcile(tolerant(row.tolerations), node(row.taints), {}, at(0))), row.plan) << row.what;
+  const std::string untimed = R"([{"key":"k","effect":"NoExecute"}])", patient = R"([{"key":"k","operator":"Exists","tolerationSeconds":60}])";
+  EXPECT_EQ(describe(reconcile(tolerant(patient), node(untimed), {}, at(0))), "wake after 1m0s");
+  EXPECT_EQ(describe(reconcile(tolerant(patient), node(untimed), at(-20), at(0))), "wake after 40s");
+  EXPECT_EQ(describe(reconcile(tolerant(patient), node(untimed), at(-60), at(0))), "patch pods/status d/a; delete pods d/a; event TaintManagerEviction");
+  EXPECT_EQ(describe(reconcile(tolerant("[]"), node("[]"), at(-5), at(0))), "event TaintManagerEviction") << "cancelled";
+  EXPECT_EQ(describe(reconcile(pod("a", {.deleting = true}), node(taint), {}, at(0))), "");
 }
 
 }  // namespace

@@ -1,8 +1,9 @@
 #include "controllers/tainteviction/run.h"
 
 #include <mutex>
+#include <optional>
 #include <string>
-#include <unordered_set>
+#include <unordered_map>
 
 #include "client/mirror.h"
 #include "controllers/objects.h"
@@ -49,8 +50,11 @@ class TaintEviction final : public Controller {
       return {};
     }
     std::lock_guard lock(mutex_);
-    Plan plan = reconcile(pod, mirrors_.nodes.get(pod["spec"]["nodeName"].as_string()), pending_.contains(key), clock_.now());
-    if (plan.wake_after) pending_.insert(key);
+    const auto pending = pending_.find(key);
+    const std::optional<Time> since = pending == pending_.end() ? std::nullopt : std::optional(pending->second);
+    const Time now = clock_.now();
+    Plan plan = reconcile(pod, mirrors_.nodes.get(pod["spec"]["nodeName"].as_string()), since, now);
+    if (plan.wake_after) pending_.try_emplace(key, now);
     else pending_.erase(key);
     return plan;
   }
@@ -62,7 +66,7 @@ class TaintEviction final : public Controller {
   Clock& clock_;
   Mirrors& mirrors_;
   std::mutex mutex_;
-  std::unordered_set<std::string> pending_;  // pods whose eviction waits for its time
+  std::unordered_map<std::string, Time> pending_;  // pods whose eviction waits for its time, since when
   Runner runner_;
 };
 
