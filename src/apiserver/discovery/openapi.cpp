@@ -17,10 +17,11 @@
 namespace kybern::apiserver {
 namespace {
 
-constexpr std::string_view v2_protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
-constexpr std::string_view v2_protobuf_old = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-constexpr std::string_view v3_protobuf = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
-constexpr std::string_view v3_protobuf_old = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
+// Clients ask with an @, which no media type may contain: the answer's type has a dot there.
+constexpr std::string_view v2_asked = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+constexpr std::string_view v2_protobuf = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+constexpr std::string_view v3_asked = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
+constexpr std::string_view v3_protobuf = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
 // Of compressed documents. All forms that clients of one kind ask for fit; what was asked for least recently goes first.
 constexpr std::size_t cache_max_bytes = 2 << 20;
 constexpr std::string_view format_version = "1";  // counts changes of how documents are written, for ETags
@@ -69,7 +70,9 @@ std::uint64_t tables_hash() {
         hash.add(field.name.text());
         hash.add(field.description);
         hash.add(field.default_json);
-        hash.add(std::to_string(static_cast<int>(field.scalar)));
+        hash.add(field.patch_key);
+        hash.add(fmt::format("{} {} {} {}{}{}{}{}", static_cast<int>(field.scalar), static_cast<int>(field.shape), static_cast<int>(field.list_type), field.required, field.omit_empty, field.pointer, field.atomic, field.patch_merge));
+        for (std::string_view value : field.enum_values) hash.add(value);
       }
     }
     return hash.value();
@@ -225,8 +228,7 @@ std::string_view form_of(std::string_view accept, OpenapiVersion version) {
   for (std::string_view one : split(accept, ',')) {
     std::string_view form = trim(one.substr(0, one.find(';')));
     if (form == "application/json" || form == "*/*" || form == "application/*") return "application/json";
-    if (form == (v2 ? v2_protobuf : v3_protobuf)) return v2 ? v2_protobuf : v3_protobuf;
-    if (form == (v2 ? v2_protobuf_old : v3_protobuf_old)) return v2 ? v2_protobuf_old : v3_protobuf_old;
+    if (form == (v2 ? v2_asked : v3_asked) || form == (v2 ? v2_protobuf : v3_protobuf)) return v2 ? v2_protobuf : v3_protobuf;
   }
   return {};
 }

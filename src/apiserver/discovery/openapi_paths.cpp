@@ -63,6 +63,7 @@ constexpr std::string_view log_parameters[] = {"container", "follow", "insecureS
 constexpr std::string_view exec_parameters[] = {"command", "container", "stderr", "stdin", "stdout", "tty"};
 constexpr std::string_view attach_parameters[] = {"container", "stderr", "stdin", "stdout", "tty"};
 constexpr std::string_view forward_parameters[] = {"ports"};
+constexpr std::string_view proxy_parameters[] = {"path"};  // in the query
 
 using Names = std::span<const std::string_view>;
 using Answers = std::vector<std::string_view>;
@@ -92,6 +93,12 @@ std::string capital(std::string_view word) {
   std::string out(word);
   if (!out.empty() && out[0] >= 'a' && out[0] <= 'z') out[0] = static_cast<char>(out[0] - 32);
   return out;
+}
+
+// "a Pod", "an Event", "Endpoints".
+std::string with_article(std::string_view kind) {
+  if (kind.ends_with('s') && !kind.ends_with("ss")) return std::string(kind);
+  return fmt::format("{} {}", std::string_view("AEIOU").find(kind.front()) == std::string_view::npos ? "a" : "an", kind);
 }
 
 std::string_view reason(std::string_view code) {
@@ -162,7 +169,10 @@ void Paths::parameter(std::string_view name, std::string_view in, std::string_vi
 void Paths::begin_path(std::string_view path, Names query, bool with_namespace, bool with_name, bool pretty, bool with_rest) {
   json_.key(path).begin_object();
   json_.key("parameters").begin_array();
-  for (std::string_view name : query) parameter(name);
+  for (std::string_view name : query) {
+    if (name == "path") parameter("path", "query", "string", "The path of the request that the peer is to get.");
+    else parameter(name);
+  }
   if (with_name) parameter("name", "path", "string", "The name of the object.");
   if (with_namespace) parameter("namespace");
   if (with_rest) parameter("path");
@@ -275,15 +285,17 @@ void Paths::all_namespaces(const Resource& r, const Type* list) {
 
 void Paths::collection(const Resource& r, const Type* list) {
   bool only_create = (r.verbs & (schema::verb_list | schema::verb_deletecollection)) == 0;
-  begin_path(base(r), only_create ? Names(write_parameters) : Names(), r.namespaced, false);
+  bool only_list = (r.verbs & (schema::verb_create | schema::verb_deletecollection)) == 0;
+  // Parameters that all operations of a path share stand at the path.
+  begin_path(base(r), only_create ? Names(write_parameters) : only_list ? Names(list_parameters) : Names(), r.namespaced, false);
   if (r.verbs & schema::verb_deletecollection)
     operation({.method = "delete", .action = "deletecollection", .id = fmt::format("delete{}Collection{}{}", words_, scope(r), r.kind), .description = fmt::format("delete collection of {}", r.kind), .parameters = collection_parameters,
                .body = schema::find_type_named("meta.v1.DeleteOptions"), .body_required = false, .answer = schema::find_type_named("meta.v1.Status")});
   if ((r.verbs & schema::verb_list) && list)
     operation({.method = "get", .action = "list", .id = fmt::format("list{}{}{}", words_, scope(r), r.kind), .description = fmt::format("list {}objects of kind {}", r.verbs & schema::verb_watch ? "or watch " : "", r.kind),
-               .parameters = list_parameters, .answer = list, .forms = &list_forms});
+               .parameters = only_list ? Names() : Names(list_parameters), .answer = list, .forms = &list_forms});
   if (r.verbs & schema::verb_create)
-    operation({.method = "post", .action = "post", .id = fmt::format("create{}{}{}", words_, scope(r), r.kind), .description = fmt::format("create a {}", r.kind), .parameters = only_create ? Names() : Names(write_parameters),
+    operation({.method = "post", .action = "post", .id = fmt::format("create{}{}{}", words_, scope(r), r.kind), .description = fmt::format("create {}", with_article(r.kind)), .parameters = only_create ? Names() : Names(write_parameters),
                .body = r.type, .answer = r.type, .codes = {"200", "201", "202"}});
   end_path();
 }
@@ -291,7 +303,7 @@ void Paths::collection(const Resource& r, const Type* list) {
 void Paths::item(const Resource& r) {
   begin_path(base(r) + "/{name}", {}, r.namespaced, true);
   if (r.verbs & schema::verb_delete)
-    operation({.method = "delete", .action = "delete", .id = fmt::format("delete{}{}{}", words_, scope(r), r.kind), .description = fmt::format("delete a {}", r.kind), .parameters = delete_parameters,
+    operation({.method = "delete", .action = "delete", .id = fmt::format("delete{}{}{}", words_, scope(r), r.kind), .description = fmt::format("delete {}", with_article(r.kind)), .parameters = delete_parameters,
                .body = schema::find_type_named("meta.v1.DeleteOptions"), .body_required = false, .answer = returns_deleted_ ? r.type : schema::find_type_named("meta.v1.Status"), .codes = {"200", "202"}});
   if (r.verbs & schema::verb_get)
     operation({.method = "get", .action = "get", .id = fmt::format("read{}{}{}", words_, scope(r), r.kind), .description = fmt::format("read the specified {}", r.kind), .answer = r.type});
@@ -338,7 +350,7 @@ void Paths::subresource(const Resource& r, const Subresource& sub) {
   if (sub.verbs & schema::verb_patch)
     operation({.method = "patch", .action = "patch", .id = "patch" + words, .description = fmt::format("partially update {} of the specified {}", sub.name, r.kind), .parameters = patch_parameters, .patch_body = true, .answer = type, .codes = {"200", "201"}});
   if (sub.verbs & schema::verb_create)
-    operation({.method = "post", .action = "post", .id = "create" + words, .description = fmt::format("create {} of a {}", sub.name, r.kind), .parameters = writes, .body = type, .answer = type, .codes = {"200", "201", "202"}});
+    operation({.method = "post", .action = "post", .id = "create" + words, .description = fmt::format("create {} of {}", sub.name, with_article(r.kind)), .parameters = writes, .body = type, .answer = type, .codes = {"200", "201", "202"}});
   if (sub.verbs & schema::verb_update)
     operation({.method = "put", .action = "put", .id = "replace" + words, .description = fmt::format("replace {} of the specified {}", sub.name, r.kind), .parameters = writes, .body = type, .answer = type, .codes = {"200", "201"}});
   end_path();
@@ -346,7 +358,7 @@ void Paths::subresource(const Resource& r, const Subresource& sub) {
 
 void Paths::connect(const Resource& r, const Subresource& sub, bool with_path) {
   bool proxy = sub.name == "proxy";
-  Names query = sub.name == "exec" ? Names(exec_parameters) : sub.name == "attach" ? Names(attach_parameters) : proxy ? Names() : Names(forward_parameters);
+  Names query = sub.name == "exec" ? Names(exec_parameters) : sub.name == "attach" ? Names(attach_parameters) : proxy ? Names(proxy_parameters) : Names(forward_parameters);
   begin_path(base(r) + fmt::format("/{{name}}/{}{}", sub.name, with_path ? "/{path}" : ""), query, r.namespaced, true, false, with_path);
   for (std::string_view method : {"delete", "get", "head", "options", "patch", "post", "put"}) {
     if (!proxy && method != "get" && method != "post") continue;

@@ -56,7 +56,7 @@ Plain plain_of(Scalar scalar) {
   }
 }
 
-bool shared_by_all_groups(std::string_view kind) { return kind == "DeleteOptions" || kind == "WatchEvent"; }
+bool shared_by_all_groups(std::string_view kind) { return kind == "DeleteOptions"; }
 
 }  // namespace
 
@@ -112,6 +112,8 @@ void write_kind(JsonText& json, const GroupVersionKind& kind) {
 SchemaSet::SchemaSet(OpenapiVersion version, const Catalog& catalog) : version_(version) {
   std::set<std::pair<std::string_view, std::string_view>> served;
   for (const auto& s : catalog.all()) served.emplace(s->group(), s->resource->version);
+  if (const Type* event = schema::find_type_named("meta.v1.WatchEvent"))
+    for (auto [group, group_version] : served) kinds_[event].push_back({group, group_version, "WatchEvent"});
   for (std::size_t i = 0; i < schema::tables::kind_count; ++i) {
     const schema::tables::KindEntry& entry = schema::tables::all_kinds[i];
     if (!entry.type->name.starts_with(meta_prefix)) {
@@ -262,6 +264,7 @@ void SchemaSet::write_field(JsonText& json, const Field& field) {
   if (auto type = list_types[static_cast<int>(field.list_type)]; !type.empty()) json.member("x-kubernetes-list-type", type);
   bool of_its_type = field.type != nullptr && field.type->atomic;
   if (field.shape != schema::Shape::list && field.atomic && !of_its_type) json.member("x-kubernetes-map-type", "atomic");
+  if (field.shape == schema::Shape::single && of_its_type && !field.atomic) json.member("x-kubernetes-map-type", "granular");
   if (!field.patch_key.empty()) json.member("x-kubernetes-patch-merge-key", field.patch_key);
   std::string strategy = field.patch_merge ? "merge" : "";
   if (field.patch_retain_keys) strategy += strategy.empty() ? "retainKeys" : ",retainKeys";
@@ -273,7 +276,7 @@ void SchemaSet::write_field(JsonText& json, const Field& field) {
 // The members that say what one value is: of the field itself, or of an element of its list or map.
 void SchemaSet::write_value(JsonText& json, const Field& field, bool element) {
   bool v3 = version_ == OpenapiVersion::v3;
-  if (element && field.inner_list) {
+  if (element && field.inner_list && field.shape == schema::Shape::map) {
     json.raw(v3 ? R"("items":{"default":"","type":"string"},"type":"array")" : R"("items":{"type":"string"},"type":"array")");
     return;
   }
