@@ -342,6 +342,8 @@ TEST_F(ControlPlane, ASilentNodeIsUnknownAndItsPodsLeave) {
   }
   make("v1", "pods", ns_, R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"leaves"},"spec":{"nodeName":"silent","terminationGracePeriodSeconds":0,"containers":[{"name":"c","image":"i"}],"tolerations":[{"key":"node.kubernetes.io/unreachable","operator":"Exists","effect":"NoExecute","tolerationSeconds":0}]}})");
   make("v1", "pods", ns_, R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"stays"},"spec":{"nodeName":"silent","containers":[{"name":"c","image":"i"}],"tolerations":[{"operator":"Exists"}]}})");
+  call("PATCH", client::object_path("v1", "pods", ns_, "stays", "status"),
+       json(R"({"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True","lastTransitionTime":"2026-01-01T00:00:00Z"}]}})"));
   int beat = 0;
   const auto beat_other = [&] {
     const int now = ++beat;
@@ -352,6 +354,7 @@ TEST_F(ControlPlane, ASilentNodeIsUnknownAndItsPodsLeave) {
   EXPECT_TRUE(eventually([&] { beat_other(); return found()["spec"]["taints"].size() == 2; })) << to_json(found()["spec"]);
   EXPECT_TRUE(eventually([&] { beat_other(); const Document pod = get("v1", "pods", "leaves"); return !pod || controllers::is_deleting(pod); }));
   EXPECT_FALSE(controllers::is_deleting(get("v1", "pods", "stays")));
+  EXPECT_TRUE(eventually([&] { beat_other(); return !controllers::is_ready(get("v1", "pods", "stays")); }));
   EXPECT_EQ(condition(call("GET", "/api/v1/nodes/" + other)["status"]["conditions"], "Ready")["status"].as_string(), "True");
   call("PATCH", "/api/v1/nodes/" + node + "/status", json(R"({"status":{"conditions":[{"type":"Ready","status":"True","lastHeartbeatTime":"2026-01-01T02:00:00Z","lastTransitionTime":"2026-01-01T02:00:00Z"}]}})"));
   EXPECT_TRUE(eventually([&] { return found()["spec"]["taints"].empty(); })) << to_json(found()["spec"]);

@@ -19,7 +19,7 @@ namespace kybern::client {
 namespace {
 
 // The figures of upstream's correlator.
-constexpr std::size_t cache_entries = 4096;           // per cache; the least recently used entry goes
+constexpr std::size_t cache_entries = 1024;           // per cache (upstream: 4096); the least recently used entry goes
 constexpr std::size_t similar_messages = 10;          // from this many different messages of one kind on they are folded
 constexpr auto similar_window = std::chrono::minutes(10);
 constexpr double spam_burst = 25;                     // events about one object at once

@@ -149,11 +149,7 @@ Plan reconcile(const Document& node, const Observed& observed, const Limits& lim
   if (observed.silent_for > grace) current = with_unknown_conditions(node, observed.now);
   else plan.wake_after = grace - observed.silent_for + std::chrono::milliseconds(10);
   const bool went_unknown = !(current["status"] == node["status"]);
-  if (went_unknown) {
-    plan.actions.push_back(replace_action("nodes", current, "status"));
-    if (ready["status"].as_string() == "True")
-      plan.actions.back().done = Notice{"Normal", "NodeNotReady", "Node " + std::string(name_of(node)) + " status is now: NodeNotReady"};
-  }
+  if (went_unknown) plan.actions.push_back(replace_action("nodes", current, "status"));
   if (!node_is_ready(current)) {
     for (const Document& pod : observed.pods)
       if (is_ready(pod) && !is_deleting(pod)) plan.actions.push_back(mark_not_ready(pod, observed.now));

@@ -31,7 +31,7 @@ enum class Evictions {
 struct Observed {
   Duration silent_for{};         // since its lease or its status changed last
   Evictions evictions = Evictions::allowed;
-  std::vector<Document> pods = {};  // on the node; they become not ready with it
+  std::vector<Document> pods = {};  // on a node that has just ceased to be ready: they become not ready with it
   Time now = {};
 };
 

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "client/mirror.h"
@@ -59,6 +60,7 @@ class NodeLifecycle final : public Controller {
   Limits limits_;
   std::mutex mutex_;
   std::unordered_map<std::string, Heartbeat> heartbeats_;
+  std::unordered_set<std::string> went_down_;  // nodes whose pods have to be marked not ready
   std::map<std::string, Zone> zones_;
   std::optional<Instant> zones_counted_;
   std::map<std::string, Bucket> buckets_;
@@ -80,9 +82,15 @@ void NodeLifecycle::on_node(const Document& before, const Document& now) {
     runner_.performer().events().normal(before, "RemovingNode", "Node " + name + " event: Removing Node " + name + " from Controller");
     std::lock_guard lock(mutex_);
     heartbeats_.erase(name);
+    went_down_.erase(name);
     return;
   }
   if (!before) runner_.performer().events().normal(now, "RegisteredNode", "Node " + name + " event: Registered Node " + name + " in Controller");
+  if (before && node_is_ready(before) && !node_is_ready(now)) {
+    runner_.performer().events().normal(now, "NodeNotReady", "Node " + name + " status is now: NodeNotReady");
+    std::lock_guard lock(mutex_);
+    went_down_.insert(name);
+  }
   heard(name, condition(now["status"]["conditions"], "Ready")["lastHeartbeatTime"].as_string(), &Heartbeat::status);
   runner_.add(name);
 }
@@ -124,17 +132,25 @@ std::optional<Plan> NodeLifecycle::decide(const std::string& name) {
   const Document node = mirrors_.nodes.get(name);
   if (!node) return {};
   Observed observed;
+  bool went_down = false;
   {
     std::lock_guard lock(mutex_);
+    if (node_is_ready(node)) went_down_.erase(name);
+    went_down = went_down_.contains(name);
     auto [place, is_new] = heartbeats_.try_emplace(name, Heartbeat{{}, {}, world_.clock.steady()});
     observed.silent_for = world_.clock.steady() - place->second.seen;
   }
   observed.now = world_.clock.now();
   if (!node_is_ready(node) || observed.silent_for > limits_.grace) {
     observed.evictions = evictions_for(node);
-    observed.pods = mirrors_.pods.by_index("node", name);
+    if (went_down) observed.pods = mirrors_.pods.by_index("node", name);
   }
   Plan plan = reconcile(node, observed, limits_);
+  const bool marks = std::any_of(plan.actions.begin(), plan.actions.end(), [](const Action& a) { return a.resource == "pods"; });
+  if (went_down && !marks) {  // all of them are marked; from now on only the node itself may say how they are
+    std::lock_guard lock(mutex_);
+    went_down_.erase(name);
+  }
   if (observed.evictions == Evictions::suspended && (!plan.wake_after || *plan.wake_after > suspended_look)) plan.wake_after = suspended_look;
   return plan;
 }
