@@ -15,7 +15,7 @@ namespace {
 
 std::vector<Command> all_commands() {
   return {get_command(), describe_command(), apply_command(), create_command(), run_command(), delete_command(), scale_command(), logs_command(),
-          rollout_command(), label_command(), annotate_command(), taint_command(),
+          exec_command(), attach_command(), port_forward_command(), rollout_command(), label_command(), annotate_command(), taint_command(),
           patch_command(), replace_command(), wait_command(), cordon_command(), uncordon_command(), drain_command(), explain_command(),
           api_resources_command(), api_versions_command(), cluster_info_command(), auth_command(), config_command(), version_command()};
 }

@@ -1,11 +1,9 @@
 #include "cli/session.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
-#include <random>
 
 #include "base/strings.h"
 #include "base/time.h"
@@ -17,6 +15,7 @@ namespace {
 
 constexpr std::string_view discovery_type =
     "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
+constexpr std::size_t longest_message_bytes = 16u << 20;
 constexpr const char* user_agent = "kubectl/v1.36.0 (linux) kybern";
 
 Status status_of(int code, std::string_view body) {
@@ -259,7 +258,7 @@ ApiResult<std::unique_ptr<net::ClientStream>> Session::stream(std::string_view p
   return *std::move(opened);
 }
 
-ApiResult<std::unique_ptr<net::DuplexStream>> Session::websocket(std::string_view path, std::string query, std::string_view protocols, std::string& protocol) {
+ApiResult<std::unique_ptr<net::WebSocketClient>> Session::websocket(std::string_view path, std::string query, const std::vector<std::string>& protocols) {
   Status failed;
   failed.code = 0;
   if (auto ready = connect(); !ready) {
@@ -268,19 +267,8 @@ ApiResult<std::unique_ptr<net::DuplexStream>> Session::websocket(std::string_vie
   }
   net::ClientRequest made = request("GET", path, query, "*/*");
   made.timeout = std::chrono::milliseconds(0);
-  made.headers.set("connection", "Upgrade");
-  made.headers.set("upgrade", "websocket");
-  made.headers.set("sec-websocket-version", "13");
-  std::string key(16, '\0');
-  std::random_device random;
-  for (char& c : key) c = static_cast<char>(random());
-  made.headers.set("sec-websocket-key", base64_encode(key));
-  made.headers.set("sec-websocket-protocol", protocols);
-  auto opened = client_->upgrade(std::move(made));
-  if (opened) {
-    protocol = std::string((*opened)->headers().get("sec-websocket-protocol"));
-    return *std::move(opened);
-  }
+  auto opened = net::WebSocketClient::connect(*client_, std::move(made), protocols, {.max_message_bytes = longest_message_bytes});
+  if (opened) return *std::move(opened);
   const std::string& message = opened.error().message;
   if (const std::size_t brace = message.find('{'); brace != std::string::npos) {  // the refusal is a Status in the message
     if (auto parsed = parse_json(trim(std::string_view(message).substr(brace))); parsed)

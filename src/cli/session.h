@@ -18,6 +18,7 @@
 #include "document/document.h"
 #include "machinery/status.h"
 #include "net/client.h"
+#include "net/websocket_stream.h"
 
 namespace kybern::cli {
 
@@ -51,8 +52,7 @@ class Session {
   ApiResult<std::string> raw(std::string method, std::string_view path, std::string query, std::string body,
                              std::string_view content_type, std::string_view accept);
   ApiResult<std::unique_ptr<net::ClientStream>> stream(std::string_view path, std::string query, std::string_view accept = json_type);
-  // A WebSocket of the given subprotocols; `protocol` becomes the one chosen.
-  ApiResult<std::unique_ptr<net::DuplexStream>> websocket(std::string_view path, std::string query, std::string_view protocols, std::string& protocol);
+  ApiResult<std::unique_ptr<net::WebSocketClient>> websocket(std::string_view path, std::string query, const std::vector<std::string>& protocols);
 
  private:
   Result<client::HttpOptions> find_options() const;
