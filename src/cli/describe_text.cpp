@@ -223,16 +223,53 @@ void Page::containers(Value spec, Value statuses, Value init_statuses) {
   for (Value c : spec["containers"].items()) container(c, status_of(statuses, c["name"].as_string()), 1);
 }
 
+void volume_source(Page& page, std::string_view kind, Value v) {
+  if (kind == "name") return;
+  const auto text = [&](std::string_view title, std::string_view field) { page.line(2, title, plain_text(v[field])); };
+  const auto yes = [&](std::string_view title, std::string_view field) { page.line(2, title, v[field].as_bool() ? "true" : "false"); };
+  if (kind == "emptyDir") {
+    page.line(2, "Type", "EmptyDir (a temporary directory that shares a pod's lifetime)");
+    text("Medium", "medium");
+    page.line(2, "SizeLimit", v["sizeLimit"].exists() ? plain_text(v["sizeLimit"]) : "<unset>");
+  } else if (kind == "hostPath") {
+    page.line(2, "Type", "HostPath (bare host directory volume)");
+    text("Path", "path");
+    text("HostPathType", "type");
+  } else if (kind == "configMap") {
+    page.line(2, "Type", "ConfigMap (a volume populated by a ConfigMap)");
+    text("Name", "name");
+    yes("Optional", "optional");
+  } else if (kind == "secret") {
+    page.line(2, "Type", "Secret (a volume populated by a Secret)");
+    text("SecretName", "secretName");
+    yes("Optional", "optional");
+  } else if (kind == "persistentVolumeClaim") {
+    page.line(2, "Type", "PersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)");
+    text("ClaimName", "claimName");
+    yes("ReadOnly", "readOnly");
+  } else if (kind == "projected") {
+    page.line(2, "Type", "Projected (a volume that contains injected data from multiple sources)");
+    for (Value source : v["sources"].items()) {
+      if (source["serviceAccountToken"].exists()) page.line(2, "TokenExpirationSeconds", plain_text(source["serviceAccountToken"]["expirationSeconds"]));
+      if (source["downwardAPI"].exists()) page.line(2, "DownwardAPI", "true");
+      for (const auto& [field, title] : {std::pair{"configMap", "ConfigMapName"}, std::pair{"secret", "SecretName"}}) {
+        if (!source[field].exists()) continue;
+        page.line(2, title, source[field]["name"].as_string());
+        page.line(2, "Optional", source[field]["optional"].as_bool() ? "true" : "false");
+      }
+    }
+  } else {
+    page.line(2, "Type", spaced(kind));
+    page.generic(2, v);
+  }
+}
+
 void Page::volumes(Value spec) {
   if (spec["volumes"].empty()) return line(0, "Volumes", "<none>");
   text += "Volumes:\n";
   for (Value volume : spec["volumes"].items()) {
     title(1, volume["name"].as_string());
-    for (Member m : volume.members()) {
-      if (m.key == "name") continue;
-      line(2, "Type", spaced(m.key));
-      generic(2, m.value);
-    }
+    for (Member m : volume.members()) volume_source(*this, m.key, m.value);
   }
 }
 
