@@ -65,7 +65,7 @@ class Packets : public ::testing::Test {
     if (test::why_no_network().empty()) sh("for link in br0 uplink up0 pod-a pod-b pod-c; do ip link del $link; done; conntrack -F >/dev/null 2>&1; true");
   }
 
-  // Endpoints given as "a", "b", "a:draining", "x" (not on this node).
+  // Endpoints given as "a", "b", "a:draining", "node" (a process of the node itself), "x" (not on this node).
   void put_service(const std::string& name, const std::string& spec, std::initializer_list<const char*> endpoints) {
     Draft service = Draft::object({{"kind", "Service"}, {"metadata", Draft::object({{"namespace", "default"}, {"name", name}})}});
     service["spec"] = Draft((*parse_yaml(spec))[0]);
@@ -75,7 +75,9 @@ class Packets : public ::testing::Test {
       for (const std::string text : endpoints) {
         const char pod = text[0];
         const std::string host = std::to_string(pod == 'x' ? 99 : pod - 'a' + 2);
-        Draft endpoint = Draft::object({{"addresses", Draft::array({Draft((v6 ? "fd01::" : "10.244.0.") + host)})},
+        std::string address = (v6 ? "fd01::" : "10.244.0.") + host;
+        if (text == "node") address = v6 ? "fd00::1" : "192.0.2.1";
+        Draft endpoint = Draft::object({{"addresses", Draft::array({Draft(address)})},
                                         {"nodeName", pod == 'x' ? "n2" : "n1"}});
         if (text.ends_with(":draining")) endpoint["conditions"] = Draft::object({{"ready", false}, {"serving", true}, {"terminating", true}});
         list.push_back(std::move(endpoint));
@@ -111,7 +113,7 @@ class Packets : public ::testing::Test {
       EXPECT_TRUE(sh("ip addr add 10.244.0." + number + "/24 dev eth0 && ip -6 addr add fd01::" + number +
                      "/64 dev eth0 nodad && ip link set eth0 up && ip route add default via 10.244.0.1 && ip -6 route add default via fd01::1"));
     });
-    servers_.push_back(std::make_unique<test::EchoServer>(*out, name, 8080));
+    servers_.push_back(std::make_unique<test::EchoServer>(out.get(), name, 8080));
     return out;
   }
 
@@ -167,6 +169,17 @@ TEST_F(Packets, APodReachesItselfThroughItsService) {
   put_service("web", both_ports, {"a"});
   for (bool udp : {false, true}) EXPECT_EQ(ask(a_.get(), {"10.96.0.10", 80, udp}), "a from 10.244.0.1");
   EXPECT_EQ(ask(a_.get(), {"fd00:96::a", 80}), "a from fd01::1");
+}
+
+TEST_F(Packets, AnEndpointMayBeAProcessOfTheNode) {
+  servers_.push_back(std::make_unique<test::EchoServer>(nullptr, "node", 8080));
+  put_service("web", both_ports, {"node"});
+  for (bool udp : {false, true}) {
+    EXPECT_EQ(ask(c_.get(), {"10.96.0.10", 80, udp}), "node from 10.244.0.4");
+    EXPECT_EQ(who(ask(nullptr, {"10.96.0.10", 80, udp})), "node");
+    EXPECT_EQ(who(ask(outside_.get(), {"10.96.0.10", 80, udp})), "node");
+  }
+  EXPECT_EQ(ask(c_.get(), {"fd00:96::a", 80}), "node from fd01::4");
 }
 
 TEST_F(Packets, NodePortsAnswerOnTheNodesAddresses) {

@@ -32,7 +32,7 @@ class Namespace {
 // Answers every TCP connection and UDP datagram on a port (IPv4 and IPv6) with "NAME from ADDRESS".
 class EchoServer {
  public:
-  EchoServer(const Namespace& where, std::string name, int port);
+  EchoServer(const Namespace* where, std::string name, int port);  // `where` null: on the node
   ~EchoServer();
 
  private:

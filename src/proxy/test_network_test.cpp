@@ -45,6 +45,7 @@ int bound(int type, int port) {
   address.sin6_family = AF_INET6;
   address.sin6_port = htons(static_cast<std::uint16_t>(port));
   if (::bind(file, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) std::perror("bind");
+  if (type == SOCK_DGRAM) ::setsockopt(file, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
   if (type == SOCK_STREAM && ::listen(file, 64) != 0) std::perror("listen");
   return file;
 }
@@ -52,6 +53,26 @@ int bound(int type, int port) {
 bool ready(int file, short events, std::chrono::milliseconds limit) {
   pollfd entry{file, events, 0};
   return ::poll(&entry, 1, static_cast<int>(limit.count())) > 0;
+}
+
+// From the address that was asked, which is not the one that the route back would take.
+void answer_datagram(int file, const std::string& name) {
+  sockaddr_in6 peer{};
+  char buffer[64];
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(in6_pktinfo))];
+  iovec part{buffer, sizeof buffer};
+  msghdr message{};
+  message.msg_name = &peer;
+  message.msg_namelen = sizeof peer;
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  if (::recvmsg(file, &message, 0) < 0) return;
+  if (cmsghdr* header = CMSG_FIRSTHDR(&message)) reinterpret_cast<in6_pktinfo*>(CMSG_DATA(header))->ipi6_ifindex = 0;
+  std::string answer = name + " from " + text_of(peer);
+  part = {answer.data(), answer.size()};
+  ::sendmsg(file, &message, 0);
 }
 
 std::string error_text(int error) {
@@ -144,11 +165,13 @@ void Namespace::run(const std::function<void()>& work) const {
   }).join();
 }
 
-EchoServer::EchoServer(const Namespace& where, std::string name, int port) : name_(std::move(name)) {
-  where.run([&] {
+EchoServer::EchoServer(const Namespace* where, std::string name, int port) : name_(std::move(name)) {
+  auto open = [&] {
     tcp_ = bound(SOCK_STREAM, port);
     udp_ = bound(SOCK_DGRAM, port);
-  });
+  };
+  if (where == nullptr) open();
+  else where->run(open);
   wake_ = ::eventfd(0, EFD_CLOEXEC);
   thread_ = std::thread([this] { serve(); });
 }
@@ -172,12 +195,7 @@ void EchoServer::serve() {
       (void)!::write(client, answer.data(), answer.size());
       ::close(client);
     }
-    char buffer[64];
-    size = sizeof peer;
-    if (::recvfrom(udp_, buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&peer), &size) >= 0) {
-      const std::string answer = name_ + " from " + text_of(peer);
-      ::sendto(udp_, answer.data(), answer.size(), 0, reinterpret_cast<sockaddr*>(&peer), size);
-    }
+    answer_datagram(udp_, name_);
   }
 }
 

@@ -107,7 +107,7 @@ struct Proxy::Core : std::enable_shared_from_this<Core> {
       if (after) touch(service_of(EndpointSlice(after)));
     });
     mirrors->nodes.core().add_handler([this](const Document&, const Document& after) {
-      if (after) set_zone(std::string(api::core_v1::Node(after).metadata().labels()["topology.kubernetes.io/zone"]));
+      if (after && client::key_of(after.root()) == options.node_name) set_zone(std::string(api::core_v1::Node(after).metadata().labels()["topology.kubernetes.io/zone"]));
     });
     mirrors->services.start();
     mirrors->slices.start();
