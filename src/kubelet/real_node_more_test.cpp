@@ -183,6 +183,42 @@ TEST_F(RealNodeLife, WhatDoesNotFitIsRefused) {
   EXPECT_EQ(node_->pod("elsewhere")["status"]["reason"].as_string(), "NodeAffinity");
 }
 
+TEST_F(RealNodeLife, ResourcesChangeInPlace) {
+  simple("resized", "", R"("resizePolicy":[{"resourceName":"cpu","restartPolicy":"NotRequired"},{"resourceName":"memory","restartPolicy":"RestartContainer"}],
+      "resources":{"requests":{"cpu":"100m","memory":"32Mi"},"limits":{"cpu":"200m","memory":"64Mi"}})");
+  ASSERT_TRUE(node_->phase_becomes("resized", "Running")) << node_->describe("resized");
+  std::string id = container(node_->pod("resized"))["containerID"].str();
+  auto set = [&](const char* kind, const char* name, const char* value) {
+    node_->api().change("/api/v1/namespaces/default/pods/resized", [&](Draft& pod) { pod["spec"]["containers"].items()[0]["resources"][kind][name] = value; });
+  };
+  auto cgroup = [&](const char* controller, const char* file, bool of_container) {
+    Document pod = node_->pod("resized");
+    std::string path = fmt::format("/sys/fs/cgroup/{}{}/kubepods/burstable/pod{}", controller, node_->options().cgroup_base, pod["metadata"]["uid"].as_string());
+    if (of_container) path += "/" + container(pod)["containerID"].str().substr(13);
+    return read_file(path + "/" + file).value_or("");
+  };
+  set("limits", "cpu", "400m");
+  EXPECT_TRUE(node_->eventually([&] { return container(node_->pod("resized"))["resources"]["limits"]["cpu"].as_string() == "400m"; })) << node_->describe("resized");
+  EXPECT_EQ(container(node_->pod("resized"))["containerID"].str(), id);
+  EXPECT_EQ(node_->condition(node_->pod("resized"), "PodResizeInProgress"), "");
+  if (is_dir("/sys/fs/cgroup/memory")) {
+    EXPECT_EQ(cgroup("cpu", "cpu.cfs_quota_us", true), "40000\n");
+    EXPECT_EQ(cgroup("cpu", "cpu.cfs_quota_us", false), "40000\n");
+  }
+  set("limits", "memory", "96Mi");
+  EXPECT_TRUE(node_->eventually([&] { return container(node_->pod("resized"))["restartCount"].as_int() == 1 && node_->condition(node_->pod("resized"), "Ready") == "True"; })) << node_->describe("resized");
+  EXPECT_TRUE(node_->eventually([&] { return node_->has_event("resized", "Normal Killing: Container c resize requires restart"); }));
+  if (is_dir("/sys/fs/cgroup/memory")) {
+    EXPECT_TRUE(node_->eventually([&] { return cgroup("memory", "memory.limit_in_bytes", true) == "100663296\n"; }));
+  }
+  set("requests", "cpu", "100");
+  EXPECT_TRUE(node_->eventually([&] { return node_->condition(node_->pod("resized"), "PodResizePending") == "True"; })) << node_->describe("resized");
+  EXPECT_EQ(container(node_->pod("resized"))["allocatedResources"]["cpu"].as_string(), "100m");
+  set("requests", "cpu", "150m");
+  EXPECT_TRUE(node_->eventually([&] { return node_->condition(node_->pod("resized"), "PodResizePending") == "" && container(node_->pod("resized"))["allocatedResources"]["cpu"].as_string() == "150m"; }))
+      << node_->describe("resized");
+}
+
 TEST_F(RealNodeLife, TokensAreRenewed) {
   node_->api().token_life = "5s";
   node_->run(R"({"metadata":{"name":"token"},"spec":{"terminationGracePeriodSeconds":1,"serviceAccountName":"default",

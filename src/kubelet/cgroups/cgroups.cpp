@@ -40,9 +40,9 @@ std::map<std::string, std::uint64_t, std::less<>> read_stat(const std::string& p
 }
 
 // cgroup files take one write call and do not like O_TRUNC surprises; write_file does just that.
-Result<void> put(const std::string& folder, const char* file, std::int64_t value) {
+Result<void> put(const std::string& folder, const char* file, std::int64_t value, bool v2 = false) {
   if (folder.empty()) return {};
-  return write_file(folder + "/" + file, std::to_string(value));
+  return write_file(folder + "/" + file, v2 && value < 0 ? "max" : std::to_string(value));
 }
 
 // Folders of a tree, the deepest first.
@@ -152,8 +152,8 @@ Result<void> Cgroups::set(const std::string& path, const CgroupFigures& f) {
     std::string at = unified_ + path;
     if (f.cpu_shares) keep(put(at, "cpu.weight", weight_of_shares(*f.cpu_shares)));
     if (f.cpu_quota_us) keep(write_file(at + "/cpu.max", fmt::format("{} {}", *f.cpu_quota_us < 0 ? "max" : std::to_string(*f.cpu_quota_us), f.cpu_period_us.value_or(100'000))));
-    if (f.memory_bytes) keep(put(at, "memory.max", *f.memory_bytes));
-    if (f.pids) keep(put(at, "pids.max", *f.pids));
+    if (f.memory_bytes) keep(put(at, "memory.max", *f.memory_bytes, true));
+    if (f.pids) keep(put(at, "pids.max", *f.pids, true));
     return outcome;
   }
   std::string cpu = folder("cpu", path);
@@ -221,6 +221,30 @@ std::optional<int> Cgroups::first_process(const std::string& path) const {
   auto text = read_file(folder("memory", path) + "/cgroup.procs");
   auto pid = text ? parse_int(split(*text, '\n')[0]) : std::nullopt;
   return pid ? std::optional(static_cast<int>(*pid)) : std::nullopt;
+}
+
+std::optional<std::int64_t> Cgroups::memory_limit(const std::string& path) const {
+  auto limit = read_number(folder("memory", path) + (v2() ? "/memory.max" : "/memory.limit_in_bytes"));
+  constexpr std::uint64_t unlimited = std::uint64_t(1) << 60;  // v1 has a number of its own for none, near 2^63
+  return limit && *limit < unlimited ? std::optional(static_cast<std::int64_t>(*limit)) : std::nullopt;
+}
+
+bool Cgroups::matches(const std::string& path, const CgroupFigures& f) const {
+  constexpr std::int64_t page = 4096;  // limits are rounded down to pages
+  auto limit = memory_limit(path);
+  if (limit.has_value() != f.memory_bytes.has_value() || (limit && *limit / page != *f.memory_bytes / page)) return false;
+  if (v2()) {
+    auto weight = read_number(unified_ + path + "/cpu.weight");
+    auto quota = read_file(unified_ + path + "/cpu.max");
+    if (!weight || !quota) return false;
+    std::string_view first = split(*quota, ' ')[0];
+    bool same_quota = f.cpu_quota_us ? first == std::to_string(*f.cpu_quota_us) : first == "max";
+    return same_quota && (!f.cpu_shares || static_cast<std::int64_t>(*weight) == weight_of_shares(*f.cpu_shares));
+  }
+  auto shares = read_number(folder("cpu", path) + "/cpu.shares");
+  auto quota = read_file(folder("cpu", path) + "/cpu.cfs_quota_us");
+  if (!shares || !quota) return false;
+  return (!f.cpu_shares || static_cast<std::int64_t>(*shares) == *f.cpu_shares) && trim(*quota) == std::to_string(f.cpu_quota_us.value_or(-1));
 }
 
 bool Cgroups::exists(const std::string& path) const { return is_dir(folder("memory", path)); }

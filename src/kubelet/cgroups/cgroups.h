@@ -43,6 +43,10 @@ class Cgroups {
   Result<void> make_roots(std::int64_t milli_cpu, std::int64_t memory_bytes);
   // Shares of the burstable pods together: best effort ones get what they leave.
   Result<void> set_burstable_shares(std::int64_t shares);
+  // Changes what is there. A limit of -1 is taken away.
+  Result<void> update(const std::string& path, const CgroupFigures& figures) { return set(path, figures); }
+  bool matches(const std::string& path, const CgroupFigures& figures) const;  // it has these figures now
+  std::optional<std::int64_t> memory_limit(const std::string& path) const;    // absent: none
   Result<void> make_pod(const std::string& path, const CgroupFigures& figures);
   // Ends what still runs in it, then removes it and everything below, in every hierarchy. Fine when it is not there.
   Result<void> remove(const std::string& path);

@@ -70,6 +70,25 @@ bool tolerates(const PodView& pod, Value taint) {
   return false;
 }
 
+std::optional<Problem> refuse_resize(const PodView& wanted, const std::vector<PodView>& others, const Amounts& allocatable) {
+  Amounts used;
+  for (const PodView& other : others) {
+    for (const auto& [name, q] : pod_requests(other)) used[name] += q;
+  }
+  for (const auto& [name, q] : pod_requests(wanted)) {
+    auto there = allocatable.find(name);
+    if (there == allocatable.end()) continue;
+    if (q > there->second) {
+      return Problem{"Infeasible", fmt::format("Node didn't have enough capacity: {}, requested: {}, capacity: {}", name, amount(q, name), amount(there->second, name)), {}, {}};
+    }
+    if (used[name] + q > there->second) {
+      return Problem{"Deferred", fmt::format("Node didn't have enough resource: {}, requested: {}, used: {}, capacity: {}", name, amount(q, name), amount(used[name], name),
+                                             amount(there->second, name)), {}, {}};
+    }
+  }
+  return std::nullopt;
+}
+
 std::optional<Ending> refuse_pod(const PodView& pod, const std::vector<PodView>& others, const Amounts& allocatable, const Document& node) {
   if (std::string os = pod.spec()["os"]["name"].str(); !os.empty() && os != "linux") {
     return Ending{"PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS", 0};

@@ -14,6 +14,9 @@ namespace kybern::kubelet {
 // `others`: pods of this node that are not over; `node`: its object, may be empty before it is known.
 std::optional<Ending> refuse_pod(const PodView& pod, const std::vector<PodView>& others, const Amounts& allocatable, const Document& node);
 
+// Why a pod that runs cannot have these resources: reason Infeasible (it never could here) or Deferred (others have them now).
+std::optional<Problem> refuse_resize(const PodView& wanted, const std::vector<PodView>& others, const Amounts& allocatable);
+
 bool selects_node(const PodView& pod, const Document& node);  // nodeSelector and required node affinity
 bool tolerates(const PodView& pod, Value taint);
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/strings.h"
 #include "base/time.h"
 
 namespace kybern::kubelet {
@@ -70,6 +71,7 @@ struct Planner {
   bool sandbox_ready();
   bool init_done(const std::string& sandbox);
   void regular(const std::string& sandbox);
+  void resize(const std::string& sandbox);
   void ephemeral(const std::string& sandbox);
   void pulls_in_backoff();
   void check_deadline();
@@ -205,7 +207,32 @@ void Planner::running() {
   const std::string& sandbox = runtime.newest_sandbox()->id;
   ephemeral(sandbox);
   if (init_done(sandbox)) regular(sandbox);
+  resize(sandbox);
   pulls_in_backoff();
+}
+
+// True when a change of one of these amounts asks for a new container (resizePolicy).
+bool resize_restarts(const ContainerView& c, Value before) {
+  for (Value policy : c.spec["resizePolicy"].items()) {
+    if (policy["restartPolicy"].as_string() != "RestartContainer") continue;
+    std::string_view name = policy["resourceName"].as_string();
+    for (const char* kind : {"limits", "requests"}) {
+      if (Quantity::of(before[kind][name]) != Quantity::of(c.spec["resources"][kind][name])) return true;
+    }
+  }
+  return false;
+}
+
+// What is granted but not applied: in place where that is allowed, else by a new container.
+void Planner::resize(const std::string& sandbox) {
+  ResizeContainers action;
+  for (const ContainerView& c : pod.containers) {
+    const ObservedContainer* seen = runtime.newest(c.name, sandbox);
+    if (seen == nullptr || memory.starting == c.name || !resize_due(c, *seen, memory)) continue;
+    if (resize_restarts(c, memory.applied.at(seen->id).resources)) kill(*seen, fmt::format("Container {} resize requires restart", c.name), pod.grace_s);
+    else action.ids.push_back(seen->id);
+  }
+  if (!action.ids.empty() && may_retry(memory.resize_problem)) act(std::move(action));
 }
 
 // An image that cannot be pulled is told as ErrImagePull at first and as ImagePullBackOff while the next try is waited for.
@@ -308,6 +335,11 @@ bool is_started(const ContainerView& c, const ObservedContainer& instance, const
   return found != probes.startup.end() && found->second;
 }
 
+bool resize_due(const ContainerView& c, const ObservedContainer& instance, const PodMemory& memory) {
+  auto applied = memory.applied.find(instance.id);
+  return instance.state == ContainerState::running && applied != memory.applied.end() && applied->second.figures != container_figures(c);
+}
+
 Duration crash_delay(const ObservedContainer& instance, const PodMemory& memory, Time now) {
   auto found = memory.crashes.find(instance.name);
   return found == memory.crashes.end() ? Duration() : found->second.remaining(instance.finished_at, now);
@@ -372,6 +404,7 @@ std::string describe(const Action& action) {
     std::string operator()(const StartContainer& a) const { return fmt::format("StartContainer {} {}", a.name, a.attempt); }
     std::string operator()(const KillContainer& a) const { return fmt::format("KillContainer {} {}s: {}", a.id, a.grace_s, a.message); }
     std::string operator()(const RemoveContainer& a) const { return fmt::format("RemoveContainer {}", a.id); }
+    std::string operator()(const ResizeContainers& a) const { return fmt::format("ResizeContainers {}", join(a.ids, " ")); }
     std::string operator()(const Finish&) const { return "Finish"; }
     std::string operator()(const DeletePod&) const { return "DeletePod"; }
     std::string operator()(const Tell& a) const { return fmt::format("Tell {} {}: {}", a.type, a.reason, a.message); }

@@ -19,6 +19,7 @@
 #include "document/document.h"
 #include "kubelet/plan/backoff.h"
 #include "kubelet/plan/pod_view.h"
+#include "kubelet/plan/resources.h"
 #include "kubelet/plan/runtime_state.h"
 
 namespace kybern::kubelet {
@@ -43,6 +44,12 @@ struct Ending {
   friend bool operator==(const Ending&, const Ending&) = default;
 };
 
+// What a running container was last given.
+struct Applied {
+  CgroupFigures figures;
+  Document resources;      // of the spec at that time: limits and requests
+};
+
 // What this kubelet knows of a pod beyond API and runtime. Empty after a restart of the kubelet: everything here can be
 // done again without harm.
 struct PodMemory {
@@ -57,6 +64,12 @@ struct PodMemory {
   std::map<std::string, Backoff> crashes;    // by container
   std::set<std::string> told_backoff;        // ids of ended containers whose BackOff event is recorded
   std::optional<Problem> prepare_problem, sandbox_problem;
+
+  // Resizing in place (KEP-1287). The pod that is planned for has the resources that this node has granted; what the API
+  // asks for beyond that waits here.
+  std::map<std::string, Applied> applied;    // by container id
+  std::optional<Problem> resize_pending;     // reason Deferred or Infeasible
+  std::optional<Problem> resize_problem;     // the last try to apply what is granted failed
 
   // Under way
   bool preparing = false, making_sandbox = false, finishing = false;
@@ -98,6 +111,10 @@ struct RemoveContainer {
   std::string id;
   friend bool operator==(const RemoveContainer&, const RemoveContainer&) = default;
 };
+struct ResizeContainers {
+  std::vector<std::string> ids;
+  friend bool operator==(const ResizeContainers&, const ResizeContainers&) = default;
+};
 struct Finish { friend bool operator==(const Finish&, const Finish&) = default; };
 struct DeletePod { friend bool operator==(const DeletePod&, const DeletePod&) = default; };
 // An event to record. `container` "" for the pod as a whole; `about` an id by which it is told once only.
@@ -105,7 +122,7 @@ struct Tell {
   std::string type, reason, message, container, about;
   friend bool operator==(const Tell&, const Tell&) = default;
 };
-using Action = std::variant<Prepare, CreateSandbox, StopSandbox, RemoveSandbox, StartContainer, KillContainer, RemoveContainer, Finish, DeletePod, Tell>;
+using Action = std::variant<Prepare, CreateSandbox, StopSandbox, RemoveSandbox, StartContainer, KillContainer, RemoveContainer, ResizeContainers, Finish, DeletePod, Tell>;
 
 struct Plan {
   std::vector<Action> actions;
@@ -124,6 +141,8 @@ bool is_started(const ContainerView& c, const ObservedContainer& instance, const
 Duration crash_delay(const ObservedContainer& instance, const PodMemory& memory, Time now);
 // Nothing of the pod will ever start again: its containers ended and none is to be restarted, or its init failed for good.
 bool is_complete(const PodView& pod, const RuntimeState& runtime);
+// A running container whose granted resources are not applied yet.
+bool resize_due(const ContainerView& c, const ObservedContainer& instance, const PodMemory& memory);
 bool anything_runs(const RuntimeState& runtime);  // a container that has not ended, or a ready sandbox
 bool is_terminal_phase(std::string_view phase);
 std::uint32_t next_attempt(const PodView& pod, const ContainerView& c, const RuntimeState& runtime);

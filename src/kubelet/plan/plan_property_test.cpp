@@ -206,7 +206,7 @@ struct SmallWorld {
 };
 
 TEST(PlanProperty, RandomLivesKeepTheRulesAndEnd) {
-  for (unsigned seed = 0; seed < 400; ++seed) {
+  for (unsigned seed = 0; seed < 200; ++seed) {
     SmallWorld world(seed);
     world.make_pod();
     unsigned delete_at = world.random() % 200;

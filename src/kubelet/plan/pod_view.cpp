@@ -104,6 +104,22 @@ const ContainerView* PodView::find(std::string_view container) const {
 
 bool PodView::has_init() const { return !containers.empty() && containers.front().is_init(); }
 
+Document with_resources(const Document& pod, const std::map<std::string, Document>& resources) {
+  Draft out(pod);
+  bool changed = false;
+  for (const char* list : {"initContainers", "containers"}) {
+    Draft* containers = out.find_path({"spec", list});
+    if (containers == nullptr || !containers->is_array()) continue;
+    for (Draft& c : containers->items()) {
+      auto other = resources.find(c["name"].str());
+      if (other == resources.end() || Draft(other->second) == c["resources"]) continue;
+      c["resources"] = other->second;
+      changed = true;
+    }
+  }
+  return changed ? out.freeze() : pod;
+}
+
 std::string container_hash(std::string_view name, std::string_view image) {
   std::string text = to_json(Draft::object({{"image", image}, {"name", name}}));
   std::uint32_t hash = 2166136261u;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -60,6 +61,9 @@ inline constexpr std::string_view annotation_config_source = "kubernetes.io/conf
 inline constexpr std::string_view annotation_config_mirror = "kubernetes.io/config.mirror";
 inline constexpr std::string_view annotation_config_hash = "kubernetes.io/config.hash";
 inline constexpr std::string_view annotation_config_seen = "kubernetes.io/config.seen";
+
+// The pod with other resources for some containers, by name.
+Document with_resources(const Document& pod, const std::map<std::string, Document>& resources);
 
 // FNV-1a over the JSON of {"image","name"}, in hexadecimal.
 std::string container_hash(std::string_view name, std::string_view image);

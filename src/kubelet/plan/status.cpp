@@ -144,7 +144,8 @@ struct StatusMaker {
   void resources_and_mounts(Draft& s, const ContainerView& c, const ObservedContainer* seen) const {
     if (Value requests = c.spec["resources"]["requests"]; requests.is_object() && seen != nullptr) s["allocatedResources"] = requests;
     if (seen != nullptr && seen->state == ContainerState::running) {
-      Value resources = c.spec["resources"];
+      auto applied = memory.applied.find(seen->id);
+      Value resources = applied == memory.applied.end() ? c.spec["resources"] : applied->second.resources.root();
       Draft r = Draft::object();
       for (const char* key : {"limits", "requests"}) {
         if (resources[key].is_object()) r[key] = resources[key];
@@ -411,6 +412,14 @@ Document make_status(const PodView& pod, const RuntimeState& runtime, const Prob
   conditions.add("Ready", ready.status, ready.reason, ready.message);
   conditions.add("ContainersReady", ready_containers.status, ready_containers.reason, ready_containers.message);
   conditions.add("PodScheduled", true);
+
+  if (memory.resize_pending) conditions.add("PodResizePending", true, memory.resize_pending->reason, memory.resize_pending->message);
+  bool resizing = std::any_of(pod.containers.begin(), pod.containers.end(), [&](const ContainerView& c) {
+    const ObservedContainer* seen = runtime.newest(c.name);
+    return seen != nullptr && resize_due(c, *seen, memory);
+  });
+  if (resizing && memory.resize_problem) conditions.add("PodResizeInProgress", true, "Error", memory.resize_problem->message);
+  else if (resizing) conditions.add("PodResizeInProgress", true);
 
   Draft status = Draft::object();
   status["conditions"] = std::move(conditions.list);

@@ -200,6 +200,89 @@ bool PodWorker::act_on(const KillContainer& a, const PodView& pod, const Runtime
   return false;
 }
 
+// ---- resizing in place
+
+// Grants what the API asks for when the node has room for it.
+void PodWorker::settle_resize() {
+  PodView wanted;
+  {
+    std::lock_guard lock(mutex_);
+    if (!resize_asked_) {
+      memory_.resize_pending.reset();
+      return;
+    }
+    if (memory_.stopping_since || pod_.is_static) return;
+    wanted = PodView::read(wanted_);
+  }
+  auto problem = fits_ ? fits_(wanted) : std::nullopt;
+  std::lock_guard lock(mutex_);
+  memory_.resize_pending = problem;
+  if (problem) return;
+  granted_.clear();
+  for (const ContainerView& c : wanted.containers) {
+    if (c.spec["resources"].is_object()) granted_[c.name] = c.spec["resources"].document();
+  }
+  take(wanted_);
+}
+
+// Containers that an earlier kubelet started: their cgroups tell what they were given.
+void PodWorker::learn_applied() {
+  PodView pod = view();
+  RuntimeState state = runtime();
+  std::map<std::string, Applied> known;
+  {
+    std::lock_guard lock(mutex_);
+    known = memory_.applied;
+  }
+  std::map<std::string, Applied> now;
+  for (const ContainerView& c : pod.containers) {
+    const ObservedContainer* seen = state.newest(c.name);
+    if (seen == nullptr || seen->state != ContainerState::running) continue;
+    if (auto found = known.find(seen->id); found != known.end()) {
+      now.insert(*found);
+      continue;
+    }
+    CgroupFigures figures = container_figures(c);
+    Document resources = c.spec["resources"].is_object() ? c.spec["resources"].document() : Draft::object().freeze();
+    if (!tools_.cgroups.matches(fmt::format("{}/{}", tools_.cgroups.pod_path(pod), seen->id), figures)) {
+      bool there = tools_.cgroups.exists(fmt::format("{}/{}", tools_.cgroups.pod_path(pod), seen->id));
+      if (!there) continue;  // it has just ended
+      figures = CgroupFigures{};
+    }
+    now[seen->id] = Applied{figures, resources};
+  }
+  std::lock_guard lock(mutex_);
+  memory_.applied = std::move(now);
+}
+
+// The pod's group must never be narrower than its containers' in between: it is widened first and narrowed last.
+bool PodWorker::act_on(const ResizeContainers& a, const PodView& pod, const RuntimeState& runtime) {
+  std::string path = tools_.cgroups.pod_path(pod);
+  CgroupFigures target = pod_figures(pod), wide = target;
+  auto limit_now = tools_.cgroups.memory_limit(path);
+  wide.memory_bytes = limit_now && target.memory_bytes ? std::max(*limit_now, *target.memory_bytes) : -1;
+  wide.cpu_quota_us = -1;
+  Result<void> done = tools_.cgroups.update(path, wide);
+  for (const std::string& id : a.ids) {
+    for (const ObservedContainer& seen : runtime.containers) {
+      const ContainerView* c = seen.id == id ? pod.find(seen.name) : nullptr;
+      if (c == nullptr || !done) continue;
+      done = tools_.cri.update_resources(id, linux_resources(pod, *c, tools_.node_memory_bytes, tools_.cgroups.v2()));
+      if (!done) continue;
+      std::lock_guard lock(mutex_);
+      memory_.applied[id] = Applied{container_figures(*c), c->spec["resources"].is_object() ? c->spec["resources"].document() : Draft::object().freeze()};
+    }
+  }
+  if (!target.memory_bytes) target.memory_bytes = -1;
+  if (!target.cpu_quota_us) target.cpu_quota_us = -1;
+  Result<void> narrowed = tools_.cgroups.update(path, target);
+  if (done && !narrowed) done = narrowed;
+  std::lock_guard lock(mutex_);
+  if (done) memory_.resize_problem.reset();
+  else memory_.resize_problem = again(memory_.resize_problem, "Error", done.error().message, tools_.world.clock.now(), first_sandbox_retry, longest_sandbox_retry);
+  return true;
+}
+
 // ---- what volumes and environments are made of
 
 EnvironmentFacts PodWorker::environment_facts(const PodView& pod, const std::vector<std::string>& ips) {

@@ -30,6 +30,9 @@ std::shared_ptr<PodWorker> Pods::add(Document pod) {
   std::string uid = pod["metadata"]["uid"].str();
   auto worker = std::make_shared<PodWorker>(tools_, std::move(pod), [weak = weak_from_this()](const std::string& id) {
     if (auto pods = weak.lock()) pods->gone(id);
+  }, [weak = weak_from_this()](const PodView& wanted) -> std::optional<Problem> {
+    auto pods = weak.lock();
+    return pods ? pods->in_the_way(wanted) : std::nullopt;
   });
   std::lock_guard lock(mutex_);
   if (stopped_) return nullptr;
@@ -111,6 +114,17 @@ void Pods::admit(const std::shared_ptr<PodWorker>& worker) {
   if (!refused) return;
   tools_.events.warning(pod.document.root(), refused->reason, refused->message);
   worker->end(std::move(*refused));
+}
+
+std::optional<Problem> Pods::in_the_way(const PodView& wanted) {
+  std::vector<PodView> others;
+  for (const auto& other : all()) {
+    PodView pod = other->view();
+    if (pod.uid != wanted.uid && !other->is_finished()) others.push_back(std::move(pod));
+  }
+  auto problem = refuse_resize(wanted, others, tools_.node_allocatable);
+  if (problem) problem->at = problem->retry_at = tools_.world.clock.now();
+  return problem;
 }
 
 void Pods::balance() {

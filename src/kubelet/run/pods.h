@@ -43,6 +43,7 @@ class Pods : public std::enable_shared_from_this<Pods> {
   void gone(const std::string& uid);
   void mirror_changed(const Document& before, const Document& now);
   void make_mirror(const std::shared_ptr<PodWorker>& worker);
+  std::optional<Problem> in_the_way(const PodView& wanted);
   void admit(const std::shared_ptr<PodWorker>& worker);
 
   Tools& tools_;

@@ -114,6 +114,10 @@ std::optional<Problem> PodWorker::try_start(const StartJob& job) {
     return std::nullopt;
   }
   if (auto started = tools_.cri.start_container(*id); !started) return failed("RunContainerError", started.error().message);
+  {
+    std::lock_guard lock(mutex_);
+    memory_.applied[*id] = Applied{container_figures(c), c.spec["resources"].is_object() ? c.spec["resources"].document() : Draft::object().freeze()};
+  }
   tell(pod, "Normal", "Started", "Container started", c.name);
   if (c.post_start) return run_post_start(job, c, *id);
   return std::nullopt;

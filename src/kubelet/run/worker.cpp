@@ -18,10 +18,30 @@ using std::chrono::seconds;
 
 constexpr Duration runtime_retry = seconds(1);      // while the runtime does not answer
 constexpr Duration status_retry = seconds(1);       // while the API does not take the status
+constexpr Duration resize_retry = seconds(10);
 constexpr int event_rechecks = 8;                   // an event's effect shows in the lists within 2, 4, ... 256 ms
 constexpr Duration first_recheck = milliseconds(2);
 constexpr std::size_t longest_message = 4096;       // bytes of a termination message file
 constexpr std::size_t log_message_lines = 80, log_message_bytes = 2048;
+
+// What the pod's containers have been given before this kubelet began, by its status; else what its spec says.
+std::map<std::string, Document> granted_resources(const Document& pod) {
+  std::map<std::string, Document> out;
+  for (const char* list : {"initContainers", "containers"}) {
+    for (Value c : pod["spec"][list].items()) {
+      Draft resources(c["resources"].is_object() ? Draft(c["resources"]) : Draft::object());
+      for (const char* statuses : {"initContainerStatuses", "containerStatuses"}) {
+        for (Value s : pod["status"][statuses].items()) {
+          if (s["name"].as_string() != c["name"].as_string() || !s["state"]["running"].is_object()) continue;
+          if (s["allocatedResources"].is_object()) resources["requests"] = s["allocatedResources"];
+          if (s["resources"]["limits"].is_object()) resources["limits"] = s["resources"]["limits"];
+        }
+      }
+      out[c["name"].str()] = resources.freeze();
+    }
+  }
+  return out;
+}
 
 std::uint64_t version_of(const Document& object) {
   return static_cast<std::uint64_t>(parse_int(object["metadata"]["resourceVersion"].as_string()).value_or(0));
@@ -29,8 +49,19 @@ std::uint64_t version_of(const Document& object) {
 
 }  // namespace
 
-PodWorker::PodWorker(Tools& tools, Document pod, std::function<void(const std::string& uid)> gone)
-    : tools_(tools), uid_(pod["metadata"]["uid"].str()), gone_(std::move(gone)), api_version_(version_of(pod)), pod_(PodView::read(std::move(pod))) {}
+PodWorker::PodWorker(Tools& tools, Document pod, std::function<void(const std::string& uid)> gone, Fits fits)
+    : tools_(tools), uid_(pod["metadata"]["uid"].str()), gone_(std::move(gone)), fits_(std::move(fits)), api_version_(version_of(pod)) {
+  granted_ = granted_resources(pod);
+  take(std::move(pod));
+}
+
+// With the lock held, or in the constructor.
+void PodWorker::take(Document pod) {
+  wanted_ = pod;
+  Document granted = with_resources(pod, granted_);
+  resize_asked_ = !granted.same_block(pod);
+  pod_ = PodView::read(std::move(granted));
+}
 
 PodWorker::~PodWorker() { stop(); }
 
@@ -41,10 +72,13 @@ void PodWorker::update(Document pod) {
     std::uint64_t version = version_of(pod);
     if (version < api_version_) return;  // the answer of one of our own writes was newer
     api_version_ = version;
-    for (const char* key : {"labels", "annotations"}) {  // they show in downwardAPI volumes
-      volumes_changed_ = volumes_changed_ || !(pod_.meta()[key] == pod["metadata"][key]);
+    bool renamed = false;
+    for (const char* key : {"labels", "annotations"}) renamed = renamed || !(pod_.meta()[key] == pod["metadata"][key]);
+    if (renamed) {  // they show in downwardAPI volumes, and may be what an environment lacked
+      volumes_changed_ = true;
+      std::erase_if(memory_.problems, [](const auto& p) { return p.second.reason == "CreateContainerConfigError"; });
     }
-    pod_ = PodView::read(std::move(pod));
+    take(std::move(pod));
     if (memory_.prepared && !memory_.finished) objects = objects_of(pod_);
   }
   if (!objects.empty()) tools_.objects.use(uid_, objects);
@@ -220,6 +254,8 @@ bool PodWorker::step() {
       return false;
     }
   }
+  settle_resize();
+  learn_applied();
   PodView pod;
   RuntimeState runtime;
   bool stopping_before;
@@ -227,6 +263,8 @@ bool PodWorker::step() {
     std::lock_guard lock(mutex_);
     pod = pod_;
     runtime = runtime_;
+    memory.applied = memory_.applied;
+    memory.resize_pending = memory_.resize_pending;
     stopping_before = memory_.stopping_since.has_value();
   }
   std::string ip = pod.host_network ? (tools_.node.ips.empty() ? "" : tools_.node.ips.front())
@@ -265,6 +303,7 @@ bool PodWorker::step() {
   std::optional<Duration> wake = plan.wake_after;
   auto sooner = [&](Duration d) { wake = wake ? std::min(*wake, d) : d; };
   if (look_ && !again_) sooner(runtime_retry);
+  if (memory_.resize_pending && memory_.resize_pending->reason == "Deferred") sooner(resize_retry);  // room may have come
   for (const auto& [id, tries] : awaited_) {
     look_ = true;
     sooner(first_recheck * (1 << tries));
@@ -393,7 +432,7 @@ bool PodWorker::flush_status() {
     }
   } else if (version_of(*answer) > api_version_ && (*answer)["metadata"]["uid"].as_string() == uid_) {
     api_version_ = version_of(*answer);
-    pod_ = PodView::read(*answer);
+    take(*answer);
   }
   return true;
 }

@@ -18,7 +18,9 @@ namespace kybern::kubelet {
 class PodWorker : public std::enable_shared_from_this<PodWorker> {
  public:
   // `gone` is called once, when nothing of the pod is left on the node and it is not wanted any more.
-  PodWorker(Tools& tools, Document pod, std::function<void(const std::string& uid)> gone);
+  // `fits`: whether the node has room for the pod with other resources than it has; what is in the way, when it has not.
+  using Fits = std::function<std::optional<Problem>(const PodView& wanted)>;
+  PodWorker(Tools& tools, Document pod, std::function<void(const std::string& uid)> gone, Fits fits);
   ~PodWorker();
 
   void update(Document pod);          // the API's newest
@@ -59,6 +61,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   bool act_on(const StartContainer& a, const PodView& pod, const RuntimeState& runtime);
   bool act_on(const KillContainer& a, const PodView& pod, const RuntimeState& runtime);
   bool act_on(const RemoveContainer& a, const PodView& pod, const RuntimeState& runtime);
+  bool act_on(const ResizeContainers& a, const PodView& pod, const RuntimeState& runtime);
   bool act_on(const Finish&, const PodView& pod, const RuntimeState& runtime);
   bool act_on(const DeletePod&, const PodView& pod, const RuntimeState& runtime);
   bool act_on(const Tell& a, const PodView& pod, const RuntimeState& runtime);
@@ -75,6 +78,9 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   EnvironmentFacts environment_facts(const PodView& pod, const std::vector<std::string>& ips);
   Document sandbox_config_of(const PodView& pod, std::uint32_t attempt);
   void refresh_volumes();
+  void take(Document pod);            // with the lock held: the API's newest, as this node has granted it
+  void settle_resize();
+  void learn_applied();
   void resolve_message(ObservedContainer& c);
 
   void report(const PodView& pod, const Document& status);
@@ -85,10 +91,14 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   Tools& tools_;
   const std::string uid_;
   std::function<void(const std::string& uid)> gone_;
+  Fits fits_;
 
   mutable std::mutex mutex_;
   std::uint64_t api_version_ = 0;     // resourceVersion of what `pod_` was read from
   PodView pod_;
+  Document wanted_;                   // as the API has it; `pod_` has the resources that are granted
+  std::map<std::string, Document> granted_;  // resources by container
+  bool resize_asked_ = false;
   Document mirror_;                   // of a static pod
   PodMemory memory_;
   RuntimeState runtime_;

@@ -14,7 +14,9 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <set>
 
+#include "base/strings.h"
 #include "kubelet/cgroups/cgroups.h"
 #include "kubelet/files.h"
 
@@ -22,6 +24,7 @@ namespace kybern::kubelet::testing {
 namespace {
 
 constexpr const char* folder_variable = "KYBERN_TEST_RUN";
+constexpr std::string_view run_prefix = "kybern-kubelet-";
 
 void bring_up_loopback() {
   int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -32,14 +35,34 @@ void bring_up_loopback() {
   ::close(fd);
 }
 
+volatile sig_atomic_t child_to_end = 0;
+void end_child(int) { ::kill(child_to_end, SIGKILL); }
+
+void clear_run(const std::string& folder) {
+  if (auto groups = Cgroups::open("")) (void)(*groups)->remove("/" + base_name(folder));
+  (void)unmount_below(folder);
+  (void)remove_tree(folder);
+}
+
+// Runs that were killed together with the process that would have cleared up after them.
+void clear_dead_runs() {
+  std::set<std::string> runs;
+  for (const std::string& name : list_dir("/tmp")) runs.insert(name);
+  for (const std::string& name : list_dir("/sys/fs/cgroup/memory")) runs.insert(name);
+  for (const std::string& name : runs) {
+    auto pid = name.starts_with(run_prefix) ? parse_int(std::string_view(name).substr(run_prefix.size())) : std::nullopt;
+    if (pid && *pid > 1 && ::kill(static_cast<pid_t>(*pid), 0) != 0 && errno == ESRCH) clear_run(fmt::format("/tmp/{}", name));
+  }
+}
+
 // Outside: waits for the tests, then clears what namespaces do not take with them.
-[[noreturn]] void wait_outside(pid_t inside, const std::string& folder, const std::string& cgroup) {
+[[noreturn]] void wait_outside(pid_t inside, const std::string& folder) {
+  child_to_end = inside;
+  for (int number : {SIGTERM, SIGINT, SIGHUP}) ::signal(number, end_child);
   int status = 0;
   while (::waitpid(inside, &status, 0) < 0 && errno == EINTR) {
   }
-  if (auto groups = Cgroups::open("")) (void)(*groups)->remove(cgroup);
-  (void)unmount_below(folder);
-  (void)remove_tree(folder);
+  clear_run(folder);
   if (WIFSIGNALED(status)) {
     ::signal(WTERMSIG(status), SIG_DFL);
     ::raise(WTERMSIG(status));
@@ -50,11 +73,12 @@ void bring_up_loopback() {
 // Before main() and its threads. Without root, or when a namespace is refused, the tests simply run as they are.
 bool isolate() {
   if (::geteuid() != 0 || std::getenv(folder_variable) != nullptr) return false;
-  std::string folder = fmt::format("/tmp/kybern-kubelet-{}", ::getpid());
+  std::string folder = fmt::format("/tmp/{}{}", run_prefix, ::getpid());
+  clear_dead_runs();
   if (!make_dirs(folder, 0711)) return false;
   pid_t between = ::fork();  // a new process namespace holds only for children, the other two at once: so twice
   if (between < 0) return false;
-  if (between > 0) wait_outside(between, folder, fmt::format("/{}", base_name(folder)));
+  if (between > 0) wait_outside(between, folder);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID) != 0) return false;
   pid_t inside = ::fork();
