@@ -229,12 +229,12 @@ SpdyEncoder::SpdyEncoder() : zlib_(new z_stream_s{}) {
 
 std::string SpdyEncoder::deflate(const Headers& headers) {
   std::vector<std::pair<std::string_view, std::string>> pairs;  // values of one name belong together
-  for (const auto& [name, value] : headers.fields()) {
-    auto same = std::find_if(pairs.begin(), pairs.end(), [&](const auto& pair) { return pair.first == name; });
+  for (const auto& field : headers.fields()) {
+    auto same = std::find_if(pairs.begin(), pairs.end(), [&](const auto& pair) { return pair.first == field.first; });
     if (same == pairs.end()) {
-      pairs.emplace_back(name, value);
+      pairs.emplace_back(field.first, field.second);
     } else {
-      same->second.append(1, '\0').append(value);
+      same->second.append(1, '\0').append(field.second);
     }
   }
   std::string text;

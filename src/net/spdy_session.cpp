@@ -245,9 +245,11 @@ void SpdySession::take(SpdyFrame frame) {
 void SpdySession::take_new_stream(SpdyFrame frame) {
   const std::uint32_t id = frame.stream_id;
   bool refused = false;
+  OnStream on_stream;  // a copy: close() lets go of it, maybe from within the call
   {
     std::lock_guard lock(mutex_);
     if (closed_) return;
+    on_stream = on_stream_;
     bool right_id = (id % 2 == 1) == server_ && id > last_peer_id_;
     if (!right_id || streams_.size() >= max_streams) refused = true;
     if (right_id) last_peer_id_ = id;
@@ -269,7 +271,7 @@ void SpdySession::take_new_stream(SpdyFrame frame) {
     std::lock_guard lock(write_mutex_);
     transport_.write(encoder_.syn_reply(id, {}, false));
   }
-  if (!on_stream_ || !on_stream_(stream)) {
+  if (!on_stream || !on_stream(stream)) {
     stream->reset(spdy_refused_stream);
     return;
   }
@@ -318,9 +320,11 @@ void SpdySession::transport_closed() {
   std::map<std::uint32_t, std::shared_ptr<SpdyStream>> streams;
   std::vector<std::function<void()>> writable;
   std::function<void()> on_close;
+  OnStream on_stream;
   {
     std::lock_guard lock(mutex_);
     if (std::exchange(closed_, true)) return;
+    on_stream.swap(on_stream_);
     streams.swap(streams_);
     writable.swap(writable_);
     on_close.swap(on_close_);

@@ -23,43 +23,41 @@ std::uint16_t echo_of(std::uint16_t code) {
 
 }  // namespace
 
-WebSocket::WebSocket(std::shared_ptr<RawStream> raw, WebSocketDecoder::Options options, OnMessage on_message, OnClose on_close)
-    : raw_(std::move(raw)), decoder_(options), on_message_(std::move(on_message)), on_close_(std::move(on_close)) {}
-
 std::shared_ptr<WebSocket> WebSocket::start(std::shared_ptr<RawStream> raw, WebSocketDecoder::Options options, OnMessage on_message, OnClose on_close) {
-  std::shared_ptr<WebSocket> self(new WebSocket(std::move(raw), options, std::move(on_message), std::move(on_close)));
-  self->raw_->on_close([self] { self->end(websocket_abnormal, ""); });
-  self->raw_->on_data([self](std::string_view bytes) { self->on_bytes(bytes); });
+  std::shared_ptr<WebSocket> self(new WebSocket(std::move(raw), options));
+  auto callbacks = std::make_shared<Callbacks>(Callbacks{std::move(on_message), std::move(on_close)});
+  self->raw_->on_close([callbacks] { end(websocket_abnormal, "", *callbacks); });
+  self->raw_->on_data([self, callbacks](std::string_view bytes) { self->on_bytes(bytes, *callbacks); });
   return self;
 }
 
-void WebSocket::on_bytes(std::string_view bytes) {
+void WebSocket::on_bytes(std::string_view bytes, Callbacks& callbacks) {
   std::vector<WebSocketMessage> messages;
   bool good = decoder_.feed(bytes, messages);
-  for (WebSocketMessage& message : messages) take(std::move(message));
+  for (WebSocketMessage& message : messages) take(std::move(message), callbacks);
   if (good) return;
   std::uint16_t code = decoder_.error_code();
   close(code, decoder_.error());
-  end(code, decoder_.error());
+  end(code, decoder_.error(), callbacks);
 }
 
-void WebSocket::take(WebSocketMessage message) {
+void WebSocket::take(WebSocketMessage message, Callbacks& callbacks) {
   switch (message.opcode) {
     case WebSocketOpcode::ping: send(WebSocketOpcode::pong, message.payload); return;
     case WebSocketOpcode::pong: return;
     case WebSocketOpcode::close:
       close(echo_of(message.close_code), "");
-      end(message.close_code, message.payload);
+      end(message.close_code, message.payload, callbacks);
       return;
     default: {
-      if (on_message_) on_message_(std::move(message));
+      if (callbacks.on_message) callbacks.on_message(std::move(message));
     }
   }
 }
 
-// Called by the stream's callbacks alone, so never twice at once.
-void WebSocket::end(std::uint16_t code, std::string_view reason) {
-  if (auto callback = std::exchange(on_close_, nullptr)) callback(code, std::string(reason));
+// The stream's callbacks run one at a time, so this does.
+void WebSocket::end(std::uint16_t code, std::string_view reason, Callbacks& callbacks) {
+  if (auto callback = std::exchange(callbacks.on_close, nullptr)) callback(code, std::string(reason));
 }
 
 bool WebSocket::send(WebSocketOpcode opcode, std::string_view payload) {

@@ -39,15 +39,18 @@ class WebSocket : public std::enable_shared_from_this<WebSocket> {
   void pause_reading(bool paused) { raw_->pause_reading(paused); }
 
  private:
-  WebSocket(std::shared_ptr<RawStream> raw, WebSocketDecoder::Options options, OnMessage on_message, OnClose on_close);
-  void on_bytes(std::string_view bytes);
-  void take(WebSocketMessage message);
-  void end(std::uint16_t code, std::string_view reason);
+  // Owned by the raw stream's callbacks alone: they are let go of with the connection, whatever they capture.
+  struct Callbacks {
+    OnMessage on_message;
+    OnClose on_close;
+  };
+  WebSocket(std::shared_ptr<RawStream> raw, WebSocketDecoder::Options options) : raw_(std::move(raw)), decoder_(options) {}
+  void on_bytes(std::string_view bytes, Callbacks& callbacks);
+  void take(WebSocketMessage message, Callbacks& callbacks);
+  static void end(std::uint16_t code, std::string_view reason, Callbacks& callbacks);
 
   const std::shared_ptr<RawStream> raw_;
   WebSocketDecoder decoder_;
-  const OnMessage on_message_;
-  OnClose on_close_;
   std::mutex mutex_;
   bool closing_ = false;
 };

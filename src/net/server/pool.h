@@ -25,7 +25,7 @@ class Pool {
   struct Options {
     std::size_t min_threads = 1, max_threads = 128;
     std::chrono::milliseconds idle_end{10000};
-    std::size_t stack_bytes = 1 << 20;
+    std::size_t stack_bytes = 2 << 20;
   };
 
   // `call_supervisor` is called from any thread when tasks begin to wait: supervise() is to be called soon.
