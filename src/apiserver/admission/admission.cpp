@@ -1,6 +1,7 @@
 #include "apiserver/admission/admission.h"
 
 #include "apiserver/admission/plugins.h"
+#include "apiserver/authz/escalation.h"
 
 namespace kybern::apiserver {
 
@@ -8,17 +9,19 @@ namespace kybern::apiserver {
 ApiResult<void> admit_mutating(const AdmissionAttributes& a, Draft& object) {
   using Plugin = ApiResult<void> (*)(const AdmissionAttributes&, Draft&);
   static constexpr Plugin plugins[] = {
-      admission::namespace_lifecycle, admission::service_account, admission::taint_nodes_by_condition, admission::priority,
-      admission::default_toleration_seconds, admission::storage_object_in_use, admission::default_storage_class,
+      admission::namespace_lifecycle, admission::default_limits, admission::service_account, admission::taint_nodes_by_condition, admission::priority,
+      admission::default_toleration_seconds, admission::default_storage_class, admission::storage_object_in_use, admission::runtime_class,
   };
   for (Plugin plugin : plugins)
     if (auto ok = plugin(a, object); !ok) return ok;
   return {};
 }
 
-ApiResult<void> admit_validating(const AdmissionAttributes& a, Value) {
+ApiResult<void> admit_validating(const AdmissionAttributes& a, Value object) {
   if (a.operation == "DELETE") return admission::protected_namespaces(a);
-  return {};
+  if (auto ok = check_escalation(a, object); !ok) return ok;
+  if (auto ok = admission::check_limits(a, object); !ok) return ok;
+  return admission::charge_quotas(a, object);
 }
 
 }  // namespace kybern::apiserver

@@ -21,5 +21,13 @@ ApiResult<void> default_toleration_seconds(const AdmissionAttributes& a, Draft& 
 ApiResult<void> storage_object_in_use(const AdmissionAttributes& a, Draft& object);
 // DefaultStorageClass: a claim without a class gets the default one.
 ApiResult<void> default_storage_class(const AdmissionAttributes& a, Draft& object);
+// LimitRanger: containers get the namespace's default limits and requests ...
+ApiResult<void> default_limits(const AdmissionAttributes& a, Draft& object);
+// ... and what they ask for is within its bounds.
+ApiResult<void> check_limits(const AdmissionAttributes& a, Value object);
+// RuntimeClass: overhead and scheduling of the class that a pod names.
+ApiResult<void> runtime_class(const AdmissionAttributes& a, Draft& object);
+// ResourceQuota: the last of all, since it writes what it allows into the quotas.
+ApiResult<void> charge_quotas(const AdmissionAttributes& a, Value object);
 
 }  // namespace kybern::apiserver::admission

@@ -247,15 +247,25 @@ void Handler::route(std::shared_ptr<net::Exchange> exchange, const std::function
     // A path below /apis that is not a resource's may still be discovery.
     return serve_resource(std::move(exchange), *user, std::move(info), std::move(query), post);
   }
-  if (request.method != "GET" && request.method != "HEAD") return respond_status(*exchange, {}, generic_not_found());
+  if (request.method != "GET" && request.method != "HEAD") {
+    bool served = discovery_.answer(request, info.path).has_value();
+    return respond_status(*exchange, {}, served ? generic_method_not_allowed() : generic_not_found());
+  }
   if (serve_health(*exchange, info, query)) return;
   if (auto response = discovery_.answer(request, info.path)) return exchange->respond(std::move(*response));
+  if (info.path.starts_with("/apis/")) return respond_text(*exchange, 404, "404 page not found\n");
   respond_status(*exchange, {}, generic_not_found());
 }
 
 void Handler::serve_resource(std::shared_ptr<net::Exchange> exchange, const User& user, RequestInfo info, Query query, const std::function<void(std::function<void()>)>& post) {
   net::Request& request = exchange->request();
-  if (!registry_.catalog().find(info.group, info.version, info.resource)) return respond_text(*exchange, 404, "404 page not found\n");
+  // What a known group does not hold is a Status; an unknown group is nobody's.
+  if (!registry_.catalog().find(info.group, info.version, info.resource)) {
+    const auto& all = registry_.catalog().all();
+    bool known = info.group.empty() || std::any_of(all.begin(), all.end(), [&](const auto& s) { return s->group() == info.group; });
+    if (known) return respond_status(*exchange, {}, generic_not_found());
+    return respond_text(*exchange, 404, "404 page not found\n");
+  }
   auto accepted = negotiate(request.headers.get("accept"), true);
   std::string rest = info.rest;
   // A watch of one object by its path is a watch of its collection, for that name.
@@ -267,6 +277,13 @@ void Handler::serve_resource(std::shared_ptr<net::Exchange> exchange, const User
   if (is_watch) work->name = info.name;
   if (connector_.connects(*work)) return connector_.connect(std::move(*work), std::move(rest), std::move(exchange));
   if (!accepted) return respond_status(*exchange, {}, accepted.error());
+  if (accepted->shape == Shape::table) {
+    std::string include = work->query.get("includeObject");
+    if (!include.empty() && include != "None" && include != "Metadata" && include != "Object")
+      return respond_status(*exchange, {}, bad_request(fmt::format("includeObject: Invalid value: {}: must be 'Metadata', 'Object', 'None', or empty", go_quote(include))));
+  }
+  bool many = info.verb == "list" || is_watch;
+  if (accepted->shape == Shape::partial_list && !many) return respond_status(*exchange, {}, not_acceptable("only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"));
   if (info.verb == "list") return serve_list(std::move(exchange), *work, *accepted);
   if (is_watch) {
     auto options = read_list_options(*work->served, work->query);

@@ -59,6 +59,10 @@ ApiResult<Answer> run_object_request(Work& work, std::string_view verb, Document
   std::string_view options = verb == "create" ? "CreateOptions" : verb == "update" ? "UpdateOptions" : verb == "patch" ? "PatchOptions" : "DeleteOptions";
   if (verb != "get")
     if (auto ok = read_write_options(work, options); !ok) return fail(std::move(ok.error()));
+  if (verb == "patch" && patch != PatchKind::apply && work.query.has("force")) {
+    FieldErrors errors{{FieldError::Type::forbidden, "force", "", "may not be specified for non-apply patch"}};
+    return fail(invalid("meta.k8s.io", "PatchOptions", "", errors));
+  }
   if (!work.subresource.empty() && work.subresource != "status") {
     SubresourceHandler handler = find_subresource(work.served->group(), work.served->plural(), work.subresource);
     if (!handler) return fail(generic_not_found());

@@ -89,8 +89,9 @@ ApiResult<Document> Registry::erase(Work& work, const store::EntryPtr& entry) {
   return gone.freeze();
 }
 
-ApiResult<Answer> Registry::remove(Work& work, const DeleteOptions& options) {
+ApiResult<Answer> Registry::remove(Work& work, const DeleteOptions& asked) {
   const Served& served = *work.served;
+  DeleteOptions options = asked;
   for (int attempt = 1;; ++attempt) {
     auto entry = current(work);
     if (!entry) return fail(std::move(entry.error()));
@@ -109,7 +110,9 @@ ApiResult<Answer> Registry::remove(Work& work, const DeleteOptions& options) {
       std::int64_t left = m["deletionGracePeriodSeconds"].as_int();
       if (!options.grace_period_seconds || *grace >= left) return Answer{200, object};
     }
-    if (!held && !grace) {
+    // Also a pod that goes at once is first marked: its watchers see that its time was up, then that it is gone.
+    bool marks = is_pod(work) && !grace && !(dying && m["deletionGracePeriodSeconds"].as_int(-1) == 0);
+    if (!held && !grace && !marks) {
       if (work.dry_run) return Answer{200, served.traits->returns_deleted ? object : success(work, object)};
       auto gone = erase(work, *entry);
       if (gone) return Answer{200, served.traits->returns_deleted ? *gone : success(work, object)};
@@ -124,7 +127,7 @@ ApiResult<Answer> Registry::remove(Work& work, const DeleteOptions& options) {
       auto set = parse_rfc3339(m["deletionTimestamp"].as_string());
       if (set && m["deletionGracePeriodSeconds"].exists()) from = *set - std::chrono::seconds(m["deletionGracePeriodSeconds"].as_int());
     }
-    if (!dying || grace || (is_pod(work) && options.grace_period_seconds == 0)) {
+    if (!dying || grace || marks) {
       meta["deletionTimestamp"] = format_rfc3339(from + std::chrono::seconds(seconds));
       meta["deletionGracePeriodSeconds"] = seconds;
       if (is_namespace(work)) meta.erase("deletionGracePeriodSeconds");
@@ -141,6 +144,10 @@ ApiResult<Answer> Registry::remove(Work& work, const DeleteOptions& options) {
     Document stored = stamped.freeze();
     if (served.to_stored) stored = served.to_stored(stored);
     auto written = store_.commit({(*entry)->key, std::move(stored), (*entry)->revision});
+    if (written && marks && !held) {
+      options.resource_version.clear();  // it held; the mark has moved it on
+      continue;
+    }
     if (written) return Answer{code, in_served_form(served, (*written)->value.root())};
     if (written.error().code == Code::conflict && attempt < delete_attempts) continue;
     return fail(status_of(work, written.error()));
@@ -181,6 +188,13 @@ ApiResult<DeleteOptions> read_delete_options(Value body, const Query& query) {
     out.resource_version = body["preconditions"]["resourceVersion"].str();
     if (body["orphanDependents"].is_bool()) out.orphan_dependents = body["orphanDependents"].as_bool();
     out.propagation_policy = body["propagationPolicy"].str();
+    std::vector<std::string> given;
+    bool known = true;
+    for (Value v : body["dryRun"].items()) {
+      given.push_back(go_quote(v.as_string()));
+      known = known && v.as_string() == "All";
+    }
+    if (!known) errors.push_back({FieldError::Type::not_supported, "dryRun", fmt::format("[]string{{{}}}", join(given, ", ")), "supported values: \"All\""});
   } else {
     if (query.has("gracePeriodSeconds")) {
       auto seconds = integer(query.get("gracePeriodSeconds"));

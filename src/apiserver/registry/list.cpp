@@ -137,6 +137,13 @@ Status too_large_version(store::Revision asked, store::Revision ours) {
 
 }  // namespace
 
+ApiResult<void> Registry::check_revision(std::string_view version) const {
+  auto asked = read_revision(version);
+  if (!asked) return fail(std::move(asked.error()));
+  if (*asked > store_.revision()) return fail(too_large_version(*asked, store_.revision()));
+  return {};
+}
+
 ApiResult<Listing> Registry::list(Work& work, const ListOptions& options) {
   const Served& served = *work.served;
   Listing out;

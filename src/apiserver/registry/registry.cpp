@@ -26,8 +26,12 @@ ApiResult<Document> check_kind(std::string_view api_version, std::string_view ki
   if (given_version == api_version && given_kind == kind) return body;
   std::string whole_version(given_version.empty() ? api_version : given_version), whole_kind(given_kind.empty() ? kind : given_kind);
   if (whole_version != api_version || whole_kind != kind) {
-    if (!schema::find_type(whole_version, whole_kind))
-      return fail(bad_request(fmt::format("no kind {} is registered for version {} in scheme \"pkg/api/legacyscheme/scheme.go:30\"", go_quote(whole_kind), go_quote(whole_version))));
+    if (!schema::find_type(whole_version, whole_kind)) {
+      auto slash = whole_version.find('/');
+      std::string_view version = slash == std::string::npos ? std::string_view(whole_version) : std::string_view(whole_version).substr(slash + 1);
+      return fail(bad_request(fmt::format("{} in version {} cannot be handled as a {}: no kind {} is registered for version {} in scheme \"pkg/api/legacyscheme/scheme.go:30\"", whole_kind,
+                                          go_quote(version), kind, go_quote(whole_kind), go_quote(whole_version))));
+    }
     return fail(bad_request(fmt::format("the API version in the data ({}) does not match the expected API version ({})", whole_version, api_version)));
   }
   Draft draft = Draft::object();

@@ -119,6 +119,8 @@ class Registry {
 
   // The current stored object, NotFound in the served resource's words otherwise.
   ApiResult<store::EntryPtr> current(const Work& work) const;
+  // A resourceVersion of a read: 400 when it is no number, 504 when it is ahead of the store.
+  ApiResult<void> check_revision(std::string_view version) const;
   // Decodes a body into the typed form with defaults: unknown and duplicate fields are judged by fieldValidation.
   ApiResult<Document> typed(Work& work, const Served& served, Document body);
   // Applies `change` to the current object until it is stored without a conflict. `change` gets the object in the served

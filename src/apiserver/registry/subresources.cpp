@@ -54,6 +54,8 @@ ApiResult<Draft> with_scale(const Work& work, Value before, Value scale) {
   std::string_view version = scale["metadata"]["resourceVersion"].as_string();
   if (!version.empty() && version != before["metadata"]["resourceVersion"].as_string())
     return fail(conflict(work.served->group(), work.served->plural(), work.name, "the object has been modified; please apply your changes to the latest version and try again"));
+  if (std::string_view uid = scale["metadata"]["uid"].as_string(), ours = before["metadata"]["uid"].as_string(); !uid.empty() && uid != ours)
+    return fail(conflict(work.served->group(), work.served->plural(), work.name, fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}", uid, ours)));
   std::int64_t replicas = scale["spec"]["replicas"].as_int();
   if (replicas < 0) {
     FieldErrors errors{{FieldError::Type::invalid, "spec.replicas", std::to_string(replicas), "must be greater than or equal to 0"}};
@@ -67,7 +69,7 @@ ApiResult<Draft> with_scale(const Work& work, Value before, Value scale) {
 ApiResult<Answer> scale(SubresourceCall& call) {
   Work& work = call.work;
   auto entry = work.registry.current(work);
-  if (!entry) return fail(missing_scale(work));
+  if (!entry) return fail(call.verb == "get" ? missing_scale(work) : entry.error());
   if (call.verb == "get") return Answer{200, scale_of(work, (*entry)->value.root())};
   Document body = call.body;
   if (call.verb == "update") {
@@ -105,7 +107,14 @@ ApiResult<Answer> bind(SubresourceCall& call) {
   std::string_view kind = binding["target"]["kind"].as_string(), node = binding["target"]["name"].as_string();
   if (!kind.empty() && kind != "Node") errors.push_back({FieldError::Type::not_supported, "target.kind", go_quote(kind), "supported values: \"Node\", \"\""});
   if (node.empty()) errors.push_back({FieldError::Type::required, "target.name", "", ""});
-  if (!errors.empty()) return fail(invalid("", "Binding", work.name, errors));
+  if (!errors.empty()) {
+    // Upstream gives these findings as a plain error, not as an Invalid.
+    Status status;
+    std::vector<std::string> texts;
+    for (const FieldError& e : errors) texts.push_back(e.field + ": " + e.message());
+    status.message = texts.size() == 1 ? texts[0] : "[" + join(texts, ", ") + "]";
+    return fail(std::move(status));
+  }
   work.subresource = "binding";
   auto answer = work.registry.modify(work, [&](Value before) -> ApiResult<Draft> {
     auto refuse = [&](std::string why) { return fail(conflict("", "pods/binding", work.name, why)); };
@@ -134,7 +143,11 @@ ApiResult<Answer> bind(SubresourceCall& call) {
 
 ApiResult<Answer> evict(SubresourceCall& call) {
   Work& work = call.work;
-  auto body = typed_body("policy/v1", "Eviction", call.body);
+  // Both versions are taken; their fields are the same.
+  bool old_version = call.body["apiVersion"].as_string() == "policy/v1beta1";
+  Draft renamed(call.body);
+  if (old_version) renamed["apiVersion"] = "policy/v1";
+  auto body = typed_body("policy/v1", "Eviction", old_version ? renamed.freeze() : call.body);
   if (!body) return fail(std::move(body.error()));
   if (std::string_view name = (*body)["metadata"]["name"].as_string(); name != work.name) return fail(bad_request("name in URL does not match name in Eviction object"));
   auto options = read_delete_options((*body)["deleteOptions"], Query());

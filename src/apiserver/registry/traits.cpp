@@ -98,6 +98,12 @@ ApiResult<void> new_job(Work&, Draft& job) {
   return {};
 }
 
+// Its generation is said once and does not count.
+ApiResult<void> new_priority_class(Work&, Draft& object) {
+  object["metadata"]["generation"] = 1;
+  return {};
+}
+
 struct Row {
   std::string_view group, plural;
   Traits traits;
@@ -135,7 +141,7 @@ const Row rows[] = {
     {"rbac.authorization.k8s.io", "rolebindings", {.create_on_update = true}},
     {"rbac.authorization.k8s.io", "clusterroles", {.create_on_update = true}},
     {"rbac.authorization.k8s.io", "clusterrolebindings", {.create_on_update = true}},
-    {"scheduling.k8s.io", "priorityclasses", {.generation = true}},
+    {"scheduling.k8s.io", "priorityclasses", {.prepare_create = new_priority_class}},
     {"storage.k8s.io", "volumeattachments", {.unconditional_update = false}},
     {"storage.k8s.io", "csidrivers", {.unconditional_update = false}},
     {"storage.k8s.io", "csinodes", {.unconditional_update = false}},

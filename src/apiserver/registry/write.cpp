@@ -90,6 +90,8 @@ Document Registry::in_served_form(const Served& served, Value stored) const {
 }
 
 ApiResult<Answer> Registry::get(Work& work) {
+  if (std::string version = work.query.get("resourceVersion"); !version.empty())
+    if (auto ok = check_revision(version); !ok) return fail(std::move(ok.error()));
   auto entry = current(work);
   if (!entry) return fail(std::move(entry.error()));
   return Answer{200, in_served_form(*work.served, (*entry)->value.root())};
@@ -245,8 +247,10 @@ ApiResult<Answer> Registry::update(Work& work, Document body) {
       return fail(bad_request(fmt::format("the namespace of the object ({}) does not match the namespace on the request ({})", ns, work.ns)));
   }
   std::string version(meta(object, "resourceVersion")), uid(meta(object, "uid"));
-  if (served.traits->create_on_update && work.subresource.empty() && !store_.snapshot().get(served.key(work.ns, work.name))) {
-    if (!uid.empty()) return fail(conflict(served.group(), served.plural(), work.name, fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: ", uid)));
+  bool missing = !store_.snapshot().get(served.key(work.ns, work.name));
+  if (missing && !uid.empty() && work.subresource.empty())
+    return fail(conflict(served.group(), served.plural(), work.name, fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: ", uid)));
+  if (missing && served.traits->create_on_update && work.subresource.empty()) {
     Draft fresh(object);
     fresh["metadata"].erase("resourceVersion");
     return create(work, fresh.freeze());
@@ -290,9 +294,6 @@ ApiResult<Answer> Registry::patch(Work& work, PatchKind kind, Document body) {
           pinned = true;
           return fail(conflict(served.group(), served.plural(), work.name, "the object has been modified; please apply your changes to the latest version and try again"));
         }
-        if (std::string_view uid = meta(after, "uid"); !uid.empty() && uid != meta(before, "uid"))
-          return fail(conflict(served.group(), served.plural(), work.name,
-                               fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}", uid, meta(before, "uid"))));
         auto decoded = typed(work, served, *patched);
         if (!decoded) {
           // The patch is well-formed, what it makes is not: 422, without the field's cause.
