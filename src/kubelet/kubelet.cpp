@@ -91,6 +91,7 @@ Result<void> Kubelet::State::start_runtime() {
     c.bridge = options.bridge;
     c.mtu = options.pod_mtu;
     c.pod_cidrs = options.pod_cidrs;
+    if (auto noted = write_file(options.data_dir + "/kubelet/bridge", options.bridge); !noted) return noted;  // for whoever cleans up
     auto started = Containerd::start(std::move(c), containerd_start_limit);
     if (!started) return std::unexpected(started.error());
     containerd = std::move(*started);
@@ -134,7 +135,7 @@ Result<void> Kubelet::State::make_tools() {
   objects = std::make_unique<ObjectCache>(api, [this](const std::string& uid) { pods->objects_changed(uid); });
   services = std::make_unique<client::MirrorCore>(api, "/api/v1/services");
   tools = std::make_unique<Tools>(Tools{world, api, *cri, *events, *cgroups, *volumes, *images, *probers, *objects, *tokens, *tasks, *services,
-                                        {}, {}, {}, {}, 0, {}, -1});
+                                        {}, {}, {}, {}, 0, {}, -1, {}});
   tools->node.ips = options.node_ips;
   tools->node.runtime = machine.runtime_version.substr(0, machine.runtime_version.find(':'));
   tools->node_name = options.node_name;
@@ -145,6 +146,7 @@ Result<void> Kubelet::State::make_tools() {
   tools->node_memory_bytes = machine.memory_bytes;
   tools->node_allocatable = std::move(allocatable);
   tools->pod_pids_limit = options.pod_pids_limit;
+  tools->runtime_endpoint = endpoint;
   pods = std::make_shared<Pods>(*tools);
   return {};
 }

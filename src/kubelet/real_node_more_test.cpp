@@ -219,6 +219,24 @@ TEST_F(RealNodeLife, ResourcesChangeInPlace) {
       << node_->describe("resized");
 }
 
+TEST_F(RealNodeLife, ImagesAreVolumes) {
+  node_->run(R"({"metadata":{"name":"imgvol"},"spec":{"terminationGracePeriodSeconds":1,"restartPolicy":"Never","volumes":[{"name":"v","image":{"reference":"kybern.io/sample-web:1","pullPolicy":"IfNotPresent"}}],
+      "containers":[{"name":"c","image":"kybern.io/busybox:1","imagePullPolicy":"Never","command":["sh","-c","cat /v/www/healthz; cat /one; touch /v/x"],
+        "volumeMounts":[{"name":"v","mountPath":"/v"},{"name":"v","mountPath":"/one","subPath":"www/healthz"}]}]}})");
+  ASSERT_TRUE(node_->phase_becomes("imgvol", "Failed")) << node_->describe("imgvol");
+  EXPECT_EQ(node_->log("imgvol", "c"), "ok\nok\ntouch: /v/x: Read-only file system\n");
+  EXPECT_TRUE(node_->remove_and_wait("imgvol")) << node_->describe("imgvol");
+}
+
+TEST_F(RealNodeLife, SysctlsAreSetOrRefused) {
+  simple("sysctl", R"("securityContext":{"sysctls":[{"name":"kernel.shm_rmid_forced","value":"1"}]})");
+  ASSERT_TRUE(node_->phase_becomes("sysctl", "Running")) << node_->describe("sysctl");
+  EXPECT_EQ(node_->exec("/exec/default/sysctl/c?command=cat&command=/proc/sys/kernel/shm_rmid_forced&output=1", "").out, "1\n");
+  simple("badsysctl", R"("securityContext":{"sysctls":[{"name":"kernel.msgmax","value":"1"}]})");
+  ASSERT_TRUE(node_->phase_becomes("badsysctl", "Failed"));
+  EXPECT_EQ(node_->pod("badsysctl")["status"]["reason"].as_string(), "SysctlForbidden");
+}
+
 TEST_F(RealNodeLife, TokensAreRenewed) {
   node_->api().token_life = "5s";
   node_->run(R"({"metadata":{"name":"token"},"spec":{"terminationGracePeriodSeconds":1,"serviceAccountName":"default",

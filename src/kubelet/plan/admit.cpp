@@ -44,6 +44,25 @@ std::int64_t amount(const Quantity& q, std::string_view name) { return name == "
 
 Ending rejected(std::string reason, std::string_view why) { return Ending{std::move(reason), fmt::format("Pod was rejected: {}", why), 0}; }
 
+// Kernel settings that a pod may set without endangering others (those that are namespaced and harmless).
+constexpr std::string_view safe_sysctls[] = {"kernel.shm_rmid_forced",       "net.ipv4.ip_local_port_range",  "net.ipv4.ip_local_reserved_ports", "net.ipv4.tcp_syncookies",
+                                             "net.ipv4.ping_group_range",    "net.ipv4.ip_unprivileged_port_start", "net.ipv4.tcp_keepalive_time",  "net.ipv4.tcp_fin_timeout",
+                                             "net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_rmem",                "net.ipv4.tcp_wmem"};
+
+std::optional<Ending> refuse_sysctls(const PodView& pod) {
+  for (Value s : pod.spec()["securityContext"]["sysctls"].items()) {
+    std::string name = s["name"].str();
+    std::replace(name.begin(), name.end(), '/', '.');
+    bool of_network = name.starts_with("net."), of_ipc = name.starts_with("kernel.shm") || name.starts_with("kernel.msg") || name.starts_with("kernel.sem") || name.starts_with("fs.mqueue.");
+    std::string why;
+    if (of_network && pod.host_network) why = fmt::format("{} not allowed with host net enabled", name);
+    else if (of_ipc && pod.spec()["hostIPC"].as_bool()) why = fmt::format("{} not allowed with host ipc enabled", name);
+    else if (std::find(std::begin(safe_sysctls), std::end(safe_sysctls), name) == std::end(safe_sysctls)) why = fmt::format("\"{}\" not allowlisted", name);
+    if (!why.empty()) return rejected("SysctlForbidden", fmt::format("forbidden sysctl: {}", why));
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 bool selects_node(const PodView& pod, const Document& node) {
@@ -93,6 +112,7 @@ std::optional<Ending> refuse_pod(const PodView& pod, const std::vector<PodView>&
   if (std::string os = pod.spec()["os"]["name"].str(); !os.empty() && os != "linux") {
     return Ending{"PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS", 0};
   }
+  if (auto refused = refuse_sysctls(pod)) return refused;
   if (node && !selects_node(pod, node)) return rejected("NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector");
   for (Value taint : node["spec"]["taints"].items()) {
     if (taint["effect"].as_string() != "NoExecute" || pod.is_static || tolerates(pod, taint)) continue;

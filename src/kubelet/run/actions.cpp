@@ -82,6 +82,9 @@ bool PodWorker::act_on(const CreateSandbox& a, const PodView& pod, const Runtime
     if (found) handler = (*found)["handler"].str();
     else problem = found.error().message;
   }
+  if (problem.empty() && pod.spec()["hostUsers"].is_bool() && !pod.spec()["hostUsers"].as_bool()) {
+    problem = "can't set `spec.hostUsers: false`, runtime does not support user namespaces";
+  }
   if (problem.empty()) {
     auto made = tools_.cri.run_sandbox(sandbox_config_of(pod, a.attempt), handler);
     if (!made) problem = rpc_error(made.error());

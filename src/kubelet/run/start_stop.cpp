@@ -10,6 +10,7 @@
 #include "kubelet/plan/cri_config.h"
 #include "kubelet/probes/checks.h"
 #include "kubelet/run/worker.h"
+#include "kubelet/runtime/import.h"
 
 namespace kybern::kubelet {
 namespace {
@@ -70,18 +71,9 @@ std::optional<Problem> PodWorker::try_start(const StartJob& job) {
     else tell(pod, "Warning", "FailedToRetrieveImagePullSecret",
               fmt::format("Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.", ref["name"].as_string()));
   }
-  auto image = tools_.images.ensure(pod, c, secrets, sandbox_config);
-  if (!image) {
-    tell(pod, "Warning", "Failed", fmt::format("Error: {}", image.error().reason), c.name);
-    Problem problem{image.error().reason, image.error().message, now(), now() + start_retry};
-    if (image.error().backs_off) {
-      std::lock_guard lock(mutex_);
-      Backoff& backoff = pulls_[c.image];
-      backoff.next(now(), now());
-      problem.retry_at = problem.at + backoff.delay;
-    }
-    return problem;
-  }
+  auto image = ensure_image(job, {c.image, c.spec["imagePullPolicy"].str(), c.field_path()}, secrets, sandbox_config);
+  if (!image) return image.error();
+  if (auto problem = mount_image_volumes(job, c, secrets, sandbox_config)) return problem;
   if (abandoned(job.generation)) return std::nullopt;
 
   auto environment = make_environment(pod, c, environment_facts(pod, sandbox->ips));
@@ -120,6 +112,42 @@ std::optional<Problem> PodWorker::try_start(const StartJob& job) {
   }
   tell(pod, "Normal", "Started", "Container started", c.name);
   if (c.post_start) return run_post_start(job, c, *id);
+  return std::nullopt;
+}
+
+std::expected<ImageOutcome, Problem> PodWorker::ensure_image(const StartJob& job, const ImageWish& wish, const std::vector<Document>& secrets,
+                                                             const Document& sandbox_config) {
+  auto image = tools_.images.ensure(job.pod, wish, secrets, sandbox_config);
+  if (image) return *image;
+  tell(job.pod, "Warning", "Failed", fmt::format("Error: {}", image.error().reason), job.action.name);
+  Time now = tools_.world.clock.now();
+  Problem problem{image.error().reason, image.error().message, now, now + start_retry};
+  if (image.error().backs_off) {
+    std::lock_guard lock(mutex_);
+    Backoff& backoff = pulls_[wish.image];
+    backoff.next(now, now);
+    problem.retry_at = now + backoff.delay;
+  }
+  return std::unexpected(std::move(problem));
+}
+
+// Volumes that are images (KEP-4639), of those that this container mounts.
+std::optional<Problem> PodWorker::mount_image_volumes(const StartJob& job, const ContainerView& c, const std::vector<Document>& secrets, const Document& sandbox_config) {
+  for (Value volume : job.pod.spec()["volumes"].items()) {
+    Value spec = volume["image"];
+    bool used = false;
+    for (Value m : c.spec["volumeMounts"].items()) used = used || m["name"].as_string() == volume["name"].as_string();
+    if (!spec.is_object() || !used) continue;
+    std::string folder = tools_.volumes.volume_folder(job.pod, volume);
+    if (is_mount_point(folder)) continue;
+    auto image = ensure_image(job, {spec["reference"].str(), spec["pullPolicy"].str(), c.field_path()}, secrets, sandbox_config);
+    if (!image) return image.error();
+    auto mounted = mount_image(tools_.runtime_endpoint, image->ref, folder);
+    if (mounted) continue;
+    tell(job.pod, "Warning", "Failed", fmt::format("Error: {}", mounted.error().message), c.name);
+    Time now = tools_.world.clock.now();
+    return Problem{"CreateContainerError", mounted.error().message, now, now + start_retry};
+  }
   return std::nullopt;
 }
 

@@ -44,6 +44,7 @@ struct Tools {
   std::int64_t node_memory_bytes = 0;
   Amounts node_allocatable;
   std::int64_t pod_pids_limit = -1;
+  std::string runtime_endpoint;
 };
 
 }  // namespace kybern::kubelet

@@ -3,6 +3,7 @@
 // have to be pulled) and stopping one (its grace), which run aside and are in the plan's view as under way.
 #pragma once
 
+#include <expected>
 #include <functional>
 #include <map>
 #include <memory>
@@ -70,6 +71,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::optional<Problem> try_start(const StartJob& job);
   std::optional<Problem> run_post_start(const StartJob& job, const ContainerView& c, const std::string& id);
   std::string run_hook(const PodView& pod, const ContainerView& c, const std::string& id, Value handler, std::chrono::seconds limit);  // "" or why it failed
+  std::expected<ImageOutcome, Problem> ensure_image(const StartJob& job, const ImageWish& wish, const std::vector<Document>& secrets, const Document& sandbox_config);
+  std::optional<Problem> mount_image_volumes(const StartJob& job, const ContainerView& c, const std::vector<Document>& secrets, const Document& sandbox_config);
   Result<std::vector<MountSpec>> container_mounts(const StartJob& job, const ContainerView& c, const Environment& environment, const std::vector<std::string>& ips);
   void kill_container(const KillContainer& a, const PodView& pod, bool again);
   bool abandoned(std::uint64_t generation) const;  // the pod is on its way out: what is being started is of no use

@@ -136,10 +136,10 @@ std::vector<RegistryAuth> credentials_for(std::string_view image, const std::vec
   return out;
 }
 
-std::expected<ImageOutcome, ImageProblem> Images::ensure(const PodView& pod, const ContainerView& c, const std::vector<Document>& pull_secrets,
+std::expected<ImageOutcome, ImageProblem> Images::ensure(const PodView& pod, const ImageWish& wish, const std::vector<Document>& pull_secrets,
                                                          const Document& sandbox_config) {
   auto tell = [&](const char* type, const char* reason, std::string message) {
-    events_.record(pod.document.root(), type, reason, std::move(message), c.field_path());
+    events_.record(pod.document.root(), type, reason, std::move(message), wish.field_path);
   };
   auto outcome = [](std::string ref, const std::optional<Image>& image) {
     ImageOutcome out{std::move(ref), std::nullopt, ""};
@@ -150,30 +150,30 @@ std::expected<ImageOutcome, ImageProblem> Images::ensure(const PodView& pod, con
     if (!out.uid && out.username.empty()) out.uid = 0;  // an image that names no user runs as root
     return out;
   };
-  auto name = with_default_tag(c.image);
+  auto name = with_default_tag(wish.image);
   if (!name) {
-    std::string message = fmt::format("Failed to apply default image tag \"{}\": {}", c.image, name.error().message);
+    std::string message = fmt::format("Failed to apply default image tag \"{}\": {}", wish.image, name.error().message);
     tell("Warning", "InspectFailed", message);
     return std::unexpected(ImageProblem{"InvalidImageName", message});
   }
   auto present = cri_.image_status(*name);
   if (!present) {
-    std::string message = fmt::format("Failed to inspect image \"{}\": {}", c.image, present.error().message);
+    std::string message = fmt::format("Failed to inspect image \"{}\": {}", wish.image, present.error().message);
     tell("Warning", "InspectFailed", message);
     return std::unexpected(ImageProblem{"ImageInspectError", message});
   }
-  std::string_view policy = c.spec["imagePullPolicy"].as_string();
+  std::string_view policy = wish.policy;
   if (policy.empty()) policy = name->ends_with(":latest") ? "Always" : "IfNotPresent";
   if (*present && policy != "Always") {
-    tell("Normal", "Pulled", fmt::format("Container image \"{}\" already present on machine and can be accessed by the pod", c.image));
+    tell("Normal", "Pulled", fmt::format("Container image \"{}\" already present on machine and can be accessed by the pod", wish.image));
     return outcome((*present)->id, *present);
   }
   if (policy == "Never") {
-    std::string message = fmt::format("Container image \"{}\" is not present with pull policy of Never", c.image);
+    std::string message = fmt::format("Container image \"{}\" is not present with pull policy of Never", wish.image);
     tell("Warning", "ErrImageNeverPull", message);
     return std::unexpected(ImageProblem{"ErrImageNeverPull", message});
   }
-  tell("Normal", "Pulling", fmt::format("Pulling image \"{}\"", c.image));
+  tell("Normal", "Pulling", fmt::format("Pulling image \"{}\"", wish.image));
   Instant begin = world_.clock.steady();
   std::vector<RegistryAuth> credentials = credentials_for(*name, pull_secrets);
   Result<std::string> ref = fail(Code::internal, "no attempt was made");
@@ -183,14 +183,14 @@ std::expected<ImageOutcome, ImageProblem> Images::ensure(const PodView& pod, con
   }
   if (credentials.empty()) ref = cri_.pull_image(*name, nullptr, sandbox_config, pull_limit);
   if (!ref) {
-    tell("Warning", "Failed", fmt::format("Failed to pull image \"{}\": {}", c.image, ref.error().message));
+    tell("Warning", "Failed", fmt::format("Failed to pull image \"{}\": {}", wish.image, ref.error().message));
     return std::unexpected(ImageProblem{"ErrImagePull", ref.error().message, true});
   }
   if (pulled_) pulled_();
   auto pulled = cri_.image_status(*ref);
   std::uint64_t size = pulled && *pulled ? (*pulled)->size_bytes : 0;
   std::string took = seconds_text(world_.clock.steady() - begin);
-  tell("Normal", "Pulled", fmt::format("Successfully pulled image \"{}\" in {} ({} including waiting). Image size: {} bytes.", c.image, took, took, size));
+  tell("Normal", "Pulled", fmt::format("Successfully pulled image \"{}\" in {} ({} including waiting). Image size: {} bytes.", wish.image, took, took, size));
   return outcome(*ref, pulled ? *pulled : std::optional<Image>());
 }
 

@@ -31,13 +31,19 @@ struct ImageProblem {
   bool backs_off = false;        // a pull failed: the next one waits longer
 };
 
+// What is wanted: of a container, or of a volume of it.
+struct ImageWish {
+  std::string image, policy;     // policy "": Always for ":latest", else IfNotPresent
+  std::string field_path;        // of the container, for the events
+};
+
 class Images {
  public:
   // `pulled` is called after each pull that brought an image.
   Images(Cri& cri, World world, client::EventRecorder& events, std::function<void()> pulled)
       : cri_(cri), world_(world), events_(events), pulled_(std::move(pulled)) {}
   // Blocks while it pulls. Records the events Pulled, Pulling, Failed, ErrImageNeverPull, InspectFailed.
-  std::expected<ImageOutcome, ImageProblem> ensure(const PodView& pod, const ContainerView& c, const std::vector<Document>& pull_secrets,
+  std::expected<ImageOutcome, ImageProblem> ensure(const PodView& pod, const ImageWish& wish, const std::vector<Document>& pull_secrets,
                                                    const Document& sandbox_config);
 
  private:

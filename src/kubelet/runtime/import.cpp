@@ -86,4 +86,9 @@ Result<void> import_archive(const std::string& endpoint, const std::string& arch
   return run_program({"ctr", "--address", address, "--namespace", "k8s.io", "images", "import", archive});
 }
 
+Result<void> mount_image(const std::string& endpoint, const std::string& image, const std::string& folder) {
+  std::string address = endpoint.starts_with("unix://") ? endpoint.substr(7) : endpoint;
+  return run_program({"ctr", "--address", address, "--namespace", "k8s.io", "images", "mount", image, folder});
+}
+
 }  // namespace kybern::kubelet

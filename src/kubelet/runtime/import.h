@@ -12,4 +12,8 @@ Result<std::string> archive_image_name(const std::string& archive);
 // By containerd's own tool, into the namespace that CRI uses. `endpoint`: unix:///...
 Result<void> import_archive(const std::string& endpoint, const std::string& archive);
 
+// An image's files, read-only, at an empty folder, for runtimes that cannot mount images themselves. `image`: as CRI's
+// ImageStatus names it. Unmounting is the caller's; what containerd keeps for it is forgotten after a day.
+Result<void> mount_image(const std::string& endpoint, const std::string& image, const std::string& folder);
+
 }  // namespace kybern::kubelet

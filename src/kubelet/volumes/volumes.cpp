@@ -27,6 +27,7 @@ const char* plugin_of(Value volume) {
   if (volume["secret"].is_object()) return "kubernetes.io~secret";
   if (volume["projected"].is_object()) return "kubernetes.io~projected";
   if (volume["downwardAPI"].is_object()) return "kubernetes.io~downward-api";
+  if (volume["image"].is_object()) return "kubernetes.io~image";
   return "";
 }
 
@@ -182,6 +183,7 @@ Result<void> Volumes::prepare_one(const PodView& pod, Value volume, const Volume
     if (!wrote) return std::unexpected(wrote.error());
     return {};
   }
+  if (volume["image"].is_object()) return make_dirs(folder, 0755);  // mounted when a container that uses it starts: it may have to be pulled
   if (Value spec = volume["hostPath"]; spec.is_object()) return check_host_path(spec["path"].str(), spec["type"].as_string());
   auto path = host_path_of(pod, volume, sources);
   if (!path) return std::unexpected(path.error());
@@ -273,7 +275,7 @@ Result<std::vector<MountSpec>> Volumes::mounts(const PodView& pod, const Contain
     }
     std::string target = m["mountPath"].str();
     if (!target.starts_with('/')) target = "/" + target;
-    bool payload = is_payload_volume(volume);
+    bool payload = is_payload_volume(volume) || volume["image"].is_object();
     out.push_back({std::move(target), std::move(*path), m["readOnly"].as_bool() || payload, m["recursiveReadOnly"].as_string() == "Enabled", propagation_of(m)});
   }
   return out;

@@ -46,9 +46,9 @@ class Volumes {
   // Unmounts and removes everything of the pod.
   Result<void> remove(std::string_view uid);
   std::vector<std::string> pods_on_disk() const;  // uids
+  std::string volume_folder(const PodView& pod, Value volume) const;
 
  private:
-  std::string volume_folder(const PodView& pod, Value volume) const;
   Result<std::string> host_path_of(const PodView& pod, Value volume, const VolumeSources& sources) const;
   Result<void> prepare_one(const PodView& pod, Value volume, const VolumeSources& sources);
   Result<std::string> mount_sub_path(const PodView& pod, const ContainerView& c, std::size_t index, Value volume, const std::string& base,
