@@ -22,6 +22,7 @@ done_() { local ms=$(($(now_ms) - phase_start)); printf '%6d.%01d s\n' $((ms / 1
 wait_for() {
   local end=$(($(date +%s) + $1)) what=$2 shown=0; shift 2
   until "$@" >/dev/null 2>&1; do
+    [ ! -s "$pid_file" ] || running || { say ""; tail -3 "$data/logs/server.log" >&2; die "the cluster ended while waiting for $what"; }
     [ "$(date +%s)" -lt "$end" ] || { say ""; say "gave up waiting for $what; the log is $data/logs/server.log, its end:" >&2; tail -15 "$data/logs/server.log" >&2; exit 1; }
     read -rt 0.2 <> <(:) || :
     shown=$((shown + 1)); [ $((shown % 5)) -eq 0 ] && printf .
@@ -68,9 +69,8 @@ up() {
   archives="$data/images/pause.tar,$data/images/busybox.tar,$data/images/sample-web.tar"
   setsid "$kybern" server --data-dir "$data" --secure-port "$port" --image-archives "$archives" >>"$data/logs/server.log" 2>&1 </dev/null &
   echo $! >"$pid_file"
-  ready() { running || { say ""; tail -3 "$data/logs/server.log" >&2; die "the cluster did not start"; }; kubectl get --raw /readyz; }
-  wait_for 60 "the API" ready
-  node_ready() { kubectl get nodes -o json | grep -q '"type": *"Ready"' && kubectl wait --for=condition=Ready node --all --timeout=1s; }
+  wait_for 60 "the API" kubectl get --raw /readyz
+  node_ready() { kubectl get nodes -o name | grep -q . && kubectl wait --for=condition=Ready node --all --timeout=1s; }
   wait_for 120 "the node" node_ready
   done_
   begin "Sample"
