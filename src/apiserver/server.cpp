@@ -25,6 +25,7 @@
 #include "apiserver/registry/services.h"
 #include "apiserver/tokens.h"
 #include "base/log.h"
+#include "document/json.h"
 #include "net/certificates.h"
 
 namespace kybern::apiserver {
@@ -250,6 +251,7 @@ class ApiServerImpl : public ApiServer {
     Query parsed(query);
     RequestInfo info = read_request_info(method, path, parsed);
     if (auto ok = handler_->authorize(user, info); !ok) return fail(std::move(ok.error()));
+    if (!info.is_resource) return discover(method, path);
     auto work = begin_work(*registry_, user, info, std::move(parsed));
     if (!work) return fail(std::move(work.error()));
     if (info.verb == "list") return list(*work);
@@ -277,6 +279,19 @@ class ApiServerImpl : public ApiServer {
   }
 
  private:
+  // Garbage collection and the deletion of namespaces ask which resources there are.
+  ApiResult<Document> discover(std::string_view method, std::string_view path) {
+    net::Request request;
+    request.method = method;
+    request.path = path;
+    request.headers.set("accept", "application/json");
+    auto answer = discovery_->answer(request, path);
+    if (!answer) return fail(generic_not_found());
+    auto document = parse_json(answer->body);
+    if (!document) return fail(internal_error(document.error().message));
+    return std::move(*document);
+  }
+
   ApiResult<Document> list(Work& work) {
     auto options = read_list_options(*work.served, work.query);
     if (!options) return fail(std::move(options.error()));

@@ -23,7 +23,7 @@ cleanup() {
 }
 trap cleanup EXIT
 ip netns add $ns && ip -n $ns link set lo up &&
-  ip -n $ns link add node0 type veth peer name node1 && ip -n $ns addr add 192.0.2.10/24 dev node0 && ip -n $ns link set node0 up && ip -n $ns link set node1 up || skip "network namespaces cannot be made here"
+  ip -n $ns link add node0 type veth peer name node1 && ip -n $ns addr add 192.0.2.10/24 dev node0 && ip -n $ns link set node0 up && ip -n $ns link set node1 up && ip -n $ns route add default dev node0 || skip "network namespaces cannot be made here"
 
 failed=0
 ok() { echo "ok: $*"; }

@@ -43,8 +43,8 @@ ApiResult<void> new_namespace(Work&, Draft& ns) {
   ns["status"] = Draft::object({{"phase", "Active"}});
   return {};
 }
-ApiResult<void> changed_namespace(Work&, Draft& ns, Value before) {
-  ns["spec"] = before["spec"];
+ApiResult<void> changed_namespace(Work& work, Draft& ns, Value before) {
+  if (work.subresource != "finalize") ns["spec"] = before["spec"];
   return {};
 }
 
