@@ -31,9 +31,11 @@ else
 fi
 ip link delete "$bridge" 2>/dev/null
 
-for tree in /sys/fs/cgroup/*/kubepods /sys/fs/cgroup/kubepods; do
-  [ -d "$tree" ] || continue
-  find "$tree" -depth -type d -exec rmdir {} + 2>/dev/null
+root=$(cat "$data/kubelet/cgroup-root" 2>/dev/null)
+for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/*; do
+  [ -d "$hierarchy$root/kubepods" ] || continue
+  find "$hierarchy$root/kubepods" -depth -type d -exec rmdir {} + 2>/dev/null
+  [ -n "$root" ] && rmdir "$hierarchy$root" 2>/dev/null
 done
 nft list tables 2>/dev/null | awk '$3 ~ /^kybern/ {print $2, $3}' | while read -r family table; do nft delete table "$family" "$table" 2>/dev/null; done
 exit 0

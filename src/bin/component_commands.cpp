@@ -147,6 +147,9 @@ int run_kubelet(const std::vector<std::string>& arguments) {
   flags.add("cluster-domain", &options.cluster_domain, "the cluster's DNS domain");
   flags.add("resolv-conf", &options.resolv_conf, "the resolver of pods with dnsPolicy Default");
   flags.add("static-pod-path", &options.static_pod_path, "a folder of pod manifests that this node runs by itself");
+  flags.add("cgroup-root", &options.cgroup_base, "the cgroup below which the pods' cgroups are made; empty: the root");
+  flags.add("container-log-max-size", &options.container_log_max_bytes, "a container's log is rotated when it has grown to this");
+  flags.add("container-log-max-files", &options.container_log_max_files, "how many files of one container's log are kept, at least 2");
   flags.add("bind-address", &options.bind_address, "where the node agent's API listens");
   flags.add("port", &options.port, "its port");
   flags.add("tls-cert-file", &options.tls_certificate_file, "its certificate");

@@ -9,6 +9,7 @@
 #include "base/strings.h"
 #include "document/json.h"
 #include "document/yaml.h"
+#include "machinery/quantity.h"
 
 namespace kybern::bin {
 namespace {
@@ -31,6 +32,9 @@ void Flags::add_flag(std::string name, Target into, std::string help, std::strin
 void Flags::add(std::string name, std::string* into, std::string help) { add_flag(std::move(name), into, std::move(help), *into); }
 void Flags::add(std::string name, int* into, std::string help) { add_flag(std::move(name), into, std::move(help), std::to_string(*into)); }
 void Flags::add(std::string name, bool* into, std::string help) { add_flag(std::move(name), into, std::move(help), *into ? "true" : "false"); }
+void Flags::add(std::string name, std::int64_t* into, std::string help) {
+  add_flag(std::move(name), into, std::move(help), Quantity(*into, Quantity::Form::binary_si).str());
+}
 void Flags::add(std::string name, std::vector<std::string>* into, std::string help) { add_flag(std::move(name), into, std::move(help), join(*into, ",")); }
 void Flags::section(std::string title) { section_ = std::move(title); }
 
@@ -61,6 +65,10 @@ Result<void> Flags::set(Flag& flag, std::string_view value, int rank, std::strin
     if (value == "true" || value == "1" || value == "yes") **choice = true;
     else if (value == "false" || value == "0" || value == "no") **choice = false;
     else return wrong("yes or no: say true or false");
+  } else if (auto* bytes = std::get_if<std::int64_t*>(&flag.into)) {
+    auto parsed = Quantity::parse(value);
+    if (!parsed || parsed->sign() < 0) return wrong("amount of bytes such as 10Mi");
+    **bytes = parsed->value();
   } else {
     auto& list = *std::get<std::vector<std::string>*>(flag.into);
     if (!again) list.clear();

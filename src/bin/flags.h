@@ -2,6 +2,7 @@
 // in the config file (data-dir: ...). A flag beats the environment, which beats the file, which beats the default.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -19,6 +20,7 @@ class Flags {
   void add(std::string name, std::string* into, std::string help);
   void add(std::string name, int* into, std::string help);
   void add(std::string name, bool* into, std::string help);
+  void add(std::string name, std::int64_t* into, std::string help);  // bytes: "10Mi", "500k" or a plain number
   void add(std::string name, std::vector<std::string>* into, std::string help);  // comma-separated, may be repeated
   // Flags that configure another part are told apart in the help by a heading.
   void section(std::string title);
@@ -29,7 +31,7 @@ class Flags {
   std::string help() const;
 
  private:
-  using Target = std::variant<std::string*, int*, bool*, std::vector<std::string>*>;
+  using Target = std::variant<std::string*, int*, bool*, std::int64_t*, std::vector<std::string>*>;
   struct Flag {
     std::string name, help, section, shown_default;
     Target into;

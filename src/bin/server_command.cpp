@@ -110,6 +110,9 @@ struct NodeFlags {
     flags.add("cluster-cidr", &cluster_cidr, "the addresses of all pods");
     flags.add("image-archives", &options.image_archives, "OCI archives to import into the own containerd");
     flags.add("static-pod-path", &options.static_pod_path, "a folder of pod manifests that this node runs by itself");
+    flags.add("cgroup-root", &options.cgroup_base, "the cgroup below which the pods' cgroups are made; empty: the root");
+    flags.add("container-log-max-size", &options.container_log_max_bytes, "a container's log is rotated when it has grown to this");
+    flags.add("container-log-max-files", &options.container_log_max_files, "how many files of one container's log are kept, at least 2");
     flags.add("kubelet-port", &options.port, "the port of the node agent's API");
     flags.add("resolv-conf", &options.resolv_conf, "the resolver that pods with dnsPolicy Default and the cluster's DNS use");
   }

@@ -91,7 +91,9 @@ Result<void> Kubelet::State::start_runtime() {
     c.bridge = options.bridge;
     c.mtu = options.pod_mtu;
     c.pod_cidrs = options.pod_cidrs;
-    if (auto noted = write_file(options.data_dir + "/kubelet/bridge", options.bridge); !noted) return noted;  // for whoever cleans up
+    // For whoever cleans up.
+    if (auto noted = write_file(options.data_dir + "/kubelet/bridge", options.bridge); !noted) return noted;
+    if (auto noted = write_file(options.data_dir + "/kubelet/cgroup-root", options.cgroup_base); !noted) return noted;
     auto started = Containerd::start(std::move(c), containerd_start_limit);
     if (!started) return std::unexpected(started.error());
     containerd = std::move(*started);

@@ -2,55 +2,10 @@
 # road.sh KYBERN: the whole road on real parts, in a network namespace of its own. Apply a Deployment and two Services,
 # reach the pods by virtual IP, DNS name and node port, look into them, kill the server and see the pods live on, roll a
 # change out and back. Exit 77: skipped, with the reason. Everything that it makes is removed, also after a failure.
-set -u
-kybern=$1
-here=$(cd "$(dirname "$0")/../.." && pwd)
-skip() { echo "skipped: $*"; exit 77; }
-[ "$(id -u)" = 0 ] || skip "needs root"
-for tool in containerd runc nft ip nsenter curl dig busybox; do command -v $tool >/dev/null || skip "$tool is not installed"; done
-[ -x /usr/lib/cni/bridge ] || skip "the CNI plugins are not installed"
-
-ns=kybern-road-$$
-data=$(mktemp -d /tmp/kybern-road.XXXXXX)
-server=
-inside() { nsenter --net=/run/netns/$ns "$@"; }
-cleanup() {
-  [ -n "$server" ] && kill -9 "$server" 2>/dev/null
-  inside "$kybern" shutdown --data-dir "$data" >/dev/null 2>&1
-  inside bash "$here/tools/cleanup.sh" "$data"
-  ip netns delete $ns 2>/dev/null
-  rm -rf --one-file-system "$data"
-}
-trap cleanup EXIT
-ip netns add $ns && ip -n $ns link set lo up &&
-  ip -n $ns link add node0 type veth peer name node1 && ip -n $ns addr add 192.0.2.10/24 dev node0 && ip -n $ns link set node0 up && ip -n $ns link set node1 up && ip -n $ns route add default dev node0 || skip "network namespaces cannot be made here"
-
-failed=0
-ok() { echo "ok: $*"; }
-bad() { echo "FAILED: $*"; failed=1; }
-# eventually SECONDS DESCRIPTION COMMAND...: waits for the condition, within a bound.
-eventually() {
-  local end=$(($(date +%s) + $1)) what=$2; shift 2
-  until "$@" >/dev/null 2>&1; do
-    if [ "$(date +%s)" -ge $end ]; then bad "$what: $* did not come true"; tail -5 "$data/server.log"; return 1; fi
-    read -rt 0.1 <> <(:) || :
-  done
-  ok "$what"
-}
-is() { [ "$2" = "$3" ] && ok "$1" || bad "$1: expected \"$3\", got \"$2\""; }
-
-export KUBECONFIG=$data/kubeconfig
-k() { inside "$kybern" kubectl "$@"; }
-start() {
-  inside "$kybern" server --data-dir "$data" --node-name road --node-ip 192.0.2.10 --advertise-address 192.0.2.10 \
-    --image-archives "$data/images/pause.tar,$data/images/busybox.tar,$data/images/sample-web.tar" >>"$data/server.log" 2>&1 </dev/null &
-  server=$!
-}
-
-bash "$here/tools/images/build.sh" "$data/images" >/dev/null || { echo "FAILED: the images could not be built"; exit 1; }
-start
-eventually 60 "the API is ready" k get --raw /readyz
-eventually 90 "the node is ready" k wait --for=condition=Ready node/road --timeout=1s
+name=road; . "$(dirname "$0")/lib.sh"
+setup "$@" dig
+server
+wait_node
 k apply -f "$here/examples/web.yaml" >/dev/null || bad "apply"
 eventually 90 "the deployment is rolled out" k rollout status deployment/web --timeout=1s
 [ $failed = 0 ] || { k get pods -A; tail -30 "$data/server.log"; exit 1; }
@@ -59,7 +14,7 @@ vip=$(k get service web -o jsonpath='{.spec.clusterIP}')
 dns=$(k -n kube-system get service kube-dns -o jsonpath='{.spec.clusterIP}')
 eventually 20 "the virtual IP answers" inside curl -sf --max-time 2 "http://$vip/"
 is "the virtual IP gives the page" "$(inside curl -s --max-time 5 "http://$vip/")" "Hello from Kybern"
-eventually 20 "the node port answers" inside curl -sf --max-time 2 http://192.0.2.10:30080/
+eventually 20 "the node port answers" inside curl -sf --max-time 2 "http://$node_ip:30080/"
 resolves() { [ "$(inside dig +short +time=1 +tries=1 "@$dns" web.default.svc.cluster.local)" = "$vip" ]; }
 eventually 20 "the name resolves to the virtual IP" resolves
 
@@ -74,7 +29,7 @@ containers() { k get pods -l app=web -o jsonpath='{.items[*].status.containerSta
 before=$(containers)
 kill -9 "$server"; wait "$server" 2>/dev/null
 is "pods answer without the server" "$(inside curl -s --max-time 5 "http://$vip/")" "Hello from Kybern"
-start
+server
 eventually 60 "the API is back" k get --raw /readyz
 eventually 60 "the node is ready again" k wait --for=condition=Ready node/road --timeout=1s
 is "the same containers run" "$(containers)" "$before"
@@ -87,8 +42,7 @@ eventually 60 "the change is rolled out" k rollout status deployment/web --timeo
 k rollout undo deployment/web >/dev/null || bad "undo"
 eventually 60 "and undone" k rollout status deployment/web --timeout=1s
 
-# Real kubectls, the oldest and the newest that are there.
-for real in $(ls "$(dirname "$(readlink -f "$(command -v kubectl 2>/dev/null || echo /none)")")"/kubectl.1.* 2>/dev/null | sort -V | sed -n '1p;$p' | uniq); do
+for real in $(real_kubectls); do
   pod=$(inside "$real" get pods -l app=web -o jsonpath='{.items[0].metadata.name}')
   is "$(basename "$real") get" "$(inside "$real" get deployment web -o jsonpath='{.status.readyReplicas}')" "1"
   inside "$real" create configmap "from-$(basename "$real" | tr . -)" --from-literal=a=b >/dev/null && ok "$(basename "$real") create" || bad "$(basename "$real") create"
@@ -100,4 +54,4 @@ none() { [ -z "$(k get pods -l app=web -o name)" ]; }
 eventually 60 "nothing is left of it" none
 gone() { ! inside curl -sf --max-time 2 "http://$vip/"; }
 eventually 20 "the virtual IP is gone" gone
-exit $failed
+finish
