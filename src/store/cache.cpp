@@ -6,12 +6,13 @@
 
 namespace kybern::store {
 
-static Instant steady_now() { return std::chrono::steady_clock::now(); }
+Instant Cache::now() const { return world_ ? world_->clock.steady() : Instant(std::chrono::steady_clock::now()); }
 
-Cache::Cache(WindowLimits limits, Tree tree, Revision revision, Revision floor, const std::vector<ChangePtr>& changes)
-    : windows_(Windows::create(limits, floor)) {
+Cache::Cache(WindowLimits limits, Tree tree, Revision revision, Revision floor, const std::vector<ChangePtr>& changes,
+             const World* world)
+    : world_(world), windows_(Windows::create(limits, floor, world)) {
   newest_ = settled_ = SnapshotAccess::make(std::make_shared<const Tree>(std::move(tree)), revision);
-  windows_->append(changes, steady_now());
+  windows_->append(changes, now());
   windows_->settle(revision);
 }
 
@@ -70,7 +71,7 @@ Result<Snapshot> Cache::snapshot_at(Revision revision, std::string_view prefix) 
                   "revision " + std::to_string(revision) + " is newer than the newest, " + std::to_string(newest_.revision()));
     for (auto it = rewound_.begin(); it != rewound_.end(); ++it) {
       if (it->snapshot.revision() != revision || it->resource != resource) continue;
-      it->used = steady_now();
+      it->used = now();
       rewound_.splice(rewound_.begin(), rewound_, it);
       return it->snapshot;
     }
@@ -86,7 +87,7 @@ Result<Snapshot> Cache::snapshot_at(Revision revision, std::string_view prefix) 
   if (!made) return made;
   std::list<Rewound> gone;
   std::lock_guard lock(mutex_);
-  rewound_.push_front({std::string(resource), *made, steady_now()});
+  rewound_.push_front({std::string(resource), *made, now()});
   if (rewound_.size() > max_rewound_snapshots) gone.splice(gone.begin(), rewound_, std::prev(rewound_.end()));
   return made;
 }

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <vector>
 
+#include "base/world.h"
 #include "store/limits.h"
 #include "store/store.h"
 #include "store/tree.h"
@@ -22,7 +23,8 @@ namespace kybern::store {
 class Cache {
  public:
   // `changes`, in order of revision, are what is known of the past: all changes with floor < revision <= `revision`.
-  Cache(WindowLimits limits, Tree tree, Revision revision, Revision floor, const std::vector<ChangePtr>& changes);
+  // `world`: see StoreOptions.
+  Cache(WindowLimits limits, Tree tree, Revision revision, Revision floor, const std::vector<ChangePtr>& changes, const World* world);
   ~Cache();
 
   // By one thread at a time: `tree` is the newest with `changes` applied. `live_bytes` of all its objects.
@@ -42,8 +44,10 @@ class Cache {
     Snapshot snapshot;
     Instant used;
   };
+  Instant now() const;
   Result<Snapshot> rewind(const Snapshot& from, Revision revision, std::string_view resource) const;
 
+  const World* const world_;
   Windows* windows_;
   mutable std::mutex mutex_;
   Snapshot newest_;

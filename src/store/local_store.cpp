@@ -43,8 +43,8 @@ class LocalStore final : public Store {
              Revision floor, const std::vector<ChangePtr>& changes, std::size_t live_bytes)
       : path_(options.path),
         max_value_bytes_(options.max_value_bytes),
-        cache_(limits.windows, tree, revision, floor, changes),
-        writer_(cache_, std::move(log), std::move(tree), revision, live_bytes) {}
+        cache_(limits.windows, tree, revision, floor, changes, options.world),
+        writer_(cache_, std::move(log), std::move(tree), revision, live_bytes, options.world) {}
 
   Result<EntryPtr> commit(Write write) override;
   Snapshot snapshot() const override { return cache_.snapshot(); }

@@ -8,18 +8,31 @@ namespace kybern::store {
 
 Notifier::~Notifier() { stop(); }
 
-void Notifier::start() {
+void Notifier::start(Executor* executor) {
   std::lock_guard lock(mutex_);
-  if (!thread_.joinable() && !stopping_) thread_ = std::thread([this] { run(); });
+  if (stopping_ || turn_ || thread_.joinable()) return;
+  if (!executor) {
+    thread_ = std::thread([this] { run(); });
+    return;
+  }
+  executor_ = executor;
+  turn_ = std::make_shared<Turn>();
+  turn_->notifier = this;
+  if (head_) post_turn();
 }
 
 void Notifier::stop() {
+  std::shared_ptr<Turn> turn;
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
+    turn = std::exchange(turn_, nullptr);
   }
   something_.notify_all();
   if (thread_.joinable()) thread_.join();
+  if (!turn) return;
+  std::lock_guard lock(turn->mutex);
+  turn->notifier = nullptr;
 }
 
 void Notifier::unlink(Client& c) {
@@ -37,7 +50,8 @@ void Notifier::enqueue(Client& c) {
   (tail_ ? tail_->next : head_) = &c;
   bool was_empty = tail_ == nullptr;
   tail_ = &c;
-  if (was_empty) something_.notify_one();
+  if (turn_) post_turn();
+  else if (was_empty) something_.notify_one();
 }
 
 void Notifier::cancel(Client& c) {
@@ -63,24 +77,44 @@ void Notifier::run() {
   for (;;) {
     something_.wait(lock, [&] { return head_ || stopping_; });
     if (stopping_) return;
-    Client* client = head_;
-    unlink(*client);
-    running_ = client;
-    // The callback may destroy its client: it runs from here.
-    std::function<void()> notify = std::move(client->notify);
+    call_first(lock);
+  }
+}
+
+void Notifier::post_turn() {
+  if (std::exchange(turn_posted_, true)) return;
+  executor_->post([turn = turn_] {
+    std::lock_guard lock(turn->mutex);
+    if (turn->notifier) turn->notifier->take_turn();
+  });
+}
+
+void Notifier::take_turn() {
+  std::unique_lock lock(mutex_);
+  thread_id_ = std::this_thread::get_id();
+  while (head_ && !stopping_) call_first(lock);
+  thread_id_ = {};
+  turn_posted_ = false;
+}
+
+void Notifier::call_first(std::unique_lock<std::mutex>& lock) {
+  Client* client = head_;
+  unlink(*client);
+  running_ = client;
+  // The callback may destroy its client: it runs from here.
+  std::function<void()> notify = std::move(client->notify);
+  lock.unlock();
+  notify();
+  lock.lock();
+  if (running_ == client) {
+    client->notify = std::move(notify);
+    running_ = nullptr;
+    finished_.notify_all();
+  } else {
+    // What the callback captured is destroyed where locks of others may be taken.
     lock.unlock();
-    notify();
+    notify = nullptr;
     lock.lock();
-    if (running_ == client) {
-      client->notify = std::move(notify);
-      running_ = nullptr;
-      finished_.notify_all();
-    } else {
-      // What the callback captured is destroyed where locks of others may be taken.
-      lock.unlock();
-      notify = nullptr;
-      lock.lock();
-    }
   }
 }
 

@@ -1,4 +1,5 @@
-// One thread that calls the callbacks of watches, so that neither a writer nor the write-ahead log waits for a reader.
+// One thread that calls the callbacks of watches, so that neither a writer nor the write-ahead log waits for a reader. Or
+// no thread: the callbacks run as tasks of an executor, one at a time.
 //
 // A client is queued at most once; its place in the queue lies in the client itself. All members of Notifier may be
 // called from any thread, also from inside a callback.
@@ -7,8 +8,11 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
+
+#include "base/world.h"
 
 namespace kybern::store {
 
@@ -23,7 +27,7 @@ class Notifier {
 
   Notifier() = default;
   ~Notifier();
-  void start();
+  void start(Executor* executor);  // null: a thread of its own
   void stop();  // waits for a callback that runs; those still queued are not called
 
   void enqueue(Client& client);  // does nothing when it is queued
@@ -33,7 +37,16 @@ class Notifier {
   void retire(Client& client);
 
  private:
+  // What a task of the executor holds: it finds out whether the notifier is still there.
+  struct Turn {
+    std::mutex mutex;  // held while callbacks run
+    Notifier* notifier = nullptr;
+  };
+
   void run();
+  void take_turn();
+  void call_first(std::unique_lock<std::mutex>& lock);
+  void post_turn();  // under mutex_
   void unlink(Client& client);  // under mutex_
 
   std::mutex mutex_;
@@ -43,6 +56,9 @@ class Notifier {
   Client* tail_ = nullptr;
   Client* running_ = nullptr;
   bool stopping_ = false;
+  Executor* executor_ = nullptr;
+  std::shared_ptr<Turn> turn_;
+  bool turn_posted_ = false;
   std::thread::id thread_id_;
   std::thread thread_;
 };

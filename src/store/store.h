@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/world.h"
 #include "document/document.h"
 
 namespace kybern::store {
@@ -79,6 +80,9 @@ struct StoreOptions {
   std::string path;                // the SQLite file; "" keeps everything in memory (tests)
   std::size_t window_changes = 0;  // changes kept for watches per resource; 0: the default, sized by bytes
   std::size_t max_value_bytes = 1536 * 1024;
+  // Given: the store has no threads and no clock of its own. A commit writes on its caller's thread; callbacks of watches
+  // and compaction are tasks of this world, which outlives the store.
+  const World* world = nullptr;
 };
 
 class Store {

@@ -133,10 +133,14 @@ Revision Windows::Cursor::position() const {
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-Windows* Windows::create(WindowLimits limits, Revision floor) { return new Windows(limits, floor); }
+Windows* Windows::create(WindowLimits limits, Revision floor, const World* world) { return new Windows(limits, floor, world); }
 
-Windows::Windows(WindowLimits limits, Revision floor)
-    : limits_(limits), floor_(floor), start_(std::chrono::steady_clock::now()), settled_(floor) {}
+Windows::Windows(WindowLimits limits, Revision floor, const World* world)
+    : limits_(limits),
+      floor_(floor),
+      world_(world),
+      start_(world ? world->clock.steady() : Instant(std::chrono::steady_clock::now())),
+      settled_(floor) {}
 
 Windows::~Windows() = default;
 
@@ -282,7 +286,7 @@ Result<std::unique_ptr<Watch>> Windows::watch(std::string_view prefix, Revision 
   if (!prefix.starts_with('/') || resource.empty() || prefix.size() < whole)
     return fail(Code::invalid,
                 "a watch's prefix begins with a whole resource, as /pods/ does; this one is \"" + std::string(prefix) + "\"");
-  if (notify) notifier_.start();
+  if (notify) notifier_.start(world_ ? &world_->executor : nullptr);
   Window& w = window(resource);
   std::lock_guard lock(w.mutex);
   if (after < w.dropped) return fail(Code::expired, "the changes after revision " + std::to_string(after) + " are not held any more");

@@ -32,8 +32,8 @@ std::string_view resource_of(std::string_view key);
 
 class Windows {
  public:
-  // Changes up to `floor` are not known.
-  static Windows* create(WindowLimits limits, Revision floor);
+  // Changes up to `floor` are not known. `world`: see StoreOptions.
+  static Windows* create(WindowLimits limits, Revision floor, const World* world = nullptr);
   void close();  // by the owner, once: no callback runs or will run; memory is freed when the last watch is gone too
 
   // By one thread at a time. In order of revision; `settle` then says that everything up to `revision` is in.
@@ -60,7 +60,7 @@ class Windows {
   struct Item;
   struct Window;
 
-  Windows(WindowLimits limits, Revision floor);
+  Windows(WindowLimits limits, Revision floor, const World* world);
   ~Windows();
   void release();  // by a watch that ends, and by the owner
   Window& window(std::string_view resource);
@@ -75,6 +75,7 @@ class Windows {
 
   const WindowLimits limits_;
   const Revision floor_;
+  const World* const world_;
   const Instant start_;
   mutable std::shared_mutex map_mutex_;
   std::unordered_map<std::string, std::unique_ptr<Window>> windows_;

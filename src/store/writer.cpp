@@ -10,18 +10,35 @@
 
 namespace kybern::store {
 
-static Instant steady_now() { return std::chrono::steady_clock::now(); }
-
 constexpr std::chrono::seconds tick{1};  // how late something old may be dropped; the pause before compaction
 
 static std::size_t weight(const Entry& entry) { return sizeof(Entry) + entry.key.size() + entry.value.memory(); }
 
-Writer::Writer(Cache& cache, std::unique_ptr<SqliteLog> log, Tree tree, Revision revision, std::size_t live_bytes)
-    : cache_(cache), log_(std::move(log)), tree_(std::move(tree)), revision_(revision), last_trim_(steady_now()), live_bytes_(live_bytes) {
-  thread_ = std::thread([this] { loop(); });
+Instant Writer::now() const { return world_ ? world_->clock.steady() : Instant(std::chrono::steady_clock::now()); }
+
+Writer::Writer(Cache& cache, std::unique_ptr<SqliteLog> log, Tree tree, Revision revision, std::size_t live_bytes, const World* world)
+    : cache_(cache),
+      world_(world),
+      log_(std::move(log)),
+      tree_(std::move(tree)),
+      revision_(revision),
+      last_trim_(now()),
+      live_bytes_(live_bytes) {
+  if (world_) {
+    tidying_ = std::make_shared<Tidying>();
+    tidying_->writer = this;
+  } else {
+    thread_ = std::thread([this] { loop(); });
+  }
 }
 
 Writer::~Writer() {
+  if (tidying_) {
+    std::lock_guard lock(tidying_->mutex);
+    tidying_->writer = nullptr;
+    world_->executor.cancel(tidying_->timer);
+    return;
+  }
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -31,6 +48,13 @@ Writer::~Writer() {
 }
 
 void Writer::commit(PendingWrite& write) {
+  if (world_) {
+    Batch alone;
+    alone.writes.push_back(&write);
+    std::lock_guard lock(mutex_);
+    write_batch(alone);
+    return tidy_later();
+  }
   BatchPtr batch;
   {
     std::lock_guard lock(mutex_);
@@ -47,6 +71,10 @@ void Writer::commit(PendingWrite& write) {
 }
 
 void Writer::run(const std::function<void(SqliteLog*)>& work) {
+  if (world_) {
+    std::lock_guard lock(mutex_);
+    return work(log_.get());
+  }
   auto batch = std::make_shared<Batch>();
   batch->work = &work;
   {
@@ -76,15 +104,33 @@ void Writer::idle(std::unique_lock<std::mutex>& lock) {
     lock.lock();
   }
   lock.unlock();
-  trim_sometimes(steady_now());
+  trim_sometimes(now());
   const bool later = (log_ && log_->work_later()) || cache_.trimmable();
   lock.lock();
   if (!later) something_.wait(lock, ready);
 }
 
+// Without a thread nobody is idle: a timer does it, for as long as something will grow old.
+void Writer::tidy_later() {
+  if (tidying_->timer != 0) return;
+  tidying_->timer = world_->executor.post_after(tick, [tidying = tidying_] {
+    std::lock_guard lock(tidying->mutex);
+    if (tidying->writer) tidying->writer->tidy();
+  });
+}
+
+void Writer::tidy() {
+  std::lock_guard lock(mutex_);
+  tidying_->timer = 0;
+  while (slice()) {
+  }
+  trim_sometimes(now());
+  if ((log_ && log_->work_later()) || cache_.trimmable()) tidy_later();
+}
+
 // True when there may be more to do.
 bool Writer::slice() {
-  const Instant now = steady_now();
+  const Instant now = this->now();
   if (!log_ || failing() || !log_->slice_due(now)) return false;
   Result<void> done = log_->idle_slice(now);
   if (done) return true;
@@ -161,7 +207,7 @@ bool Writer::decide(PendingWrite& write) {
 }
 
 void Writer::write_batch(Batch& batch) {
-  const Instant now = steady_now();
+  const Instant now = this->now();
   const Tree before = tree_;
   const Revision before_revision = revision_;
   rows_.clear();

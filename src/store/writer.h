@@ -3,6 +3,8 @@
 //
 // Callers do what does not need the order themselves, before they wait: JSON, checksums, allocation. They wait for their
 // batch, not each for its own write: one wake-up call of the kernel wakes them all.
+//
+// In a world that was given (StoreOptions) there is no such thread: each write is a batch of its own on its caller's.
 #pragma once
 
 #include <atomic>
@@ -17,6 +19,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/world.h"
 #include "store/cache.h"
 #include "store/gate.h"
 #include "store/sqlite/log.h"
@@ -40,7 +43,7 @@ struct PendingWrite {
 class Writer {
  public:
   // `log` is null when everything is kept in memory. `tree` is the state at `revision`.
-  Writer(Cache& cache, std::unique_ptr<SqliteLog> log, Tree tree, Revision revision, std::size_t live_bytes);
+  Writer(Cache& cache, std::unique_ptr<SqliteLog> log, Tree tree, Revision revision, std::size_t live_bytes, const World* world);
   ~Writer();  // finishes what waits
 
   void commit(PendingWrite& write);                       // returns when write.result is there
@@ -60,7 +63,17 @@ class Writer {
   };
   using BatchPtr = std::shared_ptr<Batch>;
 
+  // What the timer of a writer without a thread holds: it finds out whether the writer is still there.
+  struct Tidying {
+    std::mutex mutex;
+    Writer* writer = nullptr;
+    TimerId timer = 0;
+  };
+
+  Instant now() const;
   void loop();
+  void tidy_later();  // under mutex_
+  void tidy();
   BatchPtr take(std::unique_lock<std::mutex>& lock);
   void write_batch(Batch& batch);
   bool decide(PendingWrite& write);
@@ -69,9 +82,10 @@ class Writer {
   void trim_sometimes(Instant now);
 
   Cache& cache_;
+  const World* const world_;
   std::unique_ptr<SqliteLog> log_;
 
-  // The writer's thread alone:
+  // The writer's thread alone (in a given world: under mutex_):
   Tree tree_;
   Revision revision_;
   std::vector<LogRow> rows_;
@@ -85,6 +99,7 @@ class Writer {
   std::deque<BatchPtr> waiting_;
   bool stopping_ = false;
   std::thread thread_;
+  std::shared_ptr<Tidying> tidying_;  // in a given world
 };
 
 }  // namespace kybern::store
