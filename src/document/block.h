@@ -17,6 +17,13 @@ struct Block {
 };
 static_assert(sizeof(Block) == 16);
 
+// What a Value is made of, for what walks slots itself.
+struct ValueParts {
+  explicit ValueParts(Value value) : block(value.block_), slot(value.slot_) {}
+  const Block* block;
+  const Slot* slot;
+};
+
 enum Tag : std::uint32_t {
   tag_null = 0,
   tag_boolean = 1,        // high: 0 or 1

@@ -11,22 +11,43 @@ using namespace detail;
 
 namespace detail {
 
+// The first and the last eight bytes as numbers; for a shorter text both are all of it.
+struct Ends {
+  std::uint64_t first, last;
+  friend bool operator==(Ends, Ends) = default;
+};
+
+static Ends ends_of(std::string_view text) {
+  const char* p = text.data();
+  std::size_t n = text.size();
+  Ends ends{0, 0};
+  if (n >= 8) {
+    std::memcpy(&ends.first, p, 8);
+    std::memcpy(&ends.last, p + n - 8, 8);
+    return ends;
+  }
+  if (n >= 4) {  // two halves that may overlap, where they agree
+    std::uint32_t head, tail;
+    std::memcpy(&head, p, 4);
+    std::memcpy(&tail, p + n - 4, 4);
+    ends.first = head | static_cast<std::uint64_t>(tail) << (8 * (n - 4));
+  } else {
+    for (std::size_t i = 0; i < n; ++i) ends.first |= static_cast<std::uint64_t>(static_cast<unsigned char>(p[i])) << (8 * i);
+  }
+  ends.last = ends.first;
+  return ends;
+}
+
 // The generator fills the table by the same hash (tools/apigen).
 std::uint32_t name_id(std::string_view text) {
   std::size_t n = text.size();
-  std::uint64_t a = 0, b = 0;
-  if (n >= 8) {
-    std::memcpy(&a, text.data(), 8);
-    std::memcpy(&b, text.data() + n - 8, 8);
-  } else {
-    for (std::size_t i = 0; i < n; ++i) a |= static_cast<std::uint64_t>(static_cast<unsigned char>(text[i])) << (8 * i);
-    b = a;
-  }
-  std::uint64_t h = (a ^ (b * 0x9E3779B97F4A7C15ULL) ^ n) * 0xD6E8FEB86659FD93ULL;
+  Ends ends = ends_of(text);
+  std::uint64_t h = (ends.first ^ (ends.last * 0x9E3779B97F4A7C15ULL) ^ n) * 0xD6E8FEB86659FD93ULL;
   for (std::uint32_t at = static_cast<std::uint32_t>(h >> 40) & name_slot_mask;; at = (at + 1) & name_slot_mask) {
     std::uint16_t id = name_slots[at];
     if (id == 0xffff) return far_key;
-    if (known_names[id] == text) return id;
+    std::string_view name = known_names[id];
+    if (name.size() == n && ends_of(name) == ends && (n <= 16 || name == text)) return id;
   }
 }
 
@@ -181,6 +202,8 @@ Document::~Document() { release(block_); }
 
 Value Document::root() const { return {block_, root_}; }
 std::size_t Document::memory() const { return block_ ? block_->size : 0; }
+
+bool Document::unique() const { return block_ && block_->references.load(std::memory_order_acquire) == 1; }
 
 std::string_view Document::stamp_blank() { return std::string_view("                    ", stamp_width); }
 

@@ -43,6 +43,7 @@ struct Slot {
   std::uint32_t low;   // tag, inline bytes or length
   std::uint32_t high;  // inline bytes or offset
 };
+struct ValueParts;
 }  // namespace detail
 
 struct Member;
@@ -94,6 +95,7 @@ class Value {
   friend class Document;
   friend class Draft;
   friend class BlockWriter;
+  friend struct detail::ValueParts;
   Value(const detail::Block* block, const detail::Slot* slot) : block_(block), slot_(slot) {}
   const std::byte* at(std::uint32_t offset) const;
   const detail::Block* block_ = nullptr;
@@ -160,6 +162,7 @@ class Document {
 
   std::size_t memory() const;  // bytes of the block, header included
   bool same_block(const Document& other) const { return block_ == other.block_; }
+  bool unique() const;  // nobody else holds the block
 
   // Room for a text that is only known later. A string of exactly `stamp_width` spaces can be overwritten in place by
   // stamp(), once, while the block has a single owner: the store writes metadata.resourceVersion this way when it

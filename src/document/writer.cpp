@@ -79,6 +79,44 @@ struct BlockWriter::State {
 
   std::string_view key_of(const MemberSlot& m) const { return key_text(reinterpret_cast<const Block*>(bytes), m.key); }
 
+  // A subtree of another block: whole, so it needs no checks. Containers lie before what they hold. Returns where its
+  // own bytes are, for `high`; a value that lies in its slot keeps that as it is.
+  std::uint32_t copy(const Block* from, const Slot& slot) {
+    const std::byte* at = bytes_of(from) + slot.high;
+    std::size_t offset = size;
+    switch (tag_of(slot)) {
+      case tag_far_integer:
+      case tag_number: std::memcpy(room(8), at, 8); break;
+      case tag_far_string: std::memcpy(room(count_of(slot)), at, count_of(slot)); break;
+      case tag_array: {
+        std::size_t count = count_of(slot);
+        align();
+        offset = size;
+        std::memcpy(room(count * sizeof(Slot)), at, count * sizeof(Slot));
+        const auto* items = reinterpret_cast<const Slot*>(at);
+        for (std::size_t i = 0; i < count; ++i) set(offset + i * sizeof(Slot) + offsetof(Slot, high), copy(from, items[i]));
+        break;
+      }
+      case tag_object:
+      case tag_sorted_object: {
+        std::size_t count = count_of(slot);
+        align();
+        offset = size;
+        std::memcpy(room(count * sizeof(MemberSlot)), at, count * sizeof(MemberSlot));
+        const auto* members = reinterpret_cast<const MemberSlot*>(at);
+        for (std::size_t i = 0; i < count; ++i) {
+          std::size_t member = offset + i * sizeof(MemberSlot);
+          if (members[i].key & far_key) set(member + offsetof(MemberSlot, key), write_key(key_text(from, members[i].key)));
+          set(member + offsetof(MemberSlot, slot) + offsetof(Slot, high), copy(from, members[i].slot));
+        }
+        break;
+      }
+      default: return slot.high;
+    }
+    return static_cast<std::uint32_t>(offset);
+  }
+  void set(std::size_t offset, std::uint32_t value) { std::memcpy(bytes + offset, &value, sizeof value); }
+
   // A key among the members from `first` on. Above sort_above members duplicates are found by sorting.
   bool contains(std::size_t first, std::uint32_t key) const {
     if (pending.size() - first > sort_above) return false;
@@ -244,29 +282,8 @@ void BlockWriter::end_array() {
 }
 
 void BlockWriter::copy(Value value) {
-  switch (value.kind()) {
-    case Kind::null: return null();
-    case Kind::boolean: return boolean(value.as_bool());
-    case Kind::integer: return integer(value.as_int());
-    case Kind::number: return number(value.as_double());
-    case Kind::string: return string(value.as_string());
-    case Kind::array: {
-      begin_array();
-      const auto* slot = reinterpret_cast<const Slot*>(value.at(value.slot_->high));
-      for (std::size_t i = 0, n = value.size(); i < n; ++i) copy(Value(value.block_, slot + i));
-      return end_array();
-    }
-    case Kind::object: {
-      begin_object();
-      const auto* m = reinterpret_cast<const MemberSlot*>(value.at(value.slot_->high));
-      for (std::size_t i = 0, n = value.size(); i < n; ++i) {
-        if (m[i].key & far_key) key(key_text(value.block_, m[i].key));
-        else key(Name{m[i].key});
-        copy(Value(value.block_, &m[i].slot));
-      }
-      end_object();
-    }
-  }
+  if (!value.exists()) return null();
+  state_->emit({value.slot_->low, state_->copy(value.block_, *value.slot_)});
 }
 
 Document BlockWriter::finish() {
