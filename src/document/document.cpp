@@ -64,20 +64,7 @@ std::optional<Name> find_name(std::string_view text) {
 // ---------------------------------------------------------------------------------------------------------------------
 // Value
 
-const std::byte* Value::at(std::uint32_t offset) const { return bytes_of(block_) + offset; }
-
-Kind Value::kind() const {
-  static constexpr Kind kinds[16] = {Kind::null,   Kind::boolean, Kind::integer, Kind::integer, Kind::number, Kind::string,
-                                     Kind::string, Kind::array,   Kind::object,  Kind::object};
-  return slot_ ? kinds[tag_of(*slot_)] : Kind::null;
-}
-
-bool Value::as_bool(bool fallback) const { return slot_ && tag_of(*slot_) == tag_boolean ? slot_->high != 0 : fallback; }
-
-std::int64_t Value::as_int(std::int64_t fallback) const {
-  if (!slot_) return fallback;
-  if (tag_of(*slot_) == tag_inline_integer) return inline_integer(*slot_);
-  if (tag_of(*slot_) != tag_far_integer) return fallback;
+std::int64_t Value::far_integer() const {
   std::int64_t value;
   std::memcpy(&value, at(slot_->high), 8);
   return value;
@@ -89,20 +76,6 @@ double Value::as_double(double fallback) const {
   double value;
   std::memcpy(&value, at(slot_->high), 8);
   return value;
-}
-
-std::string_view Value::as_string(std::string_view fallback) const {
-  if (!slot_) return fallback;
-  if (tag_of(*slot_) == tag_inline_string) return {reinterpret_cast<const char*>(slot_) + 1, slot_->low >> 4 & 15u};
-  if (tag_of(*slot_) == tag_far_string) return {reinterpret_cast<const char*>(at(slot_->high)), count_of(*slot_)};
-  return fallback;
-}
-
-std::size_t Value::size() const { return slot_ && tag_of(*slot_) >= tag_array ? count_of(*slot_) : 0; }
-
-Value Value::operator[](std::size_t index) const {
-  if (!slot_ || tag_of(*slot_) != tag_array || index >= count_of(*slot_)) return {};
-  return {block_, reinterpret_cast<const Slot*>(at(slot_->high)) + index};
 }
 
 Value Value::operator[](Name key) const {
@@ -134,13 +107,6 @@ Member Value::member(std::size_t index) const {
   if (!slot_ || tag_of(*slot_) < tag_object || index >= count_of(*slot_)) return {};
   const auto* m = reinterpret_cast<const MemberSlot*>(at(slot_->high)) + index;
   return {key_text(block_, m->key), Value(block_, &m->slot)};
-}
-
-std::optional<Name> Value::member_name(std::size_t index) const {
-  if (!slot_ || tag_of(*slot_) < tag_object || index >= count_of(*slot_)) return std::nullopt;
-  std::uint32_t key = reinterpret_cast<const MemberSlot*>(at(slot_->high))[index].key;
-  if (key & far_key) return std::nullopt;
-  return Name{key};
 }
 
 Document Value::document() const {
@@ -200,7 +166,6 @@ Document& Document::operator=(Document&& other) noexcept {
 }
 Document::~Document() { release(block_); }
 
-Value Document::root() const { return {block_, root_}; }
 std::size_t Document::memory() const { return block_ ? block_->size : 0; }
 
 bool Document::unique() const { return block_ && block_->references.load(std::memory_order_acquire) == 1; }

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "document/layout.h"
 
 namespace kybern {
 
@@ -39,10 +40,6 @@ std::optional<Name> find_name(std::string_view text);
 
 namespace detail {
 struct Block;
-struct Slot {
-  std::uint32_t low;   // tag, inline bytes or length
-  std::uint32_t high;  // inline bytes or offset
-};
 struct ValueParts;
 }  // namespace detail
 
@@ -97,7 +94,8 @@ class Value {
   friend class BlockWriter;
   friend struct detail::ValueParts;
   Value(const detail::Block* block, const detail::Slot* slot) : block_(block), slot_(slot) {}
-  const std::byte* at(std::uint32_t offset) const;
+  const std::byte* at(std::uint32_t offset) const { return reinterpret_cast<const std::byte*>(block_) + offset; }
+  std::int64_t far_integer() const;
   const detail::Block* block_ = nullptr;
   const detail::Slot* slot_ = nullptr;
 };
@@ -141,6 +139,36 @@ class Value::Members {
   Value value_;
 };
 
+// Reading is inline: a Value then stays in registers, and most reads are a look at the slot's tag.
+inline Kind Value::kind() const {
+  constexpr Kind kinds[16] = {Kind::null,   Kind::boolean, Kind::integer, Kind::integer, Kind::number, Kind::string,
+                              Kind::string, Kind::array,   Kind::object,  Kind::object};
+  return slot_ ? kinds[detail::tag_of(*slot_)] : Kind::null;
+}
+inline bool Value::as_bool(bool fallback) const { return slot_ && detail::tag_of(*slot_) == detail::tag_boolean ? slot_->high != 0 : fallback; }
+inline std::int64_t Value::as_int(std::int64_t fallback) const {
+  if (!slot_) return fallback;
+  if (detail::tag_of(*slot_) == detail::tag_inline_integer) return detail::inline_integer(*slot_);
+  return detail::tag_of(*slot_) == detail::tag_far_integer ? far_integer() : fallback;
+}
+inline std::string_view Value::as_string(std::string_view fallback) const {
+  if (!slot_) return fallback;
+  if (detail::tag_of(*slot_) == detail::tag_far_string) return {reinterpret_cast<const char*>(at(slot_->high)), detail::count_of(*slot_)};
+  if (detail::tag_of(*slot_) == detail::tag_inline_string) return {reinterpret_cast<const char*>(slot_) + 1, slot_->low >> 4 & 15u};
+  return fallback;
+}
+inline std::size_t Value::size() const { return slot_ && detail::tag_of(*slot_) >= detail::tag_array ? detail::count_of(*slot_) : 0; }
+inline Value Value::operator[](std::size_t index) const {
+  if (!slot_ || detail::tag_of(*slot_) != detail::tag_array || index >= detail::count_of(*slot_)) return {};
+  return {block_, reinterpret_cast<const detail::Slot*>(at(slot_->high)) + index};
+}
+inline std::optional<Name> Value::member_name(std::size_t index) const {
+  if (!slot_ || detail::tag_of(*slot_) < detail::tag_object || index >= detail::count_of(*slot_)) return std::nullopt;
+  std::uint32_t key = reinterpret_cast<const detail::MemberSlot*>(at(slot_->high))[index].key;
+  if (key & detail::far_key) return std::nullopt;
+  return Name{key};
+}
+
 inline Value::Items Value::items() const { return Items(*this); }
 inline Value::Members Value::members() const { return Members(*this); }
 
@@ -154,7 +182,7 @@ class Document {
   ~Document();
 
   explicit operator bool() const { return block_ != nullptr; }
-  Value root() const;
+  Value root() const { return {block_, root_}; }
   operator Value() const { return root(); }
   Value operator[](std::string_view key) const { return root()[key]; }
   Value operator[](const char* key) const { return root()[key]; }

@@ -28,6 +28,32 @@ TEST(Json, Normalises) {
     EXPECT_EQ(round_trip(row.in), row.out) << row.in;
 }
 
+// Every byte that is written in a way of its own, at every place of a text that is handled 16 bytes at a time, in an
+// object (whose text goes on behind it) and alone.
+TEST(Json, EscapesAnywhere) {
+  struct Row { std::string in, out; };
+  for (const Row& row : {Row{"\"", "\\\""}, Row{"\\", "\\\\"}, Row{"\n", "\\n"}, Row{std::string(1, '\x01'), "\\u0001"}, Row{"\x1f", "\\u001f"}, Row{"\x7f", "\x7f"},
+                         Row{" ", " "}, Row{"\u2028", "\\u2028"}, Row{"\u2029", "\\u2029"}, Row{"\u2030", "\u2030"}, Row{"\u00e9", "\u00e9"}})
+    for (std::size_t size = 0; size < 40; ++size)
+      for (std::size_t at = 0; at <= size; ++at) {
+        std::string text(size, 'x'), written = text;
+        text.insert(at, row.in);
+        written.insert(at, row.out);
+        EXPECT_EQ(to_json(Draft(text)), '"' + written + '"');
+        EXPECT_EQ(to_json(Draft::object({{text, text}})), "{\"" + written + "\":\"" + written + "\"}");
+      }
+}
+
+TEST(Json, IsAppended) {
+  std::string out = "before ";
+  Document value = *parse_json("{\"kind\":\"Pod\",\"nobody knows\":[1,true]}");
+  for (int i = 0; i < 3; ++i) write_json(value.root(), out);
+  write_json(value["nobody knows"], out);
+  write_json(Value(), out);
+  std::string one = "{\"kind\":\"Pod\",\"nobody knows\":[1,true]}";
+  EXPECT_EQ(out, "before " + one + one + one + "[1,true]null");
+}
+
 // The wording is that of Go's encoding/json, which clients see in a 400.
 TEST(Json, RefusesWithUpstreamsWording) {
   struct Row { std::string in; const char* message; };

@@ -120,18 +120,18 @@ bool Decoder::cut(const Type& type, std::string_view bytes) {
   std::uint32_t before = 0;
   bool sorted = true;
   while (reader.at != reader.end) {
-    Piece piece;
+    Piece& piece = pieces_.emplace_back();
     std::uint64_t number = reader.next(piece) >> 3;
     if (reader.failed) {
       return wrong(reader.failed);
     }
     if (number >= type.by_number.size() || type.by_number[number] == 0) {
+      pieces_.pop_back();
       continue;  // a field of a newer version
     }
     piece.unit = type.by_number[number] - 1u;
     sorted = sorted && piece.unit >= before;
     before = piece.unit;
-    pieces_.push_back(piece);
   }
   if (!sorted) {
     std::stable_sort(pieces_.begin() + static_cast<std::ptrdiff_t>(base), pieces_.end(),

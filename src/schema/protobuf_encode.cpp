@@ -17,7 +17,7 @@ namespace {
 
 class Encoder {
  public:
-  explicit Encoder(std::size_t hint) : buffer_(hint, '\0'), at_(hint) {}
+  explicit Encoder(std::size_t hint) : at_(hint) { size_buffer(buffer_, hint); }
 
   std::string_view text() const { return {buffer_.data() + at_, buffer_.size() - at_}; }
 
@@ -71,6 +71,10 @@ class Encoder {
  private:
   static constexpr std::size_t max_size = std::size_t{1} << 40;
 
+  static void size_buffer(std::string& buffer, std::size_t size) {
+    buffer.resize_and_overwrite(size, [](char*, std::size_t n) { return n; });
+  }
+
   void room(std::size_t count) {
     if (at_ < count) [[unlikely]] {
       grow(count);
@@ -79,7 +83,8 @@ class Encoder {
 
   void grow(std::size_t count) {
     std::size_t old = buffer_.size(), used = old - at_;
-    std::string larger(std::max(old * 2, used + count + 256), '\0');
+    std::string larger;
+    size_buffer(larger, std::max(old * 2, used + count + 256));
     std::memcpy(larger.data() + larger.size() - used, buffer_.data() + at_, used);
     at_ = larger.size() - used;
     buffer_ = std::move(larger);
@@ -113,11 +118,27 @@ std::uint64_t bits_of(Scalar scalar, Value value) {
   }
 }
 
+// One bit for each member's name: an unset one proves that a field is absent. Most are.
+std::uint64_t name_bits(Value object) {
+  std::uint64_t bits = 0;
+  for (std::size_t i = 0, n = object.is_object() ? object.size() : 0; i < n; ++i) {
+    if (auto name = object.member_name(i)) {
+      bits |= std::uint64_t{1} << (name->id & 63);
+    }
+  }
+  return bits;
+}
+
 void Encoder::fields(const Type& type, Value object) {
+  std::uint64_t there = name_bits(object);
   for (std::size_t i = type.units.size(); i-- > 0;) {
     const Unit& unit = type.units[i];
     if (unit.field) {
-      field(type, *unit.field, object[unit.field->name]);
+      bool maybe = there >> (unit.name.id & 63) & 1;
+      if (!maybe && (unit.left_out || type.proto3)) {
+        continue;
+      }
+      field(type, *unit.field, maybe ? object[unit.name] : Value());
       continue;
     }
     std::size_t end = size();

@@ -62,7 +62,11 @@ struct alignas(32) Field {
 
 // A field of a message as the wire has it: a field of the type, or an inline message, whose fields JSON shows as the type's own.
 struct Unit {
+  constexpr Unit(std::uint16_t n, const Field* f, const Type* t)
+      : number(n), left_out(f && (f->pointer || f->shape != Shape::single || f->scalar == Scalar::bytes)), name(f ? f->name : Name{0}), field(f), inlined(t) {}
   std::uint16_t number;
+  bool left_out;                 // when it is absent nothing is on the wire; so a walk need not touch the field
+  Name name;                     // the field's
   const Field* field;            // null for an inline message
   const Type* inlined;
 };
