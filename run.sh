@@ -25,7 +25,8 @@ wait_for() {
     [ ! -s "$pid_file" ] || running || { say ""; tail -3 "$data/logs/server.log" >&2; die "the cluster ended while waiting for $what"; }
     [ "$(date +%s)" -lt "$end" ] || { say ""; say "gave up waiting for $what; the log is $data/logs/server.log, its end:" >&2; tail -15 "$data/logs/server.log" >&2; exit 1; }
     read -rt 0.2 <> <(:) || :
-    shown=$((shown + 1)); [ $((shown % 5)) -eq 0 ] && printf .
+    shown=$((shown + 1))
+    if [ $((shown % 5)) -eq 0 ]; then printf .; fi
   done
 }
 running() { [ -s "$pid_file" ] && kill -0 "$(cat "$pid_file")" 2>/dev/null && tr '\0' ' ' <"/proc/$(cat "$pid_file")/cmdline" | grep -q 'kybern server'; }
