@@ -302,7 +302,7 @@ Result<std::unique_ptr<Containerd>> Containerd::start(ContainerdOptions options,
   auto state = std::make_unique<State>();
   state->program = find_program(options.program);
   if (state->program.empty()) {
-    return fail(Code::not_found, fmt::format("no container runtime endpoint is given and {} is not installed", options.program));
+    return fail(Code::not_found, fmt::format("{} is not installed; install it (apt-get install containerd) or name a runtime with --container-runtime-endpoint", options.program));
   }
   if (socket_path(options.dir).size() > longest_socket_path) {
     return fail(Code::invalid, fmt::format("the path of containerd's socket, {}, is longer than {} bytes", socket_path(options.dir), longest_socket_path));
