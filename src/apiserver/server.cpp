@@ -191,6 +191,7 @@ class ApiServerImpl : public ApiServer {
     if (error) return fail(Code::unavailable, fmt::format("{}: {}; run as root or choose another folder with --data-dir", options_.data_dir, error.message()));
     store::StoreOptions store_options;
     store_options.path = options_.data_dir + "/kybern.db";
+    if (!options_.listen) store_options.world = &world_;
     auto opened = store::Store::open(std::move(store_options));
     if (!opened) return std::unexpected(opened.error());
     store_ = std::move(*opened);
@@ -217,6 +218,16 @@ class ApiServerImpl : public ApiServer {
     if (!connector) return std::unexpected(connector.error());
     connector_ = std::move(*connector);
     handler_ = std::make_unique<Handler>(*registry_, *authenticator_, *authorizer_, *discovery_, *connector_, options_.max_requests);
+    if (options_.listen)
+      if (auto ok = listen(); !ok) return ok;
+    if (auto ok = bootstrap_objects(*registry_, world_, options_.advertise_address, port()); !ok) return ok;
+    if (auto ok = write_admin_kubeconfig(); !ok) return ok;
+    handler_->set_ready(true);
+    arm_renewal();
+    return {};
+  }
+
+  Result<void> listen() {
     net::ServerOptions server_options;
     server_options.bind_address = options_.bind_address;
     server_options.port = options_.secure_port;
@@ -229,14 +240,10 @@ class ApiServerImpl : public ApiServer {
     if (!server) return std::unexpected(server.error());
     server_ = std::move(*server);
     live_ = server_.get();
-    if (auto ok = bootstrap_objects(*registry_, world_, options_.advertise_address, port()); !ok) return ok;
-    if (auto ok = write_admin_kubeconfig(); !ok) return ok;
-    handler_->set_ready(true);
-    arm_renewal();
     return {};
   }
 
-  int port() const override { return server_->port(); }
+  int port() const override { return server_ ? server_->port() : options_.secure_port; }
   const Credentials& credentials() const override { return credentials_; }
   std::string advertise_address() const override { return options_.advertise_address; }
   std::string dns_service_ip() const override { return registry_->services().dns_ip(); }

@@ -28,6 +28,9 @@ struct ServerOptions {
   std::string service_account_issuer;       // "": https://kubernetes.default.svc.<cluster domain>
   bool anonymous = true;
   std::size_t max_requests = 600;           // at once, long-running ones not counted
+  // False: only components in this process reach it, and it has no threads: requests run on their callers', all else is
+  // tasks of the world's executor.
+  bool listen = true;
 };
 
 // Where the certificates of a data folder lie.

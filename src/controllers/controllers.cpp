@@ -62,7 +62,7 @@ struct ControllerManager::State {
     world.executor.post_after(delay, [starting = starting, next = std::min(delay * 2, last_check)] {
       std::lock_guard lock(starting->mutex);
       if (!starting->state) return;
-      if (starting->state->mirrors.wait_synced(std::chrono::milliseconds(0))) starting->state->begin();
+      if (starting->state->mirrors.synced()) starting->state->begin();
       else starting->state->check_later(next);
     });
   }

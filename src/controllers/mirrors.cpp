@@ -64,12 +64,9 @@ void Mirrors::stop() {
   for (Entry& entry : all_) entry.mirror->stop();
 }
 
-bool Mirrors::wait_synced(std::chrono::milliseconds limit) const {
-  const auto end = std::chrono::steady_clock::now() + limit;
-  for (const Entry& entry : all_) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
-    if (!entry.mirror->wait_synced(std::max(left, std::chrono::milliseconds::zero()))) return false;
-  }
+bool Mirrors::synced() const {
+  for (const Entry& entry : all_)
+    if (!entry.mirror->synced()) return false;
   return true;
 }
 

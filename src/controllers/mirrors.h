@@ -15,7 +15,7 @@ struct Mirrors {
   explicit Mirrors(client::Transport& transport);
   void start();                                        // after every handler is added
   void stop();                                         // no handler runs after it
-  bool wait_synced(std::chrono::milliseconds limit) const;
+  bool synced() const;  // every first list is in
   client::MirrorCore* find(std::string_view api_version, std::string_view resource);  // nullptr: not mirrored
 
   // Index "controller" (pods, replica_sets): the uid of the controller, or orphans_of(namespace) for those without.

@@ -152,6 +152,7 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
 
   void run() {
     std::unique_lock lock(mutex);
+    if (stopped) return;
     // Nothing is decided before both lists are in: a node without its pods looks empty.
     if (!nodes.synced() || !pods.synced()) {
       running = false;
@@ -167,7 +168,6 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
     for (std::size_t i = 0; i < decisions_per_turn && !active.empty() && !stopped && binding < options.binds_at_once; ++i) decide_one();
     running = false;
     if (binding < options.binds_at_once) run_soon();
-    idle.notify_all();
   }
 
   void decide_one() {
@@ -185,7 +185,9 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
     waiting_pods.erase(key);
     place(pod, node, true);
     ++binding;
-    world.executor.post([self = shared_from_this(), pod = std::move(pod), node = std::move(node), attempts] { self->bind(pod, node, attempts); });
+    world.executor.post([self = shared_from_this(), pod = std::move(pod), node = std::move(node), attempts] {
+      self->calling([&] { self->bind(pod, node, attempts); });
+    });
   }
 
   Duration backoff(int attempts) const {
@@ -197,7 +199,9 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   void unschedulable(const std::string& key, Waiting& waiting, const std::string& message) {
     waiting.not_before = world.clock.steady() + backoff(waiting.attempts);
     Document pod = waiting.pod.pod;
-    world.executor.post([self = shared_from_this(), pod, message] { self->report(pod, "Unschedulable", message); });
+    world.executor.post([self = shared_from_this(), pod, message] {
+      self->calling([&] { self->report(pod, "Unschedulable", message); });
+    });
     std::weak_ptr<State> weak = weak_from_this();
     world.executor.post_after(retry_unschedulable, [weak, key] {
       auto s = weak.lock();
@@ -208,6 +212,19 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   }
 
   // --- what is said to the API
+
+  // Not any more once it is stopped; what is being said then is waited for.
+  void calling(const std::function<void()>& say) {
+    {
+      std::lock_guard lock(mutex);
+      if (stopped) return;
+      ++calls;
+    }
+    say();
+    std::lock_guard lock(mutex);
+    --calls;
+    idle.notify_all();
+  }
 
   void report(const Document& pod, std::string_view reason, const std::string& message) {
     events.warning(pod.root(), "FailedScheduling", message);
@@ -255,7 +272,6 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
       }
     }
     run_soon();
-    idle.notify_all();
   }
 
   void stop() {
@@ -263,7 +279,7 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
     nodes.stop();
     std::unique_lock lock(mutex);
     stopped = true;
-    idle.wait(lock, [&] { return !running && binding == 0; });
+    idle.wait(lock, [&] { return calls == 0; });
   }
 
   client::Transport& transport;
@@ -279,7 +295,9 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   std::unordered_map<std::string, Waiting> waiting_pods;
   std::set<std::tuple<std::int64_t, std::uint64_t, std::string>> active;  // by priority (highest first), then arrival
   std::uint64_t arrivals = 0;
-  std::size_t next_start = 0, binding = 0;
+  std::size_t next_start = 0;
+  std::size_t binding = 0;  // decided and not answered yet
+  std::size_t calls = 0;    // tasks inside the transport
   bool running = false, stopped = false;
 };
 

@@ -1,0 +1,195 @@
+#include "sim/cluster.h"
+
+#include <stdlib.h>
+
+#include <filesystem>
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "document/json.h"
+
+namespace kybern::sim {
+namespace {
+
+constexpr Duration doomed_look = std::chrono::milliseconds(1);      // whether a component has left its request
+constexpr Duration failed_start_retry = std::chrono::seconds(2);    // as a supervisor does
+constexpr Duration server_start_cost = std::chrono::milliseconds(300);
+
+std::string make_folder() {
+  std::error_code error;
+  const bool memory = std::filesystem::is_directory("/dev/shm", error);
+  std::string pattern = std::string(memory ? "/dev/shm" : "/tmp") + "/kybern-sim-XXXXXX";
+  KYBERN_CHECK(::mkdtemp(pattern.data()), "a folder for the simulated disk can be made");
+  return pattern;
+}
+
+std::size_t number(Component c) { return static_cast<std::size_t>(c); }
+
+}  // namespace
+
+std::string_view name_of(Component component) {
+  switch (component) {
+    case Component::server: return "server";
+    case Component::controllers: return "controllers";
+    case Component::scheduler: return "scheduler";
+  }
+  return "";
+}
+
+Cluster::Cluster(ClusterOptions options)
+    : options_(std::move(options)),
+      folder_(make_folder()),
+      world_(options_.seed),
+      disk_(world_.random()),
+      network_(world_, options_.network),
+      user_lane_(world_.lane("user")),
+      user_(network_.connect("system:admin", user_lane_)) {}
+
+Cluster::~Cluster() {
+  if (fleet_) fleet_->stop();
+  for (Component c : {Component::scheduler, Component::controllers, Component::server})
+    if (is_up(c)) end(c, false);
+  fleet_.reset();
+  user_.reset();
+  std::error_code ignored;
+  std::filesystem::remove_all(folder_, ignored);
+}
+
+Result<void> Cluster::start() {
+  if (auto ok = start_server(); !ok) return ok;
+  start_controllers();
+  if (auto ok = start_scheduler(); !ok) return ok;
+  fleet_ = std::make_unique<Fleet>(world_, network_, options_.node);
+  fleet_->add_nodes(options_.nodes, options_.nodes_within);
+  return {};
+}
+
+client::Transport& Cluster::connect(Process& process, const std::string& user) {
+  auto& transport = process.transports[user];
+  if (!transport) transport = network_.connect(user, *process.lane);
+  return *transport;
+}
+
+Result<void> Cluster::start_server() {
+  Process& process = processes_[number(Component::server)];
+  process.lane = &world_.lane("server");
+  apiserver::ServerOptions options;
+  options.data_dir = folder_;
+  options.advertise_address = "10.0.0.1";
+  options.bind_address = "10.0.0.1";
+  options.listen = false;
+  auto started = apiserver::ApiServer::start(options, process.lane->world());
+  if (!started) {
+    world_.kill(*process.lane);
+    process = {};
+    return std::unexpected(started.error());
+  }
+  server_ = std::move(*started);
+  network_.set_server(server_.get());
+  return {};
+}
+
+void Cluster::start_controllers() {
+  Process& process = processes_[number(Component::controllers)];
+  process.lane = &world_.lane("controllers");
+  controllers::Options options;
+  options.for_identity = [this, &process](const std::string& user) -> client::Transport& { return connect(process, user); };
+  options.ca_pem = "-----BEGIN CERTIFICATE-----\nsimulated\n-----END CERTIFICATE-----\n";
+  controllers_ = std::make_unique<controllers::ControllerManager>(process.lane->world(), std::move(options));
+  controllers_->start();
+}
+
+Result<void> Cluster::start_scheduler() {
+  Process& process = processes_[number(Component::scheduler)];
+  process.lane = &world_.lane("scheduler");
+  auto started = scheduler::Scheduler::start(connect(process, "system:kube-scheduler"), process.lane->world(), {});
+  if (!started) return std::unexpected(started.error());
+  scheduler_ = std::move(*started);
+  return {};
+}
+
+bool Cluster::is_up(Component component) const { return processes_[number(component)].lane != nullptr; }
+Lane* Cluster::lane(Component component) { return processes_[number(component)].lane; }
+
+void Cluster::crash(Component component, bool power) {
+  Process& process = processes_[number(component)];
+  if (!process.lane || process.doomed) return;
+  network_.cut(*process.lane);
+  if (!process.lane->busy()) return end(component, power);
+  process.doomed = true;
+  user_lane_.post_after(doomed_look, [this, component, power] {
+    processes_[number(component)].doomed = false;
+    crash(component, power);
+  });
+}
+
+void Cluster::end(Component component, bool power) {
+  Process& process = processes_[number(component)];
+  network_.cut(*process.lane);
+  world_.kill(*process.lane);
+  switch (component) {
+    case Component::server:
+      network_.set_server(nullptr);
+      if (power) disk_.cut_power();
+      server_.reset();
+      if (power) disk_.settle();
+      break;
+    case Component::controllers: controllers_.reset(); break;
+    case Component::scheduler: scheduler_.reset(); break;
+  }
+  process = {};
+}
+
+void Cluster::restart(Component component) {
+  if (is_up(component)) {
+    if (!processes_[number(component)].doomed) return;
+    user_lane_.post_after(2 * doomed_look, [this, component] { restart(component); });
+    return;
+  }
+  Result<void> started;
+  switch (component) {
+    case Component::server: started = start_server(); break;
+    case Component::controllers: start_controllers(); break;
+    case Component::scheduler: started = start_scheduler(); break;
+  }
+  if (started) return;
+  log_warn("sim", "a component did not start", {{"component", std::string(name_of(component))}, {"why", started.error().message}});
+  user_lane_.post_after(failed_start_retry, [this, component] { restart(component); });
+}
+
+bool Cluster::run_until(const std::function<bool()>& holds, Duration limit, Duration step) {
+  const Duration end = world_.elapsed() + limit;
+  while (!holds()) {
+    if (world_.elapsed() >= end) return false;
+    world_.run_for(std::min(step, end - world_.elapsed()));
+  }
+  return true;
+}
+
+std::vector<Document> Cluster::objects(std::string_view prefix) {
+  std::vector<Document> out;
+  if (!server_) return out;
+  server_->store().snapshot().scan(prefix, "", [&](const store::EntryPtr& entry) {
+    out.push_back(entry->value);
+    return true;
+  });
+  return out;
+}
+
+std::uint64_t Cluster::digest() {
+  Trace trace = world_.trace();
+  if (!server_) return trace.digest();
+  store::Snapshot all = server_->store().snapshot();
+  trace.add(static_cast<std::uint64_t>(all.revision()));
+  all.scan("", "", [&](const store::EntryPtr& entry) {
+    trace.add(entry->key);
+    std::string json;
+    write_json(entry->value.root(), json);
+    trace.add(json);
+    return true;
+  });
+  return trace.digest();
+}
+
+}  // namespace kybern::sim

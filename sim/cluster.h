@@ -1,0 +1,88 @@
+// A whole cluster in one process and one thread: the product's API server (without a listener), store, controllers and
+// scheduler, and simulated nodes; driven from a seed.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "apiserver/server.h"
+#include "base/result.h"
+#include "controllers/controllers.h"
+#include "scheduler/scheduler.h"
+#include "sim/disk.h"
+#include "sim/fleet.h"
+#include "sim/network.h"
+#include "sim/world.h"
+
+namespace kybern::sim {
+
+struct ClusterOptions {
+  std::uint64_t seed = 1;
+  int nodes = 20;
+  Duration nodes_within = std::chrono::seconds(5);  // they register one after another
+  NodeModel node;
+  NetworkOptions network;
+};
+
+enum class Component { server, controllers, scheduler };
+std::string_view name_of(Component component);
+
+class Cluster {
+ public:
+  explicit Cluster(ClusterOptions options);
+  ~Cluster();
+  Result<void> start();
+
+  SimulatedWorld& world() { return world_; }
+  Network& network() { return network_; }
+  Fleet& fleet() { return *fleet_; }
+  Disk& disk() { return disk_; }
+  store::Store* store() { return server_ ? &server_->store() : nullptr; }
+  client::Transport& user() { return *user_; }  // a cluster administrator
+  Lane& user_lane() { return user_lane_; }
+  void run_for(Duration duration) { world_.run_for(duration); }
+  bool run_until(const std::function<bool()>& holds, Duration limit, Duration step = std::chrono::milliseconds(200));
+
+  // The process of a component is gone at once. One in the middle of a request loses its connection first, and is gone as
+  // soon as it notices. A server whose power is cut loses what its disk has not made durable (all that it acknowledged
+  // is).
+  void crash(Component component, bool power = false);
+  void restart(Component component);  // does nothing while it runs
+  bool is_up(Component component) const;
+  Lane* lane(Component component);
+
+  // All objects under a prefix such as "/pods/", as the store has them.
+  std::vector<Document> objects(std::string_view prefix);
+  std::uint64_t digest();  // of all that happened, and of what is stored now
+
+ private:
+  struct Process {
+    Lane* lane = nullptr;
+    bool doomed = false;
+    std::map<std::string, std::unique_ptr<client::Transport>> transports;
+  };
+  client::Transport& connect(Process& process, const std::string& user);
+  Result<void> start_server();
+  void start_controllers();
+  Result<void> start_scheduler();
+  void end(Component component, bool power);
+
+  const ClusterOptions options_;
+  std::string folder_;
+  SimulatedWorld world_;
+  Disk disk_;
+  Network network_;
+  Process processes_[3];
+  Lane& user_lane_;
+  std::unique_ptr<client::Transport> user_;
+  std::unique_ptr<apiserver::ApiServer> server_;
+  std::unique_ptr<controllers::ControllerManager> controllers_;
+  std::unique_ptr<scheduler::Scheduler> scheduler_;
+  std::unique_ptr<Fleet> fleet_;
+};
+
+}  // namespace kybern::sim

@@ -1,0 +1,462 @@
+#include "sim/fleet.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "base/check.h"
+#include "client/mirror.h"
+#include "machinery/quantity.h"
+
+namespace kybern::sim {
+namespace {
+
+constexpr Duration shortest_retry = std::chrono::seconds(1), longest_retry = std::chrono::seconds(5);
+constexpr Duration delivery_gap = std::chrono::microseconds(50);
+constexpr std::size_t violations_kept = 20;
+
+std::string_view uid_of(Value object) { return object["metadata"]["uid"].as_string(); }
+bool is_deleting(Value object) { return object["metadata"]["deletionTimestamp"].exists(); }
+bool is_terminal(Value pod) {
+  const std::string_view phase = pod["status"]["phase"].as_string();
+  return phase == "Failed" || phase == "Succeeded";
+}
+
+std::int64_t milli(Value quantity) {
+  const auto parsed = Quantity::parse(quantity.is_string() ? quantity.str() : quantity.is_null() ? "0" : std::to_string(quantity.as_int()));
+  return parsed ? parsed->milli_value() : 0;
+}
+
+struct Needs {
+  std::int64_t cpu_milli = 0, memory_milli = 0;
+};
+Needs needs_of(Value pod) {
+  Needs out;
+  for (Value container : pod["spec"]["containers"].items()) {
+    out.cpu_milli += milli(container["resources"]["requests"]["cpu"]);
+    out.memory_milli += milli(container["resources"]["requests"]["memory"]);
+  }
+  return out;
+}
+
+Draft condition(std::string_view type, bool is_true, const std::string& time) {
+  return Draft::object({{"type", type}, {"status", is_true ? "True" : "False"}, {"lastTransitionTime", time}});
+}
+
+bool is_gone(const Status& status) { return status.code == 404 || status.code == 409; }
+
+}  // namespace
+
+struct Fleet::Pod {
+  enum class State { admitted, running, ready, stopping, refused } state = State::admitted;
+  Document object;
+  bool up = false;  // its containers run
+  int restarts = 0;
+  std::string started_at;
+  Needs needs;
+};
+
+struct Fleet::Node {
+  std::size_t number = 0;
+  std::string name, ip;
+  Lane* lane = nullptr;
+  std::unique_ptr<client::Transport> transport;
+  bool up = true, registered = false, removed = false;
+  std::uint64_t era = 0;  // of the agent: what it had in mind is gone with it
+  Duration muted_until{};
+  Duration last_delivery{};
+  Document lease;
+  std::map<std::string, Pod> pods;  // by uid
+  Needs used;
+  bool status_due = false;
+};
+
+Fleet::Fleet(SimulatedWorld& world, Network& network, NodeModel model)
+    : world_(world), network_(network), model_(std::move(model)), lane_(world.lane("nodes")), transport_(network.connect("system:admin", lane_)) {
+  begin_watch();
+}
+
+Fleet::~Fleet() { stop(); }
+
+void Fleet::stop() {
+  watch_.reset();
+  world_.kill(lane_);
+  for (auto& node : nodes_) world_.kill(*node->lane);
+}
+
+std::string Fleet::name(std::size_t node) const { return nodes_[node]->name; }
+bool Fleet::is_up(std::size_t node) const { return nodes_[node]->up; }
+std::size_t Fleet::find(std::string_view name) const {
+  auto found = by_name_.find(std::string(name));
+  return found == by_name_.end() ? nodes_.size() : found->second;
+}
+std::string Fleet::zone_of(std::size_t node) const { return fmt::format("zone-{}", node % static_cast<std::size_t>(std::max(1, model_.zones))); }
+
+void Fleet::add_nodes(int count, Duration within) {
+  for (int i = 0; i < count; ++i) {
+    auto node = std::make_unique<Node>();
+    node->number = nodes_.size();
+    node->name = fmt::format("node-{:05}", node->number);
+    node->ip = fmt::format("10.{}.{}.{}", 64 + node->number / 62500, node->number / 250 % 250, node->number % 250 + 1);
+    node->lane = &world_.lane(node->name);
+    node->transport = network_.connect("system:node:" + node->name, *node->lane);
+    by_name_[node->name] = node->number;
+    nodes_.push_back(std::move(node));
+    Node& added = *nodes_.back();
+    arm(added, world_.random().between(Duration(0), within), &Fleet::register_node);
+  }
+}
+
+// --- the node itself -------------------------------------------------------------------------------------------------
+
+void Fleet::arm(Node& node, Duration delay, void (Fleet::*what)(Node&)) {
+  node.lane->post_after(delay, [this, &node, what, era = node.era] {
+    if (node.era == era && node.up) (this->*what)(node);
+  });
+}
+
+void Fleet::register_node(Node& node) {
+  const std::string time = format_rfc3339(world_.now());
+  Draft body = Draft::object({{"kind", "Node"}, {"apiVersion", "v1"}});
+  body["metadata"]["name"] = node.name;
+  body["metadata"]["labels"] = Draft::object({{"kubernetes.io/hostname", node.name}, {"kubernetes.io/os", "linux"}, {"topology.kubernetes.io/zone", zone_of(node.number)}});
+  Draft capacity = Draft::object({{"cpu", model_.cpu}, {"memory", model_.memory}, {"pods", std::to_string(model_.pods)}});
+  body["status"]["capacity"] = capacity;
+  body["status"]["allocatable"] = std::move(capacity);
+  body["status"]["conditions"].push_back(Draft::object({{"type", "Ready"}, {"status", "True"}, {"reason", "KubeletReady"}, {"lastHeartbeatTime", time}, {"lastTransitionTime", time}}));
+  body["status"]["addresses"].push_back(Draft::object({{"type", "InternalIP"}, {"address", node.ip}}));
+  const auto answer = node.transport->call({.method = "POST", .path = "/api/v1/nodes", .query = {}, .body = body.freeze()});
+  if (!answer && answer.error().code != 409) return arm(node, world_.random().between(shortest_retry, longest_retry), &Fleet::register_node);
+  node.registered = true;
+  if (!answer) node.status_due = true;  // it was here before
+  heartbeat(node);
+  arm(node, world_.random().between(Duration(0), model_.status_interval), &Fleet::report_status);
+  reconcile(node);
+}
+
+void Fleet::heartbeat(Node& node) {
+  // The interval has some jitter, so that thousands do not come at once.
+  arm(node, std::chrono::duration_cast<Duration>(model_.lease_interval * (1 + 0.04 * random_unit(world_.random()))), &Fleet::heartbeat);
+  if (world_.elapsed() < node.muted_until) {
+    node.status_due = true;
+    return;
+  }
+  if (node.status_due) report_status(node);
+  const std::string now = format_rfc3339_micro(world_.now());
+  const std::string path = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
+  if (node.lease) {
+    Draft body(node.lease);
+    body["spec"]["renewTime"] = now;
+    auto answer = node.transport->call({.method = "PUT", .path = path + "/" + node.name, .query = {}, .body = body.freeze()});
+    node.lease = answer ? std::move(*answer) : Document();
+    return;
+  }
+  auto found = node.transport->call({.method = "GET", .path = path + "/" + node.name, .query = {}, .body = {}});
+  if (found) {
+    node.lease = std::move(*found);
+    return;
+  }
+  if (found.error().code != 404) return;
+  Draft body = Draft::object({{"kind", "Lease"}, {"apiVersion", "coordination.k8s.io/v1"}});
+  body["metadata"] = Draft::object({{"name", node.name}, {"namespace", "kube-node-lease"}});
+  body["spec"] = Draft::object({{"holderIdentity", node.name}, {"leaseDurationSeconds", 40}, {"renewTime", now}});
+  auto made = node.transport->call({.method = "POST", .path = path, .query = {}, .body = body.freeze()});
+  if (made) node.lease = std::move(*made);
+}
+
+void Fleet::report_status(Node& node) {
+  const bool in_turn = !std::exchange(node.status_due, false);
+  if (in_turn) arm(node, model_.status_interval, &Fleet::report_status);
+  if (world_.elapsed() < node.muted_until) return;
+  const std::string time = format_rfc3339(world_.now());
+  Draft patch = Draft::object();
+  patch["status"]["conditions"].push_back(
+      Draft::object({{"type", "Ready"}, {"status", "True"}, {"reason", "KubeletReady"}, {"message", "kubelet is posting ready status"}, {"lastHeartbeatTime", time}, {"lastTransitionTime", time}}));
+  const auto answer = node.transport->call({.method = "PATCH", .path = "/api/v1/nodes/" + node.name + "/status", .query = {}, .body = patch.freeze(), .patch = client::PatchType::strategic});
+  if (!answer && answer.error().code != 404) node.status_due = true;  // with the next heartbeat
+}
+
+// --- what the API says -----------------------------------------------------------------------------------------------
+
+void Fleet::begin_watch() {
+  client::Listener listener;
+  listener.replaced = [this](std::vector<Document> objects) {
+    std::unordered_map<std::string, Document> before = std::exchange(seen_, {});
+    for (Document& pod : objects) {
+      std::string key = client::key_of(pod);
+      auto old = before.find(key);
+      Document was = old == before.end() ? Document() : old->second;
+      if (old != before.end()) before.erase(old);
+      const bool other = was && uid_of(was) != uid_of(pod);
+      if (other) hand_over(was, {});
+      if (!was || other || client::resource_version_of(was) != client::resource_version_of(pod)) hand_over({}, pod);
+      seen_[std::move(key)] = std::move(pod);
+    }
+    std::vector<std::string> gone;
+    for (auto& [key, pod] : before) gone.push_back(key);
+    std::sort(gone.begin(), gone.end());
+    for (const std::string& key : gone) hand_over(before[key], {});
+  };
+  listener.changed = [this](std::vector<client::Event> events) {
+    for (client::Event& event : events) {
+      std::string key = client::key_of(event.object);
+      if (event.type == client::Event::Type::erased) {
+        seen_.erase(key);
+        hand_over(event.object, {});
+      } else {
+        hand_over({}, event.object);
+        seen_[std::move(key)] = std::move(event.object);
+      }
+    }
+  };
+  watch_ = transport_->subscribe("/api/v1/pods", "", std::move(listener));
+}
+
+void Fleet::hand_over(const Document& before, const Document& now) {
+  const Document& pod = now ? now : before;
+  const std::string_view where = pod["spec"]["nodeName"].as_string();
+  if (where.empty()) return;
+  auto found = by_name_.find(std::string(where));
+  if (found == by_name_.end()) return;
+  Node& node = *nodes_[found->second];
+  if (!node.up || !node.registered) return;  // it will read everything when it is back
+  const Duration way = world_.random().between(Duration(0), model_.delivery);
+  node.last_delivery = std::max(node.last_delivery + delivery_gap, world_.elapsed() + way);
+  node.lane->post_after(node.last_delivery - world_.elapsed(), [this, &node, pod, erased = !now, era = node.era] {
+    if (node.up && node.era == era) deliver(node, pod, erased);
+  });
+}
+
+void Fleet::deliver(Node& node, Document pod, bool erased) {
+  if (!erased) return look(node, pod);
+  forget(node, std::string(uid_of(pod)));
+}
+
+void Fleet::reconcile(Node& node) {
+  std::vector<std::string> keys;
+  for (const auto& [key, pod] : seen_)
+    if (pod["spec"]["nodeName"].as_string() == node.name) keys.push_back(key);
+  std::sort(keys.begin(), keys.end());
+  std::vector<std::string> unknown;
+  for (const auto& [uid, pod] : node.pods) {
+    auto found = seen_.find(client::key_of(pod.object));
+    if (found == seen_.end() || uid_of(found->second) != uid) unknown.push_back(uid);
+  }
+  for (const std::string& uid : unknown) forget(node, uid);
+  for (const std::string& key : keys)
+    if (auto found = seen_.find(key); found != seen_.end()) look(node, Document(found->second));
+}
+
+void Fleet::look(Node& node, const Document& pod) {
+  const std::string uid(uid_of(pod));
+  auto found = node.pods.find(uid);
+  if (found == node.pods.end()) {
+    if (is_terminal(pod) && !is_deleting(pod)) return;
+    Pod& added = node.pods[uid];
+    added.object = pod;
+    if (is_deleting(pod) || is_terminal(pod)) {  // it never ran here, or not since the machine began
+      added.state = Pod::State::stopping;
+      return later(node, uid, delivery_gap, &Fleet::finish);
+    }
+    return admit(node, added);
+  }
+  Pod& known = found->second;
+  known.object = pod;
+  if (!is_deleting(pod) || known.state == Pod::State::stopping) return;
+  known.state = Pod::State::stopping;
+  const std::int64_t grace = pod["metadata"]["deletionGracePeriodSeconds"].as_int();
+  Duration stop = world_.random().between(model_.shortest_stop, model_.longest_stop);
+  later(node, uid, std::min<Duration>(stop, std::chrono::seconds(grace) + delivery_gap), &Fleet::finish);
+}
+
+// --- pods ------------------------------------------------------------------------------------------------------------
+
+void Fleet::later(Node& node, const std::string& uid, Duration delay, void (Fleet::*what)(Node&, const std::string&)) {
+  node.lane->post_after(delay, [this, &node, uid, what, era = node.era] {
+    if (node.up && node.era == era && node.pods.contains(uid)) (this->*what)(node, uid);
+  });
+}
+
+void Fleet::retry(Node& node, const std::string& uid, void (Fleet::*what)(Node&, const std::string&)) {
+  later(node, uid, world_.random().between(shortest_retry, longest_retry), what);
+}
+
+void Fleet::admit(Node& node, Pod& pod) {
+  pod.needs = needs_of(pod.object);
+  const auto cpu = Quantity::parse(model_.cpu), memory = Quantity::parse(model_.memory);
+  std::size_t live = 0;
+  for (const auto& [uid, other] : node.pods) live += other.state != Pod::State::refused;
+  const bool fits = node.used.cpu_milli + pod.needs.cpu_milli <= cpu->milli_value() && node.used.memory_milli + pod.needs.memory_milli <= memory->milli_value() && live <= static_cast<std::size_t>(model_.pods);
+  const std::string uid(uid_of(pod.object));
+  if (!fits) {
+    pod.state = Pod::State::refused;
+    pod.needs = {};
+    ++refused_;
+    Draft patch = Draft::object();
+    patch["metadata"]["uid"] = uid;
+    patch["status"] = Draft::object({{"phase", "Failed"}, {"reason", "OutOfcpu"}, {"message", "Node didn't have enough resource"}});
+    const Value meta = pod.object["metadata"];
+    (void)node.transport->call({.method = "PATCH", .path = client::object_path("v1", "pods", meta["namespace"].as_string(), meta["name"].as_string(), "status"), .query = {}, .body = patch.freeze(), .patch = client::PatchType::strategic});
+    return;
+  }
+  node.used.cpu_milli += pod.needs.cpu_milli;
+  node.used.memory_milli += pod.needs.memory_milli;
+  later(node, uid, world_.random().between(model_.shortest_start, model_.longest_start), &Fleet::start);
+}
+
+void Fleet::begins(Node& node, Pod& pod) {
+  if (pod.up) return;
+  pod.up = true;
+  ++running_;
+  ++started_;
+  const std::string uid(uid_of(pod.object));
+  auto [place, is_new] = runs_on_.try_emplace(uid, node.number);
+  if (!is_new && violations_.size() < violations_kept)
+    violations_.push_back(fmt::format("pod {} runs on {} and on {}", client::key_of(pod.object), nodes_[place->second]->name, node.name));
+}
+
+void Fleet::ends(Node&, Pod& pod) {
+  if (!pod.up) return;
+  pod.up = false;
+  --running_;
+  runs_on_.erase(std::string(uid_of(pod.object)));
+}
+
+// False: try again later. A pod that is gone is forgotten.
+bool Fleet::report(Node& node, Pod& pod, bool is_ready) {
+  const std::string time = format_rfc3339(world_.now());
+  const std::string uid(uid_of(pod.object));
+  const Value meta = pod.object["metadata"];
+  Draft patch = Draft::object();
+  patch["metadata"]["uid"] = uid;
+  const std::string ip = fmt::format("10.{}.{}.{}", 128 + node.number / 256 % 64, node.number % 256, 2 + started_ % 250);
+  if (pod.started_at.empty()) {
+    pod.started_at = time;
+    patch["status"]["startTime"] = time;
+    patch["status"]["hostIP"] = node.ip;
+    patch["status"]["podIP"] = ip;
+    patch["status"]["podIPs"].push_back(Draft::object({{"ip", ip}}));
+  }
+  patch["status"]["phase"] = "Running";
+  Draft conditions = Draft::array();
+  conditions.push_back(condition("Initialized", true, pod.started_at));
+  conditions.push_back(condition("ContainersReady", is_ready, time));
+  conditions.push_back(condition("Ready", is_ready, time));
+  patch["status"]["conditions"] = std::move(conditions);
+  for (Value container : pod.object["spec"]["containers"].items()) {
+    Draft status = Draft::object({{"name", container["name"]}, {"image", container["image"]}, {"imageID", container["image"]}, {"ready", is_ready}, {"started", pod.up}, {"restartCount", pod.restarts}});
+    if (pod.up) status["state"]["running"]["startedAt"] = time;
+    else status["state"]["waiting"]["reason"] = "CrashLoopBackOff";
+    patch["status"]["containerStatuses"].push_back(std::move(status));
+  }
+  const auto answer = node.transport->call({.method = "PATCH", .path = client::object_path("v1", "pods", meta["namespace"].as_string(), meta["name"].as_string(), "status"), .query = {}, .body = patch.freeze(), .patch = client::PatchType::strategic});
+  if (answer) return true;
+  if (!is_gone(answer.error())) return false;
+  if (answer.error().code == 404) forget(node, uid);
+  return true;
+}
+
+void Fleet::start(Node& node, const std::string& uid) {
+  Pod& pod = node.pods.at(uid);
+  if (pod.state != Pod::State::admitted) return;
+  begins(node, pod);
+  const std::uint64_t era = node.era;
+  if (!report(node, pod, false)) return retry(node, uid, &Fleet::start);
+  auto found = node.pods.find(uid);
+  if (node.era != era || found == node.pods.end() || found->second.state != Pod::State::admitted) return;
+  found->second.state = Pod::State::running;
+  later(node, uid, world_.random().between(model_.shortest_ready, model_.longest_ready), &Fleet::ready);
+}
+
+void Fleet::ready(Node& node, const std::string& uid) {
+  Pod& pod = node.pods.at(uid);
+  if (pod.state != Pod::State::running || !pod.up) return;
+  const std::uint64_t era = node.era;
+  if (!report(node, pod, true)) return retry(node, uid, &Fleet::ready);
+  auto found = node.pods.find(uid);
+  if (node.era != era || found == node.pods.end() || found->second.state != Pod::State::running) return;
+  found->second.state = Pod::State::ready;
+  if (model_.mean_life > Duration::zero()) {
+    const double life = -std::log(1 - random_unit(world_.random())) * static_cast<double>(model_.mean_life.count());
+    later(node, uid, Duration(static_cast<std::int64_t>(life)), &Fleet::crash_container);
+  }
+}
+
+void Fleet::crash_container(Node& node, const std::string& uid) {
+  Pod& pod = node.pods.at(uid);
+  if (pod.state != Pod::State::ready) return;
+  ends(node, pod);
+  ++pod.restarts;
+  pod.state = Pod::State::admitted;
+  (void)report(node, pod, false);
+  later(node, uid, world_.random().between(std::chrono::seconds(1), std::chrono::seconds(20)), &Fleet::start);
+}
+
+void Fleet::finish(Node& node, const std::string& uid) {
+  Pod& pod = node.pods.at(uid);
+  ends(node, pod);
+  const Value meta = pod.object["metadata"];
+  Draft options = Draft::object({{"kind", "DeleteOptions"}, {"apiVersion", "v1"}, {"gracePeriodSeconds", 0}});
+  options["preconditions"]["uid"] = uid;
+  const std::uint64_t era = node.era;
+  const auto answer = node.transport->call({.method = "DELETE", .path = client::object_path("v1", "pods", meta["namespace"].as_string(), meta["name"].as_string()), .query = {}, .body = options.freeze()});
+  if (node.era != era || !node.pods.contains(uid)) return;
+  if (!answer && !is_gone(answer.error())) return retry(node, uid, &Fleet::finish);
+  forget(node, uid);
+}
+
+void Fleet::forget(Node& node, const std::string& uid) {
+  auto found = node.pods.find(uid);
+  if (found == node.pods.end()) return;
+  ends(node, found->second);
+  node.used.cpu_milli -= found->second.needs.cpu_milli;
+  node.used.memory_milli -= found->second.needs.memory_milli;
+  node.pods.erase(found);
+}
+
+// --- what happens to a node --------------------------------------------------------------------------------------------
+
+void Fleet::crash(std::size_t number) {
+  Node& node = *nodes_[number];
+  if (!node.up) return;
+  node.up = false;
+  ++node.era;
+  for (auto& [uid, pod] : node.pods) ends(node, pod);
+  node.pods.clear();
+  node.used = {};
+  node.lease = {};
+}
+
+void Fleet::restart(std::size_t number) {
+  Node& node = *nodes_[number];
+  if (node.up || node.removed) return;
+  node.up = true;
+  ++node.era;
+  node.muted_until = {};
+  arm(node, world_.random().between(Duration(0), std::chrono::seconds(1)), &Fleet::register_node);
+}
+
+void Fleet::restart_agent(std::size_t number) {
+  Node& node = *nodes_[number];
+  if (!node.up) return;
+  ++node.era;
+  node.lease = {};
+  // What was under way is done again from what the agent finds running.
+  for (auto& [uid, pod] : node.pods) {
+    if (pod.state == Pod::State::running || pod.state == Pod::State::ready) pod.state = Pod::State::admitted;
+    if (pod.state == Pod::State::admitted) later(node, uid, world_.random().between(std::chrono::milliseconds(100), std::chrono::seconds(1)), &Fleet::start);
+    if (pod.state == Pod::State::stopping) later(node, uid, world_.random().between(std::chrono::milliseconds(100), std::chrono::seconds(1)), &Fleet::finish);
+  }
+  arm(node, world_.random().between(Duration(0), std::chrono::seconds(1)), &Fleet::register_node);
+}
+
+void Fleet::mute(std::size_t number, Duration how_long) { nodes_[number]->muted_until = world_.elapsed() + how_long; }
+
+void Fleet::remove(std::size_t number) {
+  crash(number);
+  nodes_[number]->removed = true;
+}
+
+}  // namespace kybern::sim

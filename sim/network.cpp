@@ -1,0 +1,216 @@
+#include "sim/network.h"
+
+#include <algorithm>
+#include <deque>
+#include <utility>
+
+#include "bin/local_transport.h"
+
+namespace kybern::sim {
+namespace {
+
+constexpr Duration first_reconnect = std::chrono::milliseconds(800), last_reconnect = std::chrono::seconds(30);
+
+Status unreachable() {
+  Status status;
+  status.code = 503;
+  status.reason = "ServiceUnavailable";
+  status.message = "connection refused";
+  return status;
+}
+
+Status no_answer() {
+  Status status;
+  status.code = 504;
+  status.reason = "Timeout";
+  status.message = "the request timed out";
+  return status;
+}
+
+}  // namespace
+
+class Connection;
+
+// One watch of one component: what the server tells waits in line until it arrives.
+class WatchEnd final : public client::Subscription, public std::enable_shared_from_this<WatchEnd> {
+ public:
+  WatchEnd(Connection& connection, std::string path, std::string query, client::Listener listener)
+      : connection_(connection), path_(std::move(path)), query_(std::move(query)), listener_(std::move(listener)) {}
+
+  void begin();
+  void end();        // by its owner: nothing is called any more
+  void disconnect(); // what was under way is lost; it will begin anew
+  Lane& lane() const;
+
+ private:
+  struct Parcel {
+    std::function<void()> open;
+  };
+  void connect();
+  void retry();
+  void send(std::function<void()> open);
+
+  Connection& connection_;
+  const std::string path_, query_;
+  client::Listener listener_;
+  std::unique_ptr<client::Subscription> inner_;
+  std::uint64_t era_ = 0;  // of the connection: what was sent in an older one does not arrive
+  Duration last_arrival_{};
+  Duration next_try_ = first_reconnect;
+  bool ended_ = false;
+};
+
+class WatchHandle final : public client::Subscription {
+ public:
+  explicit WatchHandle(std::shared_ptr<WatchEnd> end) : end_(std::move(end)) {}
+  ~WatchHandle() override { end_->end(); }
+
+ private:
+  std::shared_ptr<WatchEnd> end_;
+};
+
+class Connection final : public client::Transport {
+ public:
+  Connection(Network& network, std::string user, Lane& lane) : network_(network), user_(std::move(user)), lane_(lane) {}
+
+  ApiResult<Document> call(client::Call call) override {
+    Network& n = network_;
+    ++n.calls;
+    travel();
+    if (!can_reach()) return fail(unreachable());
+    if (n.weather.lost_requests > 0 && n.world_.random().chance(n.weather.lost_requests)) {
+      ++n.lost;
+      return fail(unreachable());
+    }
+    const std::uint64_t incarnation = n.incarnation_;
+    ApiResult<Document> answer = inner()->call(call);
+    note(call, answer);
+    if (n.observer) n.observer(user_, call, answer);
+    const bool lost = n.weather.lost_answers > 0 && n.world_.random().chance(n.weather.lost_answers);
+    if (lost) ++n.lost;
+    travel();
+    if (lost || !can_reach() || n.incarnation_ != incarnation) return fail(no_answer());
+    return answer;
+  }
+
+  std::unique_ptr<client::Subscription> subscribe(std::string path, std::string query, client::Listener listener) override {
+    auto end = std::make_shared<WatchEnd>(*this, std::move(path), std::move(query), std::move(listener));
+    network_.ends_.push_back(end.get());
+    end->begin();
+    return std::make_unique<WatchHandle>(std::move(end));
+  }
+
+ private:
+  friend class WatchEnd;
+  bool can_reach() const { return network_.server_ && !network_.cut_.contains(&lane_); }
+
+  void travel() {
+    const NetworkOptions& o = network_.options_;
+    if (o.longest_request > Duration::zero() && network_.world_.current())
+      network_.world_.wait(network_.world_.random().between(o.shortest_request, o.longest_request));
+  }
+
+  client::Transport* inner() {
+    if (!inner_ || incarnation_ != network_.incarnation_) {
+      apiserver::User user = bin::component_user(user_);
+      if (user_ == administrator) user.groups.push_back("system:masters");
+      inner_ = bin::local_transport(*network_.server_, std::move(user));
+      incarnation_ = network_.incarnation_;
+    }
+    return inner_.get();
+  }
+
+  void note(const client::Call& call, const ApiResult<Document>& answer) {
+    Trace& trace = network_.world_.trace();
+    trace.add(user_);
+    trace.add(call.method);
+    trace.add(call.path);
+    trace.add(answer ? (*answer)["metadata"]["resourceVersion"].as_string() : std::string_view(answer.error().reason));
+  }
+
+  Network& network_;
+  const std::string user_;
+  Lane& lane_;
+  std::unique_ptr<client::Transport> inner_;
+  std::uint64_t incarnation_ = 0;
+};
+
+Lane& WatchEnd::lane() const { return connection_.lane_; }
+
+void WatchEnd::begin() { connect(); }
+
+void WatchEnd::connect() {
+  if (ended_ || inner_) return;
+  if (!connection_.can_reach()) return retry();
+  next_try_ = first_reconnect;
+  const std::uint64_t era = ++era_;
+  std::weak_ptr<WatchEnd> weak = weak_from_this();
+  auto deliver = [weak, era](auto call) {
+    if (auto self = weak.lock(); self && self->era_ == era && !self->ended_)
+      self->send([weak, era, call = std::move(call)]() mutable {
+        if (auto now = weak.lock(); now && now->era_ == era && !now->ended_) call(now->listener_);
+      });
+  };
+  client::Listener remote;
+  remote.replaced = [deliver](std::vector<Document> objects) {
+    deliver([objects = std::move(objects)](client::Listener& l) mutable { l.replaced(std::move(objects)); });
+  };
+  remote.changed = [deliver, &network = connection_.network_](std::vector<client::Event> events) {
+    network.watch_events += events.size();
+    deliver([events = std::move(events)](client::Listener& l) mutable { l.changed(std::move(events)); });
+  };
+  if (listener_.progressed)
+    remote.progressed = [deliver](std::uint64_t version) { deliver([version](client::Listener& l) { l.progressed(version); }); };
+  inner_ = connection_.inner()->subscribe(path_, query_, std::move(remote));
+}
+
+void WatchEnd::retry() {
+  const Duration wait = connection_.network_.world_.random().between(next_try_ / 2, next_try_);
+  next_try_ = std::min(next_try_ * 2, last_reconnect);
+  lane().post_after(wait, [weak = weak_from_this()] {
+    if (auto self = weak.lock()) self->connect();
+  });
+}
+
+// Arrives after some time, never before what was sent earlier.
+void WatchEnd::send(std::function<void()> open) {
+  Network& n = connection_.network_;
+  Duration travel = n.world_.random().between(n.options_.shortest_delivery, n.options_.longest_delivery);
+  if (n.weather.late_deliveries > Duration::zero()) travel += n.world_.random().between(Duration::zero(), n.weather.late_deliveries);
+  last_arrival_ = std::max(last_arrival_ + std::chrono::microseconds(50), n.world_.elapsed() + travel);
+  lane().post_after(last_arrival_ - n.world_.elapsed(), std::move(open));
+}
+
+void WatchEnd::disconnect() {
+  if (ended_) return;
+  inner_.reset();
+  ++era_;
+  retry();
+}
+
+void WatchEnd::end() {
+  ended_ = true;
+  inner_.reset();
+  std::erase(connection_.network_.ends_, this);
+}
+
+void Network::set_server(apiserver::ApiServer* server) {
+  if (!server)
+    for (WatchEnd* end : std::vector<WatchEnd*>(ends_)) end->disconnect();
+  server_ = server;
+  ++incarnation_;
+}
+
+std::unique_ptr<client::Transport> Network::connect(std::string user, Lane& lane) {
+  return std::make_unique<Connection>(*this, std::move(user), lane);
+}
+
+void Network::drop_watches(double part) {
+  for (WatchEnd* end : std::vector<WatchEnd*>(ends_))
+    if (world_.random().chance(part)) {
+      ++drops;
+      end->disconnect();
+    }
+}
+
+}  // namespace kybern::sim
