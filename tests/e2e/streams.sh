@@ -52,10 +52,19 @@ streams() {  # KUBECTL LABEL
   fi
   got=$(printf 'from %s\n' "$label" | { cat; pause 1; } | inside timeout 5 $kubectl attach -i box -c echo 2>/dev/null)
   contains "$label attach -i" "$got" "got from $label"
+  # Input that nobody reads must not hold the end up, output that nobody reads must not either. (Only as much input as a
+  # pipe takes: containerd 1.6 waits forever to pass on the rest to a process that has ended.)
+  head -c 4000 "$work/big" | x exec -i box -c main -- true; is "$label exec -i: input that is not read" $? 0
+  is "$label exec: output that is not read on" "$(x exec box -c main -- yes 2>/dev/null | head -n 1)" y
+  is "$label exec -i: a slow reader" "$(x exec box -c main -- head -c 3000000 /dev/zero | { pause 0.5; sha256sum; })" "$(head -c 3000000 /dev/zero | sha256sum)"
+  contains "$label exec in no such container" "$(x exec box -c none -- true 2>&1)" "container none is not valid for pod box"
+  contains "$label exec in no such pod" "$(x exec nobody -- true 2>&1)" 'pods "nobody" not found'
+  [ $label = ours ] && echo "not tried: ours run -i, it attaches to nothing" ||
+    is "$label run -i --rm" "$(echo hello | x run "once-${label//./-}" -i --rm -q --restart=Never --image=kybern.io/busybox:1 -- tr a-z A-Z 2>/dev/null | grep -v '^pod ')" HELLO
   forward "$kubectl" "$label"
 }
 forward() {
-  local kubectl=$1 label=$2 pid port
+  local kubectl=$1 label=$2 pid port status
   : >"$work/forward"
   nsenter --net=/run/netns/$ns $kubectl port-forward pod/box :8080 >"$work/forward" 2>&1 </dev/null &
   pid=$!; background="$background $pid"
@@ -63,8 +72,20 @@ forward() {
   eventually 10 "$label port-forward listens" forwarded || { cat "$work/forward"; return; }
   contains "$label port-forward" "$(inside curl -s --max-time 5 "http://127.0.0.1:$port/")" "It works"
   is "$label port-forward: many at once" "$(for i in 1 2 3 4 5 6 7 8; do echo "url = http://127.0.0.1:$port/healthz"; done | inside curl -s --no-progress-meter --max-time 10 --parallel -K - | sort | uniq -c | tr -s ' ')" " 8 ok"
+  is "$label port-forward: 10 MB" "$(inside curl -s --max-time 20 "http://127.0.0.1:$port/big" | sha256sum | cut -d' ' -f1)" "$sum"
+  kill "$pid" 2>/dev/null; wait "$pid" 2>/dev/null
+  # A port that nobody listens on: that connection ends, and says why.
+  : >"$work/forward"
+  nsenter --net=/run/netns/$ns $kubectl port-forward pod/box :8081 >"$work/forward" 2>&1 </dev/null &
+  pid=$!; background="$background $pid"
+  eventually 10 "$label port-forward listens for another port" forwarded || { cat "$work/forward"; return; }
+  inside curl -s --max-time 5 "http://127.0.0.1:$port/" >/dev/null; status=$?
+  [ $status != 0 ] && [ $status != 28 ] && ok "$label port-forward to a closed port ends ($status)" || bad "$label port-forward to a closed port: curl gives $status"
+  tells() { grep -q 'an error occurred forwarding .* -> 8081' "$work/forward"; }
+  eventually 5 "$label port-forward says why" tells || cat "$work/forward"
   kill "$pid" 2>/dev/null; wait "$pid" 2>/dev/null
 }
+inside "$kybern" kubectl exec -i box -c web -- sh -c 'cat >/www/big; sync' <"$work/big"
 streams "$kybern kubectl" ours
 for real in $(real_kubectls); do streams "$real" "$(basename "$real")"; done
 finish
