@@ -168,7 +168,8 @@ Document::~Document() { release(block_); }
 
 std::size_t Document::memory() const { return block_ ? block_->size : 0; }
 
-bool Document::unique() const { return block_ && block_->references.load(std::memory_order_acquire) == 1; }
+// And it is the whole of the block: whoever keeps it keeps nothing else.
+bool Document::unique() const { return block_ && root_ == &block_->root && block_->references.load(std::memory_order_acquire) == 1; }
 
 std::string_view Document::stamp_blank() { return std::string_view("                    ", stamp_width); }
 

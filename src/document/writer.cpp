@@ -25,6 +25,10 @@ struct BlockWriter::State {
 
   ~State() { std::free(bytes); }
 
+  struct Spares;
+  static std::unique_ptr<State> take();
+  static void leave(std::unique_ptr<State> state);
+
   std::byte* room(std::size_t count) {
     if (size + count > capacity) {
       capacity = std::max(capacity * 2, size + count + 256);
@@ -170,19 +174,56 @@ struct BlockWriter::State {
   }
 };
 
-// A writer that is used again keeps its buffers up to this size.
+// A writer that is used again keeps its buffers up to this size,
 static constexpr std::size_t kept_capacity_max = 256 << 10;
+// and one that ends leaves them to the thread's next ones up to this: a request needs a dozen writers, one or two at a time.
+static constexpr std::size_t spare_capacity_max = 16 << 10, spare_values_max = 1024;
+
+struct BlockWriter::State::Spares {
+  ~Spares() {
+    ended = true;
+    while (count) delete states[--count];
+  }
+  static constexpr std::size_t max = 2;
+  static thread_local bool ended;  // outlives the rest: a writer may end after the thread's other variables
+  static thread_local Spares mine;
+  State* states[max];
+  std::size_t count = 0;
+};
+thread_local bool BlockWriter::State::Spares::ended = false;
+thread_local BlockWriter::State::Spares BlockWriter::State::Spares::mine;
+
+std::unique_ptr<BlockWriter::State> BlockWriter::State::take() {
+  if (Spares::ended || Spares::mine.count == 0) return nullptr;
+  return std::unique_ptr<State>(Spares::mine.states[--Spares::mine.count]);
+}
+
+void BlockWriter::State::leave(std::unique_ptr<State> state) {
+  if (Spares::ended || Spares::mine.count == Spares::max || state->capacity > spare_capacity_max || state->pending.capacity() > spare_values_max) return;
+  state->size = sizeof(Block);
+  state->pending.clear();
+  state->frames.clear();
+  state->done = false;
+  Spares::mine.states[Spares::mine.count++] = state.release();
+}
 
 BlockWriter::BlockWriter(std::size_t size_hint) {
-  state_ = std::make_unique<State>();
-  state_->capacity = std::max<std::size_t>(size_hint, 64) + sizeof(Block);
+  std::size_t wanted = std::max<std::size_t>(size_hint, 64) + sizeof(Block);
+  state_ = State::take();
+  if (state_) {
+    if (state_->capacity >= wanted) return;
+    std::free(state_->bytes);
+  } else {
+    state_ = std::make_unique<State>();
+    state_->pending.reserve(64);
+    state_->frames.reserve(16);
+  }
+  state_->capacity = wanted;
   state_->bytes = static_cast<std::byte*>(std::malloc(state_->capacity));
   KYBERN_CHECK(state_->bytes, "memory is there");
   state_->size = sizeof(Block);
-  state_->pending.reserve(64);
-  state_->frames.reserve(16);
 }
-BlockWriter::~BlockWriter() = default;
+BlockWriter::~BlockWriter() { State::leave(std::move(state_)); }
 
 void BlockWriter::null() { state_->emit({tag_null, 0}); }
 void BlockWriter::boolean(bool value) { state_->emit({tag_boolean, value}); }

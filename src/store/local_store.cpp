@@ -79,7 +79,8 @@ Result<EntryPtr> LocalStore::commit(Write write) {
     if (json.size() > max_value_bytes_)
       return fail(Code::too_large,
                   write.key + " has " + std::to_string(json.size()) + " bytes, the limit is " + std::to_string(max_value_bytes_));
-    value = own_copy(*write.value);
+    // Whoever gave up the value's only owner has given us the block.
+    value = write.value->unique() ? std::move(*write.value) : own_copy(*write.value);
   }
   pending.json = json;
   pending.checksum = content_checksum(pending.key, pending.json);
