@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <condition_variable>
+#include <mutex>
 
 #include "base/strings.h"
 
@@ -16,8 +18,30 @@ Status refused(const AdmissionAttributes& a, std::string why) {
   return forbidden(s.group(), s.plural(), a.work.name, why);
 }
 
-Draft toleration(std::string_view key) {
-  return Draft::object({{"key", key}, {"operator", "Exists"}, {"effect", "NoExecute"}, {"tolerationSeconds", 300}});
+// What every pod gets is made once: a draft shares a document's subtrees.
+Document toleration(std::string_view key) {
+  return Draft::object({{"key", key}, {"operator", "Exists"}, {"effect", "NoExecute"}, {"tolerationSeconds", 300}}).freeze();
+}
+const Document& not_ready_toleration() {
+  static const Document made = toleration("node.kubernetes.io/not-ready");
+  return made;
+}
+const Document& unreachable_toleration() {
+  static const Document made = toleration("node.kubernetes.io/unreachable");
+  return made;
+}
+
+// The volume of a service account's token, CA and namespace, but for its name.
+const Document& token_projection() {
+  static const Document made = [] {
+    Draft sources = Draft::array();
+    sources.push_back(Draft::object({{"serviceAccountToken", Draft::object({{"expirationSeconds", 3607}, {"path", "token"}})}}));
+    sources.push_back(Draft::object({{"configMap", Draft::object({{"name", "kube-root-ca.crt"}, {"items", Draft::array({Draft::object({{"key", "ca.crt"}, {"path", "ca.crt"}})})}})}}));
+    Draft item = Draft::object({{"path", "namespace"}, {"fieldRef", Draft::object({{"apiVersion", "v1"}, {"fieldPath", "metadata.namespace"}})}});
+    sources.push_back(Draft::object({{"downwardAPI", Draft::object({{"items", Draft::array({item})}})}}));
+    return Draft::object({{"sources", std::move(sources)}, {"defaultMode", 420}}).freeze();
+  }();
+  return made;
 }
 
 }  // namespace
@@ -42,6 +66,41 @@ ApiResult<void> protected_namespaces(const AdmissionAttributes& a) {
   return {};
 }
 
+namespace {
+
+constexpr auto account_wait = std::chrono::seconds(1);
+
+// Of a namespace that has just been made the account may still be on its way: a pod waits for it for a moment, as upstream
+// does (only for `default`, which everyone has).
+Document await_account(Registry& registry, const std::string& ns, const std::string& name) {
+  Document found = registry.read("", "v1", "serviceaccounts", ns, name);
+  if (found || name != "default" || !registry.may_wait()) return found;
+  struct Shared {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool woken = false;
+  };
+  auto shared = std::make_shared<Shared>();
+  auto watch = registry.store().watch("/serviceaccounts/" + ns + "/", registry.store().revision(), [shared] {
+    std::lock_guard lock(shared->mutex);
+    shared->woken = true;
+    shared->changed.notify_all();
+  });
+  if (!watch) return found;
+  const auto end = std::chrono::steady_clock::now() + account_wait;
+  while (true) {
+    std::vector<store::ChangePtr> changes;
+    if (!(*watch)->take(changes, 64)) return registry.read("", "v1", "serviceaccounts", ns, name);
+    if (!changes.empty()) continue;
+    if (found = registry.read("", "v1", "serviceaccounts", ns, name); found) return found;
+    std::unique_lock lock(shared->mutex);
+    if (!shared->changed.wait_until(lock, end, [&] { return shared->woken; })) return {};
+    shared->woken = false;
+  }
+}
+
+}  // namespace
+
 ApiResult<void> service_account(const AdmissionAttributes& a, Draft& pod) {
   if (!creates_pod(a)) return {};
   Draft& spec = pod["spec"];
@@ -55,7 +114,7 @@ ApiResult<void> service_account(const AdmissionAttributes& a, Draft& pod) {
   if (name.as_string().empty()) name = "default";
   spec["serviceAccount"] = name;
   std::string account(name.as_string());
-  Document sa = a.work.registry.read("", "v1", "serviceaccounts", a.work.ns, account);
+  Document sa = await_account(a.work.registry, a.work.ns, account);
   if (!sa) return fail(refused(a, fmt::format("error looking up service account {}/{}: serviceaccount \"{}\" not found", a.work.ns, account, account)));
   const Draft* own = spec.find("automountServiceAccountToken");
   bool mount = own && !own->is_null() ? own->as_bool() : sa["automountServiceAccountToken"].as_bool(true);
@@ -76,17 +135,19 @@ ApiResult<void> service_account(const AdmissionAttributes& a, Draft& pod) {
           for (const Draft& m : mounts->items())
             if (const Draft* p = m.find("mountPath"); p && p->as_string() == path) taken = true;
         if (taken) continue;
-        c["volumeMounts"].push_back(Draft::object({{"name", volume}, {"readOnly", true}, {"mountPath", path}}));
+        Draft added = Draft::object();
+        added["name"] = volume;
+        added["readOnly"] = true;
+        added["mountPath"] = path;
+        c["volumeMounts"].push_back(std::move(added));
         used = true;
       }
     }
     if (used && !has_volume) {
-      Draft sources = Draft::array();
-      sources.push_back(Draft::object({{"serviceAccountToken", Draft::object({{"expirationSeconds", 3607}, {"path", "token"}})}}));
-      sources.push_back(Draft::object({{"configMap", Draft::object({{"name", "kube-root-ca.crt"}, {"items", Draft::array({Draft::object({{"key", "ca.crt"}, {"path", "ca.crt"}})})}})}}));
-      Draft item = Draft::object({{"path", "namespace"}, {"fieldRef", Draft::object({{"apiVersion", "v1"}, {"fieldPath", "metadata.namespace"}})}});
-      sources.push_back(Draft::object({{"downwardAPI", Draft::object({{"items", Draft::array({item})}})}}));
-      spec["volumes"].push_back(Draft::object({{"name", volume}, {"projected", Draft::object({{"sources", std::move(sources)}, {"defaultMode", 420}})}}));
+      Draft added = Draft::object();
+      added["name"] = volume;
+      added["projected"] = token_projection();
+      spec["volumes"].push_back(std::move(added));
     }
   }
   const Draft* secrets = spec.find("imagePullSecrets");
@@ -151,8 +212,8 @@ ApiResult<void> default_toleration_seconds(const AdmissionAttributes& a, Draft& 
       unreachable |= key == "node.kubernetes.io/unreachable" || key.empty();
     }
   }
-  if (!not_ready) tolerations.push_back(toleration("node.kubernetes.io/not-ready"));
-  if (!unreachable) tolerations.push_back(toleration("node.kubernetes.io/unreachable"));
+  if (!not_ready) tolerations.push_back(Draft(not_ready_toleration()));
+  if (!unreachable) tolerations.push_back(Draft(unreachable_toleration()));
   if (tolerations.is_null()) pod["spec"].erase("tolerations");
   return {};
 }

@@ -203,19 +203,32 @@ int compare_scalars(Value a, Value b) {
   }
 }
 
-bool written_before(std::string_view a, std::string_view b) {
-  if (rank(a) != rank(b)) return rank(a) < rank(b);
-  if (rank(a) == 0) return a < b;
-  if (rank(a) == 3) return parse_int(a.substr(2)) < parse_int(b.substr(2));
-  auto x = parse_json(a.substr(2)), y = parse_json(b.substr(2));
-  if (!x || !y) return a < b;
-  if (rank(a) == 2) return compare_scalars(*x, *y) < 0;
-  for (std::size_t i = 0; i < x->root().size() && i < y->root().size(); ++i) {
-    Member p = x->root().member(i), q = y->root().member(i);
+// A node with what its element says, parsed once for all comparisons.
+struct Ordered {
+  explicit Ordered(const FieldNode& n) : node(&n), kind(rank(n.element)) {
+    if (kind == 3) index = parse_int(n.element.substr(2));
+    if (kind != 1 && kind != 2) return;
+    if (auto parsed = parse_json(n.element.substr(2))) value = std::move(*parsed);
+  }
+  const FieldNode* node;
+  int kind;
+  std::optional<std::int64_t> index;
+  Document value;  // of a key or a value; empty when it is no JSON
+};
+
+bool written_before(const Ordered& a, const Ordered& b) {
+  if (a.kind != b.kind) return a.kind < b.kind;
+  if (a.kind == 0) return a.node->element < b.node->element;
+  if (a.kind == 3) return a.index < b.index;
+  if (!a.value || !b.value) return a.node->element < b.node->element;
+  Value x = a.value.root(), y = b.value.root();
+  if (a.kind == 2) return compare_scalars(x, y) < 0;
+  for (std::size_t i = 0; i < x.size() && i < y.size(); ++i) {
+    Member p = x.member(i), q = y.member(i);
     if (p.key != q.key) return p.key < q.key;
     if (int c = compare_scalars(p.value, q.value)) return c < 0;
   }
-  return x->root().size() < y->root().size();
+  return x.size() < y.size();
 }
 
 void write_nodes(const Nodes& nodes, BlockWriter& out) {
@@ -235,10 +248,11 @@ void write_nodes(const Nodes& nodes, BlockWriter& out) {
     std::for_each(nodes.begin(), nodes.end(), write);
     return;
   }
-  std::vector<const FieldNode*> order;
-  for (const FieldNode& node : nodes) order.push_back(&node);
-  std::stable_sort(order.begin(), order.end(), [](const FieldNode* a, const FieldNode* b) { return written_before(a->element, b->element); });
-  for (const FieldNode* node : order) write(*node);
+  std::vector<Ordered> order;
+  order.reserve(nodes.size());
+  for (const FieldNode& node : nodes) order.emplace_back(node);
+  std::stable_sort(order.begin(), order.end(), written_before);
+  for (const Ordered& ordered : order) write(*ordered.node);
 }
 
 }  // namespace
