@@ -47,7 +47,7 @@ streams() {  # KUBECTL LABEL
   is "$label exec -it: exit code" $status 7
   if ! x cp --help >/dev/null 2>&1; then echo "not tried: $label cp, it has no such command"
   else
-  x cp "$work/big" "box:/tmp/big-$label" -c main >/dev/null && x cp "box:/tmp/big-$label" "$work/back-$label" -c main >/dev/null
+  x cp "$work/big" "box:/tmp/big-$label" -c main >/dev/null 2>&1 && x cp "box:/tmp/big-$label" "$work/back-$label" -c main >/dev/null 2>&1
   is "$label cp there and back" "$(sha256sum <"$work/back-$label" | cut -d' ' -f1)" "$sum"
   fi
   got=$(printf 'from %s\n' "$label" | { cat; pause 1; } | inside timeout 5 $kubectl attach -i box -c echo 2>/dev/null)

@@ -180,7 +180,8 @@ class PortForwardBridge : public std::enable_shared_from_this<PortForwardBridge>
   };
 
   void run(const Pair& pair, const std::string& port) {
-    auto far = dial(target_, "port=" + port, {"v4.channel.k8s.io", "portforward.k8s.io"});
+    // v5 is ours alone here: either side can say that it has no more to send.
+    auto far = dial(target_, "port=" + port, {"v5.channel.k8s.io", "v4.channel.k8s.io", "portforward.k8s.io"});
     attached_future_.wait();  // the first stream may be quicker than the one who made the session
     auto session = session_.lock();
     if (!far || !session) {
@@ -191,7 +192,12 @@ class PortForwardBridge : public std::enable_shared_from_this<PortForwardBridge>
     }
     std::shared_ptr<Far> held = *far;
     pair.data->on_data([held](std::string_view bytes) { (void)held->socket->write(WebSocketOpcode::binary, channel_message(0, bytes)); });
-    pair.data->on_gone([held] { held->socket->close(); });
+    if (held->socket->protocol() == "v5.channel.k8s.io") pair.data->on_end([held] { (void)held->socket->write(WebSocketOpcode::binary, std::string("\xff\0", 2)); });
+    // A client resets the data when it has come to its end, and waits for the error's end then.
+    auto data_ended = std::make_shared<std::atomic<bool>>(false);
+    pair.data->on_gone([held, data_ended] {
+      if (!*data_ended) held->socket->close();
+    });
     bool begun[2] = {false, false};  // the first message of a channel says its port
     while (wait_for_room(session, closed_)) {
       auto message = held->socket->read();
@@ -199,6 +205,10 @@ class PortForwardBridge : public std::enable_shared_from_this<PortForwardBridge>
       if (message->payload.empty()) continue;
       auto channel = static_cast<unsigned char>(message->payload[0]);
       std::string_view bytes = std::string_view(message->payload).substr(1);
+      if (channel == close_channel && bytes.size() == 1 && (bytes[0] == 0 || bytes[0] == 1)) {
+        if (bytes[0] == 0) *data_ended = true;
+        (bytes[0] == 0 ? pair.data : pair.error)->finish();
+      }
       if (channel > 1) continue;
       if (!begun[channel]) {
         begun[channel] = true;

@@ -33,7 +33,8 @@ struct ProbeResults {
 struct Problem {
   std::string reason, message;  // reason: of the container's waiting state
   Time at, retry_at;
-  Time backs_off_at() const { return at + (retry_at - at) / 2; }  // of ErrImagePull: from then on it is ImagePullBackOff
+  // Of ErrImagePull: from then on it is ImagePullBackOff.
+  Time backs_off_at() const { return at + std::min<Duration>((retry_at - at) / 2, std::chrono::seconds(10)); }
   friend bool operator==(const Problem&, const Problem&) = default;
 };
 

@@ -385,6 +385,7 @@ Document make_status(const PodView& pod, const RuntimeState& runtime, const Prob
     std::vector<Draft>& list = c.is_init() ? init : c.role == Role::ephemeral ? ephemeral : regular;
     list.push_back(maker.container_status(c));
   }
+  std::sort(regular.begin(), regular.end(), [](const Draft& a, const Draft& b) { return a.find("name")->as_string() < b.find("name")->as_string(); });
   Value old = pod.status();
   std::string old_phase = old["phase"].str();
   std::string phase = phase_of(pod, init, regular, stopping);

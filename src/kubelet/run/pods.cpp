@@ -14,7 +14,7 @@
 namespace kybern::kubelet {
 namespace {
 
-constexpr Duration mirror_retry = std::chrono::seconds(2);
+constexpr Duration mirror_retry = std::chrono::seconds(1);
 
 bool is_mirror(const Document& pod) { return pod["metadata"]["annotations"][annotation_config_mirror].is_string(); }
 
@@ -213,8 +213,8 @@ void Pods::set_static(const std::vector<Document>& pods) {
       auto found = mirrors_.find(client::key_of(pod.root()));
       if (found != mirrors_.end()) mirror = found->second;
     }
-    if (mirror) worker->set_mirror(mirror);
-    make_mirror(worker);
+    if (mirror) mirror_changed(mirror, mirror);  // it may be of what the file said before
+    else make_mirror(worker);
     worker->poke();
   }
   for (const auto& worker : all()) {
@@ -266,12 +266,19 @@ void Pods::mirror_changed(const Document& before, const Document& now) {
 
 void Pods::make_mirror(const std::shared_ptr<PodWorker>& worker) {
   PodView pod = worker->view();
+  Document node;
   {
     std::lock_guard lock(mutex_);
     if (stopped_ || mirrors_.contains(pod.key())) return;
+    node = node_;
   }
-  auto made = tools_.api.call({.method = "POST", .path = client::object_path("v1", "pods", pod.ns, ""), .query = {}, .body = mirror_of(pod.document), .patch = {}});
-  if (made || made.error().code == 409 || made.error().code == 403) return;
+  if (!node) {  // its owner: a mirror waits until the node is registered
+    if (auto found = tools_.api.call({.method = "GET", .path = client::object_path("v1", "nodes", "", tools_.node_name), .query = {}, .body = {}, .patch = {}})) set_node(node = *found);
+  }
+  if (node) {
+    auto made = tools_.api.call({.method = "POST", .path = client::object_path("v1", "pods", pod.ns, ""), .query = {}, .body = mirror_of(pod.document, node), .patch = {}});
+    if (made || made.error().code == 409 || made.error().code == 403) return;
+  }
   std::weak_ptr<PodWorker> weak = worker;
   tools_.world.executor.post_after(mirror_retry, [weak, weak_pods = weak_from_this()] {
     auto pods = weak_pods.lock();
@@ -280,11 +287,13 @@ void Pods::make_mirror(const std::shared_ptr<PodWorker>& worker) {
   });
 }
 
-Document mirror_of(const Document& pod) {
+Document mirror_of(const Document& pod, const Document& node) {
   Draft mirror(pod);
   mirror["metadata"]["annotations"][annotation_config_mirror] = pod["metadata"]["annotations"][annotation_config_hash];
   mirror["metadata"].erase("uid");
   mirror.erase("status");
+  Draft owner = Draft::object({{"apiVersion", "v1"}, {"kind", "Node"}, {"name", node["metadata"]["name"]}, {"uid", node["metadata"]["uid"]}, {"controller", true}});
+  mirror["metadata"]["ownerReferences"] = Draft::array({owner});
   return mirror.freeze();
 }
 

@@ -57,6 +57,6 @@ class Pods : public std::enable_shared_from_this<Pods> {
 };
 
 // The object that stands for it in the API.
-Document mirror_of(const Document& static_pod);
+Document mirror_of(const Document& static_pod, const Document& node);
 
 }  // namespace kybern::kubelet

@@ -424,7 +424,7 @@ bool PodWorker::flush_status() {
   std::lock_guard lock(mutex_);
   acked_ = status;
   if (pod_.is_static) {
-    if (mirror_ && (*answer)["metadata"]["uid"].as_string() == target_uid) {
+    if (mirror_ && mirror_["metadata"]["uid"].as_string() == target_uid) {  // not another one meanwhile
       mirror_ = *answer;
       Draft merged(pod_.document);
       merged["status"] = mirror_["status"];

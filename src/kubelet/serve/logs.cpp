@@ -20,6 +20,7 @@ namespace {
 
 constexpr std::size_t read_bytes = 64 * 1024;
 constexpr std::size_t most_line_bytes = 1 << 20;  // of a broken file without line ends
+constexpr int rotation_settles_ms = 50;
 constexpr int follow_check_ms = 1000;             // does the container still run, is the reader still there
 
 struct Fd {
@@ -71,7 +72,14 @@ class Copier {
     while (true) {
       bool runs = running();  // before reading: what it wrote until it ended is in the file by then
       if (!drain()) return {};
-      if (rotated()) continue;
+      if (rotated()) {
+        // The runtime makes the new file first and lets go of the old one then.
+        if (!drain()) return {};
+        ::poll(nullptr, 0, rotation_settles_ms);
+        if (!drain()) return {};
+        open_new();
+        continue;
+      }
       if (!runs) return {};
       pollfd p{watch.fd, POLLIN, 0};
       if (::poll(&p, watch.fd >= 0 ? 1 : 0, follow_check_ms) > 0) {
@@ -122,17 +130,19 @@ class Copier {
     if (!line->partial) out += '\n';
   }
 
-  // The file at the path is another one by now: go on with that. The old one has been read to its end.
+  // The file at the path is another one by now.
   bool rotated() {
     struct stat here, there;
     if (::fstat(file_.fd, &here) != 0 || ::stat(path_.c_str(), &there) != 0) return false;
-    if (here.st_ino == there.st_ino && here.st_dev == there.st_dev) return false;
+    return here.st_ino != there.st_ino || here.st_dev != there.st_dev;
+  }
+
+  void open_new() {
     int next = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-    if (next < 0) return false;
+    if (next < 0) return;  // seen again, and tried again
     file_.reset(next);
     offset_ = 0;
     pending_.clear();
-    return true;
   }
 
   std::string path_;

@@ -49,6 +49,7 @@ class Bridge : public std::enable_shared_from_this<Bridge> {
   }
 
   void greet(unsigned char channel, std::string_view bytes) { send(channel, bytes); }
+  void tell_ends() { tells_ends_ = can_close_channels_; }  // of the runtime's streams, one by one: by closing channels
 
   void run() {
     auto self = shared_from_this();
@@ -114,6 +115,7 @@ class Bridge : public std::enable_shared_from_this<Bridge> {
     bool last;
     {
       std::lock_guard lock(mutex_);
+      if (tells_ends_ && open_outputs_.contains(stream)) send(channel_close, std::string(1, static_cast<char>(channel)));
       open_outputs_.erase(stream);
       last = open_outputs_.empty();
     }
@@ -151,7 +153,7 @@ class Bridge : public std::enable_shared_from_this<Bridge> {
 
   std::shared_ptr<net::RawStream> client_;
   std::shared_ptr<SpdyClient> runtime_;
-  bool can_close_channels_;
+  bool can_close_channels_, tells_ends_ = false;
   websocket::Reader reader_{true};
   std::mutex mutex_;
   std::map<unsigned char, std::uint32_t> streams_;    // what the client writes to
@@ -203,8 +205,9 @@ void serve_exec(const std::shared_ptr<net::Exchange>& exchange, const std::strin
 }
 
 void serve_port_forward(const std::shared_ptr<net::Exchange>& exchange, const std::string& url, const std::vector<int>& ports) {
-  auto bridge = connect(exchange, url, {"v4.channel.k8s.io", "portforward.k8s.io"}, {"portforward.k8s.io"});
+  auto bridge = connect(exchange, url, {"v5.channel.k8s.io", "v4.channel.k8s.io", "portforward.k8s.io"}, {"portforward.k8s.io"});
   if (!bridge) return;
+  bridge->tell_ends();
   for (std::size_t i = 0; i < ports.size(); ++i) {
     auto data = static_cast<unsigned char>(2 * i), error = static_cast<unsigned char>(2 * i + 1);
     std::string port = std::to_string(ports[i]), request = std::to_string(i);
