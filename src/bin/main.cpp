@@ -23,6 +23,7 @@ const std::vector<Command>& commands() {
       {"proxy", "the service proxy of one node", run_proxy},
       {"dns", "the cluster's DNS server", run_dns},
       {"shutdown", "ends the pods and the containerd that a node left running", run_shutdown},
+      {"bench", "measures any Kubernetes API: throughput, latencies, the server's processor time and memory", run_bench},
       {"kubectl", "the command line client (also under the name kubectl)", [](const std::vector<std::string>& a) { return cli::run(a); }},
       {"version", "what this program is", [](const std::vector<std::string>&) { return fmt::print("kybern v0.1.0, Kubernetes v1.36.0\n"), 0; }},
   };
@@ -81,6 +82,7 @@ int main(int argc, char** argv) {
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    if (!arguments.empty() && arguments[0] == "bench") return bin::run(arguments);  // many busy threads, each with an arena
     mallopt(M_ARENA_MAX, 2);               // memory is given back rather than spread over an arena for each thread
     mallopt(M_TRIM_THRESHOLD, 1 << 20);
   }
