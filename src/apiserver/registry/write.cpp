@@ -194,7 +194,7 @@ ApiResult<Answer> Registry::modify(Work& work, const Change& change, bool retry_
       else draft.erase("status");
     }
     if (auto ok = admit_mutating({work, "UPDATE", before}, draft); !ok) return undo(std::move(ok.error()));
-    if (served.traits->generation && !status_only && spec_changed(before, draft)) draft["metadata"]["generation"] = old_meta["generation"].as_int() + 1;
+    if (served.traits->generation && !status_only && work.subresource != "binding" && spec_changed(before, draft)) draft["metadata"]["generation"] = old_meta["generation"].as_int() + 1;
     draft["metadata"]["resourceVersion"] = old_meta["resourceVersion"];
     Document now = draft.freeze();
     if (FieldErrors errors = validate_update(served, now, before, work.subresource); !errors.empty()) return undo(invalid_object(work, work.name, errors));
