@@ -63,6 +63,10 @@ ApiResult<Answer> run_object_request(Work& work, std::string_view verb, Document
     FieldErrors errors{{FieldError::Type::forbidden, "force", "", "may not be specified for non-apply patch"}};
     return fail(invalid("meta.k8s.io", "PatchOptions", "", errors));
   }
+  if (verb == "patch" && patch == PatchKind::apply && work.field_manager.empty()) {
+    FieldErrors errors{{FieldError::Type::required, "fieldManager", "", "is required for apply patch"}};
+    return fail(invalid("meta.k8s.io", "PatchOptions", "", errors));
+  }
   if (!work.subresource.empty() && work.subresource != "status") {
     SubresourceHandler handler = find_subresource(work.served->group(), work.served->plural(), work.subresource);
     if (!handler) return fail(generic_not_found());

@@ -1,5 +1,6 @@
 #include "apiserver/registry/patches.h"
 
+#include "apiserver/registry/managers.h"
 #include "machinery/patch/patch.h"
 
 namespace kybern::apiserver {
@@ -11,7 +12,7 @@ ApiResult<Document> apply_patch(Work& work, PatchKind kind, Value before, const 
     case PatchKind::json: patched = json_patch(before, patch.root()); break;
     case PatchKind::merge: patched = merge_patch(before, patch.root()); break;
     case PatchKind::strategic: patched = strategic_merge(before, patch.root(), type); break;
-    case PatchKind::apply: break;
+    case PatchKind::apply: return apply_config(work, before, patch.root());
   }
   if (!patched) return fail(std::move(patched.error()));
   if (kind == PatchKind::strategic)

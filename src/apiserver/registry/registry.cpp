@@ -6,6 +6,7 @@
 #include "apiserver/registry/rules.h"
 #include "apiserver/registry/services.h"
 #include "base/strings.h"
+#include "machinery/metadata.h"
 #include "schema/convert.h"
 
 namespace kybern::apiserver {
@@ -43,6 +44,8 @@ ApiResult<Document> check_kind(std::string_view api_version, std::string_view ki
 }
 
 ApiResult<Document> Registry::typed(Work& work, const Served& served, Document body) {
+  Value given_managers = body["metadata"]["managedFields"];
+  work.forget_managers = given_managers.is_array() && given_managers.empty();
   auto checked = check_kind(served.api_version, served.kind(), std::move(body));
   if (!checked) return checked;
   schema::DecodeReport report;
@@ -82,13 +85,7 @@ ApiResult<void> read_write_options(Work& work, std::string_view options_kind) {
   else if (validation.empty() || validation == "Warn") work.field_validation = FieldValidation::warn;
   else errors.push_back({FieldError::Type::not_supported, "fieldValidation", go_quote(validation), "supported values: \"Ignore\", \"Strict\", \"Warn\""});
   work.field_manager = work.query.get("fieldManager");
-  if (work.field_manager.size() > 128)
-    errors.push_back({FieldError::Type::too_long, "fieldManager", go_quote(work.field_manager), "must have at most 128 bytes"});
-  for (unsigned char c : work.field_manager)
-    if (c < 0x20 || c == 0x7f) {
-      errors.push_back({FieldError::Type::invalid, "fieldManager", go_quote(work.field_manager), fmt::format("should only contain printable characters, but the character {} is invalid", static_cast<int>(c))});
-      break;
-    }
+  for (FieldError& error : validate_field_manager(work.field_manager, Path("fieldManager"))) errors.push_back(std::move(error));
   if (!errors.empty()) return fail(invalid("meta.k8s.io", options_kind, "", errors));
   return {};
 }

@@ -37,6 +37,7 @@ Catalog::Catalog() {
     const schema::Field* status = resource.type->find("status");
     if (status && status->type && !status->pointer)
       if (auto empty = schema::to_typed(*status->type, Draft::object().freeze().root())) served->empty_status = *empty;
+    if (auto empty = schema::to_typed(*resource.type, Draft::object().freeze().root())) served->empty_object = *empty;
     served_.push_back(std::move(served));
   }
   for (const View& view : views()) {

@@ -39,6 +39,7 @@ struct Served {
   std::string api_version;             // "apps/v1"
   const Traits* traits = nullptr;
   Document empty_status;               // what a status looks like before anything is known; empty when the kind has none
+  Document empty_object;               // what an object looks like of which nothing is said
   Document (*from_stored)(Value) = nullptr;  // between this version and the stored one; empty when they are the same
   Document (*to_stored)(Value) = nullptr;
 

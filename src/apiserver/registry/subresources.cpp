@@ -5,6 +5,7 @@
 
 #include "apiserver/http/requests.h"
 #include "apiserver/registry/decode.h"
+#include "apiserver/registry/managers.h"
 #include "apiserver/registry/patches.h"
 #include "apiserver/tokens.h"
 #include "base/strings.h"
@@ -80,9 +81,17 @@ ApiResult<Answer> scale(SubresourceCall& call) {
       return fail(bad_request(fmt::format("the name of the object ({}) does not match the name on the URL ({})", name, work.name)));
   }
   work.subresource.clear();  // the object itself is written, its generation counts
+  work.managed_as = "scale";
   auto answer = work.registry.modify(work, [&](Value before) -> ApiResult<Draft> {
     if (call.verb == "update") return with_scale(work, before, body.root());
     Document current = scale_of(work, before);
+    if (call.patch == PatchKind::apply) {
+      auto applied = apply_scale_config(work, before, current.root(), body.root());
+      if (!applied) return fail(std::move(applied.error()));
+      auto typed = typed_body("autoscaling/v1", "Scale", *applied);
+      if (!typed) return fail(std::move(typed.error()));
+      return with_scale(work, before, typed->root());
+    }
     ApiResult<Draft> patched = call.patch == PatchKind::json    ? json_patch(current.root(), body.root())
                                : call.patch == PatchKind::merge ? merge_patch(current.root(), body.root())
                                                                 : strategic_merge(current.root(), body.root(), *schema::find_type("autoscaling/v1", "Scale"));
@@ -116,6 +125,7 @@ ApiResult<Answer> bind(SubresourceCall& call) {
     return fail(std::move(status));
   }
   work.subresource = "binding";
+  work.untracked = true;
   auto answer = work.registry.modify(work, [&](Value before) -> ApiResult<Draft> {
     auto refuse = [&](std::string why) { return fail(conflict("", "pods/binding", work.name, why)); };
     if (std::string_view uid = binding["metadata"]["uid"].as_string(); !uid.empty() && uid != before["metadata"]["uid"].as_string())
@@ -173,6 +183,7 @@ ApiResult<Answer> evict(SubresourceCall& call) {
       budget.subresource = "status";
       budget.verb = "update";
       budget.dry_run = work.dry_run;
+      budget.untracked = true;
       auto taken = budget.registry.modify(budget, [&](Value b) -> ApiResult<Draft> {
         Value status = b["status"];
         if (status["observedGeneration"].as_int() < b["metadata"]["generation"].as_int()) {

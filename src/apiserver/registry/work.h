@@ -1,6 +1,7 @@
 // One request on its way through the registry.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,11 @@ struct Work {
   std::vector<std::string> duplicates{};  // duplicate fields of the body, found while it was decoded
   std::vector<std::string> warnings{};  // sent as Warning headers
   std::string field_manager{};
+  std::optional<std::string> user_agent{};  // empty for components in this process
+  std::string managed_as{};             // the subresource that fields are owned through, when it is not `subresource`
+  bool forget_managers = false;         // the body has an empty list of managers, which its typed form cannot show
+  bool untracked = false;               // a write of the server itself, in which nobody gains or loses fields
+  std::optional<Document> managed{};    // metadata.managedFields as an apply made it; an empty document: none
 
   std::string verb{};                   // create update patch delete ...: for admission
   bool is(std::string_view group, std::string_view plural) const { return served && served->resource->plural == plural && served->resource->group == group; }

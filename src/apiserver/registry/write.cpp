@@ -4,6 +4,7 @@
 #include "apiserver/admission/admission.h"
 #include "apiserver/registry/decode.h"
 #include "apiserver/registry/deletion.h"
+#include "apiserver/registry/managers.h"
 #include "apiserver/registry/patches.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/registry/rules.h"
@@ -28,7 +29,6 @@ void fill_metadata(Work& work, Draft& object) {
   m.erase("deletionTimestamp");
   m.erase("deletionGracePeriodSeconds");
   m.erase("selfLink");
-  m.erase("managedFields");
   m["uid"] = new_uuid(work.world.random);
   m["creationTimestamp"] = format_rfc3339(work.world.clock.now());
   m["resourceVersion"] = Document::stamp_blank();
@@ -104,6 +104,7 @@ ApiResult<Answer> Registry::create(Work& work, Document body) {
   if (auto ok = check_namespaces(work, *decoded); !ok) return fail(std::move(ok.error()));
   std::string given_version((*decoded)["metadata"]["resourceVersion"].as_string());
   Draft object(*decoded);
+  set_managers(work, {}, object);
   std::string name(meta(*decoded, "name")), base(meta(*decoded, "generateName"));
   bool generate = name.empty() && !base.empty();
   for (int attempt = 1;; ++attempt) {
@@ -173,7 +174,7 @@ ApiResult<Answer> Registry::modify(Work& work, const Change& change, bool retry_
     if (served.namespaced()) m["namespace"] = work.ns;
     if (old_meta["generation"].exists()) m["generation"] = old_meta["generation"];
     else m.erase("generation");
-    m.erase("managedFields");
+    set_managers(work, before, draft);
     auto undo = [&](Status status) {
       if (served.traits->after_commit) served.traits->after_commit(work, before, {});
       return fail(std::move(status));
@@ -194,12 +195,16 @@ ApiResult<Answer> Registry::modify(Work& work, const Change& change, bool retry_
       else draft.erase("status");
     }
     if (auto ok = admit_mutating({work, "UPDATE", before}, draft); !ok) return undo(std::move(ok.error()));
-    if (served.traits->generation && !status_only && work.subresource != "binding" && spec_changed(before, draft)) draft["metadata"]["generation"] = old_meta["generation"].as_int() + 1;
+    if (served.traits->generation && !status_only && spec_changed(before, draft)) draft["metadata"]["generation"] = old_meta["generation"].as_int() + 1;
     draft["metadata"]["resourceVersion"] = old_meta["resourceVersion"];
     Document now = draft.freeze();
     if (FieldErrors errors = validate_update(served, now, before, work.subresource); !errors.empty()) return undo(invalid_object(work, work.name, errors));
     if (auto ok = admit_validating({work, "UPDATE", before}, now); !ok) return undo(std::move(ok.error()));
     bool unchanged = now.root() == before.root();
+    if (!unchanged && only_times_differ(before, now)) {
+      now = before;
+      unchanged = true;
+    }
     bool gone = !unchanged && before["metadata"]["deletionTimestamp"].exists() && now["metadata"]["finalizers"].empty() &&
                 now["metadata"]["deletionGracePeriodSeconds"].as_int() == 0 && before["metadata"]["finalizers"].size() > 0;
     if (unchanged || work.dry_run) {
@@ -279,7 +284,16 @@ ApiResult<Answer> Registry::update(Work& work, Document body) {
 
 ApiResult<Answer> Registry::patch(Work& work, PatchKind kind, Document body) {
   const Served& served = *work.served;
-  if (kind == PatchKind::apply) return fail(unsupported_media_type("server-side apply is not served yet: use kubectl apply without --server-side"));
+  if (kind == PatchKind::apply && work.subresource.empty() && !store_.snapshot().get(served.key(work.ns, work.name))) {
+    auto made = apply_config(work, {}, body);
+    if (!made) return fail(std::move(made.error()));
+    if (auto ok = check_create_by_apply(work, *made); !ok) return fail(std::move(ok.error()));
+    Draft fresh(*made);
+    fresh["metadata"].erase("resourceVersion");
+    auto created = create(work, fresh.freeze());
+    if (created || created.error().reason != "AlreadyExists") return created;
+    work.managed.reset();  // somebody else was faster: it is an apply to that object
+  }
   bool pinned = false;  // the patch names a resourceVersion: a conflict is the client's
   auto answer = modify(
       work,

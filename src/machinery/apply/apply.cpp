@@ -92,8 +92,10 @@ class Applier {
       if (auto ok = own_everything(write_, live_, managed_, before_first_apply); !ok)
         return fail(plain_failure("failed to create manager for existing fields: " + ok.error().message));
     if (auto ok = check(root_, config_); !ok) {
-      auto [group, version] = std::pair(write_.api_version, config_["kind"].as_string());
-      return fail(plain_failure(fmt::format("failed to create typed patch object ({}/{}; {}, Kind={}): {}", m["namespace"].as_string(), m["name"].as_string(), group, version, ok.error().message)));
+      // A group-version as Go prints it: /v1, apps/v1.
+      bool core = write_.api_version.find('/') == std::string_view::npos;
+      return fail(plain_failure(fmt::format("failed to create typed patch object ({}/{}; {}{}, Kind={}): {}", m["namespace"].as_string(), m["name"].as_string(), core ? "/" : "",
+                                            write_.api_version, config_["kind"].as_string(), ok.error().message)));
     }
     for (Manager& entry : managed_.entries)
       if (write_.versions.has(entry.api_version)) entry.decoded = reconciled(managed_.fields(entry), write_.versions.root(entry.api_version));

@@ -156,13 +156,13 @@ const Case cases[] = {
      "Apply failed with 1 conflict: conflict with \"alpha\": .rules", R"({"rules":[{"verbs":["get"],"resources":["pods"],"apiGroups":[""]}]})", R"(alpha {"f:rules":{}})"},
     {"a selector is one value", "Deployment", {{"alpha", "{spec: {selector: {matchLabels: {a: b}}}}"}, {"beta", "{spec: {selector: {matchLabels: {a: c}}}}"}},
      "Apply failed with 1 conflict: conflict with \"alpha\": .spec.selector", "", R"(alpha {"f:spec":{"f:selector":{}}})"},
-    {"a field that is not there", "ConfigMap", {{"alpha", "{dada: {k: v}}"}}, "failed to create typed patch object (/a; v1, Kind=ConfigMap): .dada: field not declared in schema", "", ""},
-    {"a text that is a number", "ConfigMap", {{"alpha", "{data: {k: 1}}"}}, "failed to create typed patch object (/a; v1, Kind=ConfigMap): .data.k: expected string, got &value.valueUnstructured{Value:1}", "", ""},
+    {"a field that is not there", "ConfigMap", {{"alpha", "{dada: {k: v}}"}}, "failed to create typed patch object (/a; /v1, Kind=ConfigMap): .dada: field not declared in schema", "", ""},
+    {"a text that is a number", "ConfigMap", {{"alpha", "{data: {k: 1}}"}}, "failed to create typed patch object (/a; /v1, Kind=ConfigMap): .data.k: expected string, got &value.valueUnstructured{Value:1}", "", ""},
     {"a number that is a text", "Deployment", {{"alpha", "{spec: {replicas: two}}"}}, "failed to create typed patch object (/a; apps/v1, Kind=Deployment): .spec.replicas: expected numeric (int or float), got string", "", ""},
     {"two containers of a name", "PodTemplate", {{"alpha", "{template: {spec: {containers: [{name: a}, {name: a}]}}}"}},
-     "failed to create typed patch object (/a; v1, Kind=PodTemplate): .template.spec.containers: duplicate entries for key [name=\"a\"]", "", ""},
+     "failed to create typed patch object (/a; /v1, Kind=PodTemplate): .template.spec.containers: duplicate entries for key [name=\"a\"]", "", ""},
     {"a container without a name", "PodTemplate", {{"alpha", "{template: {spec: {containers: [{image: i}]}}}"}},
-     "failed to create typed patch object (/a; v1, Kind=PodTemplate): .template.spec.containers: element 0: associative list with keys has an element that omits key field \"name\" (and doesn't have default value)", "", ""},
+     "failed to create typed patch object (/a; /v1, Kind=PodTemplate): .template.spec.containers: element 0: associative list with keys has an element that omits key field \"name\" (and doesn't have default value)", "", ""},
 };
 
 TEST(Apply, Cases) {
