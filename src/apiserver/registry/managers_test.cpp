@@ -14,6 +14,7 @@ class Managers : public testing::Test {
  protected:
   Managers() : store_(std::move(*store::Store::open({}))), registry_(*store_, real_world(), {}) {
     ask("system:apiserver", "create", "", "namespaces", "", "", "{apiVersion: v1, kind: Namespace, metadata: {name: ns1}}", "", false);
+    ask("controllers", "create", "", "serviceaccounts", "", "", "{apiVersion: v1, kind: ServiceAccount, metadata: {name: default}}");
   }
 
   ApiResult<Answer> ask(std::string_view agent, std::string_view verb, std::string group, std::string plural, std::string name, std::string subresource, std::string_view body,
@@ -79,7 +80,7 @@ TEST_F(Managers, AppliesCreateAndThenChange) {
   EXPECT_EQ(refused.error().code, 409);
   EXPECT_EQ(refused.error().message, "Apply failed with 1 conflict: conflict with \"alpha\": .data.l");
   EXPECT_EQ(managers(map("beta", "data: {l: x}", "&force=true")), R"(beta Apply v1 {"f:data":{"f:l":{}}})");
-  EXPECT_TRUE(map("beta", "data: {l: y}", "&dryRun=All"));
+  EXPECT_TRUE(map("beta", "data: {l: z}", "&dryRun=All"));
   EXPECT_EQ(to_json(ask("", "get", "", "configmaps", "a", "", "")->object["data"]), R"({"l":"x"})");
 }
 
@@ -109,7 +110,7 @@ TEST_F(Managers, StatusAndSpecHaveOwnersOfTheirOwn) {
   EXPECT_EQ(status->object["status"]["replicas"].as_int(), 3);
   EXPECT_EQ(status->object["spec"]["replicas"].as_int(), 1);
   EXPECT_NE(managers(status).find(R"(alpha Apply apps/v1 status {"f:status":{"f:replicas":{}}})"), std::string::npos) << managers(status);
-  auto scaled = ask("agent", "patch", "apps", "deployments", "d", "scale", "{apiVersion: autoscaling/v1, kind: Scale, metadata: {name: d}, spec: {replicas: 5}}", "fieldManager=scaler");
+  auto scaled = ask("agent", "patch", "apps", "deployments", "d", "scale", "{apiVersion: autoscaling/v1, kind: Scale, metadata: {name: d}, spec: {replicas: 5}}", "fieldManager=scaler&force=true");
   ASSERT_TRUE(scaled) << scaled.error().message;
   auto now = ask("", "get", "apps", "deployments", "d", "", "");
   EXPECT_EQ(now->object["spec"]["replicas"].as_int(), 5);
