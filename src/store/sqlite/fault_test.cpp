@@ -223,6 +223,35 @@ TEST(Faults, FailingDisk) {
   }
 }
 
+// A server that was killed begins again on a disk that fails: what its log holds cannot be copied into the file, and the
+// next write cannot be made, nor taken back. What was acknowledged before stays.
+TEST(Faults, DiskFailsFromTheStart) {
+  Folder folder, killed;
+  Contents acknowledged;
+  {
+    auto store = open_or_die(folder / "state.db");
+    ASSERT_NE(store, nullptr);
+    for (int i = 0; i < 20; ++i) ASSERT_TRUE(store->commit(put("/k/" + std::to_string(i), i, std::nullopt, 2000)));
+    acknowledged = contents(store->snapshot());
+    for (const char* name : {"state.db", "state.db-wal"}) std::filesystem::copy_file(folder / name, killed / name);
+  }
+  {
+    std::atomic<bool> log_fails = false;
+    FaultVfs vfs([&](FaultVfs::Call call, const std::string& file) {
+      const bool fails = call == FaultVfs::Call::sync && (log_fails || !file.ends_with("-wal"));
+      return fails ? SQLITE_IOERR_FSYNC : SQLITE_OK;
+    });
+    auto store = open_or_die(killed / "state.db");
+    ASSERT_NE(store, nullptr);
+    EXPECT_EQ(contents(store->snapshot()), acknowledged);
+    log_fails = true;
+    EXPECT_FALSE(store->commit(put("/k/never", 1)));
+  }
+  auto store = open_or_die(killed / "state.db");
+  ASSERT_NE(store, nullptr);
+  EXPECT_EQ(contents(store->snapshot()), acknowledged);
+}
+
 TEST(Faults, ReadOnlyFileSystem) {
   SmallDisk disk("size=8m");
   if (!disk.mounted()) GTEST_SKIP() << "needs the right to mount a file system";

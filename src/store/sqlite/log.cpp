@@ -159,10 +159,12 @@ Result<void> SqliteLog::State::forget_doubtful() {
 }
 
 void SqliteLog::State::checkpoint() {
-  int frames = -1;
-  int code = sqlite3_wal_checkpoint_v2(connection.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &frames, nullptr);
+  int frames = -1, copied = -1;
+  int code = sqlite3_wal_checkpoint_v2(connection.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &frames, &copied);
   if (frames >= 0) wal_frames = frames;
-  if (code == SQLITE_OK) {
+  if (code == SQLITE_OK && copied < frames) {  // a reader is in the way: the rest another time
+    wal_pages = wal_frames;
+  } else if (code == SQLITE_OK) {
     // All of it is in the file: the next transaction begins the log at its front.
     wal_pages = 0;
     checkpoint_failed = false;
@@ -203,6 +205,11 @@ Result<Loaded> SqliteLog::load() {
   // Sound: from here on closing it may tidy up.
   sqlite3_db_config(state_->connection.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
   state_->checkpoint();  // what a crash has left; also tells how long the log is
+  if (state_->checkpoint_failed) {  // it does not; but a transaction that fails must never be looked for among good ones
+    Result<int> frames = check_wal(state_->wal_path());
+    if (!frames) return std::unexpected(frames.error());
+    state_->wal_pages = state_->wal_frames = *frames;
+  }
   sqlite3_db_release_memory(state_->connection.handle());
   return loaded;
 }

@@ -107,7 +107,7 @@ Result<Connection> open_log_file(const std::string& path) {
   // The first read takes the lock and finds the end of the write-ahead log.
   Result<std::int64_t> tables = c->number("SELECT count(*) FROM sqlite_master");
   if (!tables) return std::unexpected(tables.error());
-  if (Result<void> sound = check_wal(path + "-wal"); !sound) return std::unexpected(sound.error());
+  if (Result<int> sound = check_wal(path + "-wal"); !sound) return std::unexpected(sound.error());
   // The file can be written: it is its header that forbids it.
   if (sqlite3_db_readonly(c->handle(), "main") == 1)
     return std::unexpected(sqlite_error(path, SQLITE_NOTADB, "its version may only be read"));

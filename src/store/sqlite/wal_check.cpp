@@ -41,11 +41,11 @@ std::unexpected<Error> damaged(const std::string& path, const std::string& what)
 
 }  // namespace
 
-Result<void> check_wal(const std::string& path) {
+Result<int> check_wal(const std::string& path) {
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"), [](std::FILE* f) { return std::fclose(f); });
-  if (!file) return {};
+  if (!file) return 0;
   unsigned char header[header_bytes];
-  if (std::fread(header, 1, sizeof header, file.get()) != sizeof header) return {};
+  if (std::fread(header, 1, sizeof header, file.get()) != sizeof header) return 0;
   Checksum sum;
   sum.big_endian = header[3] & 1;
   sum.add(header, 24);
@@ -54,7 +54,7 @@ Result<void> check_wal(const std::string& path) {
     return damaged(path, "its header does not fit its checksum");
   std::vector<unsigned char> frame(wal_frame_header_bytes + page_bytes);
   bool good = true;
-  std::size_t number = 0, bad_at = 0, commits_behind = 0;
+  int number = 0, bad_at = 0, committed = 0, commits_behind = 0;
   while (std::fread(frame.data(), 1, frame.size(), file.get()) == frame.size()) {
     ++number;
     bool same_log = std::equal(header + 16, header + 24, frame.data() + 8);
@@ -63,11 +63,12 @@ Result<void> check_wal(const std::string& path) {
       sum.add(frame.data() + wal_frame_header_bytes, page_bytes);
       good = same_log && sum.is(frame.data() + 16);
       if (!good) bad_at = number;
+      else if (big(frame.data() + 4) != 0) committed = number;
     }
     if (!good && same_log && big(frame.data() + 4) != 0) ++commits_behind;
   }
   if (commits_behind >= 2) return damaged(path, "frame " + std::to_string(bad_at) + " does not fit its checksum");
-  return {};
+  return committed;
 }
 
 std::optional<WalHeader> read_wal_header(int fd) {

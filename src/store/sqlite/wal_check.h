@@ -17,8 +17,9 @@
 
 namespace kybern::store {
 
-// `path` of the log itself. No such file, or an empty one: nothing to check.
-Result<void> check_wal(const std::string& path);
+// `path` of the log itself. How many frames a recovery takes: those up to the end of the last good transaction. No such
+// file, or an empty one: none.
+Result<int> check_wal(const std::string& path);
 
 // What begins a log. `identity` is another one each time the log is begun anew.
 struct WalHeader {
