@@ -86,6 +86,7 @@ Result<void> Cluster::start_server() {
     return std::unexpected(started.error());
   }
   server_ = std::move(*started);
+  if (server_started) server_started();
   network_.set_server(server_.get());
   return {};
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -54,6 +55,7 @@ class Cluster {
   void restart(Component component);  // does nothing while it runs
   bool is_up(Component component) const;
   Lane* lane(Component component);
+  std::function<void()> server_started;  // called each time, before anybody reaches it
 
   // All objects under a prefix such as "/pods/", as the store has them.
   std::vector<Document> objects(std::string_view prefix);

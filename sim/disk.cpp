@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -47,6 +48,8 @@ struct Disk::State {
   std::map<std::string, Journal> journals;
   double failing_writes = 0, failing_syncs = 0;
   bool full = false, powerless = false;
+  std::optional<std::uint64_t> power_left;  // writes
+  std::function<void()> power_lost;
   std::uint64_t writes = 0, syncs = 0, failures = 0;
 
   static int open(sqlite3_vfs* vfs, const char* name, sqlite3_file* f, int flags, int* out);
@@ -95,6 +98,12 @@ int Disk::State::write(sqlite3_file* f, const void* bytes, int n, sqlite3_int64 
   sqlite3_file* real = file(f).real();
   if (self.powerless) return SQLITE_IOERR_WRITE;
   ++self.writes;
+  if (self.power_left && (*self.power_left)-- == 0) {
+    // A part of this write is on its way.
+    self.power_left.reset();
+    self.powerless = true;
+    if (self.power_lost) self.power_lost();
+  }
   sqlite3_int64 size = 0;
   real->pMethods->xFileSize(real, &size);
   if (self.full && at + n > size) return self.fail(SQLITE_FULL);
@@ -181,11 +190,16 @@ void Disk::set_fault_rate(double writes, double syncs) {
 }
 void Disk::set_full(bool full) { state_->full = full; }
 void Disk::cut_power() { state_->powerless = true; }
+void Disk::cut_power_after(std::uint64_t writes, std::function<void()> then) {
+  state_->power_left = writes;
+  state_->power_lost = std::move(then);
+}
 
 void Disk::settle() {
   for (auto& [name, journal] : state_->journals) state_->settle_file(name, journal);
   state_->journals.clear();
   state_->powerless = false;
+  state_->power_left.reset();
 }
 
 std::uint64_t Disk::writes() const { return state_->writes; }

@@ -27,6 +27,8 @@ class Disk {
   // Power is gone: from now on every call fails. Then, when the store is closed, `settle` leaves on the files what was
   // durable and a random part of what was not.
   void cut_power();
+  // The same in the middle of a write, after so many more of them; `then` is called there and must only remember it.
+  void cut_power_after(std::uint64_t writes, std::function<void()> then);
   void settle();
 
   std::uint64_t writes() const;

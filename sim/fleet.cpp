@@ -24,6 +24,12 @@ bool is_terminal(Value pod) {
   return phase == "Failed" || phase == "Succeeded";
 }
 
+bool says_ready(Value pod) {
+  for (Value c : pod["status"]["conditions"].items())
+    if (c["type"].as_string() == "Ready") return c["status"].as_string() == "True";
+  return false;
+}
+
 std::int64_t milli(Value quantity) {
   const auto parsed = Quantity::parse(quantity.is_string() ? quantity.str() : quantity.is_null() ? "0" : std::to_string(quantity.as_int()));
   return parsed ? parsed->milli_value() : 0;
@@ -82,6 +88,7 @@ Fleet::~Fleet() { stop(); }
 
 void Fleet::stop() {
   watch_.reset();
+  nodes_watch_.reset();
   world_.kill(lane_);
   for (auto& node : nodes_) world_.kill(*node->lane);
 }
@@ -139,11 +146,8 @@ void Fleet::register_node(Node& node) {
 void Fleet::heartbeat(Node& node) {
   // The interval has some jitter, so that thousands do not come at once.
   arm(node, std::chrono::duration_cast<Duration>(model_.lease_interval * (1 + 0.04 * random_unit(world_.random()))), &Fleet::heartbeat);
-  if (world_.elapsed() < node.muted_until) {
-    node.status_due = true;
-    return;
-  }
-  if (node.status_due) report_status(node);
+  if (world_.elapsed() < node.muted_until) return;
+  if (node.status_due) report_status_now(node);
   const std::string now = format_rfc3339_micro(world_.now());
   const std::string path = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
   if (node.lease) {
@@ -167,9 +171,12 @@ void Fleet::heartbeat(Node& node) {
 }
 
 void Fleet::report_status(Node& node) {
-  const bool in_turn = !std::exchange(node.status_due, false);
-  if (in_turn) arm(node, model_.status_interval, &Fleet::report_status);
-  if (world_.elapsed() < node.muted_until) return;
+  arm(node, model_.status_interval, &Fleet::report_status);
+  if (world_.elapsed() >= node.muted_until) report_status_now(node);
+}
+
+void Fleet::report_status_now(Node& node) {
+  node.status_due = false;
   const std::string time = format_rfc3339(world_.now());
   Draft patch = Draft::object();
   patch["status"]["conditions"].push_back(
@@ -212,6 +219,23 @@ void Fleet::begin_watch() {
     }
   };
   watch_ = transport_->subscribe("/api/v1/pods", "", std::move(listener));
+  client::Listener nodes;
+  nodes.replaced = [this](std::vector<Document> objects) {
+    for (const Document& object : objects) saw_node(object);
+  };
+  nodes.changed = [this](std::vector<client::Event> events) {
+    for (const client::Event& event : events)
+      if (event.type == client::Event::Type::put) saw_node(event.object);
+  };
+  nodes_watch_ = transport_->subscribe("/api/v1/nodes", "", std::move(nodes));
+}
+
+// An agent finds out that others think it dead when it looks at its Node, with its next heartbeat.
+void Fleet::saw_node(const Document& object) {
+  auto found = by_name_.find(object["metadata"]["name"].str());
+  if (found == by_name_.end()) return;
+  for (Value c : object["status"]["conditions"].items())
+    if (c["type"].as_string() == "Ready" && c["status"].as_string() != "True") nodes_[found->second]->status_due = true;
 }
 
 void Fleet::hand_over(const Document& before, const Document& now) {
@@ -264,7 +288,15 @@ void Fleet::look(Node& node, const Document& pod) {
   }
   Pod& known = found->second;
   known.object = pod;
-  if (!is_deleting(pod) || known.state == Pod::State::stopping) return;
+  if (known.state == Pod::State::stopping) return;
+  if (!is_deleting(pod)) {
+    // Somebody else has written that it is not ready (its node was thought dead): the agent knows better.
+    if (known.state == Pod::State::ready && !says_ready(pod)) {
+      known.state = Pod::State::running;
+      later(node, uid, world_.random().between(std::chrono::milliseconds(10), std::chrono::seconds(1)), &Fleet::ready);
+    }
+    return;
+  }
   known.state = Pod::State::stopping;
   const std::int64_t grace = pod["metadata"]["deletionGracePeriodSeconds"].as_int();
   Duration stop = world_.random().between(model_.shortest_stop, model_.longest_stop);

@@ -66,8 +66,10 @@ class Fleet {
   void register_node(Node& node);
   void heartbeat(Node& node);
   void report_status(Node& node);
+  void report_status_now(Node& node);
   void arm(Node& node, Duration delay, void (Fleet::*what)(Node&));
   void begin_watch();
+  void saw_node(const Document& object);
   void hand_over(const Document& before, const Document& now);
   void deliver(Node& node, Document pod, bool erased);
   void look(Node& node, const Document& pod);
@@ -89,7 +91,7 @@ class Fleet {
   const NodeModel model_;
   Lane& lane_;
   std::unique_ptr<client::Transport> transport_;
-  std::unique_ptr<client::Subscription> watch_;
+  std::unique_ptr<client::Subscription> watch_, nodes_watch_;
   std::vector<std::unique_ptr<Node>> nodes_;
   std::unordered_map<std::string, std::size_t> by_name_;
   std::unordered_map<std::string, Document> seen_;               // by namespace/name, as the watch has brought them

@@ -83,7 +83,8 @@ class Connection final : public client::Transport {
       return fail(unreachable());
     }
     const std::uint64_t incarnation = n.incarnation_;
-    ApiResult<Document> answer = inner()->call(call);
+    ApiResult<Document> answer;
+    n.call_ns += n.world_.measure([&] { answer = inner()->call(call); });
     note(call, answer);
     if (n.observer) n.observer(user_, call, answer);
     const bool lost = n.weather.lost_answers > 0 && n.world_.random().chance(n.weather.lost_answers);

@@ -46,6 +46,7 @@ class Network {
 
   Weather weather;
   std::uint64_t calls = 0, watch_events = 0, lost = 0, drops = 0;
+  std::int64_t call_ns = 0;  // of the real processor, inside the server
   std::size_t watches() const { return ends_.size(); }
   // Told of every answer of the server, at the moment it is made: for those who check.
   std::function<void(const std::string& user, const client::Call& call, const ApiResult<Document>& answer)> observer;

@@ -12,6 +12,9 @@ namespace {
 // A task that is posted begins within this time: a thread has to take it.
 constexpr std::int64_t shortest_start_ns = 1'000, longest_start_ns = 20'000;
 
+// How long the simulation itself takes, for its report; nothing that happens depends on it.
+std::int64_t real_ns() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
+
 }  // namespace
 
 std::uint64_t SplitMix::next() {
@@ -146,8 +149,12 @@ bool SimulatedWorld::run_next(std::int64_t until_ns) {
     trace_.add(static_cast<std::uint64_t>(entry.at_ns) ^ static_cast<std::uint64_t>(lane.number_) << 48);
     Lane* before = std::exchange(current_, &lane);
     lane.busy_ = true;
+    const std::int64_t outer = std::exchange(elsewhere_ns_, 0), begin = real_ns();
     task();
     task = nullptr;
+    const std::int64_t taken = real_ns() - begin;
+    lane.spent_ns_ += taken - elsewhere_ns_;
+    elsewhere_ns_ = outer + taken;
     lane.busy_ = false;
     current_ = before;
     return true;
@@ -163,6 +170,14 @@ void SimulatedWorld::run_for(Duration duration) {
   while (run_next(end.count())) {
   }
   elapsed_ = std::max(elapsed_, end);
+}
+
+std::int64_t SimulatedWorld::measure(const std::function<void()>& work) {
+  const std::int64_t begin = real_ns(), before = elsewhere_ns_;
+  work();
+  const std::int64_t taken = real_ns() - begin;
+  elsewhere_ns_ = before + taken;
+  return taken;
 }
 
 void SimulatedWorld::wait(Duration duration) {

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -53,6 +54,7 @@ class Lane final : public Executor {
   bool dead() const { return dead_; }
   void pause(Duration how_long);  // its process is stopped: what is due meanwhile runs afterwards, in the same order
   const std::string& name() const { return name_; }
+  std::int64_t spent_ns() const { return spent_ns_; }  // of the real processor, requests not counted
   World world();
 
  private:
@@ -63,6 +65,7 @@ class Lane final : public Executor {
   const std::string name_;
   SplitMix random_;  // what the component draws does not depend on what others draw
   bool busy_ = false, dead_ = false;
+  std::int64_t spent_ns_ = 0;
   std::int64_t paused_until_ns_ = 0, resumed_ = 0;  // and how many tasks wait for that
 };
 
@@ -88,6 +91,8 @@ class SimulatedWorld final : public Clock {
   bool step();  // one event; false when there is none
   // For a task that waits: others run meanwhile.
   void wait(Duration duration);
+  // What `work` takes of the real processor is not counted as its lane's but given back.
+  std::int64_t measure(const std::function<void()>& work);
 
   std::uint64_t events() const { return events_; }
   std::size_t pending() const { return heap_.size() - stale_; }
@@ -126,6 +131,7 @@ class SimulatedWorld final : public Clock {
   Lane* current_ = nullptr;
   std::size_t stale_ = 0;
   std::uint64_t events_ = 0;
+  std::int64_t elsewhere_ns_ = 0;  // inside the task that runs: what is counted already
 };
 
 }  // namespace kybern::sim

@@ -22,6 +22,7 @@ int run_shutdown(const std::vector<std::string>& arguments);
 int run_proxy(const std::vector<std::string>& arguments);
 int run_dns(const std::vector<std::string>& arguments);
 int run_bench(const std::vector<std::string>& arguments);               // bin/bench_command.cpp
+int run_sim(const std::vector<std::string>& arguments);                 // bin/sim_command.cpp
 
 // One line on standard error, `kybern: ...`; gives the exit status 1.
 int complain(std::string_view what);

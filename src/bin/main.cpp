@@ -23,6 +23,7 @@ const std::vector<Command>& commands() {
       {"proxy", "the service proxy of one node", run_proxy},
       {"dns", "the cluster's DNS server", run_dns},
       {"shutdown", "ends the pods and the containerd that a node left running", run_shutdown},
+      {"sim", "a cluster of simulated nodes in one thread, from a seed: measured, or with faults and checks", run_sim},
       {"bench", "measures any Kubernetes API: throughput, latencies, the server's processor time and memory", run_bench},
       {"kubectl", "the command line client (also under the name kubectl)", [](const std::vector<std::string>& a) { return cli::run(a); }},
       {"version", "what this program is", [](const std::vector<std::string>&) { return fmt::print("kybern v0.1.0, Kubernetes v1.36.0\n"), 0; }},

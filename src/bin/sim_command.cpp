@@ -1,0 +1,85 @@
+// `kybern sim`: the control plane against simulated nodes and a simulated clock, disk and network.
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "bin/commands.h"
+#include "bin/flags.h"
+#include "sim/scale.h"
+#include "sim/trial.h"
+
+namespace kybern::bin {
+namespace {
+
+// One plan of faults; `numbers`: what is left of it.
+int run_trial(std::uint64_t seed, const std::vector<std::string>& numbers, bool narrate) {
+  sim::TrialOptions options;
+  options.narrate = narrate;
+  sim::Plan plan = sim::make_plan(seed, options.plan);
+  if (!numbers.empty()) {
+    std::vector<std::size_t> kept;
+    for (const std::string& number : numbers)
+      if (auto parsed = parse_int(number)) kept.push_back(static_cast<std::size_t>(*parsed));
+    plan = sim::only(plan, kept);
+  }
+  const sim::TrialResult result = sim::carry_out(plan, options);
+  fmt::print("seed {}: {} incidents, {} events, {} requests, {} changes, at rest after {:.0f} s, digest {:016x}\n", seed, plan.incidents.size(), result.events, result.calls, result.changes,
+             std::chrono::duration<double>(result.rested_after).count(), result.digest);
+  for (const std::string& problem : result.problems) fmt::print("  {}\n", problem);
+  return result.problems.empty() ? 0 : 1;
+}
+
+// A failing seed is shortened, so that what matters is seen.
+int run_trials(std::uint64_t first, int count) {
+  int failed = 0;
+  for (int i = 0; i < count; ++i) {
+    const std::uint64_t seed = first + static_cast<std::uint64_t>(i);
+    if (run_trial(seed, {}, false) == 0) continue;
+    ++failed;
+    const sim::Plan shorter = sim::shorten(sim::make_plan(seed, {}), {}, 40);
+    for (const sim::Incident& incident : shorter.incidents) fmt::print("    {}\n", sim::describe(incident));
+    fmt::print("  again: {}\n", sim::replay_command(shorter));
+    std::fflush(stdout);
+  }
+  return failed == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+int run_sim(const std::vector<std::string>& arguments) {
+  Flags flags("kybern sim", "The control plane in one thread with simulated nodes, clock, network and disk. The same seed gives the same history.");
+  sim::ScaleOptions scale;
+  int seed = 1, live_seconds = 0, trials = 0;
+  bool trial = false, help = false;
+  std::string log_level = "error";
+  std::vector<std::string> only;
+  flags.add("seed", &seed, "where all randomness comes from");
+  flags.add("nodes", &scale.nodes, "simulated nodes");
+  flags.add("pods", &scale.pods, "pods, in deployments");
+  flags.add("pods-per-deployment", &scale.pods_per_deployment, "how many pods a deployment has");
+  flags.add("live", &live_seconds, "simulated seconds to go on when all pods run");
+  flags.add("changes", &scale.changes_per_minute, "what users change in a simulated minute: scale, update, delete a pod");
+  flags.add("scenario", &scale.scenario, "when all pods run: update, drain, zone, namespaces or pause");
+  flags.section("Faults");
+  flags.add("trial", &trial, "a small cluster with faults from the seed, everything checked");
+  flags.add("trials", &trials, "so many trials, from the seed on");
+  flags.add("only", &only, "of a trial only the incidents with these numbers");
+  flags.add("log-level", &log_level, "of the components: debug, info, warn, error, none");
+  if (auto ok = flags.parse(arguments, help); !ok) return complain(ok.error().message);
+  if (help) return fmt::print("{}", flags.help()), 0;
+  if (seed < 0 || scale.nodes < 1 || scale.pods < 0 || scale.pods_per_deployment < 1) return complain("sim: numbers of nodes, pods and the seed are not negative");
+  const std::vector<std::string> levels{"debug", "info", "warn", "error", "none"};
+  for (std::size_t i = 0; i < levels.size(); ++i)
+    if (levels[i] == log_level) set_log_level(static_cast<LogLevel>(i));
+  if (trials > 0) return run_trials(static_cast<std::uint64_t>(seed), trials);
+  if (trial) return run_trial(static_cast<std::uint64_t>(seed), only, true);
+  scale.seed = static_cast<std::uint64_t>(seed);
+  scale.live = std::chrono::seconds(live_seconds);
+  bool well = false;
+  fmt::print("{}", sim::run_scale(scale, well));
+  return well ? 0 : 1;
+}
+
+}  // namespace kybern::bin
