@@ -13,6 +13,7 @@ namespace kybern::cli {
 namespace {
 
 Result<int> api_resources(Session& session, const Arguments& arguments) {
+  if (!arguments.words.empty()) return refuse_usage(arguments, "unexpected arguments: [" + join(arguments.words, " ") + "]");
   auto discovery = session.discovery();
   if (!discovery) return std::unexpected(discovery.error());
   std::vector<ApiResource> all = (*discovery)->preferred();

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "cli/apply.h"
 #include "cli/apply_plan.h"
 #include "cli/command.h"
 #include "cli/manifest.h"
@@ -135,6 +136,12 @@ Result<void> Apply::prune(const std::vector<Subject>& kept) {
   return {};
 }
 
+std::unexpected<Error> nameless(const Subject& subject) {
+  const ApiResource& type = *subject.type;
+  return refuse(fmt::format("error when retrieving current configuration of:\nResource: \"{0}/{1}, Resource={2}\", GroupVersionKind: \"{0}/{1}, Kind={3}\"\nName: \"\", Namespace: {4}\nfrom server for: {5}: resource name may not be empty",
+                            type.group, type.version, type.plural, type.kind, go_quote(subject.ns), go_quote(subject.source)));
+}
+
 Result<int> apply(Session& session, const Arguments& arguments) {
   if (!arguments.words.empty()) return refuse("Unexpected args: [" + join(arguments.words, " ") + "]\nSee 'kubectl apply -h' for help and examples");
   if (!arguments.given("filename")) return refuse("must specify one of -f and -k");
@@ -154,7 +161,7 @@ Result<int> apply(Session& session, const Arguments& arguments) {
   std::string errors;
   for (const Manifest& manifest : *manifests) {
     auto subject = manifest_subject(session, manifest.object, manifest.source);
-    if (subject && subject->name.empty()) subject = refuse("error when applying " + go_quote(manifest.source) + ": resource name may not be empty");
+    if (subject && subject->name.empty()) subject = nameless(*subject);
     Result<Applied> applied = subject ? (server_side ? work.server_side(*subject) : work.one(*subject)) : std::unexpected(subject.error());
     if (!applied) {
       errors += (errors.empty() ? "" : "\n") + applied.error().message;
@@ -184,6 +191,13 @@ Result<int> apply(Session& session, const Arguments& arguments) {
 }
 
 }  // namespace
+
+Result<Document> would_be(Session& session, const Arguments& arguments, const Subject& subject) {
+  Apply work{session, arguments, "server", "Strict"};
+  auto applied = arguments.on("server-side") ? work.server_side(subject) : work.one(subject);
+  if (!applied) return std::unexpected(applied.error());
+  return std::move(applied->object);
+}
 
 Command apply_command() {
   using namespace flags;

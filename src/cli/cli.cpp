@@ -10,15 +10,20 @@
 namespace kybern::cli {
 
 std::unexpected<Error> refuse(std::string what) { return fail(Code::invalid, "error: " + std::move(what)); }
+std::unexpected<Error> refuse_usage(const Arguments& arguments, std::string what) {
+  return fail(Code::invalid, "error: " + std::move(what) + "\nSee '" + arguments.path + " -h' for help and examples");
+}
+
+// In the order in which the help shows them.
+std::vector<Command> all_commands() {
+  return {create_command(), expose_command(), run_command(), set_command(), explain_command(), get_command(), edit_command(), delete_command(), rollout_command(),
+          scale_command(), autoscale_command(), certificate_command(), cluster_info_command(), top_command(), cordon_command(), uncordon_command(), drain_command(),
+          taint_command(), describe_command(), logs_command(), attach_command(), exec_command(), port_forward_command(), proxy_command(), cp_command(), auth_command(),
+          debug_command(), events_command(), diff_command(), apply_command(), patch_command(), replace_command(), wait_command(), label_command(), annotate_command(),
+          completion_command(), config_command(), version_command(), api_versions_command(), api_resources_command()};
+}
 
 namespace {
-
-std::vector<Command> all_commands() {
-  return {get_command(), describe_command(), apply_command(), create_command(), run_command(), delete_command(), scale_command(), logs_command(),
-          exec_command(), attach_command(), port_forward_command(), rollout_command(), label_command(), annotate_command(), taint_command(),
-          patch_command(), replace_command(), wait_command(), cordon_command(), uncordon_command(), drain_command(), explain_command(),
-          api_resources_command(), api_versions_command(), cluster_info_command(), auth_command(), config_command(), version_command()};
-}
 
 std::string flag_lines(const std::vector<Flag>& flags) {
   std::string out;
@@ -60,10 +65,11 @@ int complain(std::string_view text) {
 }
 
 int unknown(std::string_view word, const std::string& path, const std::vector<Command>& commands) {
+  if (path != "kubectl") return complain(fmt::format("error: unknown command {}\nSee '{} -h' for help and examples", go_quote(word), path));
   std::vector<std::string> names;
   for (const Command& command : commands) names.push_back(command.name);
-  const std::string near = edit_nearest(word, names);
-  return complain(fmt::format("error: unknown command {} for {}{}", go_quote(word), go_quote(path), near.empty() ? "" : "\n\nDid you mean this?\n\t" + near));
+  const auto near = suggestions(word, names);
+  return complain(fmt::format("error: unknown command {} for {}{}", go_quote(word), go_quote(path), near.empty() ? "" : "\n\nDid you mean this?\n\t" + join(near, "\n\t")));
 }
 
 // The word that names the command, although global flags may come before it: the index, or the number of words.
@@ -82,23 +88,29 @@ std::size_t command_word(const std::vector<std::string>& words, std::size_t from
 }
 
 int run_leaf(const Command& command, const std::string& path, const std::vector<std::string>& words) {
-  if (command.run == nullptr) {
-    fmt::print("{}", help_of(command, path));
-    return 0;
+  const auto dash = std::find(words.begin(), words.end(), "--");
+  const bool asked = std::find_if(words.begin(), dash, [](const std::string& word) { return word == "--help" || word == "-h"; }) != dash;
+  if (command.run == nullptr) {  // a group: what was wanted of it was not said
+    fmt::print(asked ? stdout : stderr, "{}", help_of(command, path));
+    return asked ? 0 : 1;
   }
   auto arguments = Arguments::parse(command.flags + global_flags(), words);
-  if (!arguments) {
-    const bool help = std::find(words.begin(), words.end(), "--help") != words.end();
-    if (!help) return complain(arguments.error().message + "\nSee '" + path + " --help' for usage.");
+  if (!arguments && !asked) {
+    return complain(arguments.error().message + "\nSee '" + path + " --help' for usage.");
   }
   if (!arguments || arguments->on("help")) {
     fmt::print("{}", help_of(command, path));
     return 0;
   }
+  arguments->path = path;
+  if (auto complete = arguments->check_required(); !complete) return complain(complete.error().message);
   Session session(*arguments);
   auto status = command.run(session, *arguments);
-  if (!status) return complain(status.error().message);
   std::fflush(stdout);
+  if (!session.deferred().empty()) complain(session.deferred());
+  if (!status && !status.error().message.empty()) complain(status.error().message);
+  if (!status || (!session.deferred().empty() && *status == 0)) return command.failure;
+  if (arguments->on("warnings-as-errors") && session.warnings() > 0) return complain(fmt::format("error: {} warning{} received", session.warnings(), session.warnings() == 1 ? "" : "s"));
   return *status;
 }
 
@@ -126,7 +138,8 @@ int run(const std::vector<std::string>& given) {
     return 0;
   }
   std::string path = "kubectl";
-  const Command* command = find(commands, words[at]);
+  const Command completes = complete_command();
+  const Command* command = words[at] == completes.name ? &completes : find(commands, words[at]);
   if (command == nullptr) return unknown(words[at], path, commands);
   path += " " + command->name;
   words.erase(words.begin() + static_cast<std::ptrdiff_t>(at));

@@ -128,7 +128,7 @@ TEST(Discovery, FindsByAnyName) {
     ASSERT_TRUE(found) << word;
     EXPECT_EQ((*found)->path("x", "web", "scale"), "/apis/apps/v1/namespaces/x/deployments/web/scale");
   }
-  EXPECT_EQ(d.find("deploymnt").error().message, "error: the server doesn't have a resource type \"deploymnt\" (did you mean deployment?)");
+  EXPECT_EQ(d.find("deploymnt").error().message, "error: the server doesn't have a resource type \"deploymnt\"");
   EXPECT_FALSE(d.find("deployments.batch"));
   EXPECT_EQ(d.category("all").size(), 2u);
   EXPECT_EQ((*d.find("po"))->shown_kind(), "pod");

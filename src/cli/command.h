@@ -17,6 +17,7 @@ struct Command {
   Result<int> (*run)(Session&, const Arguments&) = nullptr;  // the exit status, or what to print on standard error
   std::vector<Command> children{};
   std::vector<std::string> aliases{};
+  int failure = 1;  // the exit status when `run` fails
 };
 
 Command get_command();
@@ -47,8 +48,24 @@ Command auth_command();
 Command cordon_command();
 Command uncordon_command();
 Command drain_command();
+Command expose_command();
+Command autoscale_command();
+Command set_command();
+Command edit_command();
+Command diff_command();
+Command certificate_command();
+Command top_command();
+Command proxy_command();
+Command cp_command();
+Command debug_command();
+Command events_command();
+Command completion_command();
+Command complete_command();  // what the completion script runs; not shown
+std::vector<Command> all_commands();
 
 // `error: ...`, for a command's own complaints.
 std::unexpected<Error> refuse(std::string what);
+// The same, with `See 'kubectl create -h' for help and examples` below.
+std::unexpected<Error> refuse_usage(const Arguments& arguments, std::string what);
 
 }  // namespace kybern::cli

@@ -103,30 +103,51 @@ Result<Draft> merged_config(const std::vector<std::string>& files) {
   return out;
 }
 
-Result<client::HttpOptions> load_options(const std::string& flag, const std::string& context) {
-  std::vector<std::string> files = config_files(flag);
+namespace {
+
+bool has_entry(const Draft& config, std::string_view list, std::string_view name) {
+  const Draft* entries = config.find(list);
+  if (!entries || !entries->is_array()) return false;
+  return std::any_of(entries->items().begin(), entries->items().end(), [&](const Draft& entry) { return entry.find("name") && entry.find("name")->as_string() == name; });
+}
+
+// Puts the chosen context, cluster and user into the config, as a context of its own when they differ from what stands there.
+Result<void> choose(Draft& config, const ConfigChoice& choice) {
+  const std::string context = choice.context.empty() ? config["current-context"].str() : choice.context;
+  if (!choice.context.empty() && !has_entry(config, "contexts", context)) return fail(Code::not_found, "Error in configuration: context was not found for specified context: " + context);
+  if (!choice.cluster.empty() && !has_entry(config, "clusters", choice.cluster)) return fail(Code::not_found, "error: no server found for cluster " + go_quote(choice.cluster));
+  if (!choice.user.empty() && !has_entry(config, "users", choice.user)) return fail(Code::not_found, "error: auth info " + go_quote(choice.user) + " does not exist");
+  config["current-context"] = context;
+  if (choice.cluster.empty() && choice.user.empty()) return {};
+  Draft body = Draft::object();
+  if (Draft* contexts = config.find("contexts"); contexts && contexts->is_array())
+    for (Draft& entry : contexts->items())
+      if (entry.find("name") && entry.find("name")->as_string() == context && entry.find("context")) body = *entry.find("context");
+  if (!choice.cluster.empty()) body["cluster"] = choice.cluster;
+  if (!choice.user.empty()) body["user"] = choice.user;
+  config["contexts"] = Draft::array({Draft::object({{"name", "chosen"}, {"context", std::move(body)}})});
+  config["current-context"] = "chosen";
+  return {};
+}
+
+}  // namespace
+
+Result<client::HttpOptions> load_options(const ConfigChoice& choice) {
+  std::vector<std::string> files = config_files(choice.kubeconfig);
   std::error_code error;
-  if (files.empty() && context.empty()) {
+  client::HttpOptions local;  // as kubectl without any settings
+  local.url = "http://localhost:8080";
+  if (files.empty() && choice.context.empty()) {
     if (auto pod = client::in_cluster_options()) return *pod;
     if (fs::exists(own_kubeconfig, error)) files = {own_kubeconfig};
   }
-  if (files.empty()) {
-    if (!context.empty()) return fail(Code::not_found, "error: context " + go_quote(context) + " does not exist");
-    client::HttpOptions local;  // as kubectl without any settings
-    local.url = "http://localhost:8080";
-    return local;
-  }
   auto merged = merged_config(files);
   if (!merged) return std::unexpected(merged.error());
-  if (const Draft* contexts = merged->find("contexts"); context.empty() && merged->find("current-context")->as_string().empty() && (!contexts || contexts->empty())) {
-    client::HttpOptions local;
-    local.url = "http://localhost:8080";
-    return local;
-  }
+  if (auto chosen = choose(*merged, choice); !chosen) return std::unexpected(chosen.error());
+  if (const Draft* contexts = merged->find("contexts"); merged->find("current-context")->as_string().empty() && (!contexts || contexts->empty())) return local;
   std::string text;
-  const Document frozen = merged->freeze();
-  write_yaml(frozen, text);
-  auto options = client::parse_kubeconfig(text, context, "/");
+  write_yaml(merged->freeze(), text);
+  auto options = client::parse_kubeconfig(text, "", "/");
   if (!options) return fail(options.error().code, "error: " + options.error().message);
   return options;
 }

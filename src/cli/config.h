@@ -15,7 +15,11 @@ namespace kybern::cli {
 std::vector<std::string> config_files(const std::string& flag);
 // All of them as one kubeconfig: of equal names the first counts. Relative file names have been made absolute.
 Result<Draft> merged_config(const std::vector<std::string>& files);
-Result<client::HttpOptions> load_options(const std::string& kubeconfig_flag, const std::string& context);
+// Which of its contexts, and what counts instead of the cluster and user that the context names; "": what the file says.
+struct ConfigChoice {
+  std::string kubeconfig, context, cluster, user;
+};
+Result<client::HttpOptions> load_options(const ConfigChoice& choice);
 
 Result<std::string> read_whole_file(const std::string& path);  // "-": standard input. At most 64 MiB
 

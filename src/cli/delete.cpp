@@ -20,7 +20,7 @@ Result<std::string> propagation(const Arguments& arguments) {
   if (cascade == "background" || cascade == "true") return std::string("Background");
   if (cascade == "foreground") return std::string("Foreground");
   if (cascade == "orphan" || cascade == "false") return std::string("Orphan");
-  return fail(Code::invalid, "error: invalid cascade value (" + cascade + "). Must be \"background\", \"foreground\", or \"orphan\".");
+  return fail(Code::invalid, "error: invalid cascade value (" + cascade + "). Must be \"background\", \"foreground\", or \"orphan\"");
 }
 
 Result<void> wait_until_gone(Session& session, const Deleted& item, Deadline deadline) {
@@ -33,6 +33,12 @@ Result<void> wait_until_gone(Session& session, const Deleted& item, Deadline dea
 }
 
 Result<int> remove(Session& session, const Arguments& arguments) {
+  if (const std::string raw = arguments.text("raw"); !raw.empty()) {
+    auto answer = session.raw("DELETE", raw, "", "", json_type, "application/json, */*");
+    if (!answer) return std::unexpected(shown(answer.error()));
+    fmt::print("{}", *answer);
+    return 0;
+  }
   auto dry_run = dry_run_of(arguments);
   if (!dry_run) return std::unexpected(dry_run.error());
   auto policy = propagation(arguments);
@@ -104,9 +110,9 @@ Command delete_command() {
   return {"delete", "delete objects", "(TYPE NAME... | TYPE/NAME... | TYPE -l SELECTOR | TYPE --all | -f FILE) [flags]",
           {filename(), recursive(), selector(), field_selector(), output(), dry_run(), boolean("all", "all of the type in the namespace"),
            boolean("all-namespaces", "of all namespaces", false, 'A'), cascade, boolean("force", "do not wait for the node's word"),
-           text("grace-period", "seconds that a pod has to end; negative: its own setting", "-1"), boolean("now", "end at once: a grace period of 1"),
+           text("raw", "DELETE this path"), number("grace-period", "seconds that a pod has to end; negative: its own setting", "-1"), boolean("now", "end at once: a grace period of 1"),
            boolean("ignore-not-found", "what does not exist is no failure"), boolean("wait", "wait until the objects are gone", true),
-           text("timeout", "how long to wait; 0: as long as it takes", "0s")},
+           duration("timeout", "how long to wait; 0: as long as it takes", "0s")},
           remove};
 }
 

@@ -31,7 +31,7 @@ std::vector<Document> related(Session& session, Value object) {
 }
 
 Result<int> describe_objects(Session& session, const Arguments& arguments) {
-  auto subjects = select(session, arguments, arguments.words, {.need_names = false});
+  auto subjects = select(session, arguments, arguments.words, {.need_names = false, .nothing_given = "error: You must specify the type of resource to describe. Use \"kubectl api-resources\" for a complete list of supported resources."});
   if (!subjects && subjects.error().code == Code::not_found && arguments.words.size() == 2) {  // perhaps the beginning of names
     auto all = select(session, arguments, {arguments.words[0]}, {.need_names = false});
     if (all) {

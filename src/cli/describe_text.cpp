@@ -29,7 +29,7 @@ struct Page {
     std::sort(lines.begin(), lines.end());
     if (lines.empty()) return line(level, name, "<none>");
     for (std::size_t i = 0; i < lines.size(); ++i)
-      text += std::string(static_cast<std::size_t>(level) * 2, ' ') + (i == 0 ? std::string(name) + ":" : "") + "\t" + lines[i] + "\n";
+      text += (i == 0 ? std::string(static_cast<std::size_t>(level) * 2, ' ') + std::string(name) + ":" : "") + "\t" + lines[i] + "\n";
   }
   void head(Value object) {
     const Value meta = object["metadata"];
@@ -381,16 +381,7 @@ void deployment(Page& page, Value o, const std::vector<Document>& sets) {
   page.line(0, "MinReadySeconds", std::to_string(spec["minReadySeconds"].as_int()));
   if (const Value rolling = spec["strategy"]["rollingUpdate"]; rolling.exists())
     page.line(0, "RollingUpdateStrategy", plain_text(rolling["maxUnavailable"]) + " max unavailable, " + plain_text(rolling["maxSurge"]) + " max surge");
-  page.title(0, "Pod Template");
-  Page inner{{}, page.now};
-  const Value pods = spec["template"];
-  inner.map(0, "Labels", pods["metadata"]["labels"], "=");
-  if (!pods["metadata"]["annotations"].empty()) inner.map(0, "Annotations", pods["metadata"]["annotations"], ": ");
-  if (pods["spec"]["serviceAccountName"].exists()) inner.line(0, "Service Account", pods["spec"]["serviceAccountName"].as_string());
-  inner.containers(pods["spec"], {}, {});
-  inner.volumes(pods["spec"]);
-  selectors_and_tolerations(inner, pods["spec"]);
-  for (std::string_view line : split(trim(inner.text), '\n')) page.text += "  " + std::string(line) + "\n";
+  page.text += pod_template_text(spec["template"]);
   page.conditions(status["conditions"]);
   const auto replicas = [](Value set) { return fmt::format("{} ({}/{} replicas created)", set["metadata"]["name"].as_string(), set["status"]["replicas"].as_int(), set["spec"]["replicas"].as_int()); };
   std::string current;
@@ -482,6 +473,19 @@ void any(Page& page, Value o) {
 }
 
 }  // namespace
+
+std::string pod_template_text(Value pods) {
+  Page page{"Pod Template:\n", {}};
+  page.map(1, "Labels", pods["metadata"]["labels"], "=");
+  if (!pods["metadata"]["annotations"].empty()) page.map(1, "Annotations", pods["metadata"]["annotations"], ": ");
+  Page inner{{}, {}};
+  if (pods["spec"]["serviceAccountName"].exists()) inner.line(0, "Service Account", pods["spec"]["serviceAccountName"].as_string());
+  inner.containers(pods["spec"], {}, {});
+  inner.volumes(pods["spec"]);
+  selectors_and_tolerations(inner, pods["spec"]);
+  for (std::string_view line : split(trim(inner.text), '\n')) page.text += (line.starts_with('\t') ? "" : "  ") + std::string(line) + "\n";
+  return page.text;
+}
 
 std::string describe(Value object, const std::vector<Document>& related, const std::vector<Document>& events, Time now) {
   Page page{{}, now};

@@ -9,6 +9,9 @@
 
 namespace kybern::cli {
 
+// What a pod template says, with tabs between titles and values.
+std::string pod_template_text(Value pod_template);
+
 // `related`: what else belongs to the object: the pods of a node, the slices of a service. `events`: of the object.
 std::string describe(Value object, const std::vector<Document>& related, const std::vector<Document>& events, Time now);
 

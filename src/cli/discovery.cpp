@@ -127,13 +127,7 @@ Result<const ApiResource*> Discovery::find(std::string_view word) const {
     const std::string_view group = second == std::string_view::npos ? std::string_view() : rest.substr(second + 1);
     if (const ApiResource* found = match(name, group, rest.substr(0, second)); found && (found->group == group || !group.empty())) return found;
   }
-  std::vector<std::string> names;
-  for (const ApiResource& r : resources_) {
-    names.push_back(r.plural);
-    names.push_back(r.singular);
-  }
-  const std::string near = edit_nearest(low, names);
-  return fail(Code::not_found, "error: the server doesn't have a resource type " + go_quote(word) + (near.empty() ? "" : " (did you mean " + near + "?)"));
+  return fail(Code::not_found, "error: the server doesn't have a resource type " + go_quote(std::string_view(word).substr(0, dot)));
 }
 
 const ApiResource* Discovery::find_kind(std::string_view api_version, std::string_view kind) const {

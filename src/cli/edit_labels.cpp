@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "machinery/names.h"
 
 namespace kybern::cli {
 namespace {
@@ -21,11 +22,12 @@ Result<MapEdit> take_edits(std::vector<std::string>& words, std::string_view wha
     const std::size_t equals = word->find('=');
     if (equals == std::string::npos) out.removed.push_back(word->substr(0, word->size() - 1));
     else if (equals == 0) return fail(Code::invalid, "error: invalid " + std::string(what) + " format: " + *word);
+    else if (const auto wrong = names::label_value(word->substr(equals + 1)); what == "label" && !wrong.empty()) return fail(Code::invalid, "error: invalid label value: " + go_quote(*word) + ": " + join(wrong, "; "));
     else out.set[word->substr(0, equals)] = word->substr(equals + 1);
   }
   words.erase(first, words.end());
   for (const std::string& key : out.removed)
-    if (out.set.contains(key)) return fail(Code::invalid, "error: can not both modify and remove the following " + std::string(what) + "(s) in the same command: " + key);
+    if (out.set.contains(key)) return fail(Code::invalid, "error: can not both modify and remove a" + std::string(what.starts_with('a') ? "n " : " ") + std::string(what) + " in the same command");
   return out;
 }
 
@@ -45,7 +47,7 @@ Result<TaintEdit> take_taints(std::vector<std::string>& words) {
     taint.key = std::string(rest.substr(0, equals));
     if (equals != std::string_view::npos) taint.value = std::string(rest.substr(equals + 1));
     if (taint.key.empty() || (!remove && taint.effect.empty())) return fail(Code::invalid, "error: invalid taint spec: " + *word);
-    if (!taint.effect.empty() && !valid_effect(taint.effect)) return fail(Code::invalid, "error: invalid taint effect: " + taint.effect + ", unsupported taint effect");
+    if (!taint.effect.empty() && !valid_effect(taint.effect)) return fail(Code::invalid, "error: invalid taint effect: " + taint.effect + ", unsupported taint effect\nSee 'kubectl taint -h' for help and examples");
     (remove ? out.removed : out.set).push_back(std::move(taint));
   }
   words.erase(first, words.end());

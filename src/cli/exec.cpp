@@ -1,183 +1,47 @@
-// exec and attach: a process's streams over one WebSocket, with the terminal in raw mode when it is asked for.
+// exec and attach.
 #include <fmt/format.h>
-#include <poll.h>
-#include <sys/ioctl.h>
-#include <termios.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <atomic>
-#include <thread>
 
 #include "base/strings.h"
 #include "cli/command.h"
-#include "cli/subjects.h"
-#include "cli/workload.h"
-#include "document/json.h"
+#include "cli/exec_stream.h"
 
 namespace kybern::cli {
 namespace {
 
-enum Channel : char { stdin_channel = 0, stdout_channel = 1, stderr_channel = 2, error_channel = 3, resize_channel = 4 };
-constexpr char close_channel = static_cast<char>(255);  // v5: its byte names the channel that ends
-constexpr int look_interval_ms = 200;                   // at the window's size, and whether the process has ended
-constexpr std::size_t piece_bytes = 32 << 10;
-
-class RawTerminal {  // puts the terminal back however the command ends
- public:
-  explicit RawTerminal(bool wanted) {
-    if (!wanted || !isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &before_) != 0) return;
-    termios raw = before_;
-    cfmakeraw(&raw);
-    active_ = tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) == 0;
-  }
-  ~RawTerminal() {
-    if (active_) tcsetattr(STDIN_FILENO, TCSADRAIN, &before_);
-  }
-  RawTerminal(const RawTerminal&) = delete;
-  RawTerminal& operator=(const RawTerminal&) = delete;
-
- private:
-  termios before_{};
-  bool active_ = false;
-};
-
-Result<void> send(net::WebSocketClient& socket, char channel, std::string_view bytes) {
-  return socket.write(net::WebSocketOpcode::binary, std::string(1, channel) + std::string(bytes));
-}
-
-// Sends what is typed, and the window's size whenever it changes, until the process has ended.
-void feed(net::WebSocketClient& socket, bool with_stdin, bool tty, const std::atomic<bool>& over) {
-  winsize last{};
-  bool open = with_stdin;
-  while (!over && (open || tty)) {
-    winsize now{};
-    if (tty && ioctl(STDIN_FILENO, TIOCGWINSZ, &now) == 0 && (now.ws_col != last.ws_col || now.ws_row != last.ws_row)) {
-      last = now;
-      if (!send(socket, resize_channel, fmt::format("{{\"Width\":{},\"Height\":{}}}", now.ws_col, now.ws_row))) return;
-    }
-    pollfd wait{open ? STDIN_FILENO : -1, POLLIN, 0};
-    if (poll(&wait, 1, look_interval_ms) <= 0) continue;
-    std::string piece(piece_bytes, '\0');
-    const ssize_t got = read(STDIN_FILENO, piece.data(), piece.size());
-    if (got > 0) {
-      piece.resize(static_cast<std::size_t>(got));
-      if (!send(socket, stdin_channel, piece)) return;
-    } else {
-      open = false;
-      if (socket.protocol() == "v5.channel.k8s.io") (void)send(socket, close_channel, std::string(1, stdin_channel));
-    }
-  }
-}
-
-// The Status at the end: the exit status, or what went wrong.
-Result<int> outcome(std::string_view text) {
-  auto status = parse_json(text);
-  if (!status) return refuse("the end of the command cannot be read: " + std::string(text));
-  if ((*status)["status"].as_string() == "Success") return 0;
-  if ((*status)["reason"].as_string() == "NonZeroExitCode") {
-    for (Value cause : (*status)["details"]["causes"].items()) {
-      if (cause["reason"].as_string() != "ExitCode") continue;
-      const auto code = parse_int(cause["message"].as_string());
-      if (!code) break;
-      fmt::print(stderr, "command terminated with exit code {}\n", *code);
-      return static_cast<int>(*code);
-    }
-  }
-  if (auto read = Status::read(*status)) return std::unexpected(Error{Code::internal, "error: " + read->message});
-  return refuse(std::string(text));
-}
-
-Result<int> converse(Session& session, const std::string& path, const std::string& query, bool with_stdin, bool tty) {
-  auto socket = session.websocket(path, query, {"v5.channel.k8s.io", "v4.channel.k8s.io"});
-  if (!socket) return std::unexpected(shown(socket.error()));
-  Result<int> result = 0;
-  std::string failure;
-  {
-    RawTerminal raw(tty);
-    std::atomic<bool> over = false;
-    std::thread feeder([&] { feed(**socket, with_stdin, tty, over); });
-    while (true) {
-      auto message = (*socket)->read();
-      if (!message) {
-        if (message.error().code != Code::not_found && failure.empty()) result = refuse(message.error().message);
-        break;
-      }
-      if (message->opcode == net::WebSocketOpcode::close) break;
-      if (message->payload.empty()) continue;
-      const std::string_view bytes = std::string_view(message->payload).substr(1);
-      if (message->payload[0] == stdout_channel || message->payload[0] == stderr_channel) {
-        FILE* out = message->payload[0] == stdout_channel ? stdout : stderr;
-        std::fwrite(bytes.data(), 1, bytes.size(), out);
-        std::fflush(out);
-      } else if (message->payload[0] == error_channel) {
-        failure += bytes;
-        if (parse_json(failure)) break;  // nothing comes after it
-      }
-    }
-    over = true;
-    (*socket)->close();
-    feeder.join();
-  }
-  if (!failure.empty()) return outcome(failure);
-  return result;
-}
-
-struct Place {
-  std::string path, container;
-};
-Result<Place> find_pod(Session& session, const Arguments& arguments, std::string_view subresource) {
-  auto subject = one_subject(session, arguments.words[0], "pods");
-  if (!subject) return std::unexpected(subject.error());
-  auto pods = pods_of(session, *subject);
-  if (!pods) return std::unexpected(pods.error());
-  if (pods->empty()) return refuse("no pods found for " + subject->shown());
-  const Value pod = pods->front();
-  const std::string_view phase = pod["status"]["phase"].as_string();
-  if (phase == "Succeeded" || phase == "Failed") return refuse(fmt::format("cannot exec into a container in a completed pod; current phase is {}", phase));
-  std::string container = arguments.text("container");
-  if (container.empty()) {
-    container = pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"].str();
-    if (container.empty()) {
-      container = pod["spec"]["containers"][0]["name"].str();
-      std::vector<std::string> names;
-      for (Value c : pod["spec"]["containers"].items()) names.push_back(c["name"].str());
-      for (Value c : pod["spec"]["initContainers"].items()) names.push_back(c["name"].str() + " (init)");
-      if (names.size() > 1 && !arguments.on("quiet")) fmt::print(stderr, "Defaulted container {} out of: {}\n", go_quote(container), join(names, ", "));
-    }
-  }
-  return Place{fmt::format("/api/v1/namespaces/{}/pods/{}/{}", url_encode(pod["metadata"]["namespace"].as_string()), url_encode(pod["metadata"]["name"].as_string()), subresource), container};
+// -t without a terminal is told and left out.
+bool wants_tty(const Arguments& arguments) {
+  if (!arguments.on("tty")) return false;
+  if (isatty(STDIN_FILENO)) return true;
+  fmt::print(stderr, "Unable to use a TTY - input is not a terminal or the right kind of file\n");
+  return false;
 }
 
 Result<int> exec(Session& session, const Arguments& arguments) {
-  if (arguments.words.empty() || arguments.dash == 0) return refuse("pod, type/name or --filename must be specified");
-  if (arguments.words.size() < 2) return refuse("you must specify at least one command for the container");
-  if (arguments.dash == Arguments::no_dash) return refuse("exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] instead\nSee 'kubectl exec -h' for help and examples");
-  const bool with_stdin = arguments.on("stdin");
-  bool tty = arguments.on("tty");
-  if (tty && !isatty(STDIN_FILENO)) {
-    fmt::print(stderr, "Unable to use a TTY - input is not a terminal or the right kind of file\n");
-    tty = false;
-  }
-  auto place = find_pod(session, arguments, "exec");
+  std::vector<std::string> words = arguments.words;
+  if (arguments.given("filename")) words.insert(words.begin(), "");
+  if (words.empty() || (arguments.dash == 0 && !arguments.given("filename"))) return refuse("pod, type/name or --filename must be specified");
+  if (words.size() < 2) return refuse("you must specify at least one command for the container");
+  if (arguments.dash == Arguments::no_dash) return refuse_usage(arguments, "exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] instead");
+  const bool tty = wants_tty(arguments);
+  auto place = find_container(session, arguments, words[0], "exec into");
   if (!place) return std::unexpected(place.error());
-  std::string query = query_of({{"container", place->container}, {"stdin", with_stdin ? "true" : ""}, {"stdout", "true"}, {"stderr", tty ? "" : "true"}, {"tty", tty ? "true" : ""}});
-  for (std::size_t i = arguments.dash; i < arguments.words.size(); ++i) query += "&command=" + url_encode(arguments.words[i]);
-  return converse(session, place->path, query, with_stdin, tty);
+  return told(converse(session, *place, "exec", {words.begin() + 1, words.end()}, {arguments.on("stdin") ? STDIN_FILENO : -1, tty, copy_output}));
 }
 
 Result<int> attach(Session& session, const Arguments& arguments) {
-  if (arguments.words.size() != 1) return refuse("POD or TYPE/NAME is a required argument for the attach command");
-  const bool with_stdin = arguments.on("stdin"), tty = arguments.on("tty") && isatty(STDIN_FILENO);
-  auto place = find_pod(session, arguments, "attach");
+  if (arguments.words.empty()) return refuse("at least 1 argument is required for attach");
+  if (arguments.words.size() > 1) return refuse("expected POD, TYPE/NAME, or TYPE NAME, (at most 2 arguments) saw " + std::to_string(arguments.words.size()) + ": [" + join(arguments.words, " ") + "]");
+  const bool tty = wants_tty(arguments);
+  auto place = find_container(session, arguments, arguments.words[0], "attach to");
   if (!place) return std::unexpected(place.error());
-  if (!arguments.on("quiet")) fmt::print(stderr, "If you don't see a command prompt, try pressing enter.\n");
-  return converse(session, place->path, query_of({{"container", place->container}, {"stdin", with_stdin ? "true" : ""}, {"stdout", "true"}, {"stderr", tty ? "" : "true"}, {"tty", tty ? "true" : ""}}), with_stdin, tty);
+  if (!arguments.on("quiet") && arguments.on("stdin") && tty) fmt::print(stderr, "If you don't see a command prompt, try pressing enter.\n");
+  return told(converse(session, *place, "attach", {}, {arguments.on("stdin") ? STDIN_FILENO : -1, tty, copy_output}));
 }
 
 std::vector<Flag> common() {
   using namespace flags;
-  return {text("container", "in this container", "", 'c'), boolean("stdin", "pass standard input on", false, 'i'), boolean("tty", "with a terminal", false, 't'), boolean("quiet", "say less", false, 'q'),
+  return {filename(), text("container", "in this container", "", 'c'), boolean("stdin", "pass standard input on", false, 'i'), boolean("tty", "with a terminal", false, 't'), boolean("quiet", "say less", false, 'q'),
           text("pod-running-timeout", "accepted for compatibility", "1m0s")};
 }
 

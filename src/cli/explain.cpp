@@ -107,7 +107,7 @@ Result<int> explain(Session& session, const Arguments& arguments) {
     if (other == nullptr) return refuse(fmt::format("couldn't find resource for {} in {}", (*type)->kind, wanted));
     type = other;
   }
-  if (!type) return std::unexpected(type.error());
+  if (!type) return fail(Code::not_found, type.error().message.substr(std::string_view("error: ").size()));
   const ApiResource& resource = **type;
   auto document = session.call("GET", "/openapi/v3/" + std::string(resource.group.empty() ? "api/" : "apis/") + resource.api_version());
   if (!document) return std::unexpected(shown(document.error(), "the server has no OpenAPI v3 for " + resource.api_version() + ": "));
@@ -125,10 +125,8 @@ Result<int> explain(Session& session, const Arguments& arguments) {
     const Value object = page.inside(schema);
     const Value field = object["properties"][path[i]];
     if (!field.exists()) {
-      std::vector<std::string> names;
-      for (Member m : object["properties"].members()) names.emplace_back(m.key);
-      const std::string near = edit_nearest(path[i], names);
-      return refuse(fmt::format("field {} does not exist{}", go_quote(path[i]), near.empty() ? "" : " (did you mean " + near + "?)"));
+      fmt::print("{}", head);
+      return refuse(fmt::format("field {} does not exist", go_quote(path[i])));
     }
     schema = field;
     description = field["description"].str();

@@ -13,8 +13,29 @@ namespace {
 std::string hint(std::string_view wrong, const std::vector<Flag>& flags) {
   std::vector<std::string> names;
   for (const Flag& flag : flags) names.push_back(flag.name);
-  const std::string near = edit_nearest(wrong, names);
-  return near.empty() ? std::string() : " (did you mean --" + near + "?)";
+  const std::string near = wrong.size() > 3 ? edit_nearest(wrong, names) : "";
+  const auto close = suggestions(wrong, {near});
+  return near.empty() || close.empty() ? "" : " (did you mean --" + near + "?)";
+}
+
+std::size_t distance(std::string_view a, std::string_view b) {  // insertions, deletions, replacements
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t cost = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({cost, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+std::string label(const Flag& flag) { return (flag.letter ? std::string("-") + flag.letter + ", --" : "--") + flag.name; }
+
+Error wrong_value(const Flag& flag, std::string_view value, std::string_view why) {
+  return {Code::invalid, "error: invalid argument " + go_quote(value) + " for " + go_quote(label(flag)) + " flag: " + std::string(why)};
 }
 
 const Flag* by_letter(const std::vector<Flag>& flags, char letter) {
@@ -43,12 +64,18 @@ Result<void> Arguments::set(const Flag& flag, std::string_view value) {
     case Flag::Kind::boolean: {
       const std::string low = to_lower(value);
       const bool yes = low == "true" || low == "1" || low == "t", no = low == "false" || low == "0" || low == "f";
-      if (!yes && !no)
-        return fail(Code::invalid, "error: invalid argument " + go_quote(value) + " for " + go_quote("--" + flag.name) + " flag: strconv.ParseBool: parsing " +
-                                       go_quote(value) + ": invalid syntax");
+      if (!yes && !no) return std::unexpected(wrong_value(flag, value, "strconv.ParseBool: parsing " + go_quote(value) + ": invalid syntax"));
       values.assign(1, yes ? "true" : "");
       return {};
     }
+    case Flag::Kind::number:
+      if (!parse_int(value)) return std::unexpected(wrong_value(flag, value, "strconv.ParseInt: parsing " + go_quote(value) + ": invalid syntax"));
+      values.assign(1, std::string(value));
+      return {};
+    case Flag::Kind::duration:
+      if (value != "0" && !parse_duration(value)) return std::unexpected(wrong_value(flag, value, (parse_int(value) ? "time: missing unit in duration " : "time: invalid duration ") + go_quote(value)));
+      values.assign(1, std::string(value));
+      return {};
     case Flag::Kind::text: values.assign(1, std::string(value)); return {};
     case Flag::Kind::texts: values.emplace_back(value); return {};
     case Flag::Kind::list:
@@ -115,6 +142,21 @@ Result<Arguments> Arguments::parse(const std::vector<Flag>& flags, const std::ve
   return out;
 }
 
+Result<void> Arguments::check_required() const {
+  std::vector<std::string> missing;
+  for (const Flag& flag : flags_)
+    if (flag.required && !values_.contains(flag.name)) missing.push_back(go_quote(flag.name));
+  if (missing.empty()) return {};
+  return fail(Code::invalid, "error: required flag(s) " + join(missing, ", ") + " not set");
+}
+
+std::vector<std::string> suggestions(std::string_view wrong, const std::vector<std::string>& words) {
+  std::vector<std::string> out;
+  for (const std::string& word : words)
+    if (!word.empty() && (distance(to_lower(wrong), to_lower(word)) <= 2 || to_lower(word).starts_with(to_lower(wrong)))) out.push_back(word);
+  return out;
+}
+
 bool Arguments::knows(std::string_view name) const { return by_name(flags_, name) != nullptr; }
 
 bool Arguments::given(std::string_view name) const { return values_.contains(flag(name).name); }
@@ -124,6 +166,8 @@ std::string Arguments::text(std::string_view name) const {
   auto found = values_.find(wanted.name);
   return found == values_.end() || found->second.empty() ? wanted.fallback : found->second.back();
 }
+
+std::string Arguments::global_text(std::string_view name) const { return flag(name).global ? text(name) : std::string(); }
 
 bool Arguments::on(std::string_view name) const { return text(name) == "true"; }
 
@@ -155,6 +199,12 @@ Flag boolean(std::string name, std::string help, bool fallback, char letter) {
 }
 Flag list(std::string name, std::string help, char letter) { return {std::move(name), letter, Flag::Kind::list, "", std::move(help)}; }
 Flag texts(std::string name, std::string help, char letter) { return {std::move(name), letter, Flag::Kind::texts, "", std::move(help)}; }
+Flag number(std::string name, std::string help, std::string fallback, char letter) { return {std::move(name), letter, Flag::Kind::number, std::move(fallback), std::move(help)}; }
+Flag duration(std::string name, std::string help, std::string fallback) { return {std::move(name), 0, Flag::Kind::duration, std::move(fallback), std::move(help)}; }
+Flag required(Flag flag) {
+  flag.required = true;
+  return flag;
+}
 Flag output() { return text("output", "json, yaml, name, wide, jsonpath=TEMPLATE, custom-columns=HEADER:PATH,...", "", 'o'); }
 Flag selector() { return text("selector", "only what has these labels: app=web,tier!=db", "", 'l'); }
 Flag field_selector() { return text("field-selector", "only what has these fields: status.phase=Running"); }

@@ -29,6 +29,7 @@ struct Get {
   Output output;
   TableOptions table;
   std::vector<Query> queries;
+  std::string subresource;
   bool list = true, printed = false;
   std::optional<JsonPath> sort;
 
@@ -36,10 +37,12 @@ struct Get {
   std::string selectors() const {
     return query_of({{"labelSelector", arguments.text("selector")}, {"fieldSelector", arguments.text("field-selector")}});
   }
+  Error failed(const Query& query, const Status& status) const;
+  Result<std::vector<Document>> pages(const Query& query) const;
   Result<void> tables();
   Result<void> objects();
   Result<void> watch();
-  void sort_rows(std::vector<Value>& rows) const;
+  Result<void> sort_rows(std::vector<Value>& rows) const;
   Document normal(Value answer, const Query& query) const;
 };
 
@@ -51,7 +54,6 @@ Result<void> Get::plan() {
   std::string missing;
   for (const TypeAndName& item : named->items) {
     std::vector<const ApiResource*> types = (*discovery)->category(to_lower(item.type));
-    if (!types.empty()) table.with_kind = true;
     if (types.empty()) {
       auto type = (*discovery)->find(item.type);
       if (!type) return std::unexpected(type.error());
@@ -63,14 +65,21 @@ Result<void> Get::plan() {
       queries.push_back({type, arguments.on("all-namespaces") || !type->namespaced ? "" : session.ns(), item.name});
     }
   }
-  if (named->several) table.with_kind = true;
   list = queries.size() != 1 || queries[0].name.empty();
   return {};
 }
 
-// The text and number by which rows are sorted.
-void Get::sort_rows(std::vector<Value>& rows) const {
-  if (!sort) return;
+Error Get::failed(const Query& query, const Status& status) const {
+  if (status.code != 400 || !query.name.empty() || selectors().empty()) return shown(status);
+  return shown(status, fmt::format("Unable to find {} that match label selector {}, field selector {}: ", go_quote(query.type->group + "/" + query.type->version + ", Resource=" + query.type->plural),
+                                   go_quote(arguments.text("selector")), go_quote(arguments.text("field-selector"))));
+}
+
+// By the text or number of --sort-by; a field that no object has is a slip.
+Result<void> Get::sort_rows(std::vector<Value>& rows) const {
+  if (!sort || rows.empty()) return {};
+  const bool known = std::any_of(rows.begin(), rows.end(), [&](Value row) { return !sort->find(row["cells"].exists() ? row["object"] : row).empty(); });
+  if (!known) return rows.clear(), Result<void>();
   const auto key = [&](Value object) -> Value {
     auto found = sort->find(object);
     return found.empty() ? Value() : found[0];
@@ -86,6 +95,7 @@ void Get::sort_rows(std::vector<Value>& rows) const {
     }
     return x.as_double() < y.as_double();
   });
+  return {};
 }
 
 Document Get::normal(Value answer, const Query& query) const {  // a generic table for a server that prints none
@@ -106,46 +116,67 @@ Document Get::normal(Value answer, const Query& query) const {  // a generic tab
       .freeze();
 }
 
+// The pages of one query's table. Nothing when it is not found and that is no failure.
+Result<std::vector<Document>> Get::pages(const Query& query) const {
+  std::string parameters = query.name.empty() ? selectors() : "";
+  if (query.name.empty()) parameters += (parameters.empty() ? "limit=" : "&limit=") + arguments.text("chunk-size");
+  if (sort) parameters += (parameters.empty() ? "" : "&") + std::string("includeObject=Object");
+  std::vector<Document> out;
+  std::string next;
+  do {  // a long list comes in pages
+    auto answer = session.call("GET", query.type->path(query.ns, query.name, subresource), next.empty() ? parameters : parameters + "&continue=" + url_encode(next), {}, json_type, table_type);
+    if (!answer) {
+      if (answer.error().code == 404 && arguments.on("ignore-not-found")) break;
+      return std::unexpected(failed(query, answer.error()));
+    }
+    out.push_back(normal(*answer, query));
+    next = (*answer)["metadata"]["continue"].str();
+  } while (!next.empty());
+  return out;
+}
+
+// What comes one after another of the same type shares a table.
 Result<void> Get::tables() {
   std::vector<Error> errors;
+  TableWriter writer;
+  Document columns;
+  bool headed = false;
+  const ApiResource* last = nullptr;
+  const auto flush = [&] {
+    const std::string lines = writer.flush();
+    fmt::print("{}{}", printed && !lines.empty() ? "\n" : "", lines);
+    printed = printed || !lines.empty();
+  };
+  std::vector<std::pair<const Query*, std::vector<Document>>> answers;
   for (const Query& query : queries) {
-    std::string parameters = query.name.empty() ? selectors() : "";
-    if (query.name.empty()) parameters += (parameters.empty() ? "limit=500" : "&limit=500");
-    if (sort) parameters += (parameters.empty() ? "" : "&") + std::string("includeObject=Object");
+    auto found = pages(query);
+    if (!found) errors.push_back(found.error());
+    else if (!found->empty()) answers.emplace_back(&query, *std::move(found));
+  }
+  const bool several = std::any_of(answers.begin(), answers.end(), [&](const auto& answer) { return answer.first->type != answers[0].first->type; });
+  for (const auto& [asked, found] : answers) {
+    const Query& query = *asked;
+    std::vector<Value> rows;
+    for (const Document& page : found)
+      for (Value row : page["rows"].items()) rows.push_back(row);
+    if (auto ordered = sort_rows(rows); !ordered) return ordered;
+    if (rows.empty()) continue;
+    if (last != query.type) {
+      flush();
+      writer = TableWriter();
+      headed = false;
+    }
+    last = query.type;
     TableOptions options = table;
+    options.with_kind = table.with_kind || several;
     options.kind_prefix = query.type->shown_kind() + "/";
     options.with_namespace = arguments.on("all-namespaces") && query.type->namespaced;
-    TableWriter writer;
-    Document columns;
-    bool headed = false, any = false;
-    std::vector<Document> pages;
-    std::string next;
-    do {  // a long list comes in pages
-      auto answer = session.call("GET", query.type->path(query.ns, query.name), next.empty() ? parameters : parameters + "&continue=" + url_encode(next), {}, json_type, table_type);
-      if (!answer) {
-        if (answer.error().code == 404 && arguments.on("ignore-not-found")) break;
-        errors.push_back(shown(answer.error()));
-        break;
-      }
-      pages.push_back(normal(*answer, query));
-      next = (*answer)["metadata"]["continue"].str();
-    } while (!next.empty());
-    std::vector<Value> rows;
-    for (const Document& page : pages)
-      for (Value row : page["rows"].items()) rows.push_back(row);
-    sort_rows(rows);
-    if (!rows.empty()) {
-      Draft all = Draft::array();
-      for (Value row : rows) all.push_back(Draft(row));
-      const Document whole = Draft::object({{"columnDefinitions", Draft(pages[0]["columnDefinitions"])}, {"rows", std::move(all)}}).freeze();
-      add_table(whole, options, headed, columns, writer);
-      any = true;
-    }
-    if (any) {
-      fmt::print("{}{}", printed && table.with_kind && query.name.empty() ? "\n" : "", writer.flush());
-      printed = true;
-    }
+    Draft all = Draft::array();
+    for (Value row : rows) all.push_back(Draft(row));
+    const Document whole = Draft::object({{"columnDefinitions", Draft(found[0]["columnDefinitions"])}, {"rows", std::move(all)}}).freeze();
+    add_table(whole, options, headed, columns, writer);
   }
+  flush();
   std::fflush(stdout);
   if (!errors.empty()) {
     Error all = errors[0];
@@ -163,10 +194,10 @@ Result<void> Get::objects() {
   std::vector<Document> found;
   std::vector<Error> errors;
   for (const Query& query : queries) {
-    auto answer = session.call("GET", query.type->path(query.ns, query.name), query.name.empty() ? selectors() : "");
+    auto answer = session.call("GET", query.type->path(query.ns, query.name, subresource), query.name.empty() ? selectors() : "");
     if (!answer) {
       if (answer.error().code == 404 && arguments.on("ignore-not-found")) continue;
-      errors.push_back(shown(answer.error()));
+      errors.push_back(failed(query, answer.error()));
       continue;
     }
     if (!query.name.empty()) {
@@ -175,7 +206,7 @@ Result<void> Get::objects() {
     }
     std::vector<Value> items;
     for (Value item : (*answer)["items"].items()) items.push_back(item);
-    sort_rows(items);
+    if (auto ordered = sort_rows(items); !ordered) return ordered;
     for (Value item : items) {
       Draft whole(item);
       whole["apiVersion"] = query.type->api_version();
@@ -191,12 +222,17 @@ Result<void> Get::objects() {
       std::fflush(stdout);
     }
   }
-  if (!errors.empty()) return std::unexpected(errors[0]);
-  return {};
+  if (errors.empty()) return {};
+  for (std::size_t i = 1; i < errors.size(); ++i) errors[0].message += "\n" + errors[i].message;
+  return std::unexpected(errors[0]);
 }
 
 Result<void> Get::watch() {
-  if (queries.size() != 1) return refuse("you may only specify a single resource type");
+  if (queries.size() != 1) {
+    if (output.human())
+      if (auto listed = tables(); !listed) return listed;
+    return refuse("you may only watch a single resource or type of resource at a time");
+  }
   const Query& query = queries[0];
   const std::string path = query.type->path(query.ns);
   const std::string filter = query.name.empty() ? selectors() : name_query(query.name);
@@ -209,12 +245,15 @@ Result<void> Get::watch() {
   bool headed = false;
   const auto print = [&](Value object, std::string_view event) -> Result<void> {
     if (human) {
-      TableOptions now = options;
-      if (arguments.on("output-watch-events") && !headed) fmt::print("EVENT      ");
-      add_table(object, now, headed, columns, writer);
-      std::string lines = writer.flush();
-      if (arguments.on("output-watch-events") && !event.empty()) lines = fmt::format("{:<11}{}", event, lines);
-      fmt::print("{}", lines);
+      const bool first_lines = !headed && options.headers;
+      add_table(object, options, headed, columns, writer);
+      const std::string text = writer.flush();
+      if (!arguments.on("output-watch-events")) {
+        fmt::print("{}", text);
+      } else {
+        const auto lines = split(trim(text), '\n');
+        for (std::size_t i = 0; i < lines.size(); ++i) fmt::print("{:<11}{}\n", i == 0 && first_lines ? "EVENT" : event, lines[i]);
+      }
     } else {
       auto text = output.print({object.document()}, false, nullptr);
       if (!text) return std::unexpected(text.error());
@@ -269,7 +308,7 @@ Result<int> get(Session& session, const Arguments& arguments) {
   }
   auto output = Output::parse(arguments.text("output"));
   if (!output) return std::unexpected(output.error());
-  Get get{session, arguments, *output, {}, {}, true, false, {}};
+  Get get{session, arguments, *output, {}, {}, arguments.text("subresource"), true, false, {}};
   get.output.headers = get.table.headers = !arguments.on("no-headers");
   get.output.managed_fields = arguments.on("show-managed-fields");
   get.table.wide = output->type == Output::Type::wide;
@@ -286,9 +325,8 @@ Result<int> get(Session& session, const Arguments& arguments) {
     if (!subjects) return std::unexpected(subjects.error());
     for (const Subject& subject : *subjects) get.queries.push_back({subject.type, subject.ns, subject.name});
     get.list = get.queries.size() != 1;
-    get.table.with_kind = std::any_of(get.queries.begin(), get.queries.end(), [&](const Query& q) { return q.type != get.queries[0].type; });
   } else if (arguments.words.empty()) {
-    return refuse("You must specify the type of resource to get. Use \"kubectl api-resources\" for a complete list of supported resources.");
+    return fail(Code::invalid, "You must specify the type of resource to get. Use \"kubectl api-resources\" for a complete list of supported resources.\n\nerror: Required resource not specified.\nUse \"kubectl explain <resource>\" for a detailed description of that resource (e.g. kubectl explain pods).\nSee 'kubectl get -h' for help and examples");
   } else if (auto planned = get.plan(); !planned) {
     return std::unexpected(planned.error());
   }
@@ -308,7 +346,8 @@ Command get_command() {
            boolean("show-kind", "with the kind before the name"), boolean("show-managed-fields", "with metadata.managedFields in JSON and YAML"),
            boolean("no-headers", "without the line of column names"), list("label-columns", "with a column for each of these labels", 'L'),
            text("sort-by", "order by this field: {.metadata.name}"), boolean("ignore-not-found", "what does not exist is no failure"),
-           text("raw", "GET this path and print the answer as it is"), text("chunk-size", "how many objects to ask for at once", "500"),
+           text("subresource", "of this subresource: status, scale"),
+           text("raw", "GET this path and print the answer as it is"), number("chunk-size", "how many objects to ask for at once", "500"),
            boolean("server-print", "let the server make the table", true)},
           get};
 }

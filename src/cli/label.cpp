@@ -17,8 +17,9 @@ Result<int> edit_map(Session& session, const Arguments& arguments, std::string_v
   if (!edit) return std::unexpected(edit.error());
   auto dry_run = dry_run_of(arguments);
   if (!dry_run) return std::unexpected(dry_run.error());
-  if (edit->set.empty() && edit->removed.empty() && !arguments.on("list")) return refuse("at least one " + std::string(what) + " update is required");
-  auto subjects = select(session, arguments, words, {});
+  if (edit->set.empty() && edit->removed.empty() && !arguments.on("list") && (!words.empty() || arguments.given("filename"))) return refuse("at least one " + std::string(what) + " update is required");
+  const bool local = arguments.knows("local") && arguments.on("local");
+  auto subjects = select(session, arguments, words, {.manifests_from_server = !local, .nothing_given = "error: one or more resources must be specified as <resource> <name> or <resource>/<name>"});
   if (!subjects) return std::unexpected(subjects.error());
   for (const Subject& subject : *subjects) {
     const Value current = subject.object["metadata"][field];
@@ -35,25 +36,33 @@ Result<int> edit_map(Session& session, const Arguments& arguments, std::string_v
       result = std::string(done);
     }
     for (const std::string& key : edit->removed) {
-      if (!current[std::string_view(key)].exists()) {
-        fmt::print("{} {} not found.\n", what, go_quote(key));
-        continue;
-      }
-      changes[key] = Draft();
-      if (result != done) result = std::string(undone);
+      if (!current[std::string_view(key)].exists()) fmt::print("{} {} not found.\n", what, go_quote(key));
+      else changes[key] = Draft();
     }
+    if (!edit->removed.empty() && changes.empty()) result = std::string(done);  // as upstream says it
+    if (std::any_of(edit->removed.begin(), edit->removed.end(), [&](const std::string& key) { return current[std::string_view(key)].exists(); }) && edit->set.empty()) result = std::string(undone);
     if (arguments.on("list")) {
-      fmt::print("Listing {}s for {}:\n", what, subject.shown());
-      for (Member m : current.members()) fmt::print("{}={}\n", m.key, m.value.as_string());
+      std::vector<std::string> lines;
+      for (Member m : current.members()) lines.push_back(std::string(m.key) + "=" + m.value.str());
+      std::sort(lines.begin(), lines.end());
+      if (subjects->size() > 1) fmt::print("Listing {}s for {}.{}:\n", what, subject.type->kind, subject.shown());
+      for (const std::string& line : lines) fmt::print("{}\n", line);
       if (edit->set.empty() && edit->removed.empty()) continue;
     }
     Document object = subject.object;
-    if (!changes.empty() && *dry_run != "client" && !(arguments.knows("local") && arguments.on("local"))) {
+    if (!changes.empty() && (local || *dry_run == "client")) {
+      Draft changed(subject.object);
+      for (const auto& [key, value] : changes.fields()) {
+        if (value.is_null()) changed["metadata"][field].erase(key);
+        else changed["metadata"][field][key] = value;
+      }
+      object = changed.freeze();
+    } else if (!changes.empty()) {
       Draft meta = Draft::object();
       meta[field] = changes;
-      const Document patch = Draft::object({{"metadata", std::move(meta)}}).freeze();
-      auto patched = session.call("PATCH", subject.path(), query_of({{"dryRun", dry_run_query(*dry_run)}, {"fieldManager", arguments.text("field-manager")}}), patch, merge_type);
-      if (!patched) return std::unexpected(shown(patched.error()));
+      if (const std::string version = arguments.text("resource-version"); !version.empty()) meta["resourceVersion"] = version;
+      auto patched = patch_subject(session, arguments, subject, Draft::object({{"metadata", std::move(meta)}}).freeze(), merge_type);
+      if (!patched) return std::unexpected(patched.error());
       object = *patched;
     }
     if (auto printed = print_change(session, arguments, object, *subject.type, result); !printed) return std::unexpected(printed.error());
@@ -93,7 +102,8 @@ Result<int> taint(Session& session, const Arguments& arguments) {
 std::vector<Flag> common(std::string manager) {
   using namespace flags;
   return {filename(), recursive(), selector(), field_selector(), output(), dry_run(), field_manager(std::move(manager)), boolean("all", "all of the type in the namespace"),
-          boolean("all-namespaces", "of all namespaces", false, 'A'), boolean("overwrite", "a value that is there already may change"), boolean("list", "show what there is")};
+          boolean("all-namespaces", "of all namespaces", false, 'A'), boolean("overwrite", "a value that is there already may change"), boolean("list", "show what there is"),
+          boolean("local", "change the files' objects and print them, without a server"), text("resource-version", "only when the object is of this version"), boolean("show-managed-fields", "with metadata.managedFields in JSON and YAML")};
 }
 
 }  // namespace

@@ -108,6 +108,8 @@ Result<int> logs(Session& session, const Arguments& arguments) {
     if (pods.empty()) fmt::print(stderr, "No resources found in {} namespace.\n", session.ns());
   } else {
     auto subject = one_subject(session, arguments.words[0], "pods");
+    if (!subject && subject.error().code == Code::not_found && arguments.words[0].find('/') == std::string::npos)
+      return refuse(fmt::format("error from server (NotFound): pods {} not found in namespace {}", go_quote(arguments.words[0]), go_quote(session.ns())));
     if (!subject) return std::unexpected(subject.error());
     auto found = pods_of(session, *subject);
     if (!found) return std::unexpected(found.error());
@@ -159,8 +161,8 @@ Command logs_command() {
   return {"logs", "show what containers wrote", "(POD | TYPE/NAME | -l SELECTOR) [-c CONTAINER] [flags]",
           {selector(), boolean("follow", "go on as more is written", false, 'f'), text("container", "of this container", "", 'c'), boolean("all-containers", "of every container"),
            boolean("all-pods", "of every pod of the workload"), boolean("previous", "of the container before its last restart", false, 'p'), boolean("timestamps", "with the time of each line"),
-           boolean("prefix", "with the pod and container before each line"), text("tail", "only this many last lines; -1: all", "-1"), text("since", "only what is newer than this: 5s, 2m, 3h", "0s"),
-           text("since-time", "only what is newer than this time (RFC 3339)"), text("limit-bytes", "at most so many bytes", "0"), text("max-log-requests", "how many may be followed at once", "5"),
+           boolean("prefix", "with the pod and container before each line"), number("tail", "only this many last lines; -1: all", "-1"), duration("since", "only what is newer than this: 5s, 2m, 3h", "0s"),
+           text("since-time", "only what is newer than this time (RFC 3339)"), number("limit-bytes", "at most so many bytes", "0"), number("max-log-requests", "how many may be followed at once", "5"),
            boolean("ignore-errors", "go on when one source fails"), text("pod-running-timeout", "accepted for compatibility", "20s")},
           logs};
 }

@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 constexpr std::string_view turn_off = "; if you choose to ignore these errors, turn validation off with --validate=false";
 
 Result<void> add(Value object, const std::string& source, std::vector<Manifest>& out) {
-  if (!object.is_object()) return fail(Code::invalid, "error: error parsing " + source + ": an object was expected");
+  if (!object.is_object()) return fail(Code::invalid, "error: error validating " + go_quote(source) + ": error validating data: invalid object to validate" + std::string(turn_off));
   std::vector<std::string> missing;
   if (object["apiVersion"].as_string().empty()) missing.emplace_back("apiVersion not set");
   if (object["kind"].as_string().empty()) missing.emplace_back("kind not set");

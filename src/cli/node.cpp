@@ -32,7 +32,7 @@ Result<std::vector<Subject>> nodes(Session& session, const Arguments& arguments)
   words.insert(words.end(), arguments.words.begin(), arguments.words.end());
   for (std::size_t i = 1; i < words.size(); ++i)
     if (words[i].starts_with("node/")) words[i].erase(0, 5);
-  if (words.size() == 1 && arguments.text("selector").empty()) return refuse("at least one node name is required, or a selector");
+  if (words.size() == 1 && arguments.text("selector").empty()) return refuse_usage(arguments, fmt::format("USAGE: {} NODE [flags]", arguments.path.substr(std::string_view("kubectl ").size())));
   return select(session, arguments, words, {});
 }
 
@@ -143,8 +143,8 @@ Command drain_command() {
   using namespace flags;
   return {"drain", "move all pods away from a node", "NODE [flags]",
           {selector(), text("pod-selector", "only pods with these labels"), boolean("force", "also pods that nothing would make again"), boolean("ignore-daemonsets", "leave the pods of daemon sets"),
-           boolean("delete-emptydir-data", "also pods whose local data is lost"), boolean("disable-eviction", "delete instead of evicting"), text("grace-period", "seconds that a pod has to end; negative: its own setting", "-1"),
-           text("timeout", "how long; 0: as long as it takes", "0s")},
+           boolean("delete-emptydir-data", "also pods whose local data is lost"), boolean("disable-eviction", "delete instead of evicting"), number("grace-period", "seconds that a pod has to end; negative: its own setting", "-1"),
+           duration("timeout", "how long; 0: as long as it takes", "0s")},
           drain};
 }
 

@@ -85,13 +85,11 @@ Result<Output> Output::parse(std::string_view text) {
   const bool from_file = name == "jsonpath-file" || name == "custom-columns-file";
   if (name == "jsonpath" || name == "jsonpath-as-json" || name == "jsonpath-file") out.type = Type::jsonpath;
   else if (name == "custom-columns" || name == "custom-columns-file") out.type = Type::columns;
-  else {
-    const std::vector<std::string> known{"json", "yaml", "name", "wide", "jsonpath", "jsonpath-file", "custom-columns", "custom-columns-file"};
-    const std::string near = edit_nearest(name, known);
+  else
     return fail(Code::invalid, "error: unable to match a printer suitable for the output format " + go_quote(text) +
-                                   (near.empty() ? "" : " (did you mean " + near + "?)") + ", allowed formats are: custom-columns,custom-columns-file,json,jsonpath,jsonpath-file,name,wide,yaml");
-  }
-  if (out.argument.empty()) return fail(Code::invalid, "error: template format specified but no template given");
+                                   ", allowed formats are: custom-columns,custom-columns-file,go-template,go-template-file,json,jsonpath,jsonpath-as-json,jsonpath-file,name,template,templatefile,wide,yaml");
+  out.values_as_json = name == "jsonpath-as-json";
+  if (out.argument.empty()) return fail(Code::invalid, out.type == Type::columns ? "error: custom-columns format specified but no custom columns given" : "error: template format specified but no template given");
   if (from_file) {
     auto file = read_whole_file(out.argument);
     if (!file) return std::unexpected(file.error());
@@ -128,7 +126,10 @@ Result<std::string> Output::print(const std::vector<Document>& all, bool list, c
       if (!path || argument.find('{') != std::string::npos) path = JsonPath::parse(argument);
       if (!path) return fail(Code::invalid, "error: error parsing jsonpath " + argument + ", " + path.error().message);
       const Document whole = list || objects.size() != 1 ? as_list(objects) : objects[0];
-      return path->print(whole);
+      if (!values_as_json) return path->print(whole);
+      Draft values = Draft::array();
+      for (Value value : path->find(whole)) values.push_back(sorted_draft(value));
+      return pretty_json(values.freeze());
     }
     case Type::yaml: {
       std::string out;

@@ -15,6 +15,7 @@ struct Output {
   enum class Type { human, wide, json, yaml, name, jsonpath, columns } type = Type::human;
   std::string argument;  // the template or the columns
   bool headers = true, managed_fields = false;
+  bool values_as_json = false;  // of jsonpath: a JSON list of what it finds
 
   bool human() const { return type == Type::human || type == Type::wide; }
   // "" is human. The message for an unknown format is complete.

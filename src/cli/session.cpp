@@ -32,7 +32,8 @@ Status status_of(int code, std::string_view body) {
   } else if (code == 401) {
     out = unauthorized();
   } else {
-    out.message = body.empty() ? fmt::format("an error on the server ({}) has prevented the request from succeeding", code) : std::string(trim(body));
+    out.reason = code == 500 ? "InternalError" : code == 503 ? "ServiceUnavailable" : "";
+    out.message = code == 503 && body.empty() ? "the server is currently unable to handle the request" : fmt::format("an error on the server ({}) has prevented the request from succeeding", body.empty() ? "\"unknown\"" : go_quote(trim(body)));
   }
   return out;
 }
@@ -81,14 +82,19 @@ Error shown(const Status& status, std::string_view before) {
 
 std::vector<Flag> global_flags() {
   using namespace flags;
-  return {
+  std::vector<Flag> out{
       text("kubeconfig", "the file that names clusters and users"),
       text("context", "the context of the kubeconfig to use"),
+      text("cluster", "the cluster of the kubeconfig to use"),
+      text("user", "the user of the kubeconfig to be"),
       text("namespace", "the namespace of the request", "", 'n'),
       text("server", "the API server's address, https://HOST:PORT", "", 's'),
       text("token", "a bearer token"),
+      text("username", "a user name, with --password"),
+      text("password", "its password"),
       text("as", "act as this user"),
-      list("as-group", "act as a member of this group"),
+      texts("as-group", "act as a member of this group"),
+      text("as-uid", "act as the user with this uid"),
       text("certificate-authority", "a file with the certificates to trust"),
       text("client-certificate", "a file with the client's certificate"),
       text("client-key", "a file with the client's key"),
@@ -97,15 +103,20 @@ std::vector<Flag> global_flags() {
       text("request-timeout", "how long one request may take; 0: no limit", "0"),
       text("v", "the level of log messages (there are none)", "0", 'v'),
       boolean("warnings-as-errors", "warnings of the server make the command fail"),
+      text("cache-dir", "accepted for compatibility: nothing is cached"),
+      boolean("match-server-version", "accepted for compatibility"),
+      boolean("disable-compression", "accepted for compatibility"),
       boolean("help", "this text", false, 'h'),
   };
+  for (Flag& flag : out) flag.global = true;
+  return out;
 }
 
 Session::Session(const Arguments& arguments) : arguments_(arguments) {}
 Session::~Session() = default;
 
 Result<client::HttpOptions> Session::find_options() const {
-  auto loaded = load_options(arguments_.text("kubeconfig"), arguments_.text("context"));
+  auto loaded = load_options({arguments_.text("kubeconfig"), arguments_.text("context"), arguments_.global_text("cluster"), arguments_.global_text("user")});
   const std::string server = arguments_.text("server");
   if (!loaded && server.empty()) return std::unexpected(loaded.error());
   client::HttpOptions out = loaded ? *loaded : client::HttpOptions();
@@ -114,6 +125,8 @@ Result<client::HttpOptions> Session::find_options() const {
     out.token = token;
     out.token_file.clear();
   }
+  if (const std::string name = arguments_.global_text("username"); !name.empty()) out.username = name;
+  if (const std::string password = arguments_.global_text("password"); !password.empty()) out.password = password;
   const auto file = [&](std::string_view flag, std::string& into) -> Result<void> {
     if (!arguments_.given(flag)) return {};
     auto bytes = read_whole_file(arguments_.text(flag));
@@ -142,7 +155,7 @@ Result<void> Session::connect() {
   ns_ = arguments_.text("namespace");
   if (ns_.empty()) ns_ = options_.ns.empty() ? "default" : options_.ns;
   auto timeout = arguments_.duration("request-timeout");
-  if (!timeout) return std::unexpected(timeout.error());
+  if (!timeout) return fail(Code::invalid, "error: Invalid timeout value. Timeout must be a single integer in seconds, or an integer followed by a corresponding time unit (e.g. 1s | 2m | 3h)");
   timeout_ = std::chrono::duration_cast<std::chrono::milliseconds>(*timeout);
   net::ClientOptions made;
   made.url = options_.url;
@@ -173,6 +186,7 @@ net::ClientRequest Session::request(std::string method, std::string_view path, c
     out.headers.set("authorization", "Basic " + base64_encode(options_.username + ":" + options_.password));
   }
   if (auto as = arguments_.text("as"); !as.empty()) out.headers.set("impersonate-user", as);
+  if (auto uid = arguments_.text("as-uid"); !uid.empty()) out.headers.set("impersonate-uid", uid);
   for (const std::string& group : arguments_.list("as-group")) out.headers.add("impersonate-group", group);
   out.timeout = timeout_;
   return out;
@@ -258,6 +272,14 @@ ApiResult<std::unique_ptr<net::ClientStream>> Session::stream(std::string_view p
   return *std::move(opened);
 }
 
+Result<std::unique_ptr<net::ClientStream>> Session::forward(std::string method, std::string_view target, const std::vector<std::pair<std::string, std::string>>& headers, std::string body) {
+  if (auto ready = connect(); !ready) return std::unexpected(ready.error());
+  net::ClientRequest made = request(std::move(method), target, "", "*/*");
+  for (const auto& [name, value] : headers) made.headers.set(name, value);
+  made.body = std::move(body);
+  return client_->stream(std::move(made));
+}
+
 ApiResult<std::unique_ptr<net::WebSocketClient>> Session::websocket(std::string_view path, std::string query, const std::vector<std::string>& protocols) {
   Status failed;
   failed.code = 0;
@@ -283,6 +305,7 @@ Result<const Discovery*> Session::discovery() {
   auto made = std::make_unique<Discovery>();
   for (const char* root : {"/api", "/apis"}) {
     auto answer = call("GET", root, {}, {}, json_type, discovery_type);
+    if (!answer && answer.error().code == 401) return fail(Code::forbidden, "error: You must be logged in to the server (the server has asked for the client to provide credentials)");
     if (!answer) return std::unexpected(shown(answer.error()));
     if ((*answer)["kind"].as_string() == "APIGroupDiscoveryList") {
       made->add_groups(*answer);

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/result.h"
 #include "cli/discovery.h"
@@ -45,6 +46,11 @@ class Session {
   const client::HttpOptions& options() const { return options_; }
   Result<const Discovery*> discovery();
   void forget_discovery() { discovery_.reset(); }  // a CRD came
+  // A failure that does not stop the command: it is shown after everything else, and the exit status is 1.
+  void defer(const Error& error) { deferred_ += (deferred_.empty() ? "" : "\n") + error.message; }
+  const std::string& deferred() const { return deferred_; }
+  std::size_t warnings() const { return warned_.size(); }
+  bool first_document() { return !std::exchange(document_printed_, true); }  // YAML documents after it begin with ---
 
   ApiResult<Document> call(std::string method, std::string_view path, std::string query = {}, Value body = {},
                            std::string_view content_type = json_type, std::string_view accept = json_type);
@@ -52,6 +58,8 @@ class Session {
   ApiResult<std::string> raw(std::string method, std::string_view path, std::string query, std::string body,
                              std::string_view content_type, std::string_view accept);
   ApiResult<std::unique_ptr<net::ClientStream>> stream(std::string_view path, std::string query, std::string_view accept = json_type);
+  // Any answer, whatever its status: of a request that another client made, passed on as ours.
+  Result<std::unique_ptr<net::ClientStream>> forward(std::string method, std::string_view target, const std::vector<std::pair<std::string, std::string>>& headers, std::string body);
   ApiResult<std::unique_ptr<net::WebSocketClient>> websocket(std::string_view path, std::string query, const std::vector<std::string>& protocols);
 
  private:
@@ -67,6 +75,8 @@ class Session {
   std::unique_ptr<net::HttpClient> client_;
   std::unique_ptr<Discovery> discovery_;
   std::vector<std::string> warned_;
+  std::string deferred_;
+  bool document_printed_ = false;
 };
 
 // The states of one object, or of a collection: every state that is there, then every change. `seen` gets the event's

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/strings.h"
 #include "cli/manifest.h"
-#include "cli/output.h"
 
 namespace kybern::cli {
 
@@ -21,7 +21,7 @@ Result<Named> read_words(const std::vector<std::string>& words) {
         return fail(Code::invalid, words[0] == word ? "error: there is no need to specify a resource type as a separate argument when passing arguments in resource/name form (e.g. 'kubectl get resource/<resource_name>' instead of 'kubectl get resource resource/<resource_name>'"
                                                     : "error: there is no need to specify a resource type as a separate argument when passing arguments in resource/name form: " + go_quote(word));
       if (slash == 0 || slash + 1 == word.size() || word.find('/', slash + 1) != std::string::npos)
-        return fail(Code::invalid, "error: arguments in resource/name form may not have more than one slash, and need a type and a name: " + go_quote(word));
+        return fail(Code::invalid, slash == 0 || slash + 1 == word.size() ? "error: arguments in resource/name form must have a single resource and name" : "error: arguments in resource/name form may not have more than one slash");
       out.items.push_back({word.substr(0, slash), word.substr(slash + 1)});
       if (out.items.back().type != out.items.front().type) out.several = true;
     }
@@ -89,27 +89,57 @@ Result<void> list(Session& session, const Arguments& arguments, const ApiResourc
 
 }  // namespace
 
+namespace {
+
+struct Selection {
+  std::vector<Subject> found;
+  std::optional<Error> failed;  // the first kind of failure, the texts of all
+
+  Result<void> add(Session& session, Subject subject, bool from_server) {
+    if (from_server) {
+      if (auto got = fetch(session, subject); !got) {
+        if (!failed) failed = got.error();
+        else failed->message += "\n" + got.error().message;
+        return {};
+      }
+    }
+    found.push_back(std::move(subject));
+    return {};
+  }
+  Result<std::vector<Subject>> result(Session& session) {
+    if (failed && found.empty()) return std::unexpected(*failed);
+    if (failed) session.defer(*failed);
+    return std::move(found);
+  }
+};
+
+Result<std::vector<Subject>> select_manifests(Session& session, const Arguments& arguments, const SelectOptions& options) {
+  auto manifests = read_manifests(arguments.list("filename"), flag_on(arguments, "recursive"));
+  if (!manifests) return std::unexpected(manifests.error());
+  Selection out;
+  for (const Manifest& manifest : *manifests) {
+    auto subject = manifest_subject(session, manifest.object, manifest.source);
+    if (!subject) return std::unexpected(subject.error());
+    if (auto added = out.add(session, *std::move(subject), options.manifests_from_server); !added) return std::unexpected(added.error());
+  }
+  return out.result(session);
+}
+
+}  // namespace
+
 Result<std::vector<Subject>> select(Session& session, const Arguments& arguments, const std::vector<std::string>& words, SelectOptions options) {
-  std::vector<Subject> out;
   if (arguments.knows("filename") && arguments.given("filename")) {
     if (!words.empty()) return fail(Code::invalid, "error: when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well");
-    auto manifests = read_manifests(arguments.list("filename"), flag_on(arguments, "recursive"));
-    if (!manifests) return std::unexpected(manifests.error());
-    for (const Manifest& manifest : *manifests) {
-      auto subject = manifest_subject(session, manifest.object, manifest.source);
-      if (!subject) return std::unexpected(subject.error());
-      if (options.manifests_from_server)
-        if (auto got = fetch(session, *subject); !got) return std::unexpected(got.error());
-      out.push_back(*std::move(subject));
-    }
-    return out;
+    return select_manifests(session, arguments, options);
   }
+  if (words.empty() && !options.nothing_given.empty()) return fail(Code::invalid, std::string(options.nothing_given));
   if (words.empty()) return fail(Code::invalid, "error: You must provide one or more resources by argument or filename.\nExample resource specifications include:\n   '-f rsrc.yaml'\n   '--filename=rsrc.json'\n   '<resource> <name>'\n   '<resource>'");
   auto named = read_words(words);
   if (!named) return std::unexpected(named.error());
   auto discovery = session.discovery();
   if (!discovery) return std::unexpected(discovery.error());
   const bool selects = flag_on(arguments, "all") || !flag_text(arguments, "selector").empty() || !flag_text(arguments, "field-selector").empty();
+  Selection out;
   for (const TypeAndName& item : named->items) {
     std::vector<const ApiResource*> types = (*discovery)->category(to_lower(item.type));
     if (types.empty()) {
@@ -120,17 +150,14 @@ Result<std::vector<Subject>> select(Session& session, const Arguments& arguments
     for (const ApiResource* type : types) {
       if (item.name.empty()) {
         if (options.need_names && !selects) return fail(Code::invalid, "error: resource(s) were provided, but no name was specified");
-        if (auto listed = list(session, arguments, *type, out); !listed) return std::unexpected(listed.error());
+        if (auto listed = list(session, arguments, *type, out.found); !listed) return std::unexpected(listed.error());
         continue;
       }
-      if (selects) return fail(Code::invalid, flag_on(arguments, "all") ? "error: setting 'all' parameter but found a non empty selector. " : "error: name cannot be provided when a selector is specified");
-      Subject subject{type, type->namespaced ? session.ns() : "", item.name, "", {}};
-      if (options.fetch)
-        if (auto got = fetch(session, subject); !got) return std::unexpected(got.error());
-      out.push_back(std::move(subject));
+      if (selects) return fail(Code::invalid, "error: name cannot be provided when a selector is specified");
+      if (auto added = out.add(session, {type, type->namespaced ? session.ns() : "", item.name, "", {}}, options.fetch); !added) return std::unexpected(added.error());
     }
   }
-  return out;
+  return out.result(session);
 }
 
 Result<Subject> one_subject(Session& session, std::string_view word, std::string_view fallback) {
@@ -161,23 +188,39 @@ std::string_view dry_run_suffix(std::string_view dry_run) {
   return "";
 }
 
-Result<void> print_change(Session&, const Arguments& arguments, Value object, const ApiResource& type, std::string_view operation) {
-  auto output = Output::parse(flag_text(arguments, "output"));
-  if (!output) return std::unexpected(output.error());
+Result<Document> patch_subject(Session& session, const Arguments& arguments, const Subject& subject, Value patch, std::string_view media, std::string_view subresource) {
   std::string dry = "none";
   if (arguments.knows("dry-run")) {
     auto parsed = dry_run_of(arguments);
     if (!parsed) return std::unexpected(parsed.error());
     dry = *parsed;
   }
-  if (output->human()) {
-    fmt::print("{}/{} {}{}\n", type.shown_kind(), object["metadata"]["name"].as_string(), operation, dry_run_suffix(dry));
-    std::fflush(stdout);
-    return {};
-  }
-  auto text = output->print({object.document()}, false, nullptr);
+  auto done = session.call("PATCH", subject.path(subresource), query_of({{"dryRun", dry_run_query(dry)}, {"fieldManager", flag_text(arguments, "field-manager")}}), patch, media);
+  if (!done) return std::unexpected(shown(done.error()));
+  return *std::move(done);
+}
+
+Result<void> print_object(Session& session, const Output& output, Value object) {
+  auto text = output.print({object.document()}, false, nullptr);
   if (!text) return std::unexpected(text.error());
-  fmt::print("{}", *text);
+  fmt::print("{}{}", output.type == Output::Type::yaml && !session.first_document() ? "---\n" : "", *text);
+  std::fflush(stdout);
+  return {};
+}
+
+Result<void> print_change(Session& session, const Arguments& arguments, Value object, const ApiResource& type, std::string_view operation) {
+  auto output = Output::parse(flag_text(arguments, "output"));
+  if (!output) return std::unexpected(output.error());
+  output->managed_fields = flag_on(arguments, "show-managed-fields");
+  if (!output->human()) return print_object(session, *output, object);
+  std::string dry = "none";
+  if (arguments.knows("dry-run")) {
+    auto parsed = dry_run_of(arguments);
+    if (!parsed) return std::unexpected(parsed.error());
+    dry = *parsed;
+  }
+  fmt::print("{}/{} {}{}\n", type.shown_kind(), object["metadata"]["name"].as_string(), operation, dry_run_suffix(dry));
+  std::fflush(stdout);
   return {};
 }
 

@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "cli/discovery.h"
 #include "cli/flags.h"
+#include "cli/output.h"
 #include "cli/session.h"
 #include "document/document.h"
 
@@ -38,8 +39,10 @@ struct SelectOptions {
   bool fetch = true;         // GET objects named by the words
   bool manifests_from_server = true;  // GET what -f names too
   bool need_names = true;    // a type alone is refused unless --all, -l or --field-selector say which
+  std::string_view nothing_given{};  // the complaint when there are neither words nor files
 };
-// By the flags that the command has: filename, recursive, selector, field-selector, all, all-namespaces.
+// By the flags that the command has: filename, recursive, selector, field-selector, all, all-namespaces. What cannot be
+// fetched while others can is deferred (Session::defer).
 Result<std::vector<Subject>> select(Session& session, const Arguments& arguments, const std::vector<std::string>& words, SelectOptions options);
 
 // A manifest as a subject: its kind looked up, its namespace filled in.
@@ -52,6 +55,10 @@ std::string dry_run_query(std::string_view dry_run);  // the value of dryRun=: "
 // The value of --dry-run: none, client or server.
 Result<std::string> dry_run_of(const Arguments& arguments);
 std::string_view dry_run_suffix(std::string_view dry_run);  // " (dry run)", " (server dry run)", ""
+// The object after a patch. Honours --dry-run=server and --field-manager when the command has them.
+Result<Document> patch_subject(Session& session, const Arguments& arguments, const Subject& subject, Value patch, std::string_view media, std::string_view subresource = {});
+// Prints one of possibly many objects as -o says.
+Result<void> print_object(Session& session, const Output& output, Value object);
 // Prints `deployment.apps/web created` or the object as -o says.
 Result<void> print_change(Session& session, const Arguments& arguments, Value object, const ApiResource& type, std::string_view operation);
 

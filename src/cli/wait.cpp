@@ -32,6 +32,12 @@ struct Goal {
     }
     return false;
   }
+  bool leads_into(Value object) const {  // to no single value
+    if (type != Type::path || any_value) return false;
+    for (Value found : path->find(object))
+      if (found.is_object() || found.is_array()) return true;
+    return false;
+  }
 };
 
 Result<Goal> read_goal(std::string_view text) {
@@ -60,8 +66,9 @@ Result<Goal> read_goal(std::string_view text) {
       if (value.empty()) return fail(Code::invalid, "error: jsonpath wait has to have a value after equal sign, like --for=jsonpath='{.status.readyReplicas}'=3");
       out.value = std::string(value);
     }
+    if (expression.empty()) return fail(Code::invalid, "error: jsonpath expression cannot be empty");
     auto path = JsonPath::parse_relaxed(expression);
-    if (!path) return fail(Code::invalid, "error: error parsing jsonpath " + std::string(expression) + ", " + path.error().message);
+    if (!path) return fail(Code::invalid, "error: " + path.error().message);
     out.type = Goal::Type::path;
     out.path = *std::move(path);
     return out;
@@ -69,7 +76,7 @@ Result<Goal> read_goal(std::string_view text) {
   return fail(Code::invalid, "error: unrecognized condition: " + go_quote(text));
 }
 
-Result<void> wait_one(Session& session, const Subject& subject, const Goal& goal, Deadline deadline) {
+Result<void> wait_one(Session& session, const Subject& subject, const Goal& goal, Deadline deadline, bool once) {
   const std::string path = subject.type->path(subject.ns), query = name_query(subject.name);
   Error erased;
   Observer observer;
@@ -80,6 +87,7 @@ Result<void> wait_one(Session& session, const Subject& subject, const Goal& goal
   } else {
     observer.seen = [&](std::string_view type, Value object) {
       if (type == "DELETED") return erased = shown(not_found(subject.type->group, subject.type->plural, subject.name)), goal.type != Goal::Type::created;
+      if (goal.leads_into(object)) return erased = Error{Code::invalid, "error: jsonpath leads to a nested object or list which is not supported"}, true;
       return goal.met(object);
     };
     if (goal.type != Goal::Type::created)
@@ -87,13 +95,14 @@ Result<void> wait_one(Session& session, const Subject& subject, const Goal& goal
   }
   auto met = observe(session, path, query, deadline, observer);
   if (!met) return std::unexpected(met.error());
-  if (!*met) return fail(Code::timeout, "error: timed out waiting for the condition on " + subject.type->plural + "/" + subject.name);
+  if (!*met && goal.type == Goal::Type::created) return fail(Code::timeout, "error: timed out waiting for the condition");
+  if (!*met) return fail(Code::timeout, (once ? "error: condition not met for " : "error: timed out waiting for the condition on ") + subject.type->plural + "/" + subject.name);
   if (!erased.message.empty()) return std::unexpected(erased);
   return {};
 }
 
 Result<int> wait(Session& session, const Arguments& arguments) {
-  if (arguments.list("for").empty()) return refuse("--for must be specified");
+  if (arguments.list("for").empty()) return refuse("unrecognized condition: \"\"");
   std::vector<Goal> goals;
   for (const std::string& text : arguments.list("for")) {
     auto goal = read_goal(text);
@@ -103,7 +112,8 @@ Result<int> wait(Session& session, const Arguments& arguments) {
   auto timeout = arguments.duration("timeout");
   if (!timeout) return std::unexpected(timeout.error());
   if (timeout->count() < 0) *timeout = std::chrono::hours(24 * 7);
-  const Deadline deadline = timeout->count() == 0 ? deadline_after(std::chrono::milliseconds(1500)) : deadline_after(*timeout);
+  const bool once = timeout->count() == 0;
+  const Deadline deadline = deadline_after(*timeout);
   const bool gone = goals[0].type == Goal::Type::gone, created = goals[0].type == Goal::Type::created;
   auto subjects = select(session, arguments, arguments.words, {.fetch = !gone && !created, .manifests_from_server = !gone && !created});
   if (!subjects) return std::unexpected(subjects.error());
@@ -111,26 +121,30 @@ Result<int> wait(Session& session, const Arguments& arguments) {
     if (gone) return 0;
     return refuse("no matching resources found");
   }
-  std::string errors;
+  std::vector<std::string> errors;
   for (Subject& subject : *subjects) {
     if (gone) {
       auto now = session.call("GET", subject.path());
+      if (!now && now.error().code == 404) continue;
       if (now) subject.object = *now;
     }
     Result<void> done;
     for (const Goal& goal : goals) {
-      done = wait_one(session, subject, goal, deadline);
+      done = wait_one(session, subject, goal, deadline, once);
       if (!done) break;
     }
     if (!done) {
-      errors += (errors.empty() ? "" : "\n") + done.error().message;
+      errors.push_back(done.error().message);
       continue;
     }
     if (arguments.text("output") == "name") fmt::print("{}\n", subject.shown());
     else fmt::print("{} condition met\n", subject.shown());
     std::fflush(stdout);
   }
-  if (!errors.empty()) return fail(Code::timeout, errors);
+  if (errors.size() > 1)  // several are listed without the word that one begins with
+    for (std::string& error : errors)
+      if (error.starts_with("error: ")) error.erase(0, 7);
+  if (!errors.empty()) return fail(Code::timeout, join(errors, "\n"));
   return 0;
 }
 
@@ -139,7 +153,7 @@ Result<int> wait(Session& session, const Arguments& arguments) {
 Command wait_command() {
   using namespace flags;
   return {"wait", "wait until objects meet a condition", "(TYPE/NAME... | TYPE --all | -l SELECTOR) --for=CONDITION [--timeout=30s]",
-          {texts("for", "condition=NAME[=VALUE], jsonpath='{PATH}'[=VALUE], delete or create"), text("timeout", "how long to wait; 0: look once; negative: a week", "30s"),
+          {texts("for", "condition=NAME[=VALUE], jsonpath='{PATH}'[=VALUE], delete or create"), duration("timeout", "how long to wait; 0: look once; negative: a week", "30s"),
            boolean("all", "all of the type in the namespace"), boolean("all-namespaces", "of all namespaces", false, 'A'), selector(), field_selector(), filename(), recursive(), output()},
           wait};
 }
