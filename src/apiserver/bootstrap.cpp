@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "apiserver/authz/authorizer.h"
+#include "apiserver/flow/flow_control.h"
 #include "apiserver/registry/services.h"
 #include "base/log.h"
 
@@ -11,15 +12,13 @@ namespace {
 
 const User server_user{"system:apiserver", "", {"system:masters", "system:authenticated"}, {}};
 
-struct Place {
-  std::string_view group, plural, ns, name;
-};
-
 Work work_at(Registry& registry, World world, const Place& place, std::string_view verb) {
   Work work{.registry = registry, .world = world, .user = server_user, .served = registry.catalog().find(place.group, "v1", place.plural), .ns = std::string(place.ns), .name = std::string(place.name)};
   work.verb = verb;
   return work;
 }
+
+}  // namespace
 
 Result<void> ensure(Registry& registry, World world, const Place& place, Draft object) {
   if (registry.read(place.group, "v1", place.plural, place.ns, place.name)) return {};
@@ -31,10 +30,10 @@ Result<void> ensure(Registry& registry, World world, const Place& place, Draft o
   return {};
 }
 
-// Creates, or brings `fields` of the object to what they should be.
-Result<void> ensure_fields(Registry& registry, World world, const Place& place, const Draft& object, std::initializer_list<std::string_view> fields) {
+Result<void> ensure_fields(Registry& registry, World world, const Place& place, const Draft& object, std::initializer_list<std::string_view> fields, std::string_view subresource) {
   if (auto ok = ensure(registry, world, place, object); !ok) return ok;
   Work work = work_at(registry, world, place, "update");
+  work.subresource = subresource;
   auto changed = registry.modify(work, [&](Value before) -> ApiResult<Draft> {
     Draft now(before);
     for (std::string_view field : fields)
@@ -44,6 +43,8 @@ Result<void> ensure_fields(Registry& registry, World world, const Place& place, 
   if (!changed) return fail(Code::internal, fmt::format("{} {}: {}", place.plural, place.name, changed.error().message));
   return {};
 }
+
+namespace {
 
 Result<void> kubernetes_service(Registry& registry, World world, const std::string& address, int port) {
   Draft service = Draft::object();
@@ -81,6 +82,8 @@ Result<void> bootstrap_objects(Registry& registry, World world, const std::strin
     if (auto ok = ensure(registry, world, {"scheduling.k8s.io", "priorityclasses", "", c.name}, object); !ok) return ok;
   }
   if (auto ok = kubernetes_service(registry, world, advertise_address, secure_port); !ok) return ok;
+  if (auto ok = ensure_apiservices(registry, world); !ok) return ok;
+  if (auto ok = ensure_flow_objects(registry, world); !ok) return ok;
   return reconcile_bootstrap_policy(registry, world);
 }
 

@@ -6,6 +6,17 @@
 namespace kybern::apiserver {
 
 // Namespaces, priority classes, the `kubernetes` service with its endpoints, and the RBAC policy.
+// Where an object of the server's own making lies.
+struct Place {
+  std::string_view group, plural, ns, name;
+};
+// Creates what is missing.
+Result<void> ensure(Registry& registry, World world, const Place& place, Draft object);
+// Creates, or brings `fields` of the object to what they should be.
+Result<void> ensure_fields(Registry& registry, World world, const Place& place, const Draft& object, std::initializer_list<std::string_view> fields, std::string_view subresource = {});
+// APIService objects for the group-versions that the server itself serves (bootstrap_apiservices.cpp).
+Result<void> ensure_apiservices(Registry& registry, World world);
+
 Result<void> bootstrap_objects(Registry& registry, World world, const std::string& advertise_address, int secure_port);
 
 }  // namespace kybern::apiserver

@@ -195,7 +195,7 @@ class ApiServerImpl : public ApiServer {
     auto opened = store::Store::open(std::move(store_options));
     if (!opened) return std::unexpected(opened.error());
     store_ = std::move(*opened);
-    RegistryOptions registry_options{options_.service_cidr, options_.node_port_low, options_.node_port_high};
+    RegistryOptions registry_options{options_.service_cidr, options_.node_port_low, options_.node_port_high, options_.listen};
     registry_ = std::make_unique<Registry>(*store_, world_, registry_options);
     auto credentials = ensure_pki(options_, registry_->services().first_ip(), options_.advertise_address, world_.clock.now());
     if (!credentials) return std::unexpected(credentials.error());
@@ -257,6 +257,15 @@ class ApiServerImpl : public ApiServer {
   ApiResult<Document> call(const User& user, std::string_view method, std::string_view path, std::string_view query, Document body, std::string_view patch_type) override {
     Query parsed(query);
     RequestInfo info = read_request_info(method, path, parsed);
+    Observation observation(world_);
+    observation.describe(info, info.is_resource && registry_->catalog().find(info.group, info.version, info.resource), parsed.get("dryRun") == "All",
+                         patch_type == "apply" ? "application/apply-patch+yaml" : "");
+    auto answer = answer_call(user, info, method, path, std::move(parsed), std::move(body), patch_type);
+    observation.answered(answer ? info.verb == "create" ? 201 : 200 : answer.error().code);
+    return answer;
+  }
+
+  ApiResult<Document> answer_call(const User& user, const RequestInfo& info, std::string_view method, std::string_view path, Query parsed, Document body, std::string_view patch_type) {
     if (auto ok = handler_->authorize(user, info); !ok) return fail(std::move(ok.error()));
     if (!info.is_resource) return discover(method, path);
     auto work = begin_work(*registry_, user, info, std::move(parsed));

@@ -18,6 +18,7 @@ ApiResult<void> admit_mutating(const AdmissionAttributes& a, Draft& object) {
 }
 
 ApiResult<void> admit_validating(const AdmissionAttributes& a, Value object) {
+  if (auto ok = admission::node_restriction(a, object); !ok) return ok;
   if (a.operation == "DELETE") return admission::protected_namespaces(a);
   if (auto ok = check_escalation(a, object); !ok) return ok;
   if (auto ok = admission::check_limits(a, object); !ok) return ok;

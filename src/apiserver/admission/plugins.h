@@ -27,6 +27,10 @@ ApiResult<void> default_limits(const AdmissionAttributes& a, Draft& object);
 ApiResult<void> check_limits(const AdmissionAttributes& a, Value object);
 // RuntimeClass: overhead and scheduling of the class that a pod names.
 ApiResult<void> runtime_class(const AdmissionAttributes& a, Draft& object);
+// NodeRestriction: what kubelets write is their own.
+ApiResult<void> node_restriction(const AdmissionAttributes& a, Value object);
+ApiResult<void> node_restriction_of_eviction(Work& work, Value pod);
+ApiResult<void> node_restriction_of_token(Work& work, Value request);  // a TokenRequest for the account `work` names
 // ResourceQuota: the last of all, since it writes what it allows into the quotas.
 ApiResult<void> charge_quotas(const AdmissionAttributes& a, Value object);
 

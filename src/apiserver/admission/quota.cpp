@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <mutex>
 #include <set>
 
 #include "apiserver/admission/amounts.h"
@@ -210,10 +212,19 @@ ApiResult<void> charge_quotas(const AdmissionAttributes& a, Value object) {
   if (!counts(a)) return {};
   Registry& registry = a.work.registry;
   std::vector<Document> quotas;
-  registry.each("", "v1", "resourcequotas", a.work.ns, [&](Value quota) {
-    quotas.push_back(quota.document());
-    return true;
-  });
+  auto read_quotas = [&] {
+    quotas.clear();
+    registry.each("", "v1", "resourcequotas", a.work.ns, [&](Value quota) {
+      quotas.push_back(quota.document());
+      return true;
+    });
+  };
+  read_quotas();
+  if (quotas.empty()) return {};
+  // One at a time in a namespace: many creates at once would otherwise fail each other's writes of the usage.
+  static std::array<std::mutex, 64> locks;
+  std::lock_guard lock(locks[std::hash<std::string>()(a.work.ns) % locks.size()]);
+  read_quotas();
   // All are asked before any is charged.
   for (const Document& quota : quotas)
     if (auto charged = charge(a, quota, object); !charged) return fail(std::move(charged.error()));

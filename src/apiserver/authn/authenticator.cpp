@@ -79,7 +79,8 @@ ApiResult<User> Authenticator::authenticate(const net::Request& request) const {
       if (auto user = check_token(*token, options_.audiences)) return *user;
     return fail(unauthorized());
   }
-  if (request.peer) return with_authenticated({request.peer->common_name, "", request.peer->organizations, {}});
+  if (request.peer) return with_authenticated({request.peer->common_name, request.peer->uid, request.peer->organizations, {}});
+  if (!request.peer_error.empty()) return fail(unauthorized());  // a bad certificate is no anonymous request
   if (!options_.anonymous) return fail(unauthorized());
   return anonymous_user();
 }

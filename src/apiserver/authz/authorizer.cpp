@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "apiserver/authz/node_authorizer.h"
 #include "base/strings.h"
 
 namespace kybern::apiserver {
@@ -32,17 +33,6 @@ bool path_matches(Value paths, std::string_view path) {
     if (p == "*" || p == path) return true;
     if (p.ends_with("*") && path.starts_with(p.substr(0, p.size() - 1))) return true;
   }
-  return false;
-}
-
-bool rule_allows(Value rule, const Attributes& a) {
-  if (!has(rule["verbs"], a.verb)) return false;
-  if (!a.is_resource) return path_matches(rule["nonResourceURLs"], a.path);
-  if (!has(rule["apiGroups"], a.group) || !resource_matches(rule["resources"], a.resource, a.subresource)) return false;
-  Value names = rule["resourceNames"];
-  if (names.empty()) return true;
-  for (Value v : names.items())
-    if (v.as_string() == a.name) return true;
   return false;
 }
 
@@ -87,12 +77,40 @@ void bindings_of(const Registry& registry, const User& user, std::string_view ns
 
 }  // namespace
 
+bool rule_allows(Value rule, const Attributes& a) {
+  if (!has(rule["verbs"], a.verb)) return false;
+  if (!a.is_resource) return path_matches(rule["nonResourceURLs"], a.path);
+  if (!has(rule["apiGroups"], a.group) || !resource_matches(rule["resources"], a.resource, a.subresource)) return false;
+  Value names = rule["resourceNames"];
+  if (names.empty()) return true;
+  for (Value v : names.items())
+    if (v.as_string() == a.name) return true;
+  return false;
+}
+
+Authorizer::Authorizer(const Registry& registry) : registry_(registry), nodes_(std::make_unique<NodeAuthorizer>(registry)) {}
+Authorizer::~Authorizer() = default;
+
 Attributes attributes_of(const User& user, const RequestInfo& info) {
-  return {user, info.verb, info.group, info.version, info.resource, info.subresource, info.name, info.ns, info.path, info.is_resource};
+  // A collection of which one object is selected by its name counts as that object.
+  const std::string& name = info.name.empty() ? info.selected_name : info.name;
+  return {user, info.verb, info.group, info.version, info.resource, info.subresource, name, info.ns, info.path, info.is_resource, info.field_selector};
 }
 
 Decision Authorizer::authorize(const Attributes& a) const {
   if (a.user.in_group("system:masters")) return {true, ""};
+  std::string why;
+  if (auto node = node_of(a.user)) {
+    Decision decision = nodes_->authorize(*node, a);
+    if (decision.allowed) return decision;
+    why = std::move(decision.reason);
+  }
+  Decision decision = by_roles(a);
+  if (!decision.allowed && decision.reason.empty()) decision.reason = std::move(why);
+  return decision;
+}
+
+Decision Authorizer::by_roles(const Attributes& a) const {
   Decision decision;
   bindings_of(registry_, a.user, a.is_resource ? std::string_view(a.ns) : std::string_view(), [&](Value binding, Value role, Value subject, bool cluster_binding) {
     for (Value rule : role["rules"].items()) {

@@ -1,6 +1,7 @@
-// What they may: RBAC over the stored roles and bindings.
+// What they may: kubelets by their pods (node_authorizer.h), everybody by RBAC over the stored roles and bindings.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,7 @@ struct Attributes {
   std::string verb, group, version, resource, subresource, name, ns;
   std::string path;              // of a non-resource request
   bool is_resource = true;
+  std::string field_selector = {};  // of a list, watch or deletecollection
 };
 Attributes attributes_of(const User& user, const RequestInfo& info);
 
@@ -24,9 +26,12 @@ struct Decision {
   std::string reason;            // upstream's: RBAC: allowed by ClusterRoleBinding "x" of ClusterRole "y" to User "z"
 };
 
+class NodeAuthorizer;
+
 class Authorizer {
  public:
-  explicit Authorizer(const Registry& registry) : registry_(registry) {}
+  explicit Authorizer(const Registry& registry);
+  ~Authorizer();
   Decision authorize(const Attributes& attributes) const;
 
   // The rules that a user has in a namespace ("" for cluster-wide), as PolicyRule values: for SelfSubjectRulesReview and
@@ -36,8 +41,13 @@ class Authorizer {
   static std::vector<Document> uncovered(const std::vector<Document>& held, Value wanted);
 
  private:
+  Decision by_roles(const Attributes& attributes) const;
   const Registry& registry_;
+  std::unique_ptr<NodeAuthorizer> nodes_;
 };
+
+// Whether a PolicyRule covers the request.
+bool rule_allows(Value rule, const Attributes& attributes);
 
 // The Forbidden status of a denied request, in upstream's words.
 Status denied(const Attributes& attributes, const Decision& decision);

@@ -163,6 +163,17 @@ Result<void> reconcile(Registry& registry, World world, const Wanted& wanted) {
 
 }  // namespace
 
+std::vector<Document> bootstrap_rules(std::string_view cluster_role) {
+  std::vector<Document> out;
+  for (const Wanted& wanted : read_policy())
+    if (wanted.plural == "clusterroles" && wanted.name == cluster_role)
+      for (const Draft& rule : wanted.object.find("rules")->items()) {
+        Draft copy(rule);
+        out.push_back(copy.freeze());
+      }
+  return out;
+}
+
 Result<void> reconcile_bootstrap_policy(Registry& registry, World world) {
   for (const Wanted& wanted : read_policy())
     if (auto ok = reconcile(registry, world, wanted); !ok) return ok;

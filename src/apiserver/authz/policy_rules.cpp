@@ -358,7 +358,7 @@ bind system:kube-scheduler system:kube-scheduler u:system:kube-scheduler
 bind system:volume-scheduler system:volume-scheduler u:system:kube-scheduler
 bind system:kube-controller-manager system:kube-controller-manager u:system:kube-controller-manager
 bind system:kube-dns system:kube-dns s:kube-system/kube-dns u:system:kube-dns
-bind system:node system:node g:system:nodes
+bind system:node system:node
 bind system:service-account-issuer-discovery system:service-account-issuer-discovery g:system:serviceaccounts
 controllers
 

@@ -2,9 +2,13 @@
 #pragma once
 
 #include <string_view>
+#include <vector>
+
+#include "document/document.h"
 
 namespace kybern::apiserver {
 
 extern const std::string_view bootstrap_policy;
+std::vector<Document> bootstrap_rules(std::string_view cluster_role);  // as the program ships them
 
 }  // namespace kybern::apiserver

@@ -14,6 +14,9 @@ namespace {
 
 constexpr std::size_t whole_list_max_bytes = 256 << 10;  // a list within this is sent at once, with its length
 constexpr std::size_t list_chunk_bytes = 64 << 10;
+// Requests that are worked on at once, those of exempt levels not counted: less than the server has threads, so that a
+// full level leaves threads to the others.
+constexpr std::size_t most_seats = 120;
 
 void respond_object(net::Exchange& exchange, const Accepted& accepted, int code, Value object, const std::vector<std::string>& warnings = {}) {
   net::Response response;
@@ -49,6 +52,16 @@ void respond_text(net::Exchange& exchange, int code, std::string text) {
   response.headers.set("content-type", "text/plain; charset=utf-8");
   response.headers.set("x-content-type-options", "nosniff");
   response.body = std::move(text);
+  exchange.respond(std::move(response));
+}
+
+void respond_busy(net::Exchange& exchange) {
+  net::Response response;
+  response.status = 429;
+  response.headers.set("content-type", "text/plain; charset=utf-8");
+  response.headers.set("x-content-type-options", "nosniff");
+  response.headers.set("retry-after", "1");
+  response.body = "Too many requests, please try again later.\n";
   exchange.respond(std::move(response));
 }
 
@@ -148,7 +161,8 @@ class ListWriter {
 }  // namespace
 
 Handler::Handler(Registry& registry, Authenticator& authenticator, Authorizer& authorizer, Discovery& discovery, Connector& connector, std::size_t max_requests)
-    : registry_(registry), authenticator_(authenticator), authorizer_(authorizer), discovery_(discovery), connector_(connector), max_requests_(max_requests) {}
+    : registry_(registry), authenticator_(authenticator), authorizer_(authorizer), discovery_(discovery), connector_(connector), flow_(registry, static_cast<int>(std::min(max_requests, most_seats))),
+      store_metrics_([this](std::string& out) { write_store_metrics(out); }) {}
 
 ApiResult<void> Handler::authorize(const User& user, const RequestInfo& info) const {
   Attributes attributes = attributes_of(user, info);
@@ -157,13 +171,8 @@ ApiResult<void> Handler::authorize(const User& user, const RequestInfo& info) co
   return fail(denied(attributes, decision));
 }
 
-void Handler::handle(std::shared_ptr<net::Exchange> exchange, const std::function<void(std::function<void()>)>& post) {
-  struct InFlight {
-    std::atomic<std::size_t>& count;
-    explicit InFlight(std::atomic<std::size_t>& c) : count(c) { ++count; }
-    ~InFlight() { --count; }
-  } in_flight(in_flight_);
-  if (in_flight_ > max_requests_) return respond_status(*exchange, {}, too_many_requests("too many requests, please try again later", 1));
+void Handler::handle(std::shared_ptr<net::Exchange> received, const std::function<void(std::function<void()>)>& post) {
+  auto exchange = std::make_shared<ObservedExchange>(std::move(received), registry_.world());
   route(std::move(exchange), post);
 }
 
@@ -250,31 +259,86 @@ bool Handler::serve_health(net::Exchange& exchange, const RequestInfo& info, con
   return true;
 }
 
-void Handler::route(std::shared_ptr<net::Exchange> exchange, const std::function<void(std::function<void()>)>& post) {
+// What lies in the store, counted when it is asked for.
+void Handler::write_store_metrics(std::string& out) const {
+  store::Snapshot snapshot = registry_.store().snapshot();
+  std::string old_form;  // the name before 1.34
+  metrics::write_header(out, "apiserver_resource_objects", "Number of stored objects by resource.", metrics::Type::gauge);
+  metrics::write_header(old_form, "apiserver_storage_objects", "Number of stored objects by resource.", metrics::Type::gauge);
+  for (const auto& served : registry_.catalog().all()) {
+    if (served->stored != &*served) continue;
+    double count = static_cast<double>(snapshot.count(served->prefix));
+    metrics::write_sample(out, "apiserver_resource_objects", {{"group", served->group()}, {"resource", served->plural()}}, count);
+    std::string name(served->plural());
+    if (!served->group().empty()) name += "." + std::string(served->group());
+    metrics::write_sample(old_form, "apiserver_storage_objects", {{"resource", name}}, count);
+  }
+  out += old_form;
+  store::Store::Stats stats = registry_.store().stats();
+  metrics::write_header(out, "apiserver_storage_size_bytes", "Size of the storage database file physically allocated in bytes.", metrics::Type::gauge);
+  metrics::write_sample(out, "apiserver_storage_size_bytes", {{"storage_cluster_id", "0"}}, static_cast<double>(stats.file_bytes));
+  metrics::write_header(out, "apiserver_watch_cache_bytes", "Bytes that the objects in memory take.", metrics::Type::gauge);
+  metrics::write_sample(out, "apiserver_watch_cache_bytes", {}, static_cast<double>(stats.bytes));
+  metrics::write_header(out, "kubernetes_build_info", "What this program is.", metrics::Type::gauge);
+  metrics::write_sample(out, "kubernetes_build_info", {{"major", "1"}, {"minor", "36"}, {"git_version", "v1.36.0"}, {"platform", "linux/amd64"}}, 1);
+}
+
+void Handler::route(std::shared_ptr<ObservedExchange> exchange, const std::function<void(std::function<void()>)>& post) {
   const net::Request& request = exchange->request();
   Query query(request.query);
   RequestInfo info = read_request_info(request.method, request.path, query);
+  bool known = info.is_resource && registry_.catalog().find(info.group, info.version, info.resource);
+  exchange->observation().describe(info, known, query.get("dryRun") == "All", request.headers.get("content-type"));
   auto user = authenticator_.authenticate(request);
   if (!user) return respond_status(*exchange, {}, user.error());
   user = impersonated(request, std::move(*user));
   if (!user) return respond_status(*exchange, {}, user.error());
-  if (auto ok = authorize(*user, info); !ok) return respond_status(*exchange, {}, ok.error());
-  if (info.is_resource) {
-    // A path below /apis that is not a resource's may still be discovery.
-    return serve_resource(std::move(exchange), *user, std::move(info), std::move(query), post);
+  bool exempt = exchange->observation().long_running() && info.verb != "watch";  // streams to pods take no seat
+  Flow flow = exempt ? Flow() : flow_.classify(*user, info);
+  if (!flow.level) return proceed(std::move(exchange), *user, std::move(info), std::move(query), post);
+  exchange->add_header("x-kubernetes-pf-flowschema-uid", flow.schema_uid);
+  exchange->add_header("x-kubernetes-pf-prioritylevel-uid", flow.level->uid());
+  auto make_later = [&]() -> std::function<void(bool)> {
+    return [this, exchange, user = *user, info, query, post, level = flow.level](bool turn) {
+      if (!turn) return respond_busy(*exchange);
+      exchange->observation().take_seat(flow_.levels(), level);
+      post([this, exchange, user, info, query, post] { proceed(exchange, user, info, query, post); });
+    };
+  };
+  switch (flow_.enter(flow, std::ref(make_later))) {
+    case Levels::Entry::queued: return;
+    case Levels::Entry::refused: return respond_busy(*exchange);
+    case Levels::Entry::go: break;
   }
+  exchange->observation().take_seat(flow_.levels(), flow.level);
+  proceed(std::move(exchange), *user, std::move(info), std::move(query), post);
+}
+
+void Handler::proceed(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query, const std::function<void(std::function<void()>)>& post) {
+  const net::Request& request = exchange->request();
+  if (auto ok = authorize(user, info); !ok) return respond_status(*exchange, {}, ok.error());
+  // A path below /apis that is not a resource's may still be discovery.
+  if (info.is_resource) return serve_resource(std::move(exchange), user, std::move(info), std::move(query), post);
   if (request.method != "GET" && request.method != "HEAD") {
     bool served = discovery_.answer(request, info.path).has_value();
     return respond_status(*exchange, {}, served ? generic_method_not_allowed() : generic_not_found());
   }
   if (serve_health(*exchange, info, query)) return;
+  if (info.path == "/metrics") {
+    net::Response response;
+    response.headers.set("content-type", metrics::content_type);
+    response.body = metrics::expose();
+    exchange->may_compress();
+    return exchange->respond(std::move(response));
+  }
   if (auto response = discovery_.answer(request, info.path)) return exchange->respond(std::move(*response));
   if (info.path.starts_with("/apis/")) return respond_text(*exchange, 404, "404 page not found\n");
   respond_status(*exchange, {}, generic_not_found());
 }
 
-void Handler::serve_resource(std::shared_ptr<net::Exchange> exchange, const User& user, RequestInfo info, Query query, const std::function<void(std::function<void()>)>& post) {
+void Handler::serve_resource(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query, const std::function<void(std::function<void()>)>& post) {
   net::Request& request = exchange->request();
+  exchange->may_compress();
   // What a known group does not hold is a Status; an unknown group is nobody's.
   if (!registry_.catalog().find(info.group, info.version, info.resource)) {
     const auto& all = registry_.catalog().all();

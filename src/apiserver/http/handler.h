@@ -8,7 +8,10 @@
 #include "apiserver/authn/authenticator.h"
 #include "apiserver/authz/authorizer.h"
 #include "apiserver/discovery/discovery.h"
+#include "apiserver/flow/flow_control.h"
+#include "apiserver/http/observed.h"
 #include "apiserver/http/requests.h"
+#include "base/metrics.h"
 #include "net/server.h"
 
 namespace kybern::apiserver {
@@ -25,10 +28,13 @@ class Handler {
   ApiResult<void> authorize(const User& user, const RequestInfo& info) const;
 
  private:
-  void route(std::shared_ptr<net::Exchange> exchange, const std::function<void(std::function<void()>)>& post);
-  void serve_resource(std::shared_ptr<net::Exchange> exchange, const User& user, RequestInfo info, Query query, const std::function<void(std::function<void()>)>& post);
+  void route(std::shared_ptr<ObservedExchange> exchange, const std::function<void(std::function<void()>)>& post);
+  // What comes after the wait for a seat: authorization, then the answer.
+  void proceed(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query, const std::function<void(std::function<void()>)>& post);
+  void serve_resource(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query, const std::function<void(std::function<void()>)>& post);
   void serve_list(std::shared_ptr<net::Exchange> exchange, Work& work, const Accepted& accepted);
   bool serve_health(net::Exchange& exchange, const RequestInfo& info, const Query& query);
+  void write_store_metrics(std::string& out) const;
   ApiResult<User> impersonated(const net::Request& request, User user) const;
 
   Registry& registry_;
@@ -36,9 +42,9 @@ class Handler {
   Authorizer& authorizer_;
   Discovery& discovery_;
   Connector& connector_;
-  std::size_t max_requests_;
-  std::atomic<std::size_t> in_flight_{0};
+  FlowControl flow_;
   std::atomic<bool> ready_{false};
+  metrics::Collector store_metrics_;
 };
 
 }  // namespace kybern::apiserver

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "base/strings.h"
+#include "machinery/fields.h"
 
 namespace kybern::apiserver {
 namespace {
@@ -63,6 +64,12 @@ RequestInfo read_request_info(std::string_view method, std::string_view path, co
     info.verb = "deletecollection";
   } else if (info.verb == "get" && info.subresource.empty() && query.flag("watch")) {
     info.verb = "watch";
+  }
+  if (info.verb == "list" || info.verb == "watch" || info.verb == "deletecollection") {
+    info.field_selector = query.get("fieldSelector");
+    if (!info.field_selector.empty())
+      if (auto selector = FieldSelector::parse(info.field_selector); selector)
+        if (auto name = selector->exact("metadata.name")) info.selected_name = *name;
   }
   return info;
 }

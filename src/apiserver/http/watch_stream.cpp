@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "apiserver/discovery/discovery.h"
+#include "base/metrics.h"
 #include "document/json.h"
 #include "schema/protobuf.h"
 
@@ -17,6 +18,8 @@ constexpr std::size_t queued_bytes_low = 64 << 10;
 constexpr std::size_t changes_per_turn = 256;
 constexpr Duration bookmark_interval = std::chrono::seconds(60);
 constexpr std::int64_t min_timeout_seconds = 1800;
+
+metrics::CounterFamily watch_events("apiserver_watch_events_total", "Number of events sent in watch clients.", {"group", "version", "resource"});
 
 std::string_view type_text(WatchEvent::Type type) {
   static constexpr std::string_view texts[] = {"ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"};
@@ -54,7 +57,8 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
  public:
   WatchStream(Registry& registry, const Served& served, WatchPlan plan, WatchSettings settings, std::function<void(std::function<void()>)> post)
       : registry_(registry), served_(served), prefix_(std::move(plan.prefix)), matches_(std::move(plan.matches)), initial_bookmark_(plan.initial_bookmark),
-        after_(plan.after), settings_(std::move(settings)), post_(std::move(post)) {
+        after_(plan.after), settings_(std::move(settings)), post_(std::move(post)),
+        events_(watch_events.with({served.group(), served.resource->version, served.plural()})) {
     if (plan.initial) initial_ = std::make_unique<Listing>(std::move(*plan.initial));
   }
 
@@ -227,6 +231,7 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
   }
 
   void append(const WatchEvent& event, std::string& out) {
+    events_.add();
     const Accepted& a = settings_.accepted;
     if (a.format == Format::json) {
       out += "{\"type\":\"";
@@ -288,6 +293,7 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
   store::Revision after_;
   WatchSettings settings_;
   std::function<void(std::function<void()>)> post_;
+  metrics::Counter& events_;
   std::unique_ptr<store::Watch> watch_;
   std::shared_ptr<net::BodyStream> stream_;
   std::mutex mutex_;

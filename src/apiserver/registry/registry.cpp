@@ -11,7 +11,7 @@
 
 namespace kybern::apiserver {
 
-Registry::Registry(store::Store& store, World world, RegistryOptions options) : store_(store), world_(world) {
+Registry::Registry(store::Store& store, World world, RegistryOptions options) : store_(store), world_(world), may_wait_(options.may_wait) {
   services_ = std::make_unique<ServiceAllocator>(*this, options);
 }
 Registry::~Registry() = default;

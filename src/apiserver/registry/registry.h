@@ -86,6 +86,7 @@ using Validator = ApiResult<void> (*)(const AdmissionAttributes&, Value object);
 struct RegistryOptions {
   std::string service_cidr = "10.96.0.0/12";
   int node_port_low = 30000, node_port_high = 32767;
+  bool may_wait = true;  // requests have threads of their own: one may wait a moment for what another writes
 };
 
 class Registry {
@@ -96,6 +97,7 @@ class Registry {
   const Catalog& catalog() const { return catalog_; }
   store::Store& store() { return store_; }
   World world() const { return world_; }
+  bool may_wait() const { return may_wait_; }
   ServiceAllocator& services() { return *services_; }
   void set_token_issuer(TokenIssuer* issuer) { issuer_ = issuer; }
   TokenIssuer* token_issuer() const { return issuer_; }
@@ -135,6 +137,7 @@ class Registry {
   friend struct WritePath;
   store::Store& store_;
   World world_;
+  bool may_wait_;
   Catalog catalog_;
   std::unique_ptr<ServiceAllocator> services_;
   TokenIssuer* issuer_ = nullptr;

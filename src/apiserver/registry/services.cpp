@@ -89,7 +89,12 @@ ApiResult<void> ServiceAllocator::assign_ip(Work& work, Draft& service, Value be
   Draft& spec = service["spec"];
   std::string type(spec["type"].as_string());
   if (!wants_ip(type)) {
-    for (std::string_view field : {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"}) spec.erase(field);
+    // What the service had while it was of another type goes by itself; what the request sets is validation's to refuse.
+    const Draft* given = spec.find("clusterIP");
+    bool kept = given && !given->as_string().empty() && !(before.exists() && given->as_string() == before["spec"]["clusterIP"].as_string());
+    if (kept && !(spec.find("clusterIPs") && spec["clusterIPs"].size() > 0)) spec["clusterIPs"] = Draft::array({Draft(*given)});
+    if (!kept)
+      for (std::string_view field : {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"}) spec.erase(field);
     return {};
   }
   std::string old_ip(before["spec"]["clusterIP"].as_string());
@@ -116,7 +121,10 @@ ApiResult<void> ServiceAllocator::assign_ip(Work& work, Draft& service, Value be
   } else if (ip != "None" && ip != old_ip) {
     auto offset = offset_of(ip);
     std::string why;
-    if (names::ip_family(ip) == names::Family::none) return {};  // validation says what is wrong
+    if (names::ip_family(ip) == names::Family::none) {
+      if (!spec.find("clusterIPs") || spec["clusterIPs"].size() == 0) spec["clusterIPs"] = Draft::array({ip});
+      return {};  // validation says what is wrong
+    }
     if (!offset || *offset == 0 || *offset == size_ - 1)
       why = fmt::format("failed to allocate IP {}: the provided IP is not in the valid range. The range of valid IPs is {}", ip, cidr_);
     else if (ips_.contains(ip)) why = fmt::format("failed to allocate IP {}: provided IP is already allocated", ip);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "apiserver/admission/plugins.h"
 #include "apiserver/http/requests.h"
 #include "apiserver/registry/decode.h"
 #include "apiserver/registry/managers.h"
@@ -46,7 +47,8 @@ Document scale_of(const Work& work, Value object) {
 }
 
 Status missing_scale(const Work& work) {
-  // As upstream names it: deployments/scale.apps; of a replication controller the group is that of Scale.
+  // As upstream names it: deployments/scale.apps, but statefulsets.apps; of a replication controller the group is that of Scale.
+  if (work.served->plural() == "statefulsets") return not_found(work.served->group(), work.served->plural(), work.name);
   std::string_view group = work.served->group().empty() ? "autoscaling" : work.served->group();
   return not_found(group, std::string(work.served->plural()) + "/scale", work.name);
 }
@@ -167,6 +169,7 @@ ApiResult<Answer> evict(SubresourceCall& call) {
   auto pod = work.registry.get(work);
   if (!pod) return pod;
   Value object = pod->object.root();
+  if (auto ok = admission::node_restriction_of_eviction(work, object); !ok) return fail(std::move(ok.error()));
   std::string_view phase = object["status"]["phase"].as_string();
   bool counts = phase != "Succeeded" && phase != "Failed" && phase != "Pending" && !object["metadata"]["deletionTimestamp"].exists();
   if (counts) {
@@ -213,6 +216,7 @@ ApiResult<Answer> evict(SubresourceCall& call) {
 ApiResult<Answer> token(SubresourceCall& call) {
   auto body = typed_body("authentication.k8s.io/v1", "TokenRequest", call.body);
   if (!body) return fail(std::move(body.error()));
+  if (auto ok = admission::node_restriction_of_token(call.work, body->root()); !ok) return fail(std::move(ok.error()));
   if (!call.work.registry.token_issuer()) return fail(internal_error("no token issuer is set up"));
   auto issued = call.work.registry.token_issuer()->issue(call.work, body->root());
   if (!issued) return fail(std::move(issued.error()));

@@ -10,6 +10,8 @@
 #include "apiserver/registry/rules.h"
 #include "base/strings.h"
 #include "document/json.h"
+#include "machinery/field.h"
+#include "machinery/patch/patch.h"
 
 namespace kybern::apiserver {
 namespace {
@@ -45,6 +47,22 @@ ApiResult<void> check_namespaces(const Work& work, Value body) {
   std::string_view given = meta(body, "namespace");
   if (given.empty() || given == work.ns) return {};
   return fail(bad_request("the namespace of the provided object does not match the namespace sent on the request"));
+}
+
+ApiResult<void> check_patched_namespace(const Work& work, Value after) {
+  std::string_view given = meta(after, "namespace");
+  if (!work.served->namespaced() || given.empty() || given == work.ns) return {};
+  return fail(bad_request(fmt::format("the namespace of the object ({}) does not match the namespace on the request ({})", given, work.ns)));
+}
+
+// The patch is well-formed, what it makes is not: 422 about the field `patch`, which shows the patched object (of a
+// strategic patch the patch).
+Status unfit_patch(const Work& work, PatchKind kind, Value patch, Value patched, const Status& why) {
+  std::string_view reason = why.message;
+  std::string prefix = fmt::format(" cannot be handled as a {}: ", work.served->kind());
+  if (auto at = reason.find(prefix); at != std::string_view::npos) reason.remove_prefix(at + prefix.size());
+  if (kind == PatchKind::strategic) return patch_does_not_fit(patch, reason);
+  return invalid("", "", "", {field::invalid(Path("patch"), to_json(patched), reason)});
 }
 
 Status invalid_object(const Work& work, std::string_view name, const FieldErrors& errors) {
@@ -195,7 +213,7 @@ ApiResult<Answer> Registry::modify(Work& work, const Change& change, bool retry_
       else draft.erase("status");
     }
     if (auto ok = admit_mutating({work, "UPDATE", before}, draft); !ok) return undo(std::move(ok.error()));
-    if (served.traits->generation && !status_only && spec_changed(before, draft)) draft["metadata"]["generation"] = old_meta["generation"].as_int() + 1;
+    if (served.traits->generation && !status_only && work.subresource != "binding" && spec_changed(before, draft)) draft["metadata"]["generation"] = old_meta["generation"].as_int() + 1;
     draft["metadata"]["resourceVersion"] = old_meta["resourceVersion"];
     Document now = draft.freeze();
     if (FieldErrors errors = validate_update(served, now, before, work.subresource); !errors.empty()) return undo(invalid_object(work, work.name, errors));
@@ -303,18 +321,14 @@ ApiResult<Answer> Registry::patch(Work& work, PatchKind kind, Document body) {
         Value after = patched->root();
         if (std::string_view name = meta(after, "name"); name != work.name)
           return fail(bad_request(fmt::format("the name of the object ({}) does not match the name on the URL ({})", name, work.name)));
+        if (auto ok = check_patched_namespace(work, after); !ok) return fail(std::move(ok.error()));
         std::string_view version = meta(after, "resourceVersion");
         if (version != meta(before, "resourceVersion") && !version.empty()) {
           pinned = true;
           return fail(conflict(served.group(), served.plural(), work.name, "the object has been modified; please apply your changes to the latest version and try again"));
         }
         auto decoded = typed(work, served, *patched);
-        if (!decoded) {
-          // The patch is well-formed, what it makes is not: 422, without the field's cause.
-          Status status = invalid(served.group(), served.kind(), work.name, {});
-          status.message = fmt::format("{} \"{}\" is invalid: {}", served.kind(), work.name, decoded.error().message);
-          return fail(std::move(status));
-        }
+        if (!decoded) return fail(unfit_patch(work, kind, body, *patched, decoded.error()));
         return Draft(*decoded);
       },
       true);

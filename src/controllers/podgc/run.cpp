@@ -43,12 +43,18 @@ class PodCollector final : public Controller {
       const std::size_t count = is_finished ? ++finished_ : --finished_;
       if (is_finished && finished_limit_ != 0 && count > finished_limit_) runner_.add(finished_key);
     }
-    if (!now) return;
+    if (!now) return forget_unused(before["spec"]["nodeName"].as_string());
     const std::string_view node = now["spec"]["nodeName"].as_string();
     const bool new_here = !before || !(before["spec"]["nodeName"] == now["spec"]["nodeName"]);
     const bool new_deletion = is_deleting(now) && !(before && is_deleting(before));
     if ((node.empty() && new_deletion) || (!node.empty() && (new_here || new_deletion) && state_of(mirrors_.nodes.get(node)) != NodeState::exists))
       runner_.add(client::key_of(now));
+  }
+
+  // A missing node whose last pod went is of no concern: the next pod on it waits as long as the first one did.
+  void forget_unused(std::string_view node) {
+    std::lock_guard lock(mutex_);
+    if (auto entry = missing_.find(std::string(node)); entry != missing_.end() && mirrors_.pods.by_index("node", node).empty()) missing_.erase(entry);
   }
 
   // How long the node has been missing, as far as this process knows.

@@ -1,0 +1,171 @@
+#include "apiserver/http/observed.h"
+
+#include "apiserver/http/gzip.h"
+#include "base/metrics.h"
+#include "base/strings.h"
+
+namespace kybern::apiserver {
+namespace {
+
+constexpr std::string_view component = "apiserver";
+
+// Names, labels and bounds are upstream's.
+const std::vector<double> duration_bounds{0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60};
+metrics::CounterFamily request_total("apiserver_request_total", "Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, component, and HTTP response code.",
+                                     {"verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component", "code"});
+metrics::HistogramFamily request_seconds("apiserver_request_duration_seconds", "Response latency distribution in seconds.", duration_bounds,
+                                         {"verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component"});
+metrics::HistogramFamily response_sizes("apiserver_response_sizes", "Response size distribution in bytes.", metrics::exponential_bounds(1000, 10, 7),
+                                        {"verb", "group", "version", "resource", "subresource", "scope", "component"});
+metrics::GaugeFamily long_running_requests("apiserver_longrunning_requests", "Number of requests that run long (watches, streams to pods).",
+                                           {"verb", "group", "version", "resource", "subresource", "scope", "component"});
+metrics::GaugeFamily in_flight("apiserver_current_inflight_requests", "Number of requests being served, by kind; those that run long are not among them.", {"request_kind"});
+
+std::string_view verb_label(std::string_view verb, std::string_view subresource, std::string_view content_type) {
+  if (verb == "get" || verb == "head") return subresource == "exec" || subresource == "attach" || subresource == "portforward" || subresource == "proxy" ? "CONNECT" : "GET";
+  if (verb == "create" || verb == "post") return subresource == "exec" || subresource == "attach" || subresource == "portforward" || subresource == "proxy" ? "CONNECT" : "POST";
+  if (verb == "list") return "LIST";
+  if (verb == "watch") return "WATCH";
+  if (verb == "update" || verb == "put") return "PUT";
+  if (verb == "patch") return content_type.starts_with("application/apply-patch") ? "APPLY" : "PATCH";
+  if (verb == "delete") return "DELETE";
+  if (verb == "deletecollection") return "DELETECOLLECTION";
+  return "other";
+}
+
+bool is_mutating(std::string_view verb) { return verb == "POST" || verb == "PUT" || verb == "PATCH" || verb == "APPLY" || verb == "DELETE" || verb == "DELETECOLLECTION"; }
+
+// Passes all on; the observation lives as long as the stream does.
+template <class Interface>
+class ObservedStream : public Interface {
+ public:
+  ObservedStream(std::shared_ptr<Interface> inner, std::shared_ptr<Observation> observation) : inner_(std::move(inner)), observation_(std::move(observation)) {}
+  bool write(std::string bytes) override { return inner_->write(std::move(bytes)); }
+  std::size_t queued_bytes() const override { return inner_->queued_bytes(); }
+  void on_drained(std::size_t low_bytes, std::function<void()> callback) override { inner_->on_drained(low_bytes, std::move(callback)); }
+  void on_close(std::function<void()> callback) override { inner_->on_close(std::move(callback)); }
+  void finish() override { inner_->finish(); }
+  void abort() override { inner_->abort(); }
+
+ protected:
+  std::shared_ptr<Interface> inner_;
+  std::shared_ptr<Observation> observation_;
+};
+
+class ObservedRawStream final : public ObservedStream<net::RawStream> {
+ public:
+  using ObservedStream::ObservedStream;
+  void on_data(std::function<void(std::string_view)> callback) override { inner_->on_data(std::move(callback)); }
+  void pause_reading(bool paused) override { inner_->pause_reading(paused); }
+};
+
+}  // namespace
+
+Observation::Observation(World world) : world_(world), begun_(world.clock.steady()) {}
+
+void Observation::describe(const RequestInfo& info, bool known, bool dry_run, std::string_view content_type) {
+  described_ = true;
+  dry_run_ = dry_run;
+  verb_ = verb_label(info.verb, info.subresource, content_type);
+  if (known) {
+    group_ = info.group;
+    version_ = info.version;
+    resource_ = info.resource;
+    subresource_ = info.subresource;
+    scope_ = !info.name.empty() || info.verb == "create" ? "resource" : !info.ns.empty() ? "namespace" : "cluster";
+    std::string_view s = info.subresource;
+    long_running_ = info.verb == "watch" || s == "exec" || s == "attach" || s == "portforward" || s == "proxy" || s == "log";
+  }
+  mutating_ = is_mutating(verb_);
+  if (long_running_) long_running_requests.with({verb_, group_, version_, resource_, subresource_, scope_, component}).add(1);
+  else in_flight.with({mutating_ ? "mutating" : "readOnly"}).add(1);
+}
+
+void Observation::settle() {
+  if (auto level = std::exchange(level_, nullptr)) levels_->leave(level);
+}
+
+Observation::~Observation() {
+  settle();
+  if (!described_) return;
+  if (long_running_) long_running_requests.with({verb_, group_, version_, resource_, subresource_, scope_, component}).add(-1);
+  else in_flight.with({mutating_ ? "mutating" : "readOnly"}).add(-1);
+  if (code_ == 0) return;  // the client went away before an answer
+  char code[8];
+  std::snprintf(code, sizeof code, "%d", code_);
+  std::string_view dry = dry_run_ ? "All" : "";
+  request_total.with({verb_, dry, group_, version_, resource_, subresource_, scope_, component, code}).add();
+  double seconds = std::chrono::duration<double>(world_.clock.steady() - begun_).count();
+  request_seconds.with({verb_, dry, group_, version_, resource_, subresource_, scope_, component}).observe(seconds);
+  if (verb_ == "GET" || verb_ == "LIST") response_sizes.with({verb_, group_, version_, resource_, subresource_, scope_, component}).observe(static_cast<double>(bytes_));
+}
+
+ObservedExchange::ObservedExchange(std::shared_ptr<net::Exchange> inner, World world) : inner_(std::move(inner)), observation_(std::make_shared<Observation>(world)) {
+  std::string_view given = inner_->request().headers.get("audit-id");
+  headers_.emplace_back("audit-id", given.empty() ? new_uuid(world.random) : std::string(given));
+}
+
+void ObservedExchange::decorate(net::Headers& headers) const {
+  for (const auto& [name, value] : headers_) headers.set(name, value);
+}
+
+void ObservedExchange::respond(net::Response response) {
+  decorate(response.headers);
+  if (compress_ && response.body.size() > gzip_min_bytes && accepts_gzip(inner_->request().headers.get("accept-encoding")) && !response.headers.find("content-encoding")) {
+    response.body = gzip(response.body);
+    response.headers.set("content-encoding", "gzip");
+    response.headers.set("vary", "Accept-Encoding");
+  }
+  observation_->answered(response.status);
+  observation_->sent(response.body.size());
+  observation_->settle();
+  inner_->respond(std::move(response));
+}
+
+void ObservedExchange::respond_pulled(int status, net::Headers headers, std::function<bool(std::string& out)> produce) {
+  decorate(headers);
+  observation_->answered(status);
+  std::shared_ptr<Gzip> gzip;
+  if (compress_ && accepts_gzip(inner_->request().headers.get("accept-encoding"))) {
+    gzip = std::make_shared<Gzip>();
+    headers.set("content-encoding", "gzip");
+    headers.set("vary", "Accept-Encoding");
+  }
+  auto counted = [observation = observation_, gzip, produce = std::move(produce), plain = std::string()](std::string& out) mutable {
+    std::size_t before = out.size();
+    bool more;
+    if (!gzip) {
+      more = produce(out);
+    } else {
+      // Until something comes out: an empty piece would be taken for a pause.
+      do {
+        plain.clear();
+        more = produce(plain);
+        gzip->add(plain, !more, out);
+      } while (more && out.size() == before);
+    }
+    observation->sent(out.size() - before);
+    return more;
+  };
+  inner_->respond_pulled(status, std::move(headers), std::move(counted));
+}
+
+std::shared_ptr<net::BodyStream> ObservedExchange::respond_stream(int status, net::Headers headers) {
+  decorate(headers);
+  observation_->answered(status);
+  observation_->settle();
+  auto stream = inner_->respond_stream(status, std::move(headers));
+  if (!stream) return stream;
+  return std::make_shared<ObservedStream<net::BodyStream>>(std::move(stream), observation_);
+}
+
+std::shared_ptr<net::RawStream> ObservedExchange::upgrade(net::Headers headers) {
+  decorate(headers);
+  observation_->answered(101);
+  observation_->settle();
+  auto stream = inner_->upgrade(std::move(headers));
+  if (!stream) return stream;
+  return std::make_shared<ObservedRawStream>(std::move(stream), observation_);
+}
+
+}  // namespace kybern::apiserver

@@ -1,0 +1,352 @@
+// The API server over HTTPS and from inside, without controllers: what only the whole of it shows.
+#include "apiserver/server.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <zlib.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "document/json.h"
+#include "net/client.h"
+
+namespace kybern::apiserver {
+namespace {
+
+const User admin{"admin", "", {"system:masters", "system:authenticated"}, {}};
+User kubelet(const std::string& node) { return {"system:node:" + node, "", {"system:nodes", "system:authenticated"}, {}}; }
+
+Document json(const std::string& text) {
+  auto out = parse_json(text);
+  EXPECT_TRUE(out) << text;
+  return out ? *out : Document();
+}
+
+std::string gunzip(const std::string& bytes) {
+  z_stream z{};
+  inflateInit2(&z, 15 + 16);
+  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
+  z.avail_in = static_cast<uInt>(bytes.size());
+  std::string out;
+  for (int result = Z_OK; result == Z_OK;) {
+    char piece[16384];
+    z.next_out = reinterpret_cast<Bytef*>(piece);
+    z.avail_out = sizeof piece;
+    result = inflate(&z, Z_NO_FLUSH);
+    out.append(piece, sizeof piece - z.avail_out);
+  }
+  inflateEnd(&z);
+  return out;
+}
+
+class ApiServerTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    char pattern[] = "/tmp/apiserver-test-XXXXXX";
+    folder_ = ::mkdtemp(pattern);
+    set_log_level(LogLevel::warn);
+    std::ofstream(folder_ + "/tokens") << "secret-admin,admin,admin-uid,\"system:masters\"\nsecret-user,jane,jane-uid,\"people\"\n";
+    ServerOptions options;
+    options.data_dir = folder_;
+    options.bind_address = "127.0.0.1";
+    options.secure_port = 0;
+    options.advertise_address = "127.0.0.1";
+    options.token_file = folder_ + "/tokens";
+    auto server = ApiServer::start(options, real_world());
+    ASSERT_TRUE(server) << server.error().message;
+    server_ = std::move(*server);
+    net::ClientOptions client;
+    client.url = fmt::format("https://127.0.0.1:{}", server_->port());
+    client.tls.insecure = true;
+    auto made = net::HttpClient::make(client);
+    ASSERT_TRUE(made) << made.error().message;
+    client_ = std::move(*made);
+  }
+  static void TearDownTestSuite() {
+    client_.reset();
+    if (server_) server_->stop(std::chrono::seconds(1));
+    server_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+  void SetUp() override {
+    ns_ = fmt::format("t{}", ++serial_);
+    must(admin, "POST", "/api/v1/namespaces", fmt::format(R"({{"apiVersion":"v1","kind":"Namespace","metadata":{{"name":"{}"}}}})", ns_));
+  }
+
+  static ApiResult<Document> call(const User& user, std::string_view method, const std::string& path, const std::string& body = "", std::string_view query = "", std::string_view patch = "merge") {
+    return server_->call(user, method, path, query, body.empty() ? Document() : json(body), patch);
+  }
+  static Document must(const User& user, std::string_view method, const std::string& path, const std::string& body = "") {
+    auto out = call(user, method, path, body);
+    EXPECT_TRUE(out) << method << " " << path << ": " << (out ? "" : out.error().message);
+    return out ? *out : Document();
+  }
+  std::string in_ns(std::string_view rest) const { return fmt::format("/api/v1/namespaces/{}/{}", ns_, rest); }
+  void make_account() const { must(admin, "POST", in_ns("serviceaccounts"), R"({"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"default"}})"); }
+  static std::string config_map(const std::string& name, const std::string& value = "v") {
+    return fmt::format(R"({{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{}"}},"data":{{"k":"{}"}}}})", name, value);
+  }
+  static net::Response http(std::string method, std::string target, net::Headers headers = {}, std::string body = "", const char* token = "secret-admin") {
+    if (token) headers.set("authorization", std::string("Bearer ") + token);
+    auto out = client_->call({std::move(method), std::move(target), std::move(headers), std::move(body)});
+    EXPECT_TRUE(out) << out.error().message;
+    return out ? *out : net::Response{0, {}, ""};
+  }
+
+  static inline std::string folder_;
+  static inline std::unique_ptr<ApiServer> server_;
+  static inline std::unique_ptr<net::HttpClient> client_;
+  static inline int serial_ = 0;
+  std::string ns_;
+};
+
+TEST_F(ApiServerTest, MetricsTellOfRequests) {
+  must(admin, "POST", in_ns("configmaps"), config_map("a"));
+  EXPECT_EQ(http("GET", in_ns("configmaps/a")).status, 200);
+  EXPECT_EQ(http("GET", in_ns("configmaps/none")).status, 404);
+  EXPECT_EQ(http("GET", "/api/v1/nonsense").status, 404);
+  net::Response answer = http("GET", "/metrics");
+  ASSERT_EQ(answer.status, 200);
+  EXPECT_TRUE(answer.headers.get("content-type").starts_with("text/plain; version=0.0.4"));
+  for (std::string_view line : {R"(apiserver_request_total{verb="GET",dry_run="",group="",version="v1",resource="configmaps",subresource="",scope="resource",component="apiserver",code="404"} 1)",
+                                R"(apiserver_request_duration_seconds_count{verb="GET",dry_run="",group="",version="v1",resource="configmaps",subresource="",scope="resource",component="apiserver"})",
+                                R"(apiserver_storage_objects{resource="configmaps"})", R"(apiserver_storage_objects{resource="apiservices.apiregistration.k8s.io"})", "apiserver_current_inflight_requests{request_kind=\"readOnly\"}",
+                                "process_resident_memory_bytes ", "process_start_time_seconds ", R"(apiserver_flowcontrol_nominal_limit_seats{priority_level="workload-low"})"})
+    EXPECT_NE(answer.body.find(line), std::string::npos) << line;
+  EXPECT_EQ(answer.body.find("nonsense"), std::string::npos);
+  EXPECT_EQ(http("GET", "/metrics", {}, "", nullptr).status, 403);
+  EXPECT_EQ(http("GET", "/metrics", {}, "", "secret-user").status, 403);
+}
+
+TEST_F(ApiServerTest, LargeAnswersAreCompressedWhenAsked) {
+  for (int i = 0; i < 40; ++i) must(admin, "POST", in_ns("configmaps"), config_map(fmt::format("c{}", i), std::string(20000, static_cast<char>('a' + i % 26))));
+  net::Response plain = http("GET", in_ns("configmaps"));
+  EXPECT_EQ(plain.headers.get("content-encoding"), "");
+  ASSERT_GT(plain.body.size(), 700000u);
+  net::Response packed = http("GET", in_ns("configmaps"), {{"accept-encoding", "gzip"}});
+  EXPECT_EQ(packed.headers.get("content-encoding"), "gzip");
+  EXPECT_EQ(packed.headers.get("vary"), "Accept-Encoding");
+  EXPECT_LT(packed.body.size(), 100000u);
+  EXPECT_EQ(gunzip(packed.body), plain.body);
+  net::Response ten = http("GET", in_ns("configmaps?limit=10"), {{"accept-encoding", "gzip"}});  // 200 KB: sent at once
+  EXPECT_EQ(ten.headers.get("content-encoding"), "gzip");
+  EXPECT_EQ(json(gunzip(ten.body))["items"].size(), 10u);
+  EXPECT_EQ(http("GET", in_ns("configmaps/c1"), {{"accept-encoding", "gzip"}}).headers.get("content-encoding"), "");
+}
+
+TEST_F(ApiServerTest, EveryAnswerNamesItsFlow) {
+  Document schema = must(admin, "GET", "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas/global-default");
+  Document level = must(admin, "GET", "/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations/global-default");
+  EXPECT_EQ(schema["status"]["conditions"][0]["type"].as_string(), "Dangling");
+  EXPECT_EQ(schema["status"]["conditions"][0]["status"].as_string(), "False");
+  EXPECT_EQ(level["spec"]["limited"]["limitResponse"]["queuing"]["queues"].as_int(), 128);
+  net::Response answer = http("GET", in_ns("configmaps"), {}, "", "secret-user");
+  EXPECT_EQ(answer.status, 403);
+  EXPECT_EQ(answer.headers.get("x-kubernetes-pf-flowschema-uid"), schema["metadata"]["uid"].as_string());
+  EXPECT_EQ(answer.headers.get("x-kubernetes-pf-prioritylevel-uid"), level["metadata"]["uid"].as_string());
+  EXPECT_EQ(answer.headers.get("audit-id").size(), 36u);
+  Document exempt = must(admin, "GET", "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas/exempt");
+  EXPECT_EQ(http("GET", in_ns("configmaps")).headers.get("x-kubernetes-pf-flowschema-uid"), exempt["metadata"]["uid"].as_string());
+  // A change of the configuration is seen.
+  must(admin, "POST", "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas",
+       R"({"apiVersion":"flowcontrol.apiserver.k8s.io/v1","kind":"FlowSchema","metadata":{"name":"people"},"spec":{"matchingPrecedence":700,"priorityLevelConfiguration":{"name":"workload-low"},
+           "rules":[{"subjects":[{"kind":"Group","group":{"name":"people"}}],"resourceRules":[{"verbs":["list"],"apiGroups":[""],"resources":["configmaps"],"namespaces":["*"]}]}]}})");
+  Document people = must(admin, "GET", "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas/people");
+  EXPECT_EQ(http("GET", in_ns("configmaps"), {}, "", "secret-user").headers.get("x-kubernetes-pf-flowschema-uid"), people["metadata"]["uid"].as_string());
+  EXPECT_EQ(http("GET", in_ns("secrets"), {}, "", "secret-user").headers.get("x-kubernetes-pf-flowschema-uid"), schema["metadata"]["uid"].as_string());
+  must(admin, "DELETE", "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas/people");
+}
+
+TEST_F(ApiServerTest, BuiltInGroupsHaveAPIServices) {
+  Document core = must(admin, "GET", "/apis/apiregistration.k8s.io/v1/apiservices/v1.");
+  EXPECT_EQ(core["spec"]["groupPriorityMinimum"].as_int(), 18000);
+  EXPECT_EQ(core["spec"]["versionPriority"].as_int(), 1);
+  EXPECT_FALSE(core["spec"]["group"].exists());
+  Document hpa = must(admin, "GET", "/apis/apiregistration.k8s.io/v1/apiservices/v2.autoscaling");
+  EXPECT_EQ(hpa["spec"]["versionPriority"].as_int(), 30);
+  EXPECT_EQ(hpa["metadata"]["labels"]["kube-aggregator.kubernetes.io/automanaged"].as_string(), "onstart");
+  for (Value item : must(admin, "GET", "/apis/apiregistration.k8s.io/v1/apiservices")["items"].items()) {
+    EXPECT_EQ(item["status"]["conditions"][0]["reason"].as_string(), "Local") << item["metadata"]["name"].as_string();
+    EXPECT_EQ(item["status"]["conditions"][0]["message"].as_string(), "Local APIServices are always available");
+  }
+}
+
+TEST_F(ApiServerTest, NestingIsBounded) {
+  auto nested = [](int depth) { return std::string(static_cast<std::size_t>(depth), '[') + std::string(static_cast<std::size_t>(depth), ']'); };
+  auto revision = [&](int depth) {
+    return fmt::format(R"({{"apiVersion":"apps/v1","kind":"ControllerRevision","metadata":{{"name":"r{}"}},"revision":1,"data":{{"a":{}}}}})", depth, nested(depth));
+  };
+  std::string path = fmt::format("/apis/apps/v1/namespaces/{}/controllerrevisions", ns_);
+  EXPECT_EQ(http("POST", path, {{"content-type", "application/json"}}, revision(10000)).status, 400);
+  EXPECT_EQ(http("POST", path, {{"content-type", "application/json"}}, revision(900)).status, 201);
+  must(admin, "POST", in_ns("configmaps"), config_map("a"));
+  for (const char* type : {"application/merge-patch+json", "application/json-patch+json", "application/strategic-merge-patch+json"}) {
+    int code = http("PATCH", in_ns("configmaps/a"), {{"content-type", type}}, nested(10000)).status;
+    EXPECT_TRUE(code == 400 || code == 422) << type << " " << code;
+    code = http("PATCH", in_ns("configmaps/a"), {{"content-type", type}}, R"({"data":{"a":)" + nested(900) + "}}").status;
+    EXPECT_TRUE(code == 400 || code == 422) << type << " " << code;
+  }
+  EXPECT_EQ(http("PATCH", path + "/r900", {{"content-type", "application/merge-patch+json"}}, R"({"data":{"b":)" + nested(900) + "}}").status, 422);  // its data is immutable
+  EXPECT_EQ(http("GET", path + "/r900").status, 200);
+  EXPECT_EQ(http("GET", path + "/r900", {{"accept", "application/yaml"}}).status, 200);
+}
+
+TEST_F(ApiServerTest, AStrictPatchNamesTheFieldPatch) {
+  must(admin, "POST", in_ns("configmaps"), config_map("a"));
+  net::Response answer = http("PATCH", in_ns("configmaps/a?fieldValidation=Strict"), {{"content-type", "application/merge-patch+json"}}, R"({"nonsense":1})");
+  EXPECT_EQ(answer.status, 422);
+  Document status = json(answer.body);
+  EXPECT_EQ(status["details"]["causes"][0]["field"].as_string(), "patch");
+  EXPECT_EQ(status["details"]["causes"][0]["reason"].as_string(), "FieldValueInvalid");
+  EXPECT_TRUE(status["message"].as_string().starts_with(" \"\" is invalid: patch: Invalid value: \"{")) << status["message"].as_string();
+  EXPECT_TRUE(status["message"].as_string().ends_with("strict decoding error: unknown field \"nonsense\"")) << status["message"].as_string();
+}
+
+TEST_F(ApiServerTest, AReviewRefusedSaysNoKind) {
+  auto refused = call(admin, "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", R"({"apiVersion":"authorization.k8s.io/v1","kind":"SelfSubjectAccessReview","spec":{}})");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, 422);
+  EXPECT_EQ(refused.error().kind, "");
+  EXPECT_TRUE(refused.error().message.starts_with(".authorization.k8s.io \"\" is invalid: spec.resourceAttributes: Invalid value: \"null\": exactly one of")) << refused.error().message;
+}
+
+const char* small_pod = R"({"apiVersion":"v1","kind":"Pod","metadata":{"generateName":"p-"},"spec":{"containers":[{"name":"c","image":"i"}]}})";
+
+TEST_F(ApiServerTest, APodWaitsForItsNamespacesAccount) {
+  std::thread maker([this] { make_account(); });
+  auto pod = call(admin, "POST", in_ns("pods"), small_pod);
+  maker.join();
+  EXPECT_TRUE(pod) << pod.error().message;
+  auto refused = call(admin, "POST", in_ns("pods"), R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"x"},"spec":{"serviceAccountName":"none","containers":[{"name":"c","image":"i"}]}})");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, 403);
+}
+
+TEST_F(ApiServerTest, ManyCreatesAtOnceKeepToTheQuota) {
+  make_account();
+  must(admin, "POST", in_ns("resourcequotas"), R"({"apiVersion":"v1","kind":"ResourceQuota","metadata":{"name":"q"},"spec":{"hard":{"pods":"10"}}})");
+  must(admin, "PUT", in_ns("resourcequotas/q/status"), R"({"apiVersion":"v1","kind":"ResourceQuota","metadata":{"name":"q"},"spec":{"hard":{"pods":"10"}},"status":{"hard":{"pods":"10"},"used":{"pods":"0"}}})");
+  std::atomic<int> made = 0, exceeded = 0, other = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t)
+    threads.emplace_back([&] {
+      for (int i = 0; i < 5; ++i) {
+        auto pod = call(admin, "POST", in_ns("pods"), small_pod);
+        if (pod) ++made;
+        else if (pod.error().code == 403 && pod.error().message.find("exceeded quota: q, requested: pods=1, used: pods=10, limited: pods=10") != std::string::npos) ++exceeded;
+        else ++other, ADD_FAILURE() << pod.error().message;
+      }
+    });
+  for (std::thread& t : threads) t.join();
+  EXPECT_EQ(made, 10);
+  EXPECT_EQ(exceeded, 30);
+  EXPECT_EQ(must(admin, "GET", in_ns("pods"))["items"].size(), 10u);
+  EXPECT_EQ(must(admin, "GET", in_ns("resourcequotas/q"))["status"]["used"]["pods"].as_string(), "10");
+}
+
+class NodeTest : public ApiServerTest {
+ protected:
+  // Two nodes with a pod each; each pod names a secret and a config map of its own.
+  void SetUp() override {
+    ApiServerTest::SetUp();
+    make_account();
+    for (std::string n : {"1", "2"}) {
+      std::string node = node_of(n);
+      must(kubelet(node), "POST", "/api/v1/nodes", fmt::format(R"({{"apiVersion":"v1","kind":"Node","metadata":{{"name":"{}"}}}})", node));
+      must(admin, "POST", in_ns("secrets"), fmt::format(R"({{"apiVersion":"v1","kind":"Secret","metadata":{{"name":"s{}"}}}})", n));
+      must(admin, "POST", in_ns("configmaps"), config_map("m" + n));
+      must(admin, "POST", in_ns("pods"),
+           fmt::format(R"({{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"p{0}"}},"spec":{{"nodeName":"{1}","containers":[{{"name":"c","image":"i","envFrom":[{{"configMapRef":{{"name":"m{0}"}}}}]}}],
+             "volumes":[{{"name":"v","secret":{{"secretName":"s{0}"}}}},{{"name":"d","persistentVolumeClaim":{{"claimName":"d{0}"}}}}]}}}})", n, node));
+    }
+  }
+  std::string node_of(std::string_view n) const { return fmt::format("{}-node{}", ns_, n); }
+  int code(const std::string& node, std::string_view method, const std::string& path, const std::string& body = "", std::string_view query = "") {
+    auto answer = call(kubelet(node), method, path, body, query);
+    if (!answer) why_ = answer.error().message;
+    return answer ? 200 : answer.error().code;
+  }
+  std::string why_;
+};
+
+TEST_F(NodeTest, ReadsWhatItsPodsReferTo) {
+  std::string one = node_of("1"), other = node_of("2");
+  EXPECT_EQ(code(one, "GET", in_ns("secrets/s1")), 200) << why_;
+  EXPECT_EQ(code(one, "GET", in_ns("configmaps/m1")), 200) << why_;
+  EXPECT_EQ(code(one, "GET", in_ns("secrets"), "", "fieldSelector=metadata.name%3Ds1"), 200) << why_;
+  EXPECT_EQ(code(one, "GET", in_ns("persistentvolumeclaims/d1")), 404) << why_;
+  EXPECT_EQ(code(one, "GET", in_ns("secrets/s2")), 403);
+  EXPECT_EQ(why_, fmt::format("secrets \"s2\" is forbidden: User \"system:node:{0}\" cannot get resource \"secrets\" in API group \"\" in the namespace \"{1}\": no relationship found between node '{0}' and this object", one, ns_));
+  EXPECT_EQ(code(one, "GET", in_ns("configmaps/m2")), 403);
+  EXPECT_EQ(code(one, "GET", in_ns("secrets")), 403);
+  EXPECT_EQ(code(one, "GET", "/api/v1/secrets"), 403);
+  EXPECT_EQ(code(one, "DELETE", in_ns("secrets/s1")), 403);
+  EXPECT_EQ(code(one, "GET", in_ns("persistentvolumeclaims/d2")), 403);
+  // A pod that goes takes the right with it.
+  must(admin, "DELETE", in_ns("pods/p1"), R"({"gracePeriodSeconds":0})");
+  EXPECT_EQ(code(one, "GET", in_ns("secrets/s1")), 403);
+  EXPECT_EQ(code(other, "GET", in_ns("secrets/s2")), 200) << why_;
+}
+
+TEST_F(NodeTest, SeesItsPodsAndItself) {
+  std::string one = node_of("1"), other = node_of("2");
+  EXPECT_EQ(code(one, "GET", "/api/v1/pods", "", "fieldSelector=spec.nodeName%3D" + one), 200) << why_;
+  EXPECT_EQ(code(one, "GET", "/api/v1/pods", "", "fieldSelector=spec.nodeName%3D" + other), 403);
+  EXPECT_EQ(code(one, "GET", "/api/v1/pods"), 403);
+  EXPECT_EQ(code(one, "GET", in_ns("pods/p1")), 200) << why_;
+  EXPECT_EQ(code(one, "GET", in_ns("pods/p2")), 403);
+  EXPECT_EQ(code(one, "GET", "/api/v1/nodes/" + one), 200) << why_;
+  EXPECT_EQ(code(one, "GET", "/api/v1/nodes/" + other), 403);
+  EXPECT_EQ(code(one, "GET", "/api/v1/nodes"), 403);
+  EXPECT_EQ(code(one, "GET", "/api/v1/nodes", "", "fieldSelector=metadata.name%3D" + one), 200) << why_;
+  EXPECT_EQ(code(one, "GET", "/api/v1/services"), 200) << why_;
+  EXPECT_EQ(code(one, "GET", "/apis/apps/v1/deployments"), 403);
+  User stranger{"system:node:" + one, "", {"system:authenticated"}, {}};
+  EXPECT_FALSE(call(stranger, "GET", in_ns("secrets/s1")));
+}
+
+TEST_F(NodeTest, WritesOnlyWhatIsItsOwn) {
+  std::string one = node_of("1"), other = node_of("2");
+  const char* running = R"({"status":{"phase":"Running"}})";
+  EXPECT_EQ(code(one, "PATCH", in_ns("pods/p1/status"), running), 200) << why_;
+  EXPECT_EQ(code(one, "PATCH", in_ns("pods/p2/status"), running), 403);
+  EXPECT_EQ(why_, fmt::format("pods \"p2\" is forbidden: node \"{}\" can only update pod status for pods with spec.nodeName set to itself", one));
+  EXPECT_EQ(code(one, "PATCH", in_ns("pods/p1/status"), R"({"metadata":{"labels":{"a":"b"}}})"), 403);
+  EXPECT_EQ(code(one, "PATCH", in_ns("pods/p1"), R"({"metadata":{"labels":{"a":"b"}}})"), 403);
+  EXPECT_EQ(code(one, "DELETE", in_ns("pods/p2")), 403);
+  EXPECT_EQ(code(one, "POST", in_ns("pods"), small_pod), 403);
+  EXPECT_EQ(code(one, "POST", in_ns("pods/p2/eviction"), R"({"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":"p2"}})"), 403);
+  EXPECT_EQ(code(one, "PATCH", "/api/v1/nodes/" + one, R"({"metadata":{"labels":{"node.kubernetes.io/x":"1","example.com/y":"2","kubernetes.io/os":"linux"}}})"), 200) << why_;
+  EXPECT_EQ(code(one, "PATCH", "/api/v1/nodes/" + one, R"({"metadata":{"labels":{"node-restriction.kubernetes.io/x":"1"}}})"), 403);
+  EXPECT_EQ(why_, fmt::format("nodes \"{}\" is forbidden: is not allowed to modify labels: node-restriction.kubernetes.io/x", one));
+  EXPECT_EQ(code(one, "PATCH", "/api/v1/nodes/" + one, R"({"spec":{"taints":null}})"), 403);
+  EXPECT_EQ(code(one, "PATCH", "/api/v1/nodes/" + other, R"({"metadata":{"labels":{"a":"b"}}})"), 403);
+  EXPECT_EQ(code(one, "POST", "/api/v1/nodes", R"({"apiVersion":"v1","kind":"Node","metadata":{"name":"another"}})"), 403);
+  auto lease = [](const std::string& name) { return fmt::format(R"({{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{{"name":"{}"}}}})", name); };
+  EXPECT_EQ(code(one, "POST", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases", lease(one)), 200) << why_;
+  EXPECT_EQ(code(one, "POST", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases", lease(other)), 403);
+  EXPECT_EQ(code(one, "POST", "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases", lease(one)), 403);
+}
+
+TEST_F(NodeTest, AsksForTokensOfItsPods) {
+  std::string one = node_of("1");
+  auto uid = [&](const std::string& pod) { return must(admin, "GET", in_ns("pods/" + pod))["metadata"]["uid"].str(); };
+  auto request = [&](const std::string& pod, std::string_view audiences = "") {
+    return fmt::format(R"({{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{{{}"expirationSeconds":600,"boundObjectRef":{{"apiVersion":"v1","kind":"Pod","name":"{}","uid":"{}"}}}}}})", audiences, pod, uid(pod));
+  };
+  EXPECT_EQ(code(one, "POST", in_ns("serviceaccounts/default/token"), request("p1")), 200) << why_;
+  EXPECT_EQ(code(one, "POST", in_ns("serviceaccounts/default/token"), request("p2")), 403);
+  EXPECT_EQ(why_, "serviceaccounts \"default\" is forbidden: node requested token bound to a pod scheduled on a different node");
+  EXPECT_EQ(code(one, "POST", in_ns("serviceaccounts/default/token"), request("p1", R"("audiences":["vault"],)")), 403);
+  EXPECT_EQ(code(one, "POST", in_ns("serviceaccounts/default/token"), R"({"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{"expirationSeconds":600}})"), 403);
+  EXPECT_EQ(code(one, "POST", in_ns("serviceaccounts/other/token"), request("p1")), 403);
+}
+
+}  // namespace
+}  // namespace kybern::apiserver
