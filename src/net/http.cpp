@@ -43,8 +43,9 @@ std::vector<std::string_view> Headers::all(std::string_view lower_name) const {
 void Headers::add(std::string_view name, std::string_view value) { fields_.emplace_back(lower(name), value); }
 
 void Headers::set(std::string_view name, std::string_view value) {
-  erase(lower(name));
-  add(name, value);
+  std::string key = lower(name);
+  erase(key);
+  fields_.emplace_back(std::move(key), value);
 }
 
 void Headers::erase(std::string_view lower_name) {

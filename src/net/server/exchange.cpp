@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t pull_high_bytes = 128 << 10;  // a pulled body rests when this much waits for the peer,
 constexpr std::size_t pull_low_bytes = 32 << 10;    // and goes on at this
+constexpr std::size_t pull_turn_bytes = 80 << 10;   // room for what a producer appends at a time
 
 // The producer's end of a stream. Letting go of it without finish() breaks the body off, as the peer must see.
 class BodyHandle final : public RawStream {
@@ -51,6 +52,7 @@ class Puller : public std::enable_shared_from_this<Puller> {
     for (;;) {
       if (core_->gone()) return end();
       std::string bytes;
+      bytes.reserve(pull_turn_bytes);
       bool more = produce_(bytes);
       if (!started_) {
         started_ = true;

@@ -1,5 +1,6 @@
 #include "net/server/http1_response.h"
 
+#include <algorithm>
 #include <charconv>
 #include <ctime>
 
@@ -15,20 +16,25 @@ void append_status_line(std::string& out, int status) {
   out.append("\r\n");
 }
 
+// Names in the case that HTTP/1.1 has them in by custom. What could end a field or a head early does not get through.
 void append_field(std::string& out, std::string_view name, std::string_view value) {
-  bool word_start = true;
-  for (char c : name) {
-    if (c <= ' ' || c == ':' || c == 0x7f) continue;
-    out.push_back(word_start && c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c);
-    word_start = c == '-';
-  }
-  out.append(": ");
-  std::size_t begin = out.size();
-  out.append(value);
-  for (std::size_t i = begin; i < out.size(); ++i) {
-    if (out[i] == '\r' || out[i] == '\n' || out[i] == '\0') out[i] = ' ';
-  }
-  out.append("\r\n");
+  std::size_t before = out.size(), room = before + name.size() + value.size() + 4;
+  if (out.capacity() < room) out.reserve(std::max(room, 2 * before));
+  out.resize_and_overwrite(room, [&](char* text, std::size_t) {
+    char* at = text + before;
+    bool word_start = true;
+    for (char c : name) {
+      if (c <= ' ' || c == ':' || c == 0x7f) continue;
+      *at++ = word_start && c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c;
+      word_start = c == '-';
+    }
+    *at++ = ':';
+    *at++ = ' ';
+    for (char c : value) *at++ = c == '\r' || c == '\n' || c == '\0' ? ' ' : c;
+    *at++ = '\r';
+    *at++ = '\n';
+    return static_cast<std::size_t>(at - text);
+  });
 }
 
 std::string_view http_date() {
