@@ -18,6 +18,7 @@
 #include "apiserver/authn/authenticator.h"
 #include "apiserver/authz/authorizer.h"
 #include "apiserver/bootstrap.h"
+#include "apiserver/custom/resources.h"
 #include "apiserver/discovery/discovery.h"
 #include "apiserver/http/connect.h"
 #include "apiserver/http/handler.h"
@@ -212,6 +213,7 @@ class ApiServerImpl : public ApiServer {
     authenticator_ = std::move(*authenticator);
     authorizer_ = std::make_unique<Authorizer>(*registry_);
     registry_->set_access(authenticator_.get(), authorizer_.get());
+    registry_->customs().load();
     discovery_ = std::make_unique<Discovery>(registry_->catalog());
     ConnectorOptions connector_options{credentials_.kubelet_client_certificate, credentials_.kubelet_client_key, credentials_.ca_file};
     auto connector = Connector::make(std::move(connector_options), *registry_);

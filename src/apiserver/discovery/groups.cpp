@@ -37,6 +37,30 @@ struct Group {
   std::vector<std::string_view> versions;  // the newest first
 };
 
+// v10 before v2 before v1beta2 before v1alpha1 before any other name.
+bool comes_before(std::string_view a, std::string_view b) {
+  struct Parts {
+    int stage = -1;  // 2: stable, 1: beta, 0: alpha
+    std::int64_t major = 0, minor = 0;
+  };
+  auto read = [](std::string_view text) {
+    Parts out;
+    if (!text.starts_with('v')) return out;
+    std::size_t end = std::min(text.find_first_not_of("0123456789", 1), text.size());
+    auto major = parse_int(text.substr(1, end - 1));
+    if (!major) return out;
+    std::string_view rest = text.substr(end);
+    std::string_view word = rest.starts_with("alpha") ? "alpha" : rest.starts_with("beta") ? "beta" : "";
+    auto minor = word.empty() ? std::optional<std::int64_t>(0) : parse_int(rest.substr(word.size()));
+    if (!minor || (word.empty() && !rest.empty())) return out;
+    return Parts{word.empty() ? 2 : word == "beta" ? 1 : 0, *major, *minor};
+  };
+  Parts x = read(a), y = read(b);
+  if (x.stage != y.stage) return x.stage > y.stage;
+  if (x.stage < 0) return a < b;
+  return x.major != y.major ? x.major > y.major : x.minor > y.minor;
+}
+
 std::vector<Group> groups_of(const Catalog& catalog) {
   std::vector<Group> out;
   auto add = [&](std::string_view name) -> Group& {
@@ -44,13 +68,14 @@ std::vector<Group> groups_of(const Catalog& catalog) {
       if (g.name == name) return g;
     return out.emplace_back(Group{name, {}});
   };
+  const Catalog::All all = catalog.all();
   for (std::string_view name : group_order)
-    if (std::any_of(catalog.all().begin(), catalog.all().end(), [&](const auto& s) { return s->group() == name; })) add(name);
-  for (const auto& s : catalog.all()) {
+    if (std::any_of(all.begin(), all.end(), [&](const Served* s) { return s->group() == name; })) add(name);
+  for (const Served* s : all) {
     auto& versions = add(s->group()).versions;
     if (std::find(versions.begin(), versions.end(), s->resource->version) == versions.end()) versions.push_back(s->resource->version);
   }
-  for (Group& g : out) std::sort(g.versions.rbegin(), g.versions.rend());
+  for (Group& g : out) std::sort(g.versions.begin(), g.versions.end(), comes_before);
   return out;
 }
 

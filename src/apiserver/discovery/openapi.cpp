@@ -7,6 +7,7 @@
 #include <list>
 #include <mutex>
 
+#include "apiserver/custom/custom.h"
 #include "apiserver/discovery/discovery.h"
 #include "apiserver/discovery/openapi_text.h"
 #include "base/check.h"
@@ -86,6 +87,8 @@ std::string etag_of(const Catalog& catalog, std::string_view path, std::string_v
   for (const auto& s : catalog.all()) {
     hash.add(s->api_version);
     hash.add(s->plural());
+    // A definition's spec is known by its uid and the count of its changes.
+    if (s->custom) hash.add(fmt::format("{} {}", s->custom->definition()["metadata"]["uid"].as_string(), s->custom->definition()["metadata"]["generation"].as_int()));
   }
   hash.add(path);
   hash.add(form);

@@ -1,6 +1,7 @@
 // Paths and their operations, as OpenAPI has them.
 #include <fmt/format.h>
 
+#include "apiserver/custom/custom.h"
 #include "apiserver/discovery/openapi_text.h"
 #include "base/strings.h"
 
@@ -264,7 +265,7 @@ void Paths::resource(const Served& served) {
   const Resource& r = *served.resource;
   kind_ = {group_, version_, r.kind};
   returns_deleted_ = served.traits != nullptr && served.traits->returns_deleted;
-  const Type* list = schema::find_type(served.api_version, std::string(r.kind) + "List");
+  const Type* list = served.custom ? &served.custom->list_type() : schema::find_type(served.api_version, std::string(r.kind) + "List");
   constexpr auto on_collections = schema::verb_create | schema::verb_list | schema::verb_deletecollection;
   constexpr auto on_items = schema::verb_get | schema::verb_update | schema::verb_patch | schema::verb_delete;
   if (r.namespaced && (r.verbs & schema::verb_list) && list) all_namespaces(r, list);

@@ -1,6 +1,9 @@
 // Schemas of types, as OpenAPI has them.
+#include <fmt/format.h>
+
 #include <algorithm>
 
+#include "apiserver/custom/custom.h"
 #include "apiserver/discovery/openapi_text.h"
 #include "document/json.h"
 #include "schema/registry.h"
@@ -111,7 +114,15 @@ void write_kind(JsonText& json, const GroupVersionKind& kind) {
 
 SchemaSet::SchemaSet(OpenapiVersion version, const Catalog& catalog) : version_(version) {
   std::set<std::pair<std::string_view, std::string_view>> served;
-  for (const auto& s : catalog.all()) served.emplace(s->group(), s->resource->version);
+  for (const Served* s : catalog.all()) {
+    served.emplace(s->group(), s->resource->version);
+    if (!s->custom) continue;
+    const Type *type = s->resource->type, *list = &s->custom->list_type();
+    custom_.emplace(type, s->custom->schema());
+    custom_lists_.emplace(list, type);
+    kinds_[type] = {{s->group(), s->resource->version, s->kind()}};
+    kinds_[list] = {{s->group(), s->resource->version, s->custom->list_kind()}};
+  }
   if (const Type* event = schema::find_type_named("meta.v1.WatchEvent"))
     for (auto [group, group_version] : served) kinds_[event].push_back({group, group_version, "WatchEvent"});
   for (std::size_t i = 0; i < schema::tables::kind_count; ++i) {
@@ -171,7 +182,8 @@ void SchemaSet::write(JsonText& json) {
       if (looked_at.insert(name).second) now.push_back(type);
     for (const Type* type : now) {
       more = true;
-      for (const Field& field : type->fields) referred(field);
+      for (const Field& field : type->fields)
+        if (!custom_lists_.contains(type) || field.name.text() != "items") referred(field);
     }
   }
   std::map<std::string_view, const WellKnown*> others;
@@ -208,7 +220,87 @@ std::string_view SchemaSet::referred(const Field& field) {
   return {};
 }
 
+namespace {
+
+// A schema of a definition as the document shows it: the old form knows neither alternatives nor nulls nor defaults.
+Draft published(Value schema, bool v3) {
+  if (schema.is_array()) {
+    Draft out = Draft::array();
+    for (Value item : schema.items()) out.push_back(published(item, v3));
+    return out;
+  }
+  if (!schema.is_object()) return Draft(schema);
+  Draft out = Draft::object();
+  bool open = !v3 && schema["x-kubernetes-preserve-unknown-fields"].as_bool();
+  for (Member m : schema.members()) {
+    if (!v3 && (m.key == "anyOf" || m.key == "oneOf" || m.key == "allOf" || m.key == "not" || m.key == "nullable" || m.key == "default" || m.key == "additionalItems")) continue;
+    if (open && (m.key == "properties" || m.key == "required" || m.key == "items" || m.key == "additionalProperties")) continue;
+    if (m.key == "properties") {
+      out["properties"] = Draft::object();
+      for (Member p : m.value.members()) out["properties"][p.key] = published(p.value, v3);
+    } else if (m.key == "default" || m.key == "enum" || m.key == "example") {
+      out[m.key] = m.value;
+    } else {
+      out[m.key] = published(m.value, v3);
+    }
+  }
+  if (!v3 && schema["nullable"].as_bool()) out.erase("type");
+  return out;
+}
+
+}  // namespace
+
+// Its own schema, with apiVersion, kind and metadata as every object has them.
+void SchemaSet::write_custom(JsonText& json, const Type& type, Value schema) {
+  Draft whole = published(schema, version_ == OpenapiVersion::v3);
+  json.begin_object();
+  json.key("properties").begin_object();
+  for (const Field& field : type.fields) {
+    json.key(field.name.text());
+    write_field(json, field);
+  }
+  if (Draft* properties = whole.find("properties"))
+    for (const Draft::Field& field : properties->fields())
+      if (field.key != "apiVersion" && field.key != "kind" && field.key != "metadata") json.key(field.key).raw(to_json(field.value));
+  json.end_object();
+  for (const Draft::Field& field : whole.fields())
+    if (field.key != "properties" && field.key != "type") json.key(field.key).raw(to_json(field.value));
+  json.member("type", "object");
+  json.key("x-kubernetes-group-version-kind").begin_array();
+  for (const GroupVersionKind& kind : kinds_[&type]) write_kind(json, kind);
+  json.end_array();
+  json.end_object();
+}
+
+void SchemaSet::write_custom_list(JsonText& json, const Type& type, const Type& item) {
+  json.begin_object();
+  json.member("description", fmt::format("{} is a list of {}", type.name.substr(type.name.rfind('.') + 1), item.name.substr(item.name.rfind('.') + 1)));
+  json.key("properties").begin_object();
+  for (const Field& field : type.fields) {
+    json.key(field.name.text());
+    if (field.name.text() != "items") {
+      write_field(json, field);
+      continue;
+    }
+    json.begin_object();
+    json.member("description", "The objects.");
+    json.key("items");
+    refer(json, &item);
+    json.member("type", "array");
+    json.end_object();
+  }
+  json.end_object();
+  json.texts("required", {"items"});
+  json.member("type", "object");
+  json.key("x-kubernetes-group-version-kind").begin_array();
+  for (const GroupVersionKind& kind : kinds_[&type]) write_kind(json, kind);
+  json.end_array();
+  json.end_object();
+}
+
 void SchemaSet::write_type(JsonText& json, const Type& type) {
+  if (auto custom = custom_.find(&type); custom != custom_.end()) return write_custom(json, type, custom->second);
+  if (auto list = custom_lists_.find(&type); list != custom_lists_.end()) return write_custom_list(json, type, *list->second);
   json.begin_object();
   if (!type.description.empty()) json.member("description", type.description);
   if (!type.fields.empty()) {

@@ -55,6 +55,8 @@ class SchemaSet {
 
  private:
   void write_type(JsonText& json, const schema::Type& type);
+  void write_custom(JsonText& json, const schema::Type& type, Value schema);
+  void write_custom_list(JsonText& json, const schema::Type& type, const schema::Type& item);
   void write_field(JsonText& json, const schema::Field& field);
   void write_value(JsonText& json, const schema::Field& field, bool element);
   void write_default(JsonText& json, const schema::Field& field, bool element);
@@ -65,6 +67,8 @@ class SchemaSet {
   std::map<std::string_view, const schema::Type*> types_;
   std::set<std::string> well_known_;
   std::map<const schema::Type*, std::vector<GroupVersionKind>> kinds_;
+  std::map<const schema::Type*, Value> custom_;                     // types of custom resources, and their schemas
+  std::map<const schema::Type*, const schema::Type*> custom_lists_;  // and those of their lists
 };
 
 // The paths of a group-version: one member for each path.

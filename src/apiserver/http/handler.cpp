@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "apiserver/custom/custom.h"
 #include "apiserver/http/connect.h"
 #include "apiserver/http/watch_stream.h"
 #include "base/log.h"
@@ -94,8 +95,9 @@ ApiResult<Document> decode_config(std::string_view body, Work& work) {
 // A deletion's options may come in a body of any of the served types; no body means none.
 bool has_body(std::string_view verb) { return verb == "create" || verb == "update" || verb == "patch"; }
 
-// Writes the members of an item of a list: kind and apiVersion are said once, by the list.
-void write_item(Value item, std::string& out) {
+// Writes the members of an item of a list: kind and apiVersion are said once, by the list, but for custom resources.
+void write_item(Value item, bool whole, std::string& out) {
+  if (whole) return write_json(item, out);
   out += '{';
   bool first = true;
   for (Member m : item.members()) {
@@ -133,7 +135,7 @@ class ListWriter {
       }
       if (items_++) out += ',';
       if (accepted_.shape == Shape::table) write_json(table_row(*listing_.served, object.root(), table_).freeze().root(), out);
-      else if (accepted_.shape == Shape::object) write_item(object.root(), out);
+      else if (accepted_.shape == Shape::object) write_item(object.root(), listing_.served->custom != nullptr, out);
       else write_json(partial_metadata(object.root()).freeze().root(), out);
     }
     return true;
@@ -145,7 +147,8 @@ class ListWriter {
     if (accepted_.shape == Shape::table) {
       out += "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"columnDefinitions\":" + to_json(table_columns(*listing_.served)) + ",\"rows\":[";
     } else if (accepted_.shape == Shape::object) {
-      out += fmt::format("{{\"kind\":\"{}List\",\"apiVersion\":\"{}\",\"items\":[", listing_.served->kind(), listing_.served->api_version);
+      std::string kind = listing_.served->custom ? std::string(listing_.served->custom->list_kind()) : std::string(listing_.served->kind()) + "List";
+      out += fmt::format("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"items\":[", kind, listing_.served->api_version);
     } else {
       out += "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/v1\",\"items\":[";
     }
@@ -342,7 +345,7 @@ void Handler::serve_resource(std::shared_ptr<ObservedExchange> exchange, const U
   // What a known group does not hold is a Status; an unknown group is nobody's.
   if (!registry_.catalog().find(info.group, info.version, info.resource)) {
     const auto& all = registry_.catalog().all();
-    bool known = info.group.empty() || std::any_of(all.begin(), all.end(), [&](const auto& s) { return s->group() == info.group; });
+    bool known = info.group.empty() || std::any_of(all.begin(), all.end(), [&](const auto& s) { return s->group() == info.group && !s->custom; });
     if (known) return respond_status(*exchange, {}, generic_not_found());
     return respond_text(*exchange, 404, "404 page not found\n");
   }
@@ -353,6 +356,7 @@ void Handler::serve_resource(std::shared_ptr<ObservedExchange> exchange, const U
   bool is_watch = info.verb == "watch" && info.subresource.empty();
   if (is_watch) target.name.clear();
   auto work = begin_work(registry_, user, target, std::move(query));
+  if (!work && work.error().code == 404 && info.subresource.empty() && registry_.catalog().find(info.group, info.version, info.resource)->custom) return respond_text(*exchange, 404, "404 page not found\n");
   if (!work) return respond_status(*exchange, accepted.value_or(Accepted{}), work.error());
   if (is_watch) work->name = info.name;
   if (connector_.connects(*work)) return connector_.connect(std::move(*work), std::move(rest), std::move(exchange));

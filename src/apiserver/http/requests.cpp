@@ -1,5 +1,7 @@
 #include "apiserver/http/requests.h"
 
+#include "apiserver/custom/scale.h"
+
 namespace kybern::apiserver {
 namespace {
 
@@ -20,6 +22,13 @@ Status no_such_method() {
   status.code = 405;
   status.reason = "MethodNotAllowed";
   status.message = "the server does not allow this method on the requested resource";
+  status.empty_details = true;
+  return status;
+}
+
+// Strategic merges lean on tables that only built-in types have.
+Status strategic_of_custom() {
+  Status status = unsupported_media_type("the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml");
   status.empty_details = true;
   return status;
 }
@@ -59,6 +68,7 @@ ApiResult<Answer> run_object_request(Work& work, std::string_view verb, Document
   std::string_view options = verb == "create" ? "CreateOptions" : verb == "update" ? "UpdateOptions" : verb == "patch" ? "PatchOptions" : "DeleteOptions";
   if (verb != "get")
     if (auto ok = read_write_options(work, options); !ok) return fail(std::move(ok.error()));
+  if (verb == "patch" && patch == PatchKind::strategic && work.served->custom && work.subresource != "scale") return fail(strategic_of_custom());
   if (verb == "patch" && patch != PatchKind::apply && work.query.has("force")) {
     FieldErrors errors{{FieldError::Type::forbidden, "force", "", "may not be specified for non-apply patch"}};
     return fail(invalid("meta.k8s.io", "PatchOptions", "", errors));
@@ -68,7 +78,7 @@ ApiResult<Answer> run_object_request(Work& work, std::string_view verb, Document
     return fail(invalid("meta.k8s.io", "PatchOptions", "", errors));
   }
   if (!work.subresource.empty() && work.subresource != "status") {
-    SubresourceHandler handler = find_subresource(work.served->group(), work.served->plural(), work.subresource);
+    SubresourceHandler handler = work.served->custom && work.subresource == "scale" ? custom_scale : find_subresource(work.served->group(), work.served->plural(), work.subresource);
     if (!handler) return fail(generic_not_found());
     SubresourceCall call{work, verb, std::move(body), patch};
     return handler(call);

@@ -1,12 +1,14 @@
 // Tables as kubectl prints them: the columns come from api/, the cells of a row from print/cells*.cpp.
 #include <fmt/format.h>
 
+#include "apiserver/custom/custom.h"
 #include "apiserver/discovery/discovery.h"
 #include "apiserver/print/cells.h"
 
 namespace kybern::apiserver {
 
 Draft table_columns(const Served& served) {
+  if (served.custom) return served.custom->columns();
   Draft out = Draft::array();
   auto add = [&](const schema::Column& c) {
     out.push_back(Draft::object({{"name", c.name}, {"type", c.type}, {"format", c.format}, {"description", c.description}, {"priority", c.priority}}));
@@ -25,7 +27,7 @@ Draft partial_metadata(Value object) {
 
 Draft table_row(const Served& served, Value object, const TableOptions& options) {
   Draft row = Draft::object();
-  row["cells"] = cells_of(served, object, options.now);
+  row["cells"] = served.custom ? served.custom->cells(object, options.now) : cells_of(served, object, options.now);
   if (options.include_full_object) {
     row["object"] = Draft(object);
     row["object"]["kind"] = served.kind();

@@ -1,11 +1,14 @@
 #include "apiserver/registry/deletion.h"
 
+#include "apiserver/custom/resources.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "apiserver/admission/admission.h"
 #include "base/strings.h"
+#include "machinery/custom/definition.h"
 
 namespace kybern::apiserver {
 namespace {
@@ -103,6 +106,8 @@ ApiResult<Answer> Registry::remove(Work& work, const DeleteOptions& asked) {
     Value m = object["metadata"];
     bool dying = m["deletionTimestamp"].exists();
     Draft finalizers = finalizers_for(object, options);
+    bool definition = served.plural() == "customresourcedefinitions" && served.group() == "apiextensions.k8s.io";
+    if (definition && !m["deletionTimestamp"].exists()) finalizers.push_back(custom::cleanup_finalizer);
     auto grace = grace_of(work, object, options);
     bool held = finalizers.size() > 0 || (is_namespace(work) && !object["spec"]["finalizers"].empty());
     if (dying && grace && m["deletionGracePeriodSeconds"].exists()) {
@@ -148,6 +153,7 @@ ApiResult<Answer> Registry::remove(Work& work, const DeleteOptions& asked) {
       options.resource_version.clear();  // it held; the mark has moved it on
       continue;
     }
+    if (written && definition) customs().changed(object, (*written)->value);
     if (written) return Answer{code, in_served_form(served, (*written)->value.root())};
     if (written.error().code == Code::conflict && attempt < delete_attempts) continue;
     return fail(status_of(work, written.error()));

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "apiserver/authz/authorizer.h"
+#include "apiserver/custom/custom.h"
 #include "apiserver/registry/registry.h"
 #include "base/strings.h"
 
@@ -14,7 +15,10 @@ class ServedVersions : public apply::Versions {
  public:
   ServedVersions(const Catalog& catalog, const Served& served) : catalog_(catalog), served_(served) {}
   bool has(std::string_view version) const override { return find(version) != nullptr; }
-  apply::Place root(std::string_view version) const override { return apply::Place::of(*find(version)->resource->type); }
+  apply::Place root(std::string_view version) const override {
+    const Served& served = *find(version);
+    return served.custom ? served.custom->place() : apply::Place::of(*served.resource->type);
+  }
   Document convert(Value object, std::string_view from, std::string_view to) const override {
     const Served *source = find(from), *target = find(to);
     Document stored = source->to_stored ? source->to_stored(object) : object.document();
@@ -25,7 +29,7 @@ class ServedVersions : public apply::Versions {
   const Served* find(std::string_view version) const {
     if (version == served_.api_version) return &served_;
     for (const auto& other : catalog_.all())
-      if (other->stored == served_.stored && other->api_version == version) return other.get();
+      if (other->stored == served_.stored && other->api_version == version) return other;
     return nullptr;
   }
   const Catalog& catalog_;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "apiserver/custom/custom.h"
+#include "apiserver/custom/resources.h"
 #include "apiserver/registry/decode.h"
 #include "apiserver/registry/rules.h"
 #include "apiserver/registry/services.h"
@@ -13,6 +15,7 @@ namespace kybern::apiserver {
 
 Registry::Registry(store::Store& store, World world, RegistryOptions options) : store_(store), world_(world), may_wait_(options.may_wait) {
   services_ = std::make_unique<ServiceAllocator>(*this, options);
+  customs_ = std::make_unique<CustomResources>(*this, catalog_);
 }
 Registry::~Registry() = default;
 
@@ -46,6 +49,7 @@ ApiResult<Document> check_kind(std::string_view api_version, std::string_view ki
 ApiResult<Document> Registry::typed(Work& work, const Served& served, Document body) {
   Value given_managers = body["metadata"]["managedFields"];
   work.forget_managers = given_managers.is_array() && given_managers.empty();
+  if (served.custom) return custom_typed(work, served, std::move(body));
   auto checked = check_kind(served.api_version, served.kind(), std::move(body));
   if (!checked) return checked;
   schema::DecodeReport report;

@@ -18,6 +18,7 @@ namespace kybern::apiserver {
 
 class Authenticator;
 class Authorizer;
+class CustomResources;
 class ServiceAllocator;
 class TokenIssuer;
 
@@ -99,6 +100,7 @@ class Registry {
   World world() const { return world_; }
   bool may_wait() const { return may_wait_; }
   ServiceAllocator& services() { return *services_; }
+  CustomResources& customs() { return *customs_; }
   void set_token_issuer(TokenIssuer* issuer) { issuer_ = issuer; }
   TokenIssuer* token_issuer() const { return issuer_; }
   // For the reviews of tokens and access, and the check against escalation.
@@ -140,6 +142,7 @@ class Registry {
   bool may_wait_;
   Catalog catalog_;
   std::unique_ptr<ServiceAllocator> services_;
+  std::unique_ptr<CustomResources> customs_;
   TokenIssuer* issuer_ = nullptr;
   const Authenticator* authenticator_ = nullptr;
   const Authorizer* authorizer_ = nullptr;

@@ -1,5 +1,7 @@
 #include "apiserver/registry/rules.h"
 
+#include "apiserver/custom/custom.h"
+#include "machinery/custom/definition.h"
 #include "machinery/defaults/defaults.h"
 #include "machinery/validate/validate.h"
 
@@ -7,10 +9,25 @@ namespace kybern::apiserver {
 
 void apply_defaults(const Served& served, Draft& object) { kybern::apply_defaults(*served.resource, object); }
 
-FieldErrors validate_create(const Served& served, Value object) { return kybern::validate(*served.resource, object); }
+namespace {
+bool is_definition(const Served& served) { return served.plural() == "customresourcedefinitions" && served.group() == "apiextensions.k8s.io"; }
+}  // namespace
+
+FieldErrors validate_create(const Served& served, Value object) {
+  if (served.custom) return served.custom->validate(object, {});
+  FieldErrors errors = kybern::validate(*served.resource, object);
+  if (is_definition(served)) field::append(errors, custom::validate_definition(object));
+  return errors;
+}
 
 FieldErrors validate_update(const Served& served, Value object, Value before, std::string_view subresource) {
   if (subresource == "binding") return {};  // it sets what a pod update may not, and was judged by its own rules
+  if (served.custom) return served.custom->validate(object, before);
+  if (is_definition(served) && subresource.empty()) {
+    FieldErrors errors = kybern::validate_update(*served.resource, object, before);
+    field::append(errors, custom::validate_definition_update(object, before));
+    return errors;
+  }
   if (subresource.empty()) return kybern::validate_update(*served.resource, object, before);
   return kybern::validate_subresource_update(*served.resource, subresource, object, before);
 }

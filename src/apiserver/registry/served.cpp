@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "apiserver/custom/custom.h"
 #include "apiserver/registry/views.h"
 #include "base/strings.h"
 #include "schema/convert.h"
@@ -49,17 +50,59 @@ Catalog::Catalog() {
     served->from_stored = view.from_stored;
     served->to_stored = view.to_stored;
   }
+  publish();
 }
 
 const Served* Catalog::find(std::string_view group, std::string_view version, std::string_view plural) const {
   for (const auto& s : served_)
     if (s->resource->plural == plural && s->resource->group == group && s->resource->version == version) return s.get();
+  std::lock_guard lock(mutex_);
+  auto at = custom_by_group_.find(std::string(group));
+  if (at == custom_by_group_.end()) return nullptr;
+  for (const Served* s : at->second)
+    if (s->resource->plural == plural && s->resource->version == version) return s;
   return nullptr;
+}
+
+Catalog::All Catalog::all() const {
+  std::lock_guard lock(mutex_);
+  return All(all_);
+}
+
+void Catalog::replace_custom(std::string_view definition, std::vector<std::unique_ptr<Served>> versions) {
+  std::lock_guard lock(mutex_);
+  auto at = custom_.find(definition);
+  if (at == custom_.end()) at = custom_.emplace(std::string(definition), std::vector<std::unique_ptr<Served>>()).first;
+  for (auto& old : at->second) retired_.push_back(std::move(old));
+  at->second = std::move(versions);
+  if (at->second.empty()) custom_.erase(at);
+  publish();
+}
+
+const Served* Catalog::find_custom(std::string_view definition) const {
+  std::lock_guard lock(mutex_);
+  auto at = custom_.find(definition);
+  return at == custom_.end() || at->second.empty() ? nullptr : at->second.front().get();
+}
+
+void Catalog::publish() {
+  auto list = std::make_shared<std::vector<const Served*>>();
+  custom_by_group_.clear();
+  for (const auto& s : served_) list->push_back(s.get());
+  for (const auto& [name, versions] : custom_) {
+    for (const auto& s : versions) {
+      list->push_back(s.get());
+      custom_by_group_[std::string(s->group())].push_back(s.get());
+    }
+  }
+  all_ = std::move(list);
 }
 
 const Served* Catalog::find_kind(std::string_view group, std::string_view version, std::string_view kind) const {
   for (const auto& s : served_)
     if (s->resource->kind == kind && s->resource->group == group && s->resource->version == version) return s.get();
+  for (const Served* s : all())
+    if (s->custom && s->resource->kind == kind && s->resource->group == group && s->resource->version == version) return s;
   return nullptr;
 }
 
@@ -129,6 +172,7 @@ std::string SelectableFields::get(Value object, std::string_view field) const {
 }
 
 SelectableFields selectable_fields(const Served& served) {
+  if (served.custom) return {served.custom->selectable()};
   for (const Row& row : rows)
     if (row.group == served.group() && row.plural == served.plural()) return {row.names};
   return {};

@@ -1,12 +1,15 @@
 // A resource as it is served: its tables, where it is stored, and the few ways in which it differs from all others.
-// Built-in ones are made once from the tables; custom ones will be made from their CRDs.
+// Built-in ones are made once from the tables; custom ones from their definitions (custom/custom.h).
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "document/document.h"
@@ -16,6 +19,7 @@
 namespace kybern::apiserver {
 
 struct Work;
+class Custom;
 
 // How writes of one kind differ from the generic path. Every member may be left empty.
 struct Traits {
@@ -40,8 +44,9 @@ struct Served {
   const Traits* traits = nullptr;
   Document empty_status;               // what a status looks like before anything is known; empty when the kind has none
   Document empty_object;               // what an object looks like of which nothing is said
-  Document (*from_stored)(Value) = nullptr;  // between this version and the stored one; empty when they are the same
-  Document (*to_stored)(Value) = nullptr;
+  std::function<Document(Value)> from_stored;  // between this version and the stored one; empty when they are the same
+  std::function<Document(Value)> to_stored;
+  std::shared_ptr<const Custom> custom;        // of a custom resource
 
   std::string_view group() const { return resource->group; }
   std::string_view plural() const { return resource->plural; }
@@ -56,10 +61,31 @@ class Catalog {
   Catalog();
   const Served* find(std::string_view group, std::string_view version, std::string_view plural) const;
   const Served* find_kind(std::string_view group, std::string_view version, std::string_view kind) const;
-  const std::vector<std::unique_ptr<Served>>& all() const { return served_; }
+  // All that are served at this moment. What is replaced later stays valid: requests and watches may still hold it.
+  class All {
+   public:
+    explicit All(std::shared_ptr<const std::vector<const Served*>> list) : list_(std::move(list)) {}
+    auto begin() const { return list_->begin(); }
+    auto end() const { return list_->end(); }
+    std::size_t size() const { return list_->size(); }
+
+   private:
+    std::shared_ptr<const std::vector<const Served*>> list_;
+  };
+  All all() const;
+
+  // The versions that a definition serves from now on, in place of those before; none: it is gone.
+  void replace_custom(std::string_view definition, std::vector<std::unique_ptr<Served>> versions);
+  const Served* find_custom(std::string_view definition) const;  // any of its versions
 
  private:
-  std::vector<std::unique_ptr<Served>> served_;
+  void publish();
+  std::vector<std::unique_ptr<Served>> served_;  // built-in
+  mutable std::mutex mutex_;
+  std::map<std::string, std::vector<std::unique_ptr<Served>>, std::less<>> custom_;       // by the definition's name
+  std::unordered_map<std::string, std::vector<const Served*>> custom_by_group_;
+  std::vector<std::unique_ptr<Served>> retired_;
+  std::shared_ptr<const std::vector<const Served*>> all_;
 };
 
 const Traits& traits_of(std::string_view group, std::string_view plural);  // registry/traits.cpp

@@ -1,6 +1,7 @@
 // The rows in which kinds differ from the generic path.
 #include <fmt/format.h>
 
+#include "apiserver/custom/resources.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/registry/services.h"
 #include "base/strings.h"
@@ -157,7 +158,8 @@ const Row rows[] = {
     {"admissionregistration.k8s.io", "validatingadmissionpolicies", {.unconditional_update = false, .generation = true}},
     {"admissionregistration.k8s.io", "validatingadmissionpolicybindings", {.unconditional_update = false, .generation = true}},
     {"apiregistration.k8s.io", "apiservices", {.unconditional_update = false}},
-    {"apiextensions.k8s.io", "customresourcedefinitions", {.unconditional_update = false, .generation = true}},
+    {"apiextensions.k8s.io", "customresourcedefinitions",
+     {.unconditional_update = false, .keeps_status_on_create = true, .generation = true, .prepare_create = prepare_definition, .prepare_update = prepare_changed_definition, .after_commit = definition_committed}},
     {"flowcontrol.apiserver.k8s.io", "flowschemas", {.generation = true}},
     {"flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations", {.generation = true}},
 };

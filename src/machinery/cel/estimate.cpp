@@ -215,6 +215,8 @@ CostRange Estimator::function(const Node& node, std::uint32_t index, std::uint8_
   auto n = [&](std::uint32_t i) { return size_or_any(kid(i)); };
   switch (function.cost) {
     case CostRule::traverse_first: {
+      constexpr std::uint64_t longest_scalar_text = 40;
+      if (!text && function.name == "string") sized({1, longest_scalar_text});
       if (!text) break;
       SizeRange s = n(0);
       std::string_view name = function.name;

@@ -1,0 +1,41 @@
+// The definitions of custom resources at work: their conditions, what they add to the catalog, and the cleaning up of
+// their objects when they go. Definitions and objects are told of by the registry, after each commit.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "apiserver/registry/registry.h"
+
+namespace kybern::apiserver {
+
+class CustomResources {
+ public:
+  static constexpr int deletes_per_turn = 500;
+
+  CustomResources(Registry& registry, Catalog& catalog) : registry_(registry), catalog_(catalog) {}
+
+  void load();                                 // the stored definitions, when the server starts
+  void changed(Value before, Value now);       // of a definition; `now` absent: it is gone
+  void object_gone(const Served& served);      // an object of a custom resource is no more
+
+ private:
+  void settle(const std::string& name);        // conditions, then the catalog
+  void publish(const Document& definition);
+  void clean_up(const std::string& name);
+  void settle_others(std::string_view group, std::string_view name);
+  Work work_for(const std::string& name, std::string subresource) const;
+
+  Registry& registry_;
+  Catalog& catalog_;
+  std::mutex mutex_;
+  std::map<std::string, Document, std::less<>> published_;  // spec and names that the catalog shows
+};
+
+// Hooks of the registry.
+ApiResult<void> prepare_definition(Work& work, Draft& definition);
+ApiResult<void> prepare_changed_definition(Work& work, Draft& definition, Value before);
+void definition_committed(Work& work, Value before, Value now);
+
+}  // namespace kybern::apiserver
