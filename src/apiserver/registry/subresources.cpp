@@ -278,7 +278,8 @@ ApiResult<Answer> finalize(SubresourceCall& call) {
   if (!body) return fail(std::move(body.error()));
   if (std::string_view name = (*body)["metadata"]["name"].as_string(); name != work.name)
     return fail(bad_request(fmt::format("the name of the object ({}) does not match the name on the URL ({})", name, work.name)));
-  auto answer = work.registry.modify(work, [&](Value before) -> ApiResult<Draft> {
+  // The last of its finalizers gone, so is the namespace.
+  return work.registry.modify(work, [&](Value before) -> ApiResult<Draft> {
     std::string_view version = (*body)["metadata"]["resourceVersion"].as_string();
     if (!version.empty() && version != before["metadata"]["resourceVersion"].as_string())
       return fail(conflict("", "namespaces", work.name, "the object has been modified; please apply your changes to the latest version and try again"));
@@ -288,14 +289,6 @@ ApiResult<Answer> finalize(SubresourceCall& call) {
     else now["spec"]["finalizers"] = finalizers;
     return now;
   }, false);
-  if (!answer) return answer;
-  // The last of its finalizers is gone: so is the namespace.
-  Value ns = answer->object.root();
-  if (!work.dry_run && ns["metadata"]["deletionTimestamp"].exists() && ns["spec"]["finalizers"].empty() && ns["metadata"]["finalizers"].empty()) {
-    auto entry = work.registry.current(work);
-    if (entry) (void)work.registry.erase(work, *entry);
-  }
-  return answer;
 }
 
 struct Row {

@@ -224,7 +224,8 @@ ApiResult<Answer> Registry::modify(Work& work, const Change& change, bool retry_
       unchanged = true;
     }
     bool gone = !unchanged && before["metadata"]["deletionTimestamp"].exists() && now["metadata"]["finalizers"].empty() &&
-                now["metadata"]["deletionGracePeriodSeconds"].as_int() == 0 && before["metadata"]["finalizers"].size() > 0;
+                now["metadata"]["deletionGracePeriodSeconds"].as_int() == 0 &&
+                (before["metadata"]["finalizers"].size() > 0 || !namespace_is_done(served, before));
     if (unchanged || work.dry_run) {
       if (served.traits->after_commit) served.traits->after_commit(work, before, {});
       return Answer{200, now};
