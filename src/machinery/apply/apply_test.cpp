@@ -339,7 +339,7 @@ FieldSet random_set(std::mt19937& random, int depth = 0) {
   static constexpr std::string_view names[] = {"f:a", "f:b", "f:c", "k:{\"name\":\"x\"}", "v:\"y\""};
   FieldSet out;
   for (std::string_view name : names) {
-    FieldNode node{name, random() % 3 == 0, {}};
+    FieldNode node{Element(name), random() % 3 == 0, {}};
     if (depth < 3 && random() % 2) node.children = random_set(random, depth + 1).nodes;
     if (node.member || !node.children.empty()) out.nodes.push_back(std::move(node));
   }
@@ -443,7 +443,7 @@ TEST(ApplyProperties, RandomManagers) {
         const std::vector<FieldNode>* nodes = &everybodys.nodes;
         bool leads = false;
         for (std::string_view element : path) {
-          auto at = std::find_if(nodes->begin(), nodes->end(), [&](const FieldNode& n) { return n.element == element; });
+          auto at = std::find_if(nodes->begin(), nodes->end(), [&](const FieldNode& n) { return n.element == Element(element); });
           leads = at != nodes->end();
           if (!leads) break;
           nodes = &at->children;

@@ -86,8 +86,8 @@ class Checker {
       if (rule != Rule::atomic) {
         auto element = place.element(value[i], texts_);
         if (!element) return add(path, fmt::format("element {}: {}", i, element.error().message));
-        if (!seen.insert(*element).second) add(path, fmt::format("duplicate entries for key {}", element_text(*element)));
-        inner = path + element_text(*element);
+        if (!seen.insert(element->text).second) add(path, fmt::format("duplicate entries for key {}", element_text(element->text)));
+        inner = path + element_text(element->text);
       }
       check(inside, value[i], inner);
     }

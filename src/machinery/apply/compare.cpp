@@ -16,7 +16,7 @@ struct Found {
   Nodes in_removed, in_modified, in_added;
 };
 
-void put(Nodes& out, std::string_view element, bool member, Nodes&& children) {
+void put(Nodes& out, const Element& element, bool member, Nodes&& children) {
   if (!member && children.empty()) return;
   sort_nodes(children);
   out.push_back({element, member, std::move(children)});
@@ -61,6 +61,40 @@ class Comparer {
     else if (!b.exists()) out.removed = true;
   }
 
+  // Everything in a value that was not there, each of it a member.
+  void all(const Place& place, Value value, Nodes& out) {
+    Rule rule = place.rule(value);
+    if (rule == Rule::scalar || rule == Rule::atomic) return;
+    if (rule == Rule::structure || rule == Rule::map) {
+      out.reserve(value.size());
+      for (std::size_t i = 0; i < value.size(); ++i) {
+        FieldNode& node = out.emplace_back(FieldNode{member_element(value, i, texts_), true, {}});
+        Value inside = value.member(i).value;
+        if (inside.size()) all(place.member(value, i), inside, node.children);
+      }
+      return sort_nodes(out);
+    }
+    if (!value.is_array()) return;
+    out.reserve(value.size());
+    Place inside = place.item();
+    for (std::size_t i = 0; i < value.size(); ++i) {
+      auto element = place.element(value[i], texts_);
+      if (!element) {
+        if (status_) status_ = fail(Code::invalid, fmt::format("element {}: {}", i, element.error().message));
+        continue;
+      }
+      // Items that cannot be told apart are one value together.
+      auto twin = std::find_if(out.begin(), out.end(), [&](const FieldNode& node) { return node.element == *element; });
+      if (twin != out.end()) {
+        twin->children.clear();
+        continue;
+      }
+      FieldNode& node = out.emplace_back(FieldNode{*element, true, {}});
+      all(inside, value[i], node.children);
+    }
+    sort_nodes(out);
+  }
+
   const Result<void>& status() const { return status_; }
 
  private:
@@ -75,14 +109,20 @@ class Comparer {
     else compare_maps(place, a, b, out);
   }
 
-  template <class Element>
-  void one(const Place& place, Value a, Value b, Element element, Found& out) {
-    if (a.exists() && b.exists() && a == b) return;
+  template <class Tell>
+  void one(const Place& place, Value a, Value b, Tell element, Found& out) {
+    if (!a.exists()) {
+      FieldNode node{element(), true, {}};
+      if (b.size()) all(place, b, node.children);
+      out.in_added.push_back(std::move(node));
+      return;
+    }
+    if (b.exists() && a == b) return;
     Found inside;
     compare(place, a, b, inside);
     bool any = inside.removed || inside.modified || inside.added || !inside.in_removed.empty() || !inside.in_modified.empty() || !inside.in_added.empty();
     if (!any) return;
-    std::string_view text = element();
+    Element text = element();
     put(out.in_removed, text, inside.removed, std::move(inside.in_removed));
     put(out.in_modified, text, inside.modified, std::move(inside.in_modified));
     put(out.in_added, text, inside.added, std::move(inside.in_added));
@@ -106,7 +146,7 @@ class Comparer {
 
   void compare_lists(const Place& place, Value a, Value b, Found& out) {
     if (a.exists() && b.exists() && a == b) return;
-    std::map<std::string_view, Items> items;
+    std::map<Element, Items> items;
     auto collect = [&](Value list, std::vector<Value> Items::*side) {
       for (std::size_t i = 0; i < list.size(); ++i) {
         auto element = place.element(list[i], texts_);
@@ -118,7 +158,7 @@ class Comparer {
     collect(b, &Items::after);
     Place inside = place.item();
     for (auto& [text, found] : items) {
-      std::string_view element = text;
+      Element element = text;
       std::size_t was = found.before.size(), is = found.after.size();
       if (was <= 1 && is <= 1) {
         one(inside, was ? found.before[0] : Value(), is ? found.after[0] : Value(), [&] { return element; }, out);
@@ -173,7 +213,7 @@ class Collector {
 
   void items(const Place& place, Value value, Nodes& out) {
     if (!value.is_array()) return;
-    std::map<std::string_view, std::vector<Value>> all;
+    std::map<Element, std::vector<Value>> all;
     for (std::size_t i = 0; i < value.size(); ++i) {
       auto element = place.element(value[i], texts_);
       if (element) all[*element].push_back(value[i]);
@@ -195,8 +235,8 @@ Nodes named(const Nodes& nodes, const Place& place) {
   Nodes out;
   out.reserve(nodes.size());
   for (const FieldNode& node : nodes) {
-    bool field = node.element[0] == 'f';
-    std::string_view key = node.element.substr(2);
+    bool field = node.element.text[0] == 'f';
+    std::string_view key = node.element.text.substr(2);
     FieldNode copy{node.element, node.member, {}};
     if (!node.children.empty()) {
       if (field && place.rule({}) == Rule::structure && place.named(key)) copy.member = true;
@@ -211,8 +251,8 @@ Nodes reconcile(const Nodes& nodes, const Place& place) {
   Nodes out;
   out.reserve(nodes.size());
   for (const FieldNode& node : nodes) {
-    bool field = node.element[0] == 'f';
-    Place inside = field ? place.member(node.element.substr(2)) : place.item();
+    bool field = node.element.text[0] == 'f';
+    Place inside = field ? place.member(node.element.text.substr(2)) : place.item();
     FieldNode copy{node.element, node.member, {}};
     if (!node.children.empty()) {
       if (!inside.deduced() && inside.rule({}) == Rule::atomic) copy.member = true;

@@ -15,6 +15,7 @@ namespace {
 constexpr std::size_t texts_block_bytes = 2048;
 constexpr int fields_depth_max = 500;  // of FieldsV1: deeper than any type of the API
 constexpr std::uint16_t no_name = 0xffff;
+constexpr std::size_t insertion_max = 24;       // nodes that are sorted where they are
 
 // The name `f:x` of each name `x`, where the table has it.
 const std::vector<std::uint16_t>& managed_names() {
@@ -70,7 +71,7 @@ void subtract_into(Nodes& out, const Nodes& a, const Nodes& b, bool deep) {
   std::size_t j = 0;
   for (const FieldNode& x : a) {
     while (j < b.size() && b[j].element < x.element) ++j;
-    if (j == b.size() || b[j].element != x.element) {
+    if (j == b.size() || !(b[j].element == x.element)) {
       out.push_back(x);
       continue;
     }
@@ -81,10 +82,21 @@ void subtract_into(Nodes& out, const Nodes& a, const Nodes& b, bool deep) {
   }
 }
 
+void take_from(Nodes& from, const Nodes& gone, bool deep) {
+  for (const FieldNode& b : gone) {
+    auto at = std::lower_bound(from.begin(), from.end(), b, less);
+    if (at == from.end() || !(at->element == b.element)) continue;
+    if (b.member) at->member = false;
+    if (b.member && deep) at->children.clear();
+    else take_from(at->children, b.children, deep);
+    if (!at->member && at->children.empty()) from.erase(at);
+  }
+}
+
 bool equal(const Nodes& a, const Nodes& b) {
   if (a.size() != b.size()) return false;
   for (std::size_t i = 0; i < a.size(); ++i)
-    if (a[i].element != b[i].element || a[i].member != b[i].member || !equal(a[i].children, b[i].children)) return false;
+    if (!(a[i].element == b[i].element) || a[i].member != b[i].member || !equal(a[i].children, b[i].children)) return false;
   return true;
 }
 
@@ -96,13 +108,13 @@ std::size_t count(const Nodes& nodes) {
 
 void visit_all(const Nodes& nodes, std::vector<std::string_view>& path, const std::function<void(std::span<const std::string_view>)>& visit) {
   for (const FieldNode& node : nodes) {
-    path.push_back(node.element);
+    path.push_back(node.element.text);
     if (node.member) visit(path);
     path.pop_back();
   }
   for (const FieldNode& node : nodes) {
     if (node.children.empty()) continue;
-    path.push_back(node.element);
+    path.push_back(node.element.text);
     visit_all(node.children, path, visit);
     path.pop_back();
   }
@@ -110,7 +122,7 @@ void visit_all(const Nodes& nodes, std::vector<std::string_view>& path, const st
 
 bool shares(const Nodes& a, Value fields) {
   for (const FieldNode& node : a) {
-    Value there = fields[node.element];
+    Value there = node.element.name != Element::unknown ? fields[Name{node.element.name}] : fields[node.element.text];
     if (!there.is_object()) continue;
     if (node.member && (there.empty() || there["."].exists())) return true;
     if (!node.children.empty() && shares(node.children, there)) return true;
@@ -167,13 +179,16 @@ Result<std::string_view> read_element(std::string_view text, FieldTexts& texts, 
 Result<void> parse_into(Nodes& out, Value fields, FieldTexts& texts, bool trusted, int depth) {
   if (depth > fields_depth_max) return fail(Code::invalid, "exceeded max depth");
   out.reserve(fields.size());
-  for (Member m : fields.members()) {
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    Member m = fields.member(i);
     if (m.key == ".") continue;  // read by the one above
-    auto element = read_element(m.key, texts, trusted);
-    if (!element) return std::unexpected(element.error());
-    if (element->empty()) continue;
+    auto text = read_element(m.key, texts, trusted);
+    if (!text) return std::unexpected(text.error());
+    if (text->empty()) continue;
     if (!m.value.is_object()) return fail(Code::invalid, "ReadMapCB: expect { or n");
-    FieldNode node{*element, m.value.empty() || m.value["."].exists(), {}};
+    std::optional<Name> name = fields.member_name(i);
+    Element element = name ? Element(*name) : Element(*text);
+    FieldNode node{element, m.value.empty() || m.value["."].exists(), {}};
     if (auto done = parse_into(node.children, m.value, texts, trusted, depth + 1); !done) return done;
     if (node.member || !node.children.empty()) out.push_back(std::move(node));
   }
@@ -205,10 +220,10 @@ int compare_scalars(Value a, Value b) {
 
 // A node with what its element says, parsed once for all comparisons.
 struct Ordered {
-  explicit Ordered(const FieldNode& n) : node(&n), kind(rank(n.element)) {
-    if (kind == 3) index = parse_int(n.element.substr(2));
+  explicit Ordered(const FieldNode& n) : node(&n), kind(rank(n.element.text)) {
+    if (kind == 3) index = parse_int(n.element.text.substr(2));
     if (kind != 1 && kind != 2) return;
-    if (auto parsed = parse_json(n.element.substr(2))) value = std::move(*parsed);
+    if (auto parsed = parse_json(n.element.text.substr(2))) value = std::move(*parsed);
   }
   const FieldNode* node;
   int kind;
@@ -233,7 +248,8 @@ bool written_before(const Ordered& a, const Ordered& b) {
 
 void write_nodes(const Nodes& nodes, BlockWriter& out) {
   auto write = [&](const FieldNode& node) {
-    out.key(node.element);
+    if (node.element.name != Element::unknown) out.key(Name{node.element.name});
+    else out.key(node.element.text);
     out.begin_object();
     if (node.member && !node.children.empty()) {
       out.key(".");
@@ -243,7 +259,7 @@ void write_nodes(const Nodes& nodes, BlockWriter& out) {
     write_nodes(node.children, out);
     out.end_object();
   };
-  bool plain = nodes.size() < 2 || std::all_of(nodes.begin(), nodes.end(), [](const FieldNode& n) { return n.element[0] == 'f'; });
+  bool plain = nodes.size() < 2 || std::all_of(nodes.begin(), nodes.end(), [](const FieldNode& n) { return n.element.text[0] == 'f'; });
   if (plain) {
     std::for_each(nodes.begin(), nodes.end(), write);
     return;
@@ -269,26 +285,45 @@ std::string_view FieldTexts::keep(std::string_view text) {
   return {at, text.size()};
 }
 
-std::string_view field_element(Name name, FieldTexts& texts) {
-  std::uint16_t managed = managed_names()[name.id];
-  if (managed != no_name) return detail::known_names[managed];
-  std::string text("f:");
-  text += name.text();
-  return texts.keep(text);
+Element::Element(std::string_view element) : text(element) {
+  if (auto known = find_name(element)) name = known->id;
 }
 
-std::string_view field_element(std::string_view name, FieldTexts& texts) {
+Element field_element(Name name, FieldTexts& texts) {
+  std::uint16_t managed = managed_names()[name.id];
+  if (managed != no_name) return Element(Name{managed});
+  std::string text("f:");
+  text += name.text();
+  Element out;
+  out.text = texts.keep(text);
+  return out;
+}
+
+Element field_element(std::string_view name, FieldTexts& texts) {
   if (auto known = find_name(name)) return field_element(*known, texts);
   std::string text("f:");
   text += name;
-  return texts.keep(text);
+  Element out;
+  out.text = texts.keep(text);
+  return out;
 }
 
 void sort_nodes(Nodes& nodes) {
-  if (!std::is_sorted(nodes.begin(), nodes.end(), less)) std::stable_sort(nodes.begin(), nodes.end(), less);
+  if (nodes.size() < 2) return;
+  if (nodes.size() > insertion_max) {
+    std::stable_sort(nodes.begin(), nodes.end(), less);
+  } else {
+    for (std::size_t i = 1; i < nodes.size(); ++i) {
+      if (!less(nodes[i], nodes[i - 1])) continue;
+      FieldNode node = std::move(nodes[i]);
+      std::size_t at = i;
+      for (; at > 0 && less(node, nodes[at - 1]); --at) nodes[at] = std::move(nodes[at - 1]);
+      nodes[at] = std::move(node);
+    }
+  }
   // The same element twice: from keys that were written in two ways.
   for (std::size_t i = 1; i < nodes.size();) {
-    if (nodes[i - 1].element != nodes[i].element) {
+    if (!(nodes[i - 1].element == nodes[i].element)) {
       ++i;
       continue;
     }
@@ -305,8 +340,9 @@ std::size_t FieldSet::size() const { return count(nodes); }
 bool FieldSet::has(std::span<const std::string_view> path) const {
   const Nodes* at = &nodes;
   for (std::size_t i = 0; i < path.size(); ++i) {
-    auto found = std::lower_bound(at->begin(), at->end(), path[i], [](const FieldNode& node, std::string_view e) { return node.element < e; });
-    if (found == at->end() || found->element != path[i]) return false;
+    Element element(path[i]);
+    auto found = std::lower_bound(at->begin(), at->end(), element, [](const FieldNode& node, const Element& e) { return node.element < e; });
+    if (found == at->end() || !(found->element == element)) return false;
     if (i + 1 == path.size()) return found->member;
     at = &found->children;
   }
@@ -316,8 +352,9 @@ bool FieldSet::has(std::span<const std::string_view> path) const {
 void FieldSet::insert(std::span<const std::string_view> path) {
   Nodes* at = &nodes;
   for (std::size_t i = 0; i < path.size(); ++i) {
-    auto found = std::lower_bound(at->begin(), at->end(), path[i], [](const FieldNode& node, std::string_view e) { return node.element < e; });
-    if (found == at->end() || found->element != path[i]) found = at->insert(found, FieldNode{path[i], false, {}});
+    Element element(path[i]);
+    auto found = std::lower_bound(at->begin(), at->end(), element, [](const FieldNode& node, const Element& e) { return node.element < e; });
+    if (found == at->end() || !(found->element == element)) found = at->insert(found, FieldNode{element, false, {}});
     if (i + 1 == path.size()) found->member = true;
     at = &found->children;
   }
@@ -350,6 +387,8 @@ FieldSet subtract_deep(const FieldSet& a, const FieldSet& b) {
   subtract_into(out.nodes, a.nodes, b.nodes, true);
   return out;
 }
+
+void take_out(FieldSet& from, const FieldSet& fields, bool deep) { take_from(from.nodes, fields.nodes, deep); }
 
 bool intersects(const FieldSet& a, Value fields_v1) { return shares(a.nodes, fields_v1); }
 

@@ -36,12 +36,24 @@ class FieldTexts {
   std::size_t used_ = 0, room_ = 0;
 };
 
+// One element, with its number where the table of names has it: numbers are in the order of the texts.
+struct Element {
+  static constexpr std::uint32_t unknown = 0xffffffffu;
+  Element() = default;
+  Element(std::string_view element);
+  explicit Element(Name name) : text(name.text()), name(name.id) {}
+  std::string_view text;
+  std::uint32_t name = unknown;
+  friend bool operator<(const Element& a, const Element& b) { return a.name != unknown && b.name != unknown ? a.name < b.name : a.text < b.text; }
+  friend bool operator==(const Element& a, const Element& b) { return a.name != unknown && b.name != unknown ? a.name == b.name : a.text == b.text; }
+};
+
 // f:name, without a copy when the name is one of the API's.
-std::string_view field_element(std::string_view name, FieldTexts& texts);
-std::string_view field_element(Name name, FieldTexts& texts);
+Element field_element(std::string_view name, FieldTexts& texts);
+Element field_element(Name name, FieldTexts& texts);
 
 struct FieldNode {
-  std::string_view element;
+  Element element;
   bool member = false;
   std::vector<FieldNode> children;  // sorted by element; none of them is empty
 };
@@ -64,6 +76,7 @@ FieldSet unite(const FieldSet& a, const FieldSet& b);
 FieldSet intersect(const FieldSet& a, const FieldSet& b);
 FieldSet subtract(const FieldSet& a, const FieldSet& b);       // what lies in a removed field stays
 FieldSet subtract_deep(const FieldSet& a, const FieldSet& b);  // what lies in a removed field goes too
+void take_out(FieldSet& from, const FieldSet& fields, bool deep = false);  // the same, in place
 
 // Does a set share a member with one that is still in FieldsV1? Nothing is decoded.
 bool intersects(const FieldSet& a, Value fields_v1);
@@ -78,7 +91,7 @@ Document fields_v1(const FieldSet& set);
 std::string path_text(std::span<const std::string_view> path);
 std::string element_text(std::string_view element);
 
-// Nodes collected in any order become a set's.
+// Nodes collected in any order become a set's. Of nodes with the same element one is left, with what all have.
 void sort_nodes(std::vector<FieldNode>& nodes);
 
 }  // namespace kybern::apply

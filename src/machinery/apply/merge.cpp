@@ -50,7 +50,7 @@ class Merger {
     for (std::size_t i = 0; i < list.size(); ++i) {
       auto element = place.element(list[i], texts_);
       if (!element && status_) status_ = fail(Code::invalid, fmt::format("element {}: {}", i, element.error().message));
-      out.push_back(element ? *element : std::string_view());
+      out.push_back(element ? element->text : std::string_view());
     }
     return out;
   }
@@ -111,8 +111,8 @@ class Merger {
   Result<void> status_;
 };
 
-const FieldNode* find(const std::vector<FieldNode>& nodes, std::string_view element) {
-  auto at = std::lower_bound(nodes.begin(), nodes.end(), element, [](const FieldNode& node, std::string_view e) { return node.element < e; });
+const FieldNode* find(const std::vector<FieldNode>& nodes, const Element& element) {
+  auto at = std::lower_bound(nodes.begin(), nodes.end(), element, [](const FieldNode& node, const Element& e) { return node.element < e; });
   return at != nodes.end() && at->element == element ? &*at : nullptr;
 }
 

@@ -16,7 +16,7 @@ class Changes {
  public:
   Changes(const Write& write, Value before, Value after, FieldTexts& texts) : write_(write), before_(before), after_(after), texts_(texts) {}
   // Null for a version that is not there any more, or when status() has failed.
-  const Comparison* in(std::string_view api_version);
+  Comparison* in(std::string_view api_version);
   const Result<void>& status() const { return status_; }
 
  private:

@@ -14,6 +14,8 @@ using schema::ListType;
 using schema::Scalar;
 using schema::Shape;
 
+constexpr std::size_t list_keys_max = 8;  // of a built-in type
+
 Rule deduce(Value value) {
   switch (value.kind()) {
     case Kind::object: return Rule::map;
@@ -27,9 +29,15 @@ bool any_json(Scalar scalar) {
          scalar == Scalar::json_or_strings;
 }
 
+Element kept(std::string_view text, FieldTexts& texts) {
+  Element out;
+  out.text = texts.keep(text);
+  return out;
+}
+
 // k:{"containerPort":80,"protocol":"TCP"}; `get` finds a key's value in the item, or its default.
 template <class Get>
-Result<std::string_view> key_element(std::vector<std::string_view> keys, Get get, FieldTexts& texts) {
+Result<Element> key_element(std::span<std::string_view> keys, Get get, FieldTexts& texts) {
   std::sort(keys.begin(), keys.end());
   std::string out = "k:{";
   for (std::string_view key : keys) {
@@ -41,7 +49,7 @@ Result<std::string_view> key_element(std::vector<std::string_view> keys, Get get
       return fail(Code::invalid, fmt::format("associative list with keys has an element that omits key field {} (and doesn't have default value)", go_quote(key)));
   }
   out += '}';
-  return texts.keep(out);
+  return kept(out, texts);
 }
 
 }  // namespace
@@ -144,14 +152,14 @@ bool Place::declared(std::string_view key) const {
   return !type_ || type_->find(key);
 }
 
-Result<std::string_view> Place::element(Value item, FieldTexts& texts) const {
+Result<Element> Place::element(Value item, FieldTexts& texts) const {
   if (rule({}) == Rule::keyed) {
     if (item.is_null()) return fail(Code::invalid, "associative list with keys may not have a null element");
     if (!item.is_object()) return fail(Code::invalid, "associative list with keys may not have non-map elements");
     if (custom_) {
-      std::span<const std::string_view> keys = custom_->keys();
+      std::vector<std::string_view> keys(custom_->keys().begin(), custom_->keys().end());
       return key_element(
-          {keys.begin(), keys.end()},
+          keys,
           [&](std::string_view key, std::string& out) {
             Value value = item[key];
             Document standard;
@@ -164,10 +172,11 @@ Result<std::string_view> Place::element(Value item, FieldTexts& texts) const {
           },
           texts);
     }
-    std::vector<std::string_view> keys;
-    for (Name key : field_->list_keys) keys.push_back(key.text());
+    std::string_view keys[list_keys_max];
+    std::size_t count = std::min(field_->list_keys.size(), list_keys_max);
+    for (std::size_t i = 0; i < count; ++i) keys[i] = field_->list_keys[i].text();
     return key_element(
-        std::move(keys),
+        std::span(keys, count),
         [&](std::string_view key, std::string& out) {
           Value value = item[key];
           if (value.exists()) {
@@ -186,14 +195,12 @@ Result<std::string_view> Place::element(Value item, FieldTexts& texts) const {
   if (item.is_null()) return fail(Code::invalid, "associative list without keys has an element that's an explicit null");
   std::string text = "v:";
   write_json(item, text);
-  return texts.keep(text);
+  return kept(text, texts);
 }
 
-std::string_view member_element(Value object, std::size_t index, FieldTexts& texts) {
+Element member_element(Value object, std::size_t index, FieldTexts& texts) {
   if (std::optional<Name> name = object.member_name(index)) return field_element(*name, texts);
-  std::string text("f:");
-  text += object.member(index).key;
-  return texts.keep(text);
+  return field_element(object.member(index).key, texts);
 }
 
 }  // namespace kybern::apply

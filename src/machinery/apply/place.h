@@ -57,7 +57,7 @@ class Place {
   Place item() const;                             // of a list
 
   // How an item of a set or keyed list is told apart. The failure is upstream's wording.
-  Result<std::string_view> element(Value item, FieldTexts& texts) const;
+  Result<Element> element(Value item, FieldTexts& texts) const;
 
  private:
   static Place of_field(const schema::Field* field);
@@ -69,6 +69,6 @@ class Place {
 };
 
 // f:key, without hashing when the member's name is known.
-std::string_view member_element(Value object, std::size_t index, FieldTexts& texts);
+Element member_element(Value object, std::size_t index, FieldTexts& texts);
 
 }  // namespace kybern::apply

@@ -20,7 +20,7 @@ Manager self_of(const Write& write, bool applies, std::string_view name) {
   return {std::string(name.empty() ? "unknown" : name), applies, std::string(write.api_version), std::string(write.subresource), {}, {}, {}};
 }
 
-const Comparison* Changes::in(std::string_view api_version) {
+Comparison* Changes::in(std::string_view api_version) {
   for (auto& [version, found] : seen_)
     if (version == api_version) return &found;
   if (!write_.versions.has(api_version)) return nullptr;
@@ -33,7 +33,7 @@ const Comparison* Changes::in(std::string_view api_version) {
     return nullptr;
   }
   for (FieldSet* set : {&found->removed, &found->modified, &found->added})
-    if (!set->empty() && !write_.reset.empty()) *set = subtract_deep(*set, write_.reset);
+    if (!set->empty()) take_out(*set, write_.reset, true);
   return &seen_.emplace_back(std::string(api_version), std::move(*found)).second;
 }
 
@@ -42,10 +42,9 @@ namespace {
 // Everybody loses what the write changed; who wrote it gains it.
 Result<void> take_over(const Write& write, Value before, Value after, Managed& managed, std::string_view manager) {
   Changes changes(write, before, after, managed.texts());
-  const Comparison* own = changes.in(write.api_version);
+  Comparison* own = changes.in(write.api_version);
   if (!own) return changes.status() ? fail(Code::internal, "the version of a write is not served") : changes.status();
   if (own->same()) return {};
-  FieldSet gained = subtract(unite(own->modified, own->added), stripped_fields());
   std::vector<Manager> kept;
   for (Manager& entry : managed.entries) {
     const Comparison* found = changes.in(entry.api_version);
@@ -60,6 +59,8 @@ Result<void> take_over(const Write& write, Value before, Value after, Managed& m
     kept.push_back(std::move(entry));
   }
   managed.entries = std::move(kept);
+  FieldSet gained = own->modified.empty() ? std::move(own->added) : own->added.empty() ? std::move(own->modified) : unite(own->modified, own->added);
+  take_out(gained, stripped_fields());
   if (gained.empty()) return {};
   Manager self = self_of(write, false, manager);
   if (Manager* there = managed.find(self)) {
