@@ -31,6 +31,8 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
     int attempts = 0;
     bool queued = false;          // in `active`
     Instant not_before{};         // of its back-off
+    TimerId timer = 0;            // will look at it again
+    Instant wakes{};              // then
   };
 
   State(client::Transport& t, World w, SchedulerOptions o)
@@ -117,6 +119,7 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
     auto found = waiting_pods.find(key);
     if (found == waiting_pods.end()) return;
     if (found->second.queued) active.erase({-found->second.pod.priority, found->second.order, key});
+    world.executor.cancel(found->second.timer);
     waiting_pods.erase(found);
   }
 
@@ -125,19 +128,28 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   void activate(const std::string& key, Waiting& waiting) {
     if (waiting.queued || stopped) return;
     Instant now = world.clock.steady();
-    if (waiting.not_before > now) {
-      std::weak_ptr<State> weak = weak_from_this();
-      world.executor.post_after(waiting.not_before - now, [weak, key] {
-        auto s = weak.lock();
-        if (!s) return;
-        std::lock_guard lock(s->mutex);
-        if (auto found = s->waiting_pods.find(key); found != s->waiting_pods.end()) s->activate(key, found->second);
-      });
-      return;
-    }
+    if (waiting.not_before > now) return wake_at(key, waiting, waiting.not_before);
+    world.executor.cancel(std::exchange(waiting.timer, 0));
     waiting.queued = true;
     active.insert({-waiting.pod.priority, waiting.order, key});
     run_soon();
+  }
+
+  // One timer for each pod that waits: of two times the earlier holds.
+  void wake_at(const std::string& key, Waiting& waiting, Instant at) {
+    if (waiting.timer != 0 && waiting.wakes <= at) return;
+    world.executor.cancel(waiting.timer);
+    waiting.wakes = at;
+    std::weak_ptr<State> weak = weak_from_this();
+    waiting.timer = world.executor.post_after(at - world.clock.steady(), [weak, key, at] {
+      auto s = weak.lock();
+      if (!s) return;
+      std::lock_guard lock(s->mutex);
+      auto found = s->waiting_pods.find(key);
+      if (found == s->waiting_pods.end() || found->second.wakes != at) return;
+      found->second.timer = 0;
+      s->activate(key, found->second);
+    });
   }
 
   void wake_all() {
@@ -202,13 +214,7 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
     world.executor.post([self = shared_from_this(), pod, message] {
       self->calling([&] { self->report(pod, "Unschedulable", message); });
     });
-    std::weak_ptr<State> weak = weak_from_this();
-    world.executor.post_after(retry_unschedulable, [weak, key] {
-      auto s = weak.lock();
-      if (!s) return;
-      std::lock_guard lock(s->mutex);
-      if (auto found = s->waiting_pods.find(key); found != s->waiting_pods.end()) s->activate(key, found->second);
-    });
+    wake_at(key, waiting, world.clock.steady() + retry_unschedulable);
   }
 
   // --- what is said to the API
@@ -249,26 +255,54 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
     body["target"] = Draft::object({{"kind", "Node"}, {"name", node}});
     std::string path = client::object_path("v1", "pods", meta["namespace"].as_string(), meta["name"].as_string(), "binding");
     auto answer = transport.call({"POST", path, "", body.freeze(), {}});
-    if (answer) {
-      events.normal(pod.pod.root(), "Scheduled", fmt::format("Successfully assigned {} to {}", pod.key, node));
-    } else if (answer.error().code != 404 && answer.error().code != 409) {
-      log_warn("scheduler", "binding failed", {{"pod", pod.key}, {"node", node}, {"why", answer.error().message}});
-      events.warning(pod.pod.root(), "FailedScheduling", fmt::format("binding rejected: {}", answer.error().message));
+    {
+      std::lock_guard lock(mutex);
+      --binding;
+    }
+    if (answer) return bound(pod, node);
+    if (answer.error().code >= 500) return look_whether_bound(pod, node, attempts);
+    not_bound(pod, node, attempts, answer.error());
+  }
+
+  void bound(const PodNeeds& pod, const std::string& node) {
+    events.normal(pod.pod.root(), "Scheduled", fmt::format("Successfully assigned {} to {}", pod.key, node));
+    std::lock_guard lock(mutex);
+    run_soon();
+  }
+
+  // No answer came, or none that tells: it may have happened. Until that is known the place stays taken.
+  void look_whether_bound(const PodNeeds& pod, const std::string& node, int attempts) {
+    Value meta = pod.pod["metadata"];
+    auto now = transport.call({"GET", client::object_path("v1", "pods", meta["namespace"].as_string(), meta["name"].as_string()), "", {}, {}});
+    if (now && (*now)["metadata"]["uid"] == meta["uid"]) {
+      if ((*now)["spec"]["nodeName"].as_string() == node) return bound(pod, node);
+      return not_bound(pod, node, attempts, service_unavailable("the API server did not answer"));
+    }
+    if (now || now.error().code == 404) return not_bound(pod, node, attempts, not_found("", "pods", meta["name"].as_string()));
+    std::lock_guard lock(mutex);
+    run_soon();
+    std::weak_ptr<State> weak = weak_from_this();
+    world.executor.post_after(first_backoff, [weak, pod, node, attempts] {
+      if (auto s = weak.lock()) s->calling([&] { s->look_whether_bound(pod, node, attempts); });
+    });
+  }
+
+  void not_bound(const PodNeeds& pod, const std::string& node, int attempts, const Status& why) {
+    if (why.code != 404 && why.code != 409) {
+      log_warn("scheduler", "binding failed", {{"pod", pod.key}, {"node", node}, {"why", why.message}});
+      events.warning(pod.pod.root(), "FailedScheduling", fmt::format("binding rejected: {}", why.message));
     }
     std::lock_guard lock(mutex);
-    --binding;
-    if (!answer) {
-      // The place is free again; the pod is tried anew unless the API says that it is gone or bound already.
-      if (auto found = placed_pods.find(pod.key); found != placed_pods.end() && found->second.assumed) unplace(found);
-      if (Document current = pods.get(pod.key); current && current["spec"]["nodeName"].as_string().empty() && answer.error().code != 404) {
-        auto& waiting = waiting_pods[pod.key];
-        if (!waiting.pod.pod) {
-          waiting.pod = read_pod(current);
-          waiting.order = ++arrivals;
-          waiting.attempts = attempts;
-          waiting.not_before = world.clock.steady() + backoff(attempts);
-          activate(pod.key, waiting);
-        }
+    // The place is free again; the pod is tried anew unless the API says that it is gone or bound already.
+    if (auto found = placed_pods.find(pod.key); found != placed_pods.end() && found->second.assumed) unplace(found);
+    if (Document current = pods.get(pod.key); current && current["spec"]["nodeName"].as_string().empty() && why.code != 404) {
+      auto& waiting = waiting_pods[pod.key];
+      if (!waiting.pod.pod) {
+        waiting.pod = read_pod(current);
+        waiting.order = ++arrivals;
+        waiting.attempts = attempts;
+        waiting.not_before = world.clock.steady() + backoff(attempts);
+        activate(pod.key, waiting);
       }
     }
     run_soon();
