@@ -236,6 +236,13 @@ void Checker::after_restart() {
 
 // --- at rest -------------------------------------------------------------------------------------------------------------
 
+bool Checker::has_room_for(const PodRecord& pod) const {
+  return std::any_of(nodes_.begin(), nodes_.end(), [&](const auto& entry) {
+    const NodeRecord& node = entry.second;
+    return node.known && node.used_cpu + pod.cpu_milli <= node.cpu_milli && node.used_memory + pod.memory_milli <= node.memory_milli && node.used_pods < node.pods;
+  });
+}
+
 bool Checker::is_at_rest() { return at_rest().empty(); }
 
 std::vector<std::string> Checker::at_rest() {
@@ -247,6 +254,9 @@ std::vector<std::string> Checker::at_rest() {
     uids.insert(std::string(uid_of(entry->value.root())));
     return true;
   });
+  look();
+  bool crowded = false;  // some pods wait because there is no room
+  for (const auto& [key, pod] : pods_) crowded = crowded || (pod.node.empty() && pod.alive && !has_room_for(pod));
   std::map<std::string, std::int64_t> pods_of;  // by uid of the owner
   std::size_t running = 0;
   const auto say = [&](std::string text) {
@@ -263,12 +273,15 @@ std::vector<std::string> Checker::at_rest() {
         if (c["type"].as_string() == "Ready" && c["status"].as_string() != "True") return say(entry->key + " is not ready");
       if (!object["spec"]["taints"].empty()) return say(entry->key + " has taints");
     }
-    if (entry->key.starts_with("/apps/deployments/") && !is_complete(object)) return say(entry->key + " is not complete");
+    if (entry->key.starts_with("/apps/deployments/") && !crowded && !is_complete(object)) return say(entry->key + " is not complete");
     if (!entry->key.starts_with("/pods/")) return true;
     if (is_finished(object)) return true;
     ++pods_of[owner_of(object)];
+    if (object["spec"]["nodeName"].as_string().empty()) {
+      auto pod = pods_.find(entry->key);
+      return crowded && pod != pods_.end() && !has_room_for(pod->second) ? true : say(entry->key + " has no node");
+    }
     running += 1;
-    if (object["spec"]["nodeName"].as_string().empty()) return say(entry->key + " has no node");
     if (!is_ready(object)) return say(entry->key + " is not ready");
     if (!cluster_.fleet().runs(uid_of(object))) return say(entry->key + " is ready and does not run");
     return true;

@@ -62,6 +62,7 @@ class Checker {
   void saw_apps(const store::EntryPtr& before, const store::EntryPtr& now);
   void judge_rollout(const std::string& deployment);
   void relist();
+  bool has_room_for(const PodRecord& pod) const;  // some node
 
   Cluster& cluster_;
   const CheckOptions options_;

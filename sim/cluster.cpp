@@ -115,6 +115,7 @@ Lane* Cluster::lane(Component component) { return processes_[number(component)].
 
 void Cluster::crash(Component component, bool power) {
   Process& process = processes_[number(component)];
+  if (!process.lane && power) disk_.settle();  // it went before it noticed
   if (!process.lane || process.doomed) return;
   network_.cut(*process.lane);
   if (!process.lane->busy()) return end(component, power);

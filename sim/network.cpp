@@ -43,17 +43,16 @@ class WatchEnd final : public client::Subscription, public std::enable_shared_fr
   Lane& lane() const;
 
  private:
-  struct Parcel {
-    std::function<void()> open;
-  };
   void connect();
   void retry();
   void send(std::function<void()> open);
+  void open_next();
 
   Connection& connection_;
   const std::string path_, query_;
   client::Listener listener_;
   std::unique_ptr<client::Subscription> inner_;
+  std::deque<std::function<void()>> under_way_;
   std::uint64_t era_ = 0;  // of the connection: what was sent in an older one does not arrive
   Duration last_arrival_{};
   Duration next_try_ = first_reconnect;
@@ -179,7 +178,17 @@ void WatchEnd::send(std::function<void()> open) {
   Duration travel = n.world_.random().between(n.options_.shortest_delivery, n.options_.longest_delivery);
   if (n.weather.late_deliveries > Duration::zero()) travel += n.world_.random().between(Duration::zero(), n.weather.late_deliveries);
   last_arrival_ = std::max(last_arrival_ + std::chrono::microseconds(50), n.world_.elapsed() + travel);
-  lane().post_after(last_arrival_ - n.world_.elapsed(), std::move(open));
+  under_way_.push_back(std::move(open));
+  lane().post_after(last_arrival_ - n.world_.elapsed(), [weak = weak_from_this()] {
+    if (auto self = weak.lock()) self->open_next();
+  });
+}
+
+// The order is that of sending, also when the lane was stopped for a while.
+void WatchEnd::open_next() {
+  std::function<void()> open = std::move(under_way_.front());
+  under_way_.pop_front();
+  open();
 }
 
 void WatchEnd::disconnect() {

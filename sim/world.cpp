@@ -50,8 +50,7 @@ TimerId Lane::post_after(Duration delay, Task task) {
 }
 
 void Lane::pause(Duration how_long) {
-  paused_until_ns_ = (world_.elapsed() + how_long).count();
-  resumed_ = 0;
+  paused_until_ns_ = std::max(paused_until_ns_, (world_.elapsed() + how_long).count());
 }
 
 void Lane::cancel(TimerId id) { world_.cancel(id); }
