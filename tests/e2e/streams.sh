@@ -30,7 +30,7 @@ head -c 10000000 /dev/urandom >"$work/big"
 sum=$(sha256sum <"$work/big" | cut -d' ' -f1)
 
 streams() {  # KUBECTL LABEL
-  local kubectl=$1 label=$2 got status
+  local kubectl=$1 label=$2 got status pid
   x() { inside timeout 60 $kubectl "$@"; }
   is "$label exec" "$(x exec box -c main -- echo hello)" hello
   is "$label exec: standard error" "$(x exec box -c main -- sh -c 'echo out; echo err >&2' 2>&1 >/dev/null)" err
@@ -52,6 +52,13 @@ streams() {  # KUBECTL LABEL
   fi
   got=$(printf 'from %s\n' "$label" | { cat; pause 1; } | inside timeout 5 $kubectl attach -i box -c echo 2>/dev/null)
   contains "$label attach -i" "$got" "got from $label"
+  # A terminal that was there before: what is typed is answered. (Ended from here: leaving would end the shell.)
+  : >"$work/typed"
+  script -qec "nsenter --net=/run/netns/$ns timeout 20 $kubectl attach -it typist" /dev/null < <(exec 2>/dev/null; pause 0.5; printf 'echo $((6*7)) %s\n' "$label"; pause 10) >"$work/typed" 2>&1 &
+  pid=$!; background="$background $pid"
+  answered() { tr -d '\r' <"$work/typed" | grep -q "^42 $label"; }
+  eventually 10 "$label attach -it" answered || cat "$work/typed"
+  kill -9 "$pid" 2>/dev/null; wait "$pid" 2>/dev/null
   # Input that nobody reads must not hold the end up, output that nobody reads must not either. (Only as much input as a
   # pipe takes: containerd 1.6 waits forever to pass on the rest to a process that has ended.)
   head -c 4000 "$work/big" | x exec -i box -c main -- true; is "$label exec -i: input that is not read" $? 0
