@@ -73,8 +73,12 @@ struct Custom::SchemaNode : apply::CustomSchema {
     else if (custom::preserves_unknown(s) || s["additionalProperties"].as_bool()) inner = std::make_unique<SchemaNode>(Value(), false);
     if (Value below = custom::items_of(s); below.exists()) items = std::make_unique<SchemaNode>(below, custom::is_embedded(below));
     for (Value key : s["x-kubernetes-list-map-keys"].items()) list_keys.push_back(key.as_string());
-    if (resource) metadata = std::make_unique<SchemaNode>(Value(), false);
+    if (!resource) return;
+    head = std::make_unique<SchemaNode>(Value(), false);
+    metadata = std::make_unique<SchemaNode>(Value(), false);
+    metadata->is_metadata = true;
   }
+  const schema::Type* built_in() const override { return is_metadata ? schema::find_type_named("meta.v1.ObjectMeta") : nullptr; }
   apply::Rule rule(Value value) const override {
     std::string_view type = schema["type"].as_string();
     if (type == "array" || (type.empty() && value.is_array())) {
@@ -93,7 +97,8 @@ struct Custom::SchemaNode : apply::CustomSchema {
   }
   bool atomic_list() const override { return schema["type"].as_string() == "array"; }
   const apply::CustomSchema* property(std::string_view name) const override {
-    if (metadata && (name == "metadata" || name == "apiVersion" || name == "kind")) return metadata.get();
+    if (metadata && name == "metadata") return metadata.get();
+    if (head && (name == "apiVersion" || name == "kind")) return head.get();
     for (const auto& [key, node] : properties)
       if (key == name) return node.get();
     return nullptr;
@@ -108,7 +113,8 @@ struct Custom::SchemaNode : apply::CustomSchema {
 
   Value schema;  // absent: whatever is there
   std::vector<std::pair<std::string_view, std::unique_ptr<SchemaNode>>> properties;
-  std::unique_ptr<SchemaNode> inner, items, metadata;
+  std::unique_ptr<SchemaNode> inner, items, metadata, head;  // head: of apiVersion and kind
+  bool is_metadata = false;
   std::vector<std::string_view> list_keys;
 };
 

@@ -156,6 +156,12 @@ ApiResult<Answer> Registry::create(Work& work, Document body) {
     }
     Document stored = served.to_stored ? served.to_stored(whole) : std::move(whole);
     auto entry = store_.commit({served.key(work.ns, name), std::move(stored), 0});
+    if (!entry && entry.error().code == Code::too_large && draft["metadata"].erase("managedFields")) {
+      // Too large with its managers may be small enough without.
+      Document smaller = draft.freeze();
+      if (served.to_stored) smaller = served.to_stored(smaller);
+      entry = store_.commit({served.key(work.ns, name), std::move(smaller), 0});
+    }
     if (entry) {
       if (served.traits->after_commit) served.traits->after_commit(work, {}, (*entry)->value);
       return Answer{201, in_served_form(served, (*entry)->value.root())};
@@ -244,6 +250,11 @@ ApiResult<Answer> Registry::modify(Work& work, const Change& change, bool retry_
     Document stored = stamped.freeze();
     if (served.to_stored) stored = served.to_stored(stored);
     auto written = store_.commit({(*entry)->key, std::move(stored), (*entry)->revision});
+    if (!written && written.error().code == Code::too_large && stamped["metadata"].erase("managedFields")) {
+      Document smaller = stamped.freeze();
+      if (served.to_stored) smaller = served.to_stored(smaller);
+      written = store_.commit({(*entry)->key, std::move(smaller), (*entry)->revision});
+    }
     if (written) {
       if (served.traits->after_commit) served.traits->after_commit(work, before, (*written)->value);
       return Answer{200, in_served_form(served, (*written)->value.root())};

@@ -59,9 +59,13 @@ Place Place::of(const schema::Type& type) {
   place.type_ = &type;
   return place;
 }
-Place Place::of(const CustomSchema& custom) {
+Place Place::of(const CustomSchema& custom) { return of_custom(&custom); }
+
+Place Place::of_custom(const CustomSchema* custom) {
+  if (!custom) return {};
+  if (const schema::Type* type = custom->built_in()) return of(*type);
   Place place;
-  place.custom_ = &custom;
+  place.custom_ = custom;
   return place;
 }
 
@@ -99,10 +103,9 @@ bool Place::atomic_list() const {
 }
 
 Place Place::item() const {
+  if (custom_) return of_custom(custom_->item());
   Place place;
-  if (custom_) {
-    if (const CustomSchema* item = custom_->item()) place.custom_ = item;
-  } else if (field_ && field_->scalar == Scalar::object) {
+  if (field_ && field_->scalar == Scalar::object) {
     place.type_ = field_->type;
     place.atomic_ = field_->type->atomic;
   } else if (field_ && !any_json(field_->scalar) && !(inside_ && field_->inner_list)) {
@@ -128,10 +131,8 @@ Place Place::of_field(const schema::Field* field) {
 
 Place Place::member(std::string_view key) const {
   if (custom_) {
-    Place place;
-    place.custom_ = custom_->property(key);
-    if (!place.custom_) place.custom_ = custom_->value();
-    return place;
+    const CustomSchema* property = custom_->property(key);
+    return of_custom(property ? property : custom_->value());
   }
   return type_ ? of_field(type_->find(key)) : item();
 }

@@ -27,6 +27,8 @@ enum class ScalarType : std::uint8_t { any, string, number, boolean };
 class CustomSchema {
  public:
   virtual ~CustomSchema() = default;
+  // A node that is a built-in type (metadata) says so, and nothing else is asked of it.
+  virtual const schema::Type* built_in() const { return nullptr; }
   // Without a type (x-kubernetes-preserve-unknown-fields, int-or-string) the value decides.
   virtual Rule rule(Value value) const = 0;
   virtual ScalarType scalar() const { return ScalarType::any; }
@@ -61,6 +63,7 @@ class Place {
 
  private:
   static Place of_field(const schema::Field* field);
+  static Place of_custom(const CustomSchema* custom);  // null: deduced
   const schema::Type* type_ = nullptr;      // a struct
   const schema::Field* field_ = nullptr;    // a field's value; with inside_, an element of it
   const CustomSchema* custom_ = nullptr;
