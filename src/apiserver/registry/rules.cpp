@@ -3,6 +3,7 @@
 #include "apiserver/custom/custom.h"
 #include "machinery/custom/definition.h"
 #include "machinery/defaults/defaults.h"
+#include "machinery/metadata.h"
 #include "machinery/validate/validate.h"
 
 namespace kybern::apiserver {
@@ -15,17 +16,19 @@ bool is_definition(const Served& served) { return served.plural() == "customreso
 
 FieldErrors validate_create(const Served& served, Value object) {
   if (served.custom) return served.custom->validate(object, {});
-  FieldErrors errors = kybern::validate(*served.resource, object);
-  if (is_definition(served)) field::append(errors, custom::validate_definition(object));
+  if (!is_definition(served)) return kybern::validate(*served.resource, object);
+  FieldErrors errors = validate_object_meta(object["metadata"], false, name_is_subdomain);
+  field::append(errors, custom::validate_definition(object));
   return errors;
 }
 
 FieldErrors validate_update(const Served& served, Value object, Value before, std::string_view subresource) {
   if (subresource == "binding") return {};  // it sets what a pod update may not, and was judged by its own rules
   if (served.custom) return served.custom->validate(object, before);
-  if (is_definition(served) && subresource.empty()) {
-    FieldErrors errors = kybern::validate_update(*served.resource, object, before);
-    field::append(errors, custom::validate_definition_update(object, before));
+  if (is_definition(served)) {  // its finalizers need no qualified names
+    FieldErrors errors = validate_object_meta_update(object["metadata"], before["metadata"]);
+    field::append(errors, validate_object_meta(object["metadata"], false, name_is_subdomain));
+    if (subresource.empty()) field::append(errors, custom::validate_definition_update(object, before));
     return errors;
   }
   if (subresource.empty()) return kybern::validate_update(*served.resource, object, before);

@@ -68,6 +68,7 @@ std::string show_problems(std::string_view source, const std::vector<Problem>& p
 // Limits of the parser, as upstream's.
 constexpr std::size_t max_expression_bytes = 100000;
 constexpr int max_nesting = 250;
+constexpr int max_depth = 600;  // of nodes: a + b + c nests too
 
 // False when there are problems.
 bool parse(std::string_view source, Ast& ast, std::vector<Problem>& problems);

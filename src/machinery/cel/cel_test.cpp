@@ -214,6 +214,11 @@ TEST(Cel, BombsAreStopped) {
   std::string replaced = "optional.of('aaaaaaaa')";
   for (int i = 0; i < 12; ++i) replaced += ".optMap(a, a.replace('a', a))";
   EXPECT_EQ(run(replaced + ".value()").text, "error: operation cancelled: actual cost limit exceeded");
+  std::string long_sum = "1", long_path = "x";
+  for (int i = 0; i < 20000; ++i) long_sum += "+1", long_path += ".a";
+  EXPECT_NE(run(long_sum).text.find("recursion limit"), std::string::npos);
+  EXPECT_NE(run(long_path).text.find("recursion limit"), std::string::npos);
+  EXPECT_NE(run(std::string(20000, '!') + "true").text, "");
   EXPECT_NE(run(std::string(400, '(') + "1" + std::string(400, ')')).text.find("recursion limit"), std::string::npos);
 }
 

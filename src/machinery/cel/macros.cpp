@@ -8,6 +8,9 @@ namespace kybern::cel {
 
 namespace {
 constexpr std::string_view result_name = "@result";
+
+// In front of the indices of ?entries.
+std::size_t node_children(const Node& node, std::size_t kids) { return node.flags & Node::optional ? node.count : kids; }
 }
 
 std::uint32_t Maker::complain(std::uint32_t offset, std::string text) {
@@ -16,16 +19,21 @@ std::uint32_t Maker::complain(std::uint32_t offset, std::string text) {
 }
 
 std::uint32_t Maker::name_index(std::string_view name) {
-  auto at = std::ranges::find(ast_.names, name);
-  if (at != ast_.names.end()) return static_cast<std::uint32_t>(at - ast_.names.begin());
-  ast_.names.emplace_back(name);
-  return static_cast<std::uint32_t>(ast_.names.size() - 1);
+  auto [at, fresh] = names_.try_emplace(std::string(name), static_cast<std::uint32_t>(ast_.names.size()));
+  if (fresh) ast_.names.emplace_back(name);
+  return at->second;
 }
 
 std::uint32_t Maker::add(Node node, std::span<const std::uint32_t> kids) {
   node.first = node.kind == NodeKind::constant ? node.first : static_cast<std::uint32_t>(ast_.kids.size());
+  std::size_t own = node_children(node, kids.size());
   node.count = static_cast<std::uint32_t>(kids.size());
   ast_.kids.insert(ast_.kids.end(), kids.begin(), kids.end());
+  std::uint16_t depth = 0;
+  std::size_t children = node.kind == NodeKind::fold ? 5 : kids.size();  // the rest are names
+  for (std::size_t i = 0; i < children && i < own; ++i) depth = std::max(depth, depths_[kids[i]]);
+  depths_.push_back(static_cast<std::uint16_t>(depth + 1));
+  if (depth + 1 > max_depth && problems_.empty()) complain(node.offset, fmt::format("expression recursion limit exceeded: {}", max_depth));
   ast_.nodes.push_back(node);
   return static_cast<std::uint32_t>(ast_.nodes.size() - 1);
 }
@@ -60,7 +68,7 @@ std::uint32_t Maker::member_call(std::string_view name, const std::vector<std::u
 std::uint32_t Maker::aggregate(NodeKind kind, const std::vector<std::uint32_t>& items, const std::vector<std::uint32_t>& optionals, std::uint32_t offset) {
   std::vector<std::uint32_t> kids = items;
   kids.insert(kids.end(), optionals.begin(), optionals.end());
-  std::uint32_t made = add({.kind = kind, .flags = optionals.empty() ? std::uint8_t{0} : Node::optional, .offset = offset}, kids);
+  std::uint32_t made = add({.kind = kind, .flags = optionals.empty() ? std::uint8_t{0} : Node::optional, .count = static_cast<std::uint32_t>(items.size()), .offset = offset}, kids);
   ast_.nodes[made].count = static_cast<std::uint32_t>(items.size());
   ast_.nodes[made].function = static_cast<std::uint32_t>(optionals.size());
   return made;

@@ -3,6 +3,8 @@
 
 #include <optional>
 #include <span>
+#include <string>
+#include <unordered_map>
 
 #include "machinery/cel/ast.h"
 
@@ -44,6 +46,8 @@ class Maker {
 
   Ast& ast_;
   std::vector<Problem>& problems_;
+  std::vector<std::uint16_t> depths_;  // of nodes: the evaluator recurses as deep
+  std::unordered_map<std::string, std::uint32_t> names_;
 };
 
 }  // namespace kybern::cel

@@ -16,7 +16,22 @@ struct Program::Parts {
   RegexCache regexes;
   std::vector<std::string> variables;
   CostRange estimate;
+  TypePool kept;
+  const Type* result = nullptr;
 };
+
+namespace {
+
+// The result's type outlives the check. Types of schemas belong to their owner; what was made around them is copied.
+const Type* keep(TypePool& pool, const Type* type) {
+  if (type->kind == TypeKind::object || type->kind == TypeKind::opaque) return type;
+  Type* out = pool.make(type->kind);
+  *out = *type;
+  for (const Type*& param : out->params) param = keep(pool, param);
+  return out;
+}
+
+}  // namespace
 
 Program::Program(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Program::Program(Program&&) noexcept = default;
@@ -31,6 +46,9 @@ std::expected<Program, std::string> Program::compile(const Environment& environm
   parts->estimate = estimate_cost(environment, parts->ast, parts->checked);
   for (const Variable& variable : environment.variables()) parts->variables.push_back(variable.name);
   // What only the checker and the estimate needed is let go; the result's type stays with the pool.
+  parts->result = keep(parts->kept, parts->checked.result);
+  parts->checked.pool = {};
+  parts->checked.result = nullptr;
   parts->checked.types = {};
   parts->checked.overloads = {};
   parts->ast.nodes.shrink_to_fit();
@@ -39,7 +57,7 @@ std::expected<Program, std::string> Program::compile(const Environment& environm
   return Program(std::move(parts));
 }
 
-const Type* Program::type() const { return parts_->checked.result; }
+const Type* Program::type() const { return parts_->result; }
 CostRange Program::estimate() const { return parts_->estimate; }
 
 bool Program::uses(std::string_view variable) const {
@@ -52,7 +70,7 @@ bool Program::uses(std::string_view variable) const {
 
 std::size_t Program::memory() const {
   const Ast& ast = parts_->ast;
-  std::size_t bytes = sizeof(Parts) + ast.nodes.capacity() * sizeof(Node) + ast.kids.capacity() * 4 + ast.constants.capacity() * sizeof(Val) + parts_->checked.pool.memory();
+  std::size_t bytes = sizeof(Parts) + ast.nodes.capacity() * sizeof(Node) + ast.kids.capacity() * 4 + ast.constants.capacity() * sizeof(Val) + parts_->kept.memory();
   for (const std::string& name : ast.names) bytes += sizeof name + (name.size() > 15 ? name.capacity() : 0);
   for (const auto& text : ast.texts) bytes += sizeof *text + 16 + text->capacity();
   return bytes;

@@ -1,0 +1,156 @@
+// Custom resources through the whole API server: their definitions' life, across a restart too.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <thread>
+
+#include "apiserver/server.h"
+#include "base/log.h"
+#include "document/json.h"
+
+namespace kybern::apiserver {
+namespace {
+
+const User admin{"admin", "", {"system:masters", "system:authenticated"}, {}};
+constexpr std::string_view definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
+class CustomResourcesTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char pattern[] = "/tmp/custom-test-XXXXXX";
+    folder_ = ::mkdtemp(pattern);
+    set_log_level(LogLevel::warn);
+    start();
+    must("POST", "/api/v1/namespaces", R"({"apiVersion":"v1","kind":"Namespace","metadata":{"name":"n"}})");
+  }
+  void TearDown() override {
+    if (server_) server_->stop(std::chrono::seconds(1));
+    server_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+  void start() {
+    ServerOptions options;
+    options.data_dir = folder_;
+    options.bind_address = "127.0.0.1";
+    options.secure_port = 0;
+    options.advertise_address = "127.0.0.1";
+    auto server = ApiServer::start(options, real_world());
+    ASSERT_TRUE(server) << server.error().message;
+    server_ = std::move(*server);
+  }
+  ApiResult<Document> call(std::string_view method, const std::string& path, const std::string& body = "", std::string_view query = "") {
+    Document document;
+    if (!body.empty()) {
+      auto parsed = parse_json(body);
+      EXPECT_TRUE(parsed) << body;
+      document = *parsed;
+    }
+    return server_->call(admin, method, path, query, document, "merge");
+  }
+  Document must(std::string_view method, const std::string& path, const std::string& body = "") {
+    auto out = call(method, path, body);
+    EXPECT_TRUE(out) << method << " " << path << ": " << (out ? "" : out.error().message);
+    return out ? *out : Document();
+  }
+  std::string refused(std::string_view method, const std::string& path, const std::string& body = "") {
+    auto out = call(method, path, body);
+    return out ? "done" : fmt::format("{} {}", out.error().code, out.error().message);
+  }
+  // A bounded wait on a state of the world.
+  bool comes(const std::function<bool()>& holds) {
+    for (auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10); std::chrono::steady_clock::now() < end;) {
+      if (holds()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return false;
+  }
+  static std::string definition(std::string_view plural, std::string_view kind, std::string_view schema = R"({"type":"object","x-kubernetes-preserve-unknown-fields":true})", std::string_view more = "") {
+    return fmt::format(R"({{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{{"name":"{0}.example.com"}},"spec":{{"group":"example.com","scope":"Namespaced",)"
+                       R"("names":{{"plural":"{0}","kind":"{1}"}},"versions":[{{"name":"v1","served":true,"storage":true,"schema":{{"openAPIV3Schema":{2}}}{3}}}]}}}})",
+                       plural, kind, schema, more);
+  }
+  static std::string object(std::string_view kind, std::string_view name, std::string_view more = "") {
+    return fmt::format(R"({{"apiVersion":"example.com/v1","kind":"{}","metadata":{{"name":"{}"}}{}}})", kind, name, more);
+  }
+
+  std::string folder_;
+  std::unique_ptr<ApiServer> server_;
+  const std::string as_ = "/apis/example.com/v1/namespaces/n/as";
+};
+
+TEST_F(CustomResourcesTest, AreServedAsSoonAsTheDefinitionIsCreated) {
+  must("POST", std::string(definitions), definition("as", "A"));
+  Document made = must("GET", std::string(definitions) + "/as.example.com");
+  EXPECT_EQ(made["status"]["acceptedNames"]["listKind"].as_string(), "AList");
+  EXPECT_EQ(must("POST", as_, object("A", "x"))["metadata"]["generation"].as_int(), 1);
+  EXPECT_EQ(must("GET", as_)["items"].size(), 1u);
+  Document patched = must("PATCH", as_ + "/x", R"({"spec":{"a":1}})");
+  EXPECT_EQ(patched["metadata"]["generation"].as_int(), 2);
+  EXPECT_EQ(refused("PUT", as_ + "/x", object("A", "x")), "422 as.example.com \"x\" is invalid: metadata.resourceVersion: Invalid value: 0x0: must be specified for an update");
+}
+
+TEST_F(CustomResourcesTest, OutliveARestart) {
+  must("POST", std::string(definitions), definition("as", "A", R"({"type":"object","properties":{"n":{"type":"integer","default":3}}})"));
+  must("POST", as_, object("A", "x"));
+  server_->stop(std::chrono::seconds(1));
+  server_.reset();
+  start();
+  EXPECT_EQ(must("GET", as_ + "/x")["n"].as_int(), 3);
+  EXPECT_EQ(refused("POST", as_, object("A", "y", R"(,"n":"text")")), "422 A.example.com \"y\" is invalid: n: Invalid value: \"string\": n in body must be of type integer: \"string\"");
+}
+
+TEST_F(CustomResourcesTest, ADefinitionGoesWhenItsObjectsAreGone) {
+  must("POST", std::string(definitions), definition("as", "A"));
+  must("POST", as_, object("A", "free"));
+  must("POST", as_, R"({"apiVersion":"example.com/v1","kind":"A","metadata":{"name":"held","finalizers":["example.com/hold"]}})");
+  must("DELETE", std::string(definitions) + "/as.example.com");
+  Document dying = must("GET", std::string(definitions) + "/as.example.com");
+  EXPECT_TRUE(dying["metadata"]["deletionTimestamp"].exists());
+  EXPECT_EQ(dying["status"]["conditions"][2]["type"].as_string(), "Terminating");
+  EXPECT_TRUE(comes([&] { return must("GET", as_)["items"].size() == 1; }));
+  EXPECT_TRUE(refused("POST", as_, object("A", "late")).starts_with("405 "));
+  must("PATCH", as_ + "/held", R"({"metadata":{"finalizers":null}})");
+  EXPECT_TRUE(comes([&] { return refused("GET", std::string(definitions) + "/as.example.com").starts_with("404 "); }));
+  EXPECT_TRUE(refused("GET", as_).starts_with("404 "));
+  must("POST", std::string(definitions), definition("as", "A"));
+  EXPECT_EQ(must("GET", as_)["items"].size(), 0u);
+}
+
+TEST_F(CustomResourcesTest, NamesBelongToOneDefinition) {
+  must("POST", std::string(definitions), definition("as", "A"));
+  must("POST", std::string(definitions), definition("bs", "A"));
+  Document second = must("GET", std::string(definitions) + "/bs.example.com");
+  EXPECT_EQ(second["status"]["conditions"][0]["reason"].as_string(), "SingularConflict");
+  EXPECT_TRUE(refused("GET", "/apis/example.com/v1/namespaces/n/bs").starts_with("404 "));
+  must("DELETE", std::string(definitions) + "/as.example.com");
+  EXPECT_TRUE(comes([&] { return call("GET", "/apis/example.com/v1/namespaces/n/bs").has_value(); }));
+}
+
+TEST_F(CustomResourcesTest, AChangedSchemaHoldsAtOnce) {
+  must("POST", std::string(definitions), definition("as", "A"));
+  must("POST", as_, object("A", "x", R"(,"spec":{"a":1,"b":"kept"})"));
+  must("PATCH", std::string(definitions) + "/as.example.com",
+       R"({"spec":{"versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object","properties":{"spec":{"type":"object","properties":{"b":{"type":"string"},"c":{"type":"string","default":"d"}}}}}}}]}})");
+  Document read = must("GET", as_ + "/x");
+  EXPECT_FALSE(read["spec"]["a"].exists());
+  EXPECT_EQ(read["spec"]["b"].as_string(), "kept");
+  EXPECT_EQ(read["spec"]["c"].as_string(), "d");
+}
+
+TEST_F(CustomResourcesTest, FieldsOfTheSchemaSelect) {
+  must("POST", std::string(definitions), definition("as", "A", R"({"type":"object","properties":{"spec":{"type":"object","properties":{"color":{"type":"string"}}}}})", R"(,"selectableFields":[{"jsonPath":".spec.color"}])"));
+  must("POST", as_, object("A", "x", R"(,"spec":{"color":"red"})"));
+  must("POST", as_, object("A", "y", R"(,"spec":{"color":"blue"})"));
+  auto red = call("GET", as_, "", "fieldSelector=spec.color%3Dred");
+  ASSERT_TRUE(red) << red.error().message;
+  ASSERT_EQ((*red)["items"].size(), 1u);
+  EXPECT_EQ((*red)["items"][0]["metadata"]["name"].as_string(), "x");
+  EXPECT_FALSE(call("GET", as_, "", "fieldSelector=spec.size%3D1"));
+}
+
+}  // namespace
+}  // namespace kybern::apiserver
