@@ -4,6 +4,7 @@
 
 #include "apiserver/authz/authorizer.h"
 #include "apiserver/flow/flow_control.h"
+#include "apiserver/registry/ip_addresses.h"
 #include "apiserver/registry/services.h"
 #include "base/log.h"
 
@@ -70,6 +71,21 @@ Result<void> kubernetes_service(Registry& registry, World world, const std::stri
   return ensure_fields(registry, world, {"discovery.k8s.io", "endpointslices", "default", "kubernetes"}, slice, {"endpoints", "ports"});
 }
 
+// The range that cluster IPs come from.
+Result<void> service_range(Registry& registry, World world) {
+  Place place{"networking.k8s.io", "servicecidrs", "", "kubernetes"};
+  Draft range = Draft::object();
+  range["metadata"]["finalizers"] = Draft::array({"networking.k8s.io/service-cidr-finalizer"});
+  range["spec"]["cidrs"] = Draft::array({registry.services().cidr()});
+  if (auto ok = ensure(registry, world, place, range); !ok) return ok;
+  if (!registry.read(place.group, "v1", place.plural, "", place.name)["status"]["conditions"].empty()) return {};
+  Draft condition = Draft::object({{"type", "Ready"}, {"status", "True"}, {"reason", ""}, {"lastTransitionTime", format_rfc3339(world.clock.now())},
+                                   {"message", "Kubernetes default Service CIDR is ready"}});
+  Draft status = Draft::object();
+  status["status"]["conditions"] = Draft::array({condition});
+  return ensure_fields(registry, world, place, status, {"status"}, "status");
+}
+
 }  // namespace
 
 Result<void> bootstrap_objects(Registry& registry, World world, const std::string& advertise_address, int secure_port) {
@@ -82,6 +98,8 @@ Result<void> bootstrap_objects(Registry& registry, World world, const std::strin
     if (auto ok = ensure(registry, world, {"scheduling.k8s.io", "priorityclasses", "", c.name}, object); !ok) return ok;
   }
   if (auto ok = kubernetes_service(registry, world, advertise_address, secure_port); !ok) return ok;
+  repair_ip_addresses(registry);
+  if (auto ok = service_range(registry, world); !ok) return ok;
   if (auto ok = ensure_apiservices(registry, world); !ok) return ok;
   if (auto ok = ensure_flow_objects(registry, world); !ok) return ok;
   return reconcile_bootstrap_policy(registry, world);

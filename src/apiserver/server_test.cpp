@@ -45,6 +45,8 @@ std::string gunzip(const std::string& bytes) {
   return out;
 }
 
+const char* small_pod = R"({"apiVersion":"v1","kind":"Pod","metadata":{"generateName":"p-"},"spec":{"containers":[{"name":"c","image":"i"}]}})";
+
 class ApiServerTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -163,6 +165,40 @@ TEST_F(ApiServerTest, EveryAnswerNamesItsFlow) {
   must(admin, "DELETE", "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas/people");
 }
 
+TEST_F(ApiServerTest, AFullLevelRefusesWhileOthersGoOn) {
+  const std::string group = "/apis/flowcontrol.apiserver.k8s.io/v1/";
+  must(admin, "POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+       R"({"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"people"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"cluster-admin"},"subjects":[{"kind":"Group","name":"people"}]})");
+  must(admin, "POST", group + "prioritylevelconfigurations",
+       R"({"apiVersion":"flowcontrol.apiserver.k8s.io/v1","kind":"PriorityLevelConfiguration","metadata":{"name":"tiny"},"spec":{"type":"Limited","limited":{"nominalConcurrencyShares":1,"borrowingLimitPercent":0,"limitResponse":{"type":"Reject"}}}})");
+  must(admin, "POST", group + "flowschemas",
+       R"({"apiVersion":"flowcontrol.apiserver.k8s.io/v1","kind":"FlowSchema","metadata":{"name":"tiny"},"spec":{"matchingPrecedence":600,"priorityLevelConfiguration":{"name":"tiny"},
+           "rules":[{"subjects":[{"kind":"Group","group":{"name":"people"}}],"resourceRules":[{"verbs":["*"],"apiGroups":["*"],"resources":["*"],"namespaces":["*"]}]}]}})");
+  // There is no account in the namespace: the pod waits for it, and holds the only seat of the level.
+  std::atomic<bool> done = false;
+  std::thread slow([&] {
+    EXPECT_EQ(http("POST", in_ns("pods"), {{"content-type", "application/json"}}, small_pod, "secret-user").status, 403);
+    done = true;
+  });
+  bool refused = false, answered = false;
+  while (!done && !refused) {
+    net::Response answer = http("GET", in_ns("configmaps"), {}, "", "secret-user");
+    refused = answer.status == 429;
+    if (refused) {
+      EXPECT_EQ(answer.headers.get("retry-after"), "1");
+      EXPECT_EQ(answer.body, "Too many requests, please try again later.\n");
+      answered = http("GET", in_ns("configmaps")).status == 200;
+    }
+  }
+  slow.join();
+  EXPECT_TRUE(refused);
+  EXPECT_TRUE(answered);
+  EXPECT_EQ(http("GET", in_ns("configmaps"), {}, "", "secret-user").status, 200);
+  must(admin, "DELETE", group + "flowschemas/tiny");
+  must(admin, "DELETE", group + "prioritylevelconfigurations/tiny");
+  must(admin, "DELETE", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/people");
+}
+
 TEST_F(ApiServerTest, BuiltInGroupsHaveAPIServices) {
   Document core = must(admin, "GET", "/apis/apiregistration.k8s.io/v1/apiservices/v1.");
   EXPECT_EQ(core["spec"]["groupPriorityMinimum"].as_int(), 18000);
@@ -175,6 +211,36 @@ TEST_F(ApiServerTest, BuiltInGroupsHaveAPIServices) {
     EXPECT_EQ(item["status"]["conditions"][0]["reason"].as_string(), "Local") << item["metadata"]["name"].as_string();
     EXPECT_EQ(item["status"]["conditions"][0]["message"].as_string(), "Local APIServices are always available");
   }
+}
+
+TEST_F(ApiServerTest, ClusterIPsHaveTheirObjects) {
+  const std::string service = R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"web"},"spec":{"ports":[{"port":80}]}})";
+  std::string ip = must(admin, "POST", in_ns("services"), service)["spec"]["clusterIP"].str();
+  Document address = must(admin, "GET", "/apis/networking.k8s.io/v1/ipaddresses/" + ip);
+  EXPECT_EQ(address["metadata"]["labels"]["ipaddress.kubernetes.io/managed-by"].as_string(), "ipallocator.k8s.io");
+  EXPECT_EQ(address["metadata"]["labels"]["ipaddress.kubernetes.io/ip-family"].as_string(), "IPv4");
+  EXPECT_EQ(to_json(address["spec"]["parentRef"]), fmt::format(R"({{"resource":"services","namespace":"{}","name":"web"}})", ns_));
+  EXPECT_EQ(call(admin, "POST", in_ns("services"), service).error().code, 409);
+  EXPECT_TRUE(call(admin, "GET", "/apis/networking.k8s.io/v1/ipaddresses/" + ip));
+  must(admin, "DELETE", in_ns("services/web"));
+  EXPECT_EQ(call(admin, "GET", "/apis/networking.k8s.io/v1/ipaddresses/" + ip).error().code, 404);
+  Document kubernetes = must(admin, "GET", "/api/v1/namespaces/default/services/kubernetes");
+  EXPECT_TRUE(call(admin, "GET", "/apis/networking.k8s.io/v1/ipaddresses/" + kubernetes["spec"]["clusterIP"].str()));
+  EXPECT_EQ(must(admin, "GET", "/apis/networking.k8s.io/v1/servicecidrs/kubernetes")["spec"]["cidrs"][0].as_string(), "10.96.0.0/12");
+}
+
+TEST_F(ApiServerTest, AJudgementOfARequestIsDated) {
+  const std::string path = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+  must(admin, "POST", path, R"({"apiVersion":"certificates.k8s.io/v1","kind":"CertificateSigningRequest","metadata":{"name":"dated"},"spec":{"request":"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlIaE1JR0hBZ0VBTUNVeEVUQVBCZ05WQkFvTUNISnZMV2R5YjNWd01SQXdEZ1lEVlFRRERBZHlieTExYzJWeQpNRmt3RXdZSEtvWkl6ajBDQVFZSUtvWkl6ajBEQVFjRFFnQUVLRk8xOFk4bHh3U2VIT0k4YVJYMVNtVzloaFhWCnNzQzFFV3FKS0U2ZU0yQkRsRWZGbnlLejBpVW53T1l3Y1E4T0I5TGdzRFV3K3c0TkY5eVhtRzZSbUtBQU1Bb0cKQ0NxR1NNNDlCQU1DQTBrQU1FWUNJUUM3WjUxQjF6aDk2WG5USnBMMmJYV25NOTR2UGJyZXcwRlFXWGE1SldoVAoyZ0loQUp4REt6Z0pwZkVzNk9pQXBJdlNrSDRGUStHblJpYm9zbHI1cWF0YStqVzMKLS0tLS1FTkQgQ0VSVElGSUNBVEUgUkVRVUVTVC0tLS0tCg==","signerName":"example.com/s","usages":["client auth"]}})");
+  Document request = must(admin, "GET", path + "/dated");
+  Draft approved(request);
+  approved["status"]["conditions"] = Draft::array({Draft::object({{"type", "Approved"}, {"status", "True"}, {"reason", "x"}})});
+  Document judged = must(admin, "PUT", path + "/dated/approval", to_json(approved));
+  EXPECT_FALSE(judged["status"]["conditions"][0]["lastUpdateTime"].as_string().empty());
+  EXPECT_FALSE(judged["status"]["conditions"][0]["lastTransitionTime"].as_string().empty());
+  Draft changed(judged);
+  changed["spec"]["usages"] = Draft::array({"server auth"});
+  EXPECT_EQ(must(admin, "PUT", path + "/dated", to_json(changed))["spec"]["usages"][0].as_string(), "client auth");
 }
 
 TEST_F(ApiServerTest, NestingIsBounded) {
@@ -215,8 +281,6 @@ TEST_F(ApiServerTest, AReviewRefusedSaysNoKind) {
   EXPECT_EQ(refused.error().kind, "");
   EXPECT_TRUE(refused.error().message.starts_with(".authorization.k8s.io \"\" is invalid: spec.resourceAttributes: Invalid value: \"null\": exactly one of")) << refused.error().message;
 }
-
-const char* small_pod = R"({"apiVersion":"v1","kind":"Pod","metadata":{"generateName":"p-"},"spec":{"containers":[{"name":"c","image":"i"}]}})";
 
 TEST_F(ApiServerTest, APodWaitsForItsNamespacesAccount) {
   std::thread maker([this] { make_account(); });

@@ -18,6 +18,7 @@
 #include "controllers/nodelifecycle/run.h"
 #include "controllers/podgc/run.h"
 #include "controllers/replicaset/run.h"
+#include "controllers/resourcequota/run.h"
 #include "controllers/rootca/run.h"
 #include "controllers/run.h"
 #include "controllers/serviceaccount/run.h"
@@ -47,6 +48,7 @@ struct ControllerManager::State {
     controllers.push_back(endpoints::make_runner(as("endpoint-controller")));
     controllers.push_back(serviceaccount::make_runner(as("service-account-controller")));
     controllers.push_back(rootca::make_runner(as("root-ca-cert-publisher"), options.ca_pem));
+    controllers.push_back(resourcequota::make_runner(as("resourcequota-controller")));
     controllers.push_back(namespaces::make_controller(as("namespace-controller")));
     controllers.push_back(nodelifecycle::make_controller(as("node-controller"), options.node_grace));
     controllers.push_back(tainteviction::make_controller(as("node-controller")));

@@ -38,6 +38,7 @@ Mirrors::Mirrors(client::Transport& transport)
       root_ca_maps(transport, "/api/v1/configmaps", client::make_query({{"fieldSelector", "metadata.name=kube-root-ca.crt"}})),
       nodes(transport, "/api/v1/nodes"),
       node_leases(transport, "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"),
+      resource_quotas(transport, "/api/v1/resourcequotas"),
       all_{{"v1", "pods", &pods},
            {"v1", "replicationcontrollers", &replication_controllers},
            {"apps/v1", "replicasets", &replica_sets},
@@ -49,7 +50,8 @@ Mirrors::Mirrors(client::Transport& transport)
            {"v1", "serviceaccounts", &service_accounts},
            {"v1", "configmaps", &root_ca_maps},
            {"v1", "nodes", &nodes},
-           {"coordination.k8s.io/v1", "leases", &node_leases}} {
+           {"coordination.k8s.io/v1", "leases", &node_leases},
+           {"v1", "resourcequotas", &resource_quotas}} {
   pods.add_index("controller", by_controller);
   pods.add_index("node", by_node);
   replica_sets.add_index("controller", by_controller);

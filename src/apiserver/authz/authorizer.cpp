@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "apiserver/authz/node_authorizer.h"
 #include "base/strings.h"
 
@@ -59,7 +61,7 @@ std::string describe(Value subject, std::string_view ns) {
 
 // Visits the bindings of a user that count in a namespace, with their roles. Stops when `visit` returns false.
 using Visit = std::function<bool(Value binding, Value role, Value subject, bool cluster_binding)>;
-void bindings_of(const Registry& registry, const User& user, std::string_view ns, const Visit& visit) {
+void bindings_of(const Registry& registry, const User& user, std::string_view ns, const Visit& visit, std::vector<std::string>* missing = nullptr) {
   bool go_on = true;
   auto step = [&](Value binding, bool cluster_binding) {
     std::string_view binding_ns = binding["metadata"]["namespace"].as_string();
@@ -68,7 +70,10 @@ void bindings_of(const Registry& registry, const User& user, std::string_view ns
     Value ref = binding["roleRef"];
     bool cluster_role = ref["kind"].as_string() == "ClusterRole";
     Document role = registry.read(rbac, "v1", cluster_role ? "clusterroles" : "roles", cluster_role ? std::string_view() : binding_ns, ref["name"].as_string());
-    if (!role) return true;
+    if (!role) {
+      if (missing) missing->push_back(fmt::format("{}.{} \"{}\" not found", cluster_role ? "clusterrole" : "role", rbac, ref["name"].as_string()));
+      return true;
+    }
     return go_on = visit(binding, role, subject, cluster_binding);
   };
   registry.each(rbac, "v1", "clusterrolebindings", "", [&](Value b) { return step(b, true); });
@@ -112,6 +117,7 @@ Decision Authorizer::authorize(const Attributes& a) const {
 
 Decision Authorizer::by_roles(const Attributes& a) const {
   Decision decision;
+  std::vector<std::string> missing;
   bindings_of(registry_, a.user, a.is_resource ? std::string_view(a.ns) : std::string_view(), [&](Value binding, Value role, Value subject, bool cluster_binding) {
     for (Value rule : role["rules"].items()) {
       if (!rule_allows(rule, a)) continue;
@@ -122,7 +128,11 @@ Decision Authorizer::by_roles(const Attributes& a) const {
       return false;
     }
     return true;
-  });
+  }, &missing);
+  if (decision.allowed || missing.empty()) return decision;
+  std::sort(missing.begin(), missing.end());
+  missing.erase(std::unique(missing.begin(), missing.end()), missing.end());
+  decision.reason = "RBAC: " + (missing.size() == 1 ? missing[0] : "[" + join(missing, ", ") + "]");
   return decision;
 }
 

@@ -79,6 +79,7 @@ LevelSettings settings_of(Value level) {
   Value limits = spec[out.exempt ? "exempt" : "limited"];
   out.shares = static_cast<int>(limits["nominalConcurrencyShares"].as_int(out.exempt ? 0 : 30));
   out.lendable_percent = static_cast<int>(limits["lendablePercent"].as_int());
+  out.borrowing_limit_percent = static_cast<int>(limits["borrowingLimitPercent"].as_int(-1));
   Value response = limits["limitResponse"];
   out.queues_requests = response["type"].as_string() == "Queue";
   Value queuing = response["queuing"];

@@ -17,6 +17,7 @@ void Levels::configure(const std::vector<LevelSettings>& settings) {
       level->settings_ = s;
       level->nominal_ = shares > 0 ? (seats_ * s.shares + shares - 1) / shares : 0;
       level->lendable_ = level->nominal_ * s.lendable_percent / 100;
+      level->most_ = s.borrowing_limit_percent < 0 ? seats_ : level->nominal_ + level->nominal_ * s.borrowing_limit_percent / 100;
       // Queues are only added: whoever waits keeps its place.
       std::size_t queues = s.queues_requests ? static_cast<std::size_t>(std::max(1, s.queues)) : 0;
       if (level->queues_.size() < queues) level->queues_.resize(queues);
@@ -38,6 +39,7 @@ std::shared_ptr<Level> Levels::find(std::string_view name) const {
 // Below its own share always; above it while others leave more of what they lend than is borrowed already.
 bool Levels::has_room(const Level& level) const {
   if (level.settings_.exempt || level.executing_ < level.nominal_) return true;
+  if (level.executing_ >= level.most_) return false;
   int lent = 0;
   for (const auto& other : levels_) {
     if (other->settings_.exempt) continue;

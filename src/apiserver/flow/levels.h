@@ -21,6 +21,7 @@ struct LevelSettings {
   bool exempt = false;
   bool queues_requests = false;      // otherwise what is too much is refused at once
   int shares = 0, lendable_percent = 0;
+  int borrowing_limit_percent = -1;  // of its own seats, on top of them; below zero: no limit
   int queues = 1, hand_size = 1, queue_length_limit = 50;
   bool operator==(const LevelSettings&) const = default;
 };
@@ -44,7 +45,7 @@ class Level {
  private:
   friend class Levels;
   LevelSettings settings_;
-  int nominal_ = 0, lendable_ = 0, executing_ = 0, waiting_ = 0;
+  int nominal_ = 0, lendable_ = 0, most_ = 0, executing_ = 0, waiting_ = 0;
   std::size_t next_queue_ = 0;       // where the round goes on
   std::vector<std::deque<std::shared_ptr<Waiter>>> queues_;
 };

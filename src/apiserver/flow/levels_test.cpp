@@ -10,7 +10,7 @@ namespace kybern::apiserver {
 namespace {
 
 LevelSettings limited(std::string name, int shares, int queues = 8, int hand = 2, int length = 3, int lendable = 0) {
-  return {std::move(name), "uid", false, true, shares, lendable, queues, hand, length};
+  return {std::move(name), "uid", false, true, shares, lendable, -1, queues, hand, length};
 }
 
 struct Client {
@@ -119,6 +119,17 @@ TEST(Levels, IdleSeatsAreLent) {
   EXPECT_EQ(client.went, 0);
   for (int i = 0; i < 6; ++i) levels.leave(busy);
   EXPECT_EQ(client.went, 1);
+}
+
+TEST(Levels, BorrowingHasALimit) {
+  Levels levels(20);
+  LevelSettings busy = limited("busy", 1);
+  busy.borrowing_limit_percent = 20;
+  levels.configure({busy, limited("idle", 1, 8, 2, 3, 50)});
+  auto level = levels.find("busy");
+  Client client;
+  for (int i = 0; i < 12; ++i) ASSERT_EQ(levels.enter(level, 1, client.maker()), Levels::Entry::go) << i;
+  EXPECT_EQ(levels.enter(level, 1, client.maker()), Levels::Entry::queued);
 }
 
 TEST(Levels, AHandIsDistinctAndSpread) {

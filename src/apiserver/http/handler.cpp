@@ -335,7 +335,7 @@ void Handler::proceed(std::shared_ptr<ObservedExchange> exchange, const User& us
     return exchange->respond(std::move(response));
   }
   if (auto response = discovery_.answer(request, info.path)) return exchange->respond(std::move(*response));
-  if (info.path.starts_with("/apis/")) return respond_text(*exchange, 404, "404 page not found\n");
+  if (!info.path.starts_with("/api/")) return respond_text(*exchange, 404, "404 page not found\n");
   respond_status(*exchange, {}, generic_not_found());
 }
 

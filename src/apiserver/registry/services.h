@@ -23,6 +23,7 @@ class ServiceAllocator {
   void commit(const Work& work, Value before, Value now);  // the service is stored (or deleted: `now` absent)
   void abandon(const Work& work);
   std::string first_ip() const;          // of the `kubernetes` Service
+  const std::string& cidr() const { return cidr_; }
   std::string dns_ip() const;            // the tenth, by convention the cluster's DNS
 
  private:

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "apiserver/custom/resources.h"
+#include "apiserver/registry/ip_addresses.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/registry/services.h"
 #include "base/strings.h"
@@ -32,8 +33,9 @@ ApiResult<void> new_service(Work& work, Draft& service) {
 ApiResult<void> changed_service(Work& work, Draft& service, Value before) { return work.registry.services().assign(work, service, before); }
 void stored_service(Work& work, Value before, Value now) {
   bool deleted = work.verb == "delete" && before.exists() && !now.exists();
-  if (now.exists() || deleted) work.registry.services().commit(work, before, now);
-  else work.registry.services().abandon(work);
+  if (!now.exists() && !deleted) return work.registry.services().abandon(work);
+  work.registry.services().commit(work, before, now);
+  write_ip_addresses(work.registry, before, now);
 }
 
 ApiResult<void> new_namespace(Work&, Draft& ns) {
@@ -73,6 +75,30 @@ ApiResult<void> new_request(Work& work, Draft& request) {
     spec["extra"][key] = std::move(list);
   }
   return {};
+}
+
+// A condition says when it was written, and since when it holds.
+ApiResult<void> judged_request(Work& work, Draft& request, Value before) {
+  Draft* conditions = request.find_path({"status", "conditions"});
+  if (!conditions || !conditions->is_array()) return {};
+  std::string now = format_rfc3339(work.world.clock.now());
+  auto unset = [](const Draft& c, std::string_view field) { const Draft* v = c.find(field); return !v || v->as_string().empty(); };
+  for (Draft& condition : conditions->items()) {
+    if (unset(condition, "lastUpdateTime")) condition["lastUpdateTime"] = now;
+    if (!unset(condition, "lastTransitionTime")) continue;
+    std::string since = now;
+    for (Value old : before["status"]["conditions"].items())
+      if (old["type"].as_string() == condition["type"].as_string() && old["status"].as_string() == condition["status"].as_string() && !old["lastTransitionTime"].as_string().empty())
+        since = old["lastTransitionTime"].str();
+    condition["lastTransitionTime"] = since;
+  }
+  return {};
+}
+
+// What was asked for stays as it was asked.
+ApiResult<void> changed_request(Work& work, Draft& request, Value before) {
+  request["spec"] = before["spec"];
+  return work.subresource == "approval" ? judged_request(work, request, before) : ApiResult<void>();
 }
 
 ApiResult<void> new_secret(Work&, Draft& secret) {
@@ -152,7 +178,7 @@ const Row rows[] = {
     {"resource.k8s.io", "resourceclaims", {.returns_deleted = true}},
     {"resource.k8s.io", "resourceclaimtemplates", {.returns_deleted = true}},
     {"resource.k8s.io", "resourceslices", {.returns_deleted = true}},
-    {"certificates.k8s.io", "certificatesigningrequests", {.prepare_create = new_request}},
+    {"certificates.k8s.io", "certificatesigningrequests", {.prepare_create = new_request, .prepare_update = changed_request, .prepare_status = judged_request}},
     {"admissionregistration.k8s.io", "validatingwebhookconfigurations", {.unconditional_update = false, .generation = true}},
     {"admissionregistration.k8s.io", "mutatingwebhookconfigurations", {.unconditional_update = false, .generation = true}},
     {"admissionregistration.k8s.io", "validatingadmissionpolicies", {.unconditional_update = false, .generation = true}},
