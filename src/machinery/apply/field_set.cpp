@@ -246,6 +246,28 @@ bool written_before(const Ordered& a, const Ordered& b) {
   return x.size() < y.size();
 }
 
+// What a text of the form k:{"name":"web"} begins with, up to its value; "" for any other key. A value with a character
+// before '"' is none of these: its text need not be in the order of the value.
+std::string_view one_text_key(std::string_view element) {
+  if (!element.starts_with("k:{\"") || !element.ends_with("\"}")) return {};
+  int quotes = 0;
+  std::size_t value = 0;
+  for (std::size_t i = 3; i < element.size(); ++i) {
+    char c = element[i];
+    if (c == '"' && ++quotes == 3) value = i + 1;
+    if (c != '"' && (c == '\\' || static_cast<unsigned char>(c) < '"')) return {};
+  }
+  return quotes == 4 ? element.substr(0, value) : std::string_view();
+}
+
+// Nodes are in the order of their texts. Is that the order to write them in, without a look at what the texts say?
+bool written_as_they_are(const Nodes& nodes) {
+  if (nodes.size() < 2) return true;
+  if (std::all_of(nodes.begin(), nodes.end(), [](const FieldNode& n) { return n.element.text[0] == 'f'; })) return true;
+  std::string_view key = one_text_key(nodes.front().element.text);
+  return !key.empty() && std::all_of(nodes.begin(), nodes.end(), [&](const FieldNode& n) { return one_text_key(n.element.text) == key; });
+}
+
 void write_nodes(const Nodes& nodes, BlockWriter& out) {
   auto write = [&](const FieldNode& node) {
     if (node.element.name != Element::unknown) out.key(Name{node.element.name});
@@ -259,8 +281,7 @@ void write_nodes(const Nodes& nodes, BlockWriter& out) {
     write_nodes(node.children, out);
     out.end_object();
   };
-  bool plain = nodes.size() < 2 || std::all_of(nodes.begin(), nodes.end(), [](const FieldNode& n) { return n.element.text[0] == 'f'; });
-  if (plain) {
+  if (written_as_they_are(nodes)) {
     std::for_each(nodes.begin(), nodes.end(), write);
     return;
   }
