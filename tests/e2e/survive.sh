@@ -79,6 +79,7 @@ figures() { k get --raw /api/v1/nodes/survive/proxy/stats/summary | grep -q '"po
 eventually 20 "stats/summary through the API server" figures
 is "the kubelet's health" "$(k get --raw /api/v1/nodes/survive/proxy/healthz)" ok
 contains "resource metrics" "$(k get --raw /api/v1/nodes/survive/proxy/metrics/resource)" 'container_memory_working_set_bytes{container="web",namespace="default",pod="steady"}'
+contains "its own metrics" "$(k get --raw /api/v1/nodes/survive/proxy/metrics | grep -o 'kubelet_runtime_operations_total{operation_type="run_podsandbox"}')" run_podsandbox
 # Every field of a running pod's status, in the API's order; what differs from run to run is made alike.
 k get pod steady -o yaml | sed -n '/^status:/,$p' | sed -E 's/"20[0-9T:-]+Z"/TIME/; s/(containerd:\/\/|sha256:)[0-9a-f]{64}/\1ID/; s/kube-api-access-[a-z0-9]+/kube-api-access/; s/10\.244\.0\.[0-9]+/POD/' >"$data/status"
 sed "s/NODE/$node_ip/" >"$data/wanted" <<'YAML'

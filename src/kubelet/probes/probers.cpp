@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "client/events.h"
+#include "kubelet/measures.h"
 #include "kubelet/probes/checks.h"
 #include "kubelet/probes/counter.h"
 #include "kubelet/run/tasks.h"
@@ -87,6 +88,7 @@ struct Probers::State : std::enable_shared_from_this<Probers::State> {
       std::lock_guard lock(mutex);
       p->under_way = false;
       if (stopped || p->ended) return;
+      measures::probed(labels(*p), outcome.result == CheckOutcome::Result::success ? "successful" : outcome.result == CheckOutcome::Result::failure ? "failed" : "unknown");
       bool success = outcome.result == CheckOutcome::Result::success;
       if (outcome.result != CheckOutcome::Result::unknown) changed = p->counter.count(success);
       bool done = p->type == Type::startup && p->counter.verdict.has_value();
@@ -112,8 +114,11 @@ struct Probers::State : std::enable_shared_from_this<Probers::State> {
     }
   }
 
+  static measures::Probed labels(const Prober& p) { return {name_of(p.type), p.container, p.pod.name, p.pod.ns, p.pod.uid}; }
+
   void end(const std::shared_ptr<Prober>& p) {
     p->ended = true;
+    measures::forget(labels(*p));
     world.executor.cancel(p->timer);
   }
 };

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "kubelet/files.h"
+#include "kubelet/measures.h"
 #include "kubelet/plan/cri_config.h"
 #include "kubelet/run/worker.h"
 
@@ -89,6 +90,7 @@ bool PodWorker::act_on(const CreateSandbox& a, const PodView& pod, const Runtime
     auto made = tools_.cri.run_sandbox(sandbox_config_of(pod, a.attempt), handler);
     if (!made) problem = rpc_error(made.error());
   }
+  measures::pod_sandbox_made(problem.empty());
   if (!problem.empty()) tell(pod, "Warning", "FailedCreatePodSandBox", fmt::format("Failed to create pod sandbox: {}", problem));
   std::lock_guard lock(mutex_);
   look_ = true;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "kubelet/files.h"
+#include "kubelet/measures.h"
 #include "kubelet/plan/cri_config.h"
 #include "kubelet/probes/checks.h"
 #include "kubelet/run/worker.h"
@@ -40,6 +41,8 @@ bool mounts_at(const ContainerView& c, std::string_view path) {
 
 void PodWorker::start_container(const StartJob& job) {
   auto problem = try_start(job);
+  const ContainerView* c = job.pod.find(job.action.name);
+  measures::container_started(c->is_init() ? "init_container" : c->role == ContainerView::Role::ephemeral ? "ephemeral_container" : "container", problem ? problem->reason : "");
   {
     std::lock_guard lock(mutex_);
     look_ = true;

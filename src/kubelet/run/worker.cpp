@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "kubelet/files.h"
+#include "kubelet/measures.h"
 #include "kubelet/plan/status_patch.h"
 #include "kubelet/serve/log_file.h"
 
@@ -52,6 +53,7 @@ std::uint64_t version_of(const Document& object) {
 PodWorker::PodWorker(Tools& tools, Document pod, std::function<void(const std::string& uid)> gone, Fits fits)
     : tools_(tools), uid_(pod["metadata"]["uid"].str()), gone_(std::move(gone)), fits_(std::move(fits)), api_version_(version_of(pod)) {
   granted_ = granted_resources(pod);
+  if (!pod["status"]["startTime"].is_string()) new_since_ = tools_.world.clock.steady();
   take(std::move(pod));
 }
 
@@ -196,8 +198,11 @@ bool PodWorker::abandoned(std::uint64_t generation) const {
 
 void PodWorker::run() {
   while (true) {
+    Instant begin = tools_.world.clock.steady();
     bool more = step();
+    Duration took = tools_.world.clock.steady() - begin;
     std::lock_guard lock(mutex_);
+    measures::pod_worked(memory_.stopping_since.has_value(), took);
     if (stopped_ || gone_told_) {
       running_ = false;
       return;
@@ -361,6 +366,7 @@ void PodWorker::report(const PodView& pod, const Document& status) {
   {
     std::lock_guard lock(mutex_);
     status_ = status;
+    if (new_since_ && status["phase"].as_string() == "Running") measures::pod_started(tools_.world.clock.steady() - *std::exchange(new_since_, std::nullopt));
     if (sending_ || stopped_ || memory_.removed || (pod.is_static && !mirror_)) return;
     if (acked_ && acked_.root() == status.root()) return;
     if (!status_patch(pod.status(), status.root(), uid_)) {
@@ -410,7 +416,9 @@ bool PodWorker::flush_status() {
   call.path = client::object_path("v1", "pods", target["metadata"]["namespace"].as_string(), target["metadata"]["name"].as_string(), "status");
   call.query = "fieldManager=kubelet";
   call.body = *patch;
+  Instant begin = tools_.world.clock.steady();
   auto answer = tools_.api.call(std::move(call));
+  measures::status_written(tools_.world.clock.steady() - begin);
   if (!answer) {
     bool over = answer.error().code == 404 || answer.error().code == 409;
     if (!over) {

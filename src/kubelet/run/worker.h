@@ -115,6 +115,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::map<std::string, Backoff> pulls_;           // by image
   std::map<std::string, std::string> messages_;    // termination messages by container id
   std::map<std::string, int> awaited_;             // ids of which an event came: how often the runtime still showed the old state
+  std::optional<Instant> new_since_;               // the pod had not begun when it came
   Document status_, acked_;                        // newest computed; last one the API took
   bool sending_ = false;
 };

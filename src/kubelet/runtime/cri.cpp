@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/strings.h"
 #include "document/json.h"
+#include "kubelet/measures.h"
 #include "kubelet/runtime/wire.h"
 #include "net/client.h"
 #include "schema/protobuf.h"
@@ -124,7 +125,9 @@ struct Cri::State {
   Result<Document> call(std::string_view service, std::string_view method, const Document& request, milliseconds timeout) {
     std::string bytes;
     schema::encode_message(type_of(fmt::format("{}Request", method)), request.root(), bytes);
+    auto begin = std::chrono::steady_clock::now();
     auto answer = client->call(fmt::format("{}{}", service, method), bytes, timeout);
+    measures::runtime_operation(method, answer.has_value(), std::chrono::steady_clock::now() - begin);
     if (!answer) return std::unexpected(answer.error());
     return schema::decode_message(type_of(fmt::format("{}Response", method)), *answer);
   }

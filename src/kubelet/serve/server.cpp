@@ -5,12 +5,15 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <map>
 #include <mutex>
 #include <vector>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/strings.h"
 #include "document/json.h"
+#include "kubelet/measures.h"
 #include "kubelet/run/pods.h"
 #include "kubelet/run/tools.h"
 #include "kubelet/serve/logs.h"
@@ -43,6 +46,14 @@ std::vector<std::pair<std::string, std::string>> parameters(std::string_view que
     out.emplace_back(url_decode(pair.substr(0, equals), true), equals == std::string_view::npos ? "" : url_decode(pair.substr(equals + 1), true));
   }
   return out;
+}
+
+// For counting: paths of callers must not become labels without end.
+std::string_view known_path(std::string_view first) {
+  for (std::string_view known : {"healthz", "pods", "metrics", "stats", "containerLogs", "exec", "attach", "portForward", "run"}) {
+    if (known == first) return known;
+  }
+  return "other";
 }
 
 struct StreamQuery {
@@ -90,21 +101,21 @@ struct NodeServer::State : std::enable_shared_from_this<NodeServer::State> {
   Time started;
   std::unique_ptr<net::Server> server;
   std::atomic<bool> stopping = false;
-  std::atomic<std::uint64_t> requests = 0;
+  metrics::Collector figures{[this](std::string& out) { collect(out); }};
 
   State(NodeServerOptions o, Tools& t, std::shared_ptr<Pods> p) : options(std::move(o)), tools(t), pods(std::move(p)), started(t.world.clock.now()) {}
 
   void handle(const ExchangePtr& exchange) {
-    ++requests;
     const net::Request& request = exchange->request();
     int code = 0;
     if (std::string why = refuse_caller(request, code); !why.empty()) return answer(exchange, code, why + "\n");
     std::vector<std::string> path;
     for (std::string_view piece : split(std::string_view(request.path).substr(1), '/')) path.push_back(url_decode(piece, false));
     const std::string& first = path[0];
+    measures::request(request.method, known_path(first), first == "exec" || first == "attach" || first == "portForward");
     if (first == "healthz") return healthz(exchange);
     if (first == "pods") return list_pods(exchange);
-    if (first == "metrics") return metrics(exchange, path);
+    if (first == "metrics") return show_metrics(exchange, path);
     if (first == "stats" && path.size() == 2 && path[1] == "summary") {
       return answer(exchange, 200, to_json(stats_summary(*pods, tools, options.data_dir, started).root()), "application/json");
     }
@@ -132,29 +143,39 @@ struct NodeServer::State : std::enable_shared_from_this<NodeServer::State> {
     answer(exchange, 200, to_json(list), "application/json");
   }
 
-  void metrics(const ExchangePtr& exchange, const std::vector<std::string>& path) {
+  void show_metrics(const ExchangePtr& exchange, const std::vector<std::string>& path) {
     std::string text;
     if (path.size() == 2 && path[1] == "resource") text = resource_metrics(*pods, tools, started);
     else if (path.size() == 2) return answer(exchange, path[1] == "cadvisor" || path[1] == "probes" ? 200 : 404, "");
-    else text = own_metrics();
-    answer(exchange, 200, std::move(text), "text/plain; version=0.0.4; charset=utf-8");
+    else text = metrics::expose();
+    answer(exchange, 200, std::move(text), metrics::content_type);
   }
 
-  std::string own_metrics() {
-    std::size_t running_pods = 0, running_containers = 0;
-    auto workers = pods->all();
-    for (const auto& worker : workers) {
+  // What is read off the pods when it is asked for.
+  void collect(std::string& out) {
+    std::size_t desired[2] = {}, mirrors = 0, running_pods = 0;
+    std::map<std::string_view, std::size_t> containers{{"created", 0}, {"running", 0}, {"exited", 0}, {"unknown", 0}};
+    for (const auto& worker : pods->all()) {
+      ++desired[worker->view().is_static ? 1 : 0];
       RuntimeState state = worker->runtime();
       running_pods += !state.sandboxes.empty() && state.sandboxes.front().ready ? 1 : 0;
-      running_containers += static_cast<std::size_t>(std::count_if(state.containers.begin(), state.containers.end(), [](const auto& c) { return c.state == ContainerState::running; }));
+      for (const ObservedContainer& c : state.containers) {
+        ++containers[c.state == ContainerState::running ? "running" : c.state == ContainerState::exited ? "exited" : c.state == ContainerState::created ? "created" : "unknown"];
+      }
     }
-    return fmt::format(
-        "# HELP kubelet_desired_pods The number of pods the kubelet is being instructed to run\n# TYPE kubelet_desired_pods gauge\nkubelet_desired_pods {}\n"
-        "# HELP kubelet_running_pods Number of pods that have a running pod sandbox\n# TYPE kubelet_running_pods gauge\nkubelet_running_pods {}\n"
-        "# HELP kubelet_running_containers Number of containers currently running\n# TYPE kubelet_running_containers gauge\nkubelet_running_containers{{container_state=\"running\"}} {}\n"
-        "# HELP kubelet_http_requests_total Number of HTTP requests received\n# TYPE kubelet_http_requests_total counter\nkubelet_http_requests_total {}\n"
-        "# HELP kubelet_node_name The node's name\n# TYPE kubelet_node_name gauge\nkubelet_node_name{{node=\"{}\"}} 1\n",
-        workers.size(), running_pods, running_containers, requests.load(), tools.node_name);
+    mirrors = desired[1];
+    using metrics::Type;
+    metrics::write_header(out, "kubelet_desired_pods", "Pods that this node is to run.", Type::gauge);
+    metrics::write_sample(out, "kubelet_desired_pods", {{"static", ""}}, static_cast<double>(desired[0]));
+    metrics::write_sample(out, "kubelet_desired_pods", {{"static", "true"}}, static_cast<double>(desired[1]));
+    metrics::write_header(out, "kubelet_mirror_pods", "Objects that stand for static pods in the API.", Type::gauge);
+    metrics::write_sample(out, "kubelet_mirror_pods", {}, static_cast<double>(mirrors));
+    metrics::write_header(out, "kubelet_running_pods", "Pods with a sandbox that runs.", Type::gauge);
+    metrics::write_sample(out, "kubelet_running_pods", {}, static_cast<double>(running_pods));
+    metrics::write_header(out, "kubelet_running_containers", "Containers by their state.", Type::gauge);
+    for (const auto& [state, count] : containers) metrics::write_sample(out, "kubelet_running_containers", {{"container_state", state}}, static_cast<double>(count));
+    metrics::write_header(out, "kubelet_node_name", "The name of this node; always 1.", Type::gauge);
+    metrics::write_sample(out, "kubelet_node_name", {{"node", tools.node_name}}, 1);
   }
 
   // The worker of a pod, or null when the exchange has been answered with 404.

@@ -186,18 +186,18 @@ std::string resource_metrics(const Pods& pods, Tools& tools, Time started) {
   auto family = [&](const char* name, const char* type, const char* help, const std::string& lines) {
     out += fmt::format("# HELP {0} {1}\n# TYPE {0} {2}\n{3}", name, help, type, lines);
   };
-  family("container_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed by the container in core-seconds", container_cpu);
-  family("container_memory_working_set_bytes", "gauge", "Current working set of the container in bytes", container_memory);
-  family("container_start_time_seconds", "gauge", "Start time of the container since unix epoch in seconds", container_start);
+  family("container_cpu_usage_seconds_total", "counter", "CPU time that the container has used, in seconds of one core.", container_cpu);
+  family("container_memory_working_set_bytes", "gauge", "Memory of the container that could not be taken back at once.", container_memory);
+  family("container_start_time_seconds", "gauge", "When the container was started, in seconds since 1970.", container_start);
   if (auto u = tools.cgroups.usage("/")) {
-    family("node_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed by the node in core-seconds",
+    family("node_cpu_usage_seconds_total", "counter", "CPU time that the node has used, in seconds of one core.",
            fmt::format("node_cpu_usage_seconds_total {} {}\n", seconds(u->cpu_nanoseconds), ms));
-    family("node_memory_working_set_bytes", "gauge", "Current working set of the node in bytes", fmt::format("node_memory_working_set_bytes {} {}\n", u->working_set_bytes, ms));
+    family("node_memory_working_set_bytes", "gauge", "Memory of the node that could not be taken back at once.", fmt::format("node_memory_working_set_bytes {} {}\n", u->working_set_bytes, ms));
   }
-  family("pod_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed by the pod in core-seconds", pod_cpu);
-  family("pod_memory_working_set_bytes", "gauge", "Current working set of the pod in bytes", pod_memory);
-  family("resource_scrape_error", "gauge", "1 if there was an error while getting container metrics, 0 otherwise", "resource_scrape_error 0\n");
-  family("process_start_time_seconds", "gauge", "Start time of the process since unix epoch in seconds",
+  family("pod_cpu_usage_seconds_total", "counter", "CPU time that the pod has used, in seconds of one core.", pod_cpu);
+  family("pod_memory_working_set_bytes", "gauge", "Memory of the pod that could not be taken back at once.", pod_memory);
+  family("resource_scrape_error", "gauge", "1 when something could not be read, else 0.", "resource_scrape_error 0\n");
+  family("process_start_time_seconds", "gauge", "When the kubelet was started, in seconds since 1970.",
          fmt::format("process_start_time_seconds {}\n", static_cast<double>(started.time_since_epoch().count()) / 1e9));
   return out;
 }
