@@ -88,7 +88,7 @@ const std::string& subresource_of(const Work& work) { return work.managed_as.emp
 
 }  // namespace
 
-void set_managers(Work& work, Value before, Draft& object) {
+void set_managers(Work& work, Value before, Draft& object, Value frozen) {
   Value stored = before["metadata"]["managedFields"];
   Draft& m = object["metadata"];
   Document managed;
@@ -97,7 +97,7 @@ void set_managers(Work& work, Value before, Draft& object) {
   } else if (work.managed) {
     managed = *work.managed;
   } else {
-    Document now = object.freeze(), reset;
+    Document now = frozen.exists() ? frozen.document() : object.freeze(), reset;
     Value given = now["metadata"]["managedFields"];
     if (work.forget_managers && !given.exists()) {
       reset = Draft::array().freeze();

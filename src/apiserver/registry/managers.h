@@ -8,7 +8,8 @@ namespace kybern::apiserver {
 
 // Puts metadata.managedFields into an object that is about to be stored; `before` is absent for a new one. What the
 // request gave there is judged and replaced.
-void set_managers(Work& work, Value before, Draft& object);
+// `frozen` is the object as a document, where the caller has it.
+void set_managers(Work& work, Value before, Draft& object, Value frozen = {});
 
 // The object that a configuration makes of the live one (absent: of nothing). Its managers wait in work.managed.
 ApiResult<Document> apply_config(Work& work, Value live, Value config);

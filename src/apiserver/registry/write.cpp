@@ -122,7 +122,7 @@ ApiResult<Answer> Registry::create(Work& work, Document body) {
   if (auto ok = check_namespaces(work, *decoded); !ok) return fail(std::move(ok.error()));
   std::string given_version((*decoded)["metadata"]["resourceVersion"].as_string());
   Draft object(*decoded);
-  set_managers(work, {}, object);
+  set_managers(work, {}, object, decoded->root());
   std::string name(meta(*decoded, "name")), base(meta(*decoded, "generateName"));
   bool generate = name.empty() && !base.empty();
   for (int attempt = 1;; ++attempt) {

@@ -222,19 +222,51 @@ int compare_scalars(Value a, Value b) {
 struct Ordered {
   explicit Ordered(const FieldNode& n) : node(&n), kind(rank(n.element.text)) {
     if (kind == 3) index = parse_int(n.element.text.substr(2));
-    if (kind != 1 && kind != 2) return;
-    if (auto parsed = parse_json(n.element.text.substr(2))) value = std::move(*parsed);
+  }
+  void parse() const {
+    if (value) return;
+    if (auto parsed = parse_json(node->element.text.substr(2))) value = std::move(*parsed);
   }
   const FieldNode* node;
   int kind;
   std::optional<std::int64_t> index;
-  Document value;  // of a key or a value; empty when it is no JSON
+  mutable Document value;  // of a key or a value, when its text is not enough; empty when it is no JSON
 };
+
+// Two elements as texts, where that tells their order: -1, 1, or 0 when they must be parsed. Up to their first difference
+// they have the same keys; there they differ in a text without escapes, or in a number.
+int order_of_texts(std::string_view a, std::string_view b) {
+  bool quoted = false;
+  std::size_t number = 0, i = 2;
+  for (; i < a.size() && i < b.size() && a[i] == b[i]; ++i) {
+    if (a[i] == '\\') return 0;
+    if (a[i] == '"') quoted = !quoted;
+    if (!quoted && (a[i] == ':' || i == 2)) number = i + (a[i] == ':');
+  }
+  if (i == a.size() || i == b.size() || a[i] == '\\' || b[i] == '\\') return 0;
+  if (quoted) {
+    // The end of a text is before every character.
+    if (a[i] == '"' || b[i] == '"') return a[i] == '"' ? -1 : 1;
+    return static_cast<unsigned char>(a[i]) < static_cast<unsigned char>(b[i]) ? -1 : 1;
+  }
+  auto digits = [&](std::string_view text) {
+    std::size_t end = number;
+    while (end < text.size() && text[end] >= '0' && text[end] <= '9') ++end;
+    bool whole = end > number && (end == text.size() || text[end] == ',' || text[end] == '}');
+    return whole ? end - number : 0;
+  };
+  std::size_t x = digits(a), y = digits(b);
+  if (!number || !x || !y) return 0;
+  if (x != y) return x < y ? -1 : 1;
+  return a[i] < b[i] ? -1 : 1;
+}
 
 bool written_before(const Ordered& a, const Ordered& b) {
   if (a.kind != b.kind) return a.kind < b.kind;
   if (a.kind == 0) return a.node->element < b.node->element;
   if (a.kind == 3) return a.index < b.index;
+  if (int order = order_of_texts(a.node->element.text, b.node->element.text)) return order < 0;
+  a.parse(), b.parse();
   if (!a.value || !b.value) return a.node->element < b.node->element;
   Value x = a.value.root(), y = b.value.root();
   if (a.kind == 2) return compare_scalars(x, y) < 0;
@@ -269,14 +301,16 @@ bool written_as_they_are(const Nodes& nodes) {
 }
 
 void write_nodes(const Nodes& nodes, BlockWriter& out) {
+  static const Document empty = Draft::object().freeze();
+  const Value nothing = empty.root();
   auto write = [&](const FieldNode& node) {
     if (node.element.name != Element::unknown) out.key(Name{node.element.name});
     else out.key(node.element.text);
+    if (node.children.empty()) return out.copy(nothing);
     out.begin_object();
     if (node.member && !node.children.empty()) {
       out.key(".");
-      out.begin_object();
-      out.end_object();
+      out.copy(nothing);
     }
     write_nodes(node.children, out);
     out.end_object();
