@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <unordered_set>
+#include <utility>
 
 #include "client/mirror.h"
 #include "document/json.h"
@@ -84,6 +85,7 @@ void Checker::relist() {
   pods_.clear();
   nodes_.clear();
   rollouts_.clear();
+  asked_.clear();
   const auto begin = [&](std::string_view prefix, void (Checker::*saw)(const store::EntryPtr&, const store::EntryPtr&)) -> std::unique_ptr<store::Watch> {
     now.scan(prefix, "", [&](const store::EntryPtr& entry) {
       (this->*saw)(nullptr, entry);
@@ -166,8 +168,13 @@ void Checker::saw_apps(const store::EntryPtr& before, const store::EntryPtr& now
   if (entry->key.starts_with("/apps/replicasets/")) {
     const Value set = entry->value.root();
     for (Value reference : set["metadata"]["ownerReferences"].items())
-      if (reference["kind"].as_string() == "Deployment")
-        deployment_of_[std::string(uid_of(set))] = "/apps/deployments/" + set["metadata"]["namespace"].str() + "/" + reference["name"].str();
+      if (reference["kind"].as_string() == "Deployment") {
+        const std::string uid(uid_of(set)), deployment = "/apps/deployments/" + set["metadata"]["namespace"].str() + "/" + reference["name"].str();
+        deployment_of_[uid] = deployment;
+        const std::int64_t asks = now ? set["spec"]["replicas"].as_int() : 0;
+        rollouts_[deployment].asked += asks - std::exchange(asked_[uid], asks);
+        judge_rollout(deployment);
+      }
     return;
   }
   if (!entry->key.starts_with("/apps/deployments/")) return;
@@ -188,11 +195,12 @@ void Checker::saw_apps(const store::EntryPtr& before, const store::EntryPtr& now
 void Checker::judge_rollout(const std::string& deployment) {
   if (!options_.rollouts) return;
   Rollout& rollout = rollouts_[deployment];
-  if (rollout.available >= rollout.replicas && rollout.alive == rollout.replicas) rollout.settled = true;
+  if (rollout.available >= rollout.replicas && rollout.alive == rollout.replicas && rollout.asked == rollout.replicas) rollout.settled = true;
   if (!rollout.settled) return;
   if (rollout.available < rollout.replicas - rollout.unavailable)
     complain(fmt::format("{}: {} pods are available, of {} at most {} may be missing", deployment, rollout.available, rollout.replicas, rollout.unavailable));
-  if (rollout.alive > rollout.replicas + rollout.surge) complain(fmt::format("{}: {} pods, {} wanted and {} more allowed", deployment, rollout.alive, rollout.replicas, rollout.surge));
+  // What is asked for counts: pods that are to go may still be there when the new ones come.
+  if (rollout.asked > rollout.replicas + rollout.surge) complain(fmt::format("{}: {} pods asked for, {} wanted and {} more allowed", deployment, rollout.asked, rollout.replicas, rollout.surge));
 }
 
 // --- across a crash ----------------------------------------------------------------------------------------------------

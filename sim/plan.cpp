@@ -40,6 +40,22 @@ Incident draw(SplitMix& random, bool fault, Duration span) {
   return out;
 }
 
+// Nothing takes pods away but rollouts and scaling: then maxUnavailable and maxSurge are kept at every change.
+bool is_gentle(const Incident& i) {
+  switch (i.kind) {
+    case Kind::make:
+    case Kind::scale:
+    case Kind::update:
+    case Kind::crash_controllers:
+    case Kind::crash_scheduler:
+    case Kind::pause_scheduler:
+    case Kind::delay_watches:
+    case Kind::drop_watches: return true;
+    case Kind::lose_requests: return i.amount <= 10;  // more, and nodes are thought dead
+    default: return false;
+  }
+}
+
 }  // namespace
 
 std::string describe(const Incident& i) {
@@ -52,8 +68,14 @@ std::string describe(const Incident& i) {
 Plan make_plan(std::uint64_t seed, const PlanOptions& options) {
   Plan plan{seed, options, {}};
   SplitMix random(seed ^ 0x5851f42d4c957f2dULL);
-  for (int i = 0; i < options.actions; ++i) plan.incidents.push_back(draw(random, false, options.span));
-  for (int i = 0; i < options.faults; ++i) plan.incidents.push_back(draw(random, true, options.span));
+  const bool gentle = seed % 5 == 1;
+  const auto add = [&](bool fault) {
+    Incident incident = draw(random, fault, options.span);
+    while (gentle && !is_gentle(incident)) incident = draw(random, fault, options.span);
+    plan.incidents.push_back(incident);
+  };
+  for (int i = 0; i < options.actions; ++i) add(false);
+  for (int i = 0; i < options.faults; ++i) add(true);
   std::stable_sort(plan.incidents.begin(), plan.incidents.end(), [](const Incident& a, const Incident& b) { return a.at < b.at; });
   for (std::size_t i = 0; i < plan.incidents.size(); ++i) plan.incidents[i].number = i;
   return plan;
