@@ -301,7 +301,6 @@ ApiResult<Document> custom_typed(Work& work, const Served& served, Document body
   }
   std::vector<std::string> unknown;
   Document shaped = custom::shape(body.root(), served.custom->schema(), true, &unknown);
-  if (!served.custom->deprecation().empty()) work.warnings.push_back(served.custom->deprecation());
   if (work.field_validation == FieldValidation::ignore) return shaped;
   for (std::string& path : unknown)
     if (report.unknown_fields.size() < schema::DecodeReport::report_max) report.unknown_fields.push_back("unknown field " + go_quote(path));

@@ -50,6 +50,8 @@ void CustomResources::changed(Value before, Value now) {
   Value definition = now.exists() ? now : before;
   if (!definition.exists()) return;
   std::string name = definition["metadata"]["name"].str(), group = definition["spec"]["group"].str();
+  // A write that failed or changed nothing is told of in the same way as one that removed.
+  if (!now.exists() && registry_.read(definitions_group, "v1", definitions_plural, "", name)) return;
   if (!now.exists()) {
     {
       std::lock_guard lock(mutex_);
@@ -190,7 +192,6 @@ ApiResult<void> prepare_changed_definition(Work& work, Draft& definition, Value 
 
 void definition_committed(Work& work, Value before, Value now) {
   if (!before.exists() && !now.exists()) return;
-  if (before.exists() && !now.exists() && work.verb != "delete" && !before["metadata"]["deletionTimestamp"].exists()) return;  // the write failed
   work.registry.customs().changed(before, now);
 }
 

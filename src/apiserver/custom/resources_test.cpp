@@ -113,6 +113,8 @@ TEST_F(CustomResourcesTest, ADefinitionGoesWhenItsObjectsAreGone) {
   EXPECT_EQ(dying["status"]["conditions"][2]["type"].as_string(), "Terminating");
   EXPECT_TRUE(comes([&] { return must("GET", as_)["items"].size() == 1; }));
   EXPECT_TRUE(refused("POST", as_, object("A", "late")).starts_with("405 "));
+  EXPECT_NE(refused("PATCH", std::string(definitions) + "/as.example.com", R"({"spec":{"scope":"Cluster"}})"), "done");
+  EXPECT_EQ(must("GET", as_)["items"].size(), 1u);  // a refused change leaves it served
   must("PATCH", as_ + "/held", R"({"metadata":{"finalizers":null}})");
   EXPECT_TRUE(comes([&] { return refused("GET", std::string(definitions) + "/as.example.com").starts_with("404 "); }));
   EXPECT_TRUE(refused("GET", as_).starts_with("404 "));

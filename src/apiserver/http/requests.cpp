@@ -1,5 +1,6 @@
 #include "apiserver/http/requests.h"
 
+#include "apiserver/custom/custom.h"
 #include "apiserver/custom/scale.h"
 
 namespace kybern::apiserver {
@@ -61,6 +62,7 @@ ApiResult<Work> begin_work(Registry& registry, const User& user, const RequestIn
   if (!bit || !(verbs & bit)) return fail(no_such_method());
   Work work{.registry = registry, .world = registry.world(), .user = user, .served = served, .ns = ns, .name = info.name, .subresource = info.subresource, .query = std::move(query)};
   work.verb = info.verb;
+  if (served->custom && !served->custom->deprecation().empty()) work.warnings.push_back(served->custom->deprecation());
   return work;
 }
 

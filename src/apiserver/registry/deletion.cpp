@@ -1,5 +1,6 @@
 #include "apiserver/registry/deletion.h"
 
+#include "apiserver/custom/custom.h"
 #include "apiserver/custom/resources.h"
 
 #include <fmt/format.h>
@@ -172,12 +173,14 @@ ApiResult<Answer> Registry::remove_collection(Work& work, const DeleteOptions& o
     auto removed = remove(one, exact);
     if (!removed && removed.error().code != 404) return fail(std::move(removed.error()));
     Draft item(object);
-    item.erase("kind");
-    item.erase("apiVersion");
+    if (!work.served->custom) {
+      item.erase("kind");
+      item.erase("apiVersion");
+    }
     items.push_back(std::move(item));
   }
   Draft answer = Draft::object();
-  answer["kind"] = std::string(work.served->kind()) + "List";
+  answer["kind"] = work.served->custom ? std::string(work.served->custom->list_kind()) : std::string(work.served->kind()) + "List";
   answer["apiVersion"] = work.served->api_version;
   answer["metadata"]["resourceVersion"] = version;
   answer["items"] = std::move(items);

@@ -69,14 +69,14 @@ Status invalid_object(const Work& work, std::string_view name, const FieldErrors
   return invalid(work.served->group(), work.served->kind(), name, errors);
 }
 
-// Everything but metadata and status: what metadata.generation counts.
-bool spec_changed(Value before, const Draft& now) {
+// Everything but metadata and, where it has a path of its own, status: what metadata.generation counts.
+bool spec_changed(Value before, const Draft& now, bool has_status) {
   for (const Draft::Field& f : now.fields()) {
-    if (f.key == "metadata" || f.key == "status" || f.key == "kind" || f.key == "apiVersion") continue;
+    if (f.key == "metadata" || (has_status && f.key == "status") || f.key == "kind" || f.key == "apiVersion") continue;
     if (!(f.value == Draft(before[f.key]))) return true;
   }
   for (Member m : before.members()) {
-    if (m.key == "metadata" || m.key == "status") continue;
+    if (m.key == "metadata" || (has_status && m.key == "status")) continue;
     if (!now.find(m.key) && !m.value.is_null()) return true;
   }
   return false;
@@ -219,7 +219,7 @@ ApiResult<Answer> Registry::modify(Work& work, const Change& change, bool retry_
       else draft.erase("status");
     }
     if (auto ok = admit_mutating({work, "UPDATE", before}, draft); !ok) return undo(std::move(ok.error()));
-    if (served.traits->generation && !status_only && work.subresource != "binding" && spec_changed(before, draft)) draft["metadata"]["generation"] = old_meta["generation"].as_int() + 1;
+    if (served.traits->generation && !status_only && work.subresource != "binding" && spec_changed(before, draft, !served.custom || served.subresource("status"))) draft["metadata"]["generation"] = old_meta["generation"].as_int() + 1;
     draft["metadata"]["resourceVersion"] = old_meta["resourceVersion"];
     Document now = draft.freeze();
     if (FieldErrors errors = validate_update(served, now, before, work.subresource); !errors.empty()) return undo(invalid_object(work, work.name, errors));
