@@ -4,6 +4,7 @@
 #include <string>
 
 #include "document/json.h"
+#include "machinery/apply/apply.h"
 #include "machinery/cron.h"
 #include "machinery/defaults/defaults.h"
 #include "machinery/labels.h"
@@ -71,6 +72,52 @@ void default_pod(benchmark::State& state) {
   }
 }
 BENCHMARK(default_pod);
+
+// One version, as most resources have.
+class PodVersions : public apply::Versions {
+ public:
+  bool has(std::string_view version) const override { return version == "v1"; }
+  apply::Place root(std::string_view) const override { return apply::Place::of(*pods().type); }
+  Document convert(Value object, std::string_view, std::string_view) const override { return object.document(); }
+};
+
+struct OwnedPod {
+  PodVersions versions;
+  apply::FieldSet reset;
+  Document empty = *schema::to_typed(*pods().type, Draft::object().freeze().root()), pod = whole_pod(), live;
+  apply::Write write{versions, "v1", "bench", "", "2026-01-01T00:00:00Z", reset, empty.root()};
+  OwnedPod() {
+    Draft draft(pod);
+    draft["metadata"]["managedFields"] = apply::track(write, {}, pod.root(), {});
+    live = draft.freeze();
+  }
+};
+
+void own_new_pod(benchmark::State& state) {
+  OwnedPod owned;
+  for (auto _ : state) benchmark::DoNotOptimize(apply::track(owned.write, {}, owned.pod.root(), {}));
+}
+BENCHMARK(own_new_pod);
+
+void own_status_change(benchmark::State& state) {
+  OwnedPod owned;
+  Draft draft(owned.live);
+  draft["status"]["phase"] = "Running";
+  Document now = *parse_json(to_json(draft));  // no bytes in common with the live one, as after a request
+  for (auto _ : state) benchmark::DoNotOptimize(apply::track(owned.write, owned.live.root(), now.root(), now["metadata"]["managedFields"]));
+}
+BENCHMARK(own_status_change);
+
+void apply_same_pod(benchmark::State& state) {
+  OwnedPod owned;
+  Document config = parsed(pod_text);
+  auto first = apply::apply(owned.write, owned.live.root(), config.root(), true);
+  Draft draft(first->object);
+  draft["metadata"]["managedFields"] = first->managed;
+  Document live = draft.freeze();
+  for (auto _ : state) benchmark::DoNotOptimize(apply::apply(owned.write, live.root(), config.root(), false));
+}
+BENCHMARK(apply_same_pod);
 
 void validate_pod(benchmark::State& state) {
   Document pod = whole_pod();
