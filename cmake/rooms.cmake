@@ -77,6 +77,13 @@ function(kybern_program name folder)
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE ${PROGRAM_USES} fmt::fmt)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+  file(GLOB tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*_test.cpp)
+  if(KYBERN_TESTS AND tests)  # of its parts: each test is linked with the file that it is named after
+    string(REPLACE "_test.cpp" ".cpp" tested "${tests}")
+    add_executable(${name}_flags_test ${tests} ${tested})
+    target_link_libraries(${name}_flags_test PRIVATE machinery fmt::fmt GTest::gtest GTest::gtest_main)
+    add_test(NAME bin COMMAND ${name}_flags_test)
+  endif()
 endfunction()
 
 # Tests over several rooms: FOLDER/<name>_test.cpp is a program of its own, linked with everything.

@@ -39,6 +39,7 @@ NORMAL = [
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<uid>"),
     (r"\beyJ[\w-]+\.[\w-]+\.[\w-]+", "<token>"),
     (r'(resourceVersion"?: )"\d+"', r'\1"<version>"'),
+    (r"(Resource Version: +)\d+", r"\1<version>"),
     (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "<time>"),
     (r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d \+0000", "<time>"),
     (r"\b10\.(9[6-9]|1[01]\d)\.\d+\.\d+\b( +(?=\S))?", lambda m: "<ip>" + ("   " if m.group(2) else "")),
@@ -57,6 +58,7 @@ SINCE_THE_REFERENCE = [
     (r"(?m)^(> ( *)metadata:)\n> *creationTimestamp: null\n(?!> \2  )", r"\1 {}\n"),
     (r"(?m)^> *creationTimestamp: null\n", ""),
     (r"(?m)^! [EIW]\d{4} .*\n", ""),  # its log
+    (r"(\d+/(?:TCP|UDP|SCTP)) \([a-z][a-z0-9-]*\)", r"\1"),
     (r"( deleted) from \S+ namespace", r"\1"),
 ]
 
@@ -75,6 +77,7 @@ class Side:
         self.bin = os.path.join(folder, "bin")
         os.makedirs(self.bin)
         os.symlink(kubectl, os.path.join(self.bin, "kubectl"))
+        os.symlink(kybern, os.path.join(self.bin, "kybern"))
         self.log = open(os.path.join(folder, "server.log"), "wb")
         data = os.path.join(folder, "data")
         self.kubeconfig = os.path.join(data, "kubeconfig")

@@ -98,7 +98,7 @@ Result<void> Flags::read_config(const std::string& file) {
     std::string value;
     if (m.value.is_array()) {
       std::vector<std::string> pieces;
-      for (Value v : m.value.items()) pieces.push_back(v.str());
+      for (Value v : m.value.items()) pieces.push_back(v.is_string() ? v.str() : to_json(v));
       value = join(pieces, ",");
     } else {
       value = m.value.is_string() ? m.value.str() : to_json(m.value);

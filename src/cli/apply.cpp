@@ -11,6 +11,7 @@
 #include "cli/output.h"
 #include "cli/subjects.h"
 #include "document/json.h"
+#include "document/yaml.h"
 
 namespace kybern::cli {
 namespace {
@@ -26,6 +27,7 @@ struct Apply {
   Session& session;
   const Arguments& arguments;
   std::string dry_run, validation;
+  bool keep_configuration = true;  // in the annotation
 
   std::string query() const {
     return query_of({{"dryRun", dry_run_query(dry_run)}, {"fieldManager", arguments.text("field-manager")}, {"fieldValidation", validation}});
@@ -58,6 +60,22 @@ Result<Applied> Apply::server_side(const Subject& subject) {
   return std::unexpected(std::move(error));
 }
 
+// As Go writes it with an indent of two.
+std::string two_space_json(Value value) {
+  const std::string text = pretty_json(value);
+  std::string out;
+  for (std::string_view line : split(trim(text), '\n')) {
+    const std::size_t spaces = std::min(line.find_first_not_of(' '), line.size());
+    out += std::string(spaces / 2, ' ');
+    for (char c : line.substr(spaces)) {
+      if (c == '<' || c == '>' || c == '&') out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+      else out += c;
+    }
+    out += '\n';
+  }
+  return out;
+}
+
 Result<Applied> Apply::create(const Subject& subject, Value wanted) {
   if (dry_run == "client") return Applied{wanted.document(), "created"};
   auto made = session.call("POST", subject.type->path(subject.ns), query(), wanted);
@@ -73,7 +91,7 @@ Error Apply::patch_failed(const Subject& subject, const Status& status, Value pa
 }
 
 Result<Applied> Apply::one(const Subject& subject) {
-  const Document wanted = with_last_applied(subject.object);
+  const Document wanted = keep_configuration ? with_last_applied(subject.object) : subject.object;
   for (int attempt = 0;; ++attempt) {
     auto current = session.call("GET", subject.path());
     if (!current) {
@@ -82,11 +100,11 @@ Result<Applied> Apply::one(const Subject& subject) {
     }
     auto plan = plan_apply(wanted, *current);
     if (!plan) return fail(plan.error().code, fmt::format("error: error when applying {}: {}", go_quote(subject.source), plan.error().message));
-    if (plan->lost_annotation && attempt == 0)
+    if (plan->lost_annotation && attempt == 0 && keep_configuration)
       fmt::print(stderr, "Warning: resource {}/{} is missing the {} annotation which is required by kubectl apply. kubectl apply should only be used on resources created declaratively by either kubectl create --save-config or kubectl apply. The missing annotation will be patched automatically.\n",
                  subject.type->plural, subject.name, last_applied);
-    if (plan->patch.root().empty()) return Applied{*current, "unchanged"};
     if (dry_run == "client") return Applied{*current, "configured"};
+    if (plan->patch.root().empty()) return Applied{*current, "unchanged"};
     auto patched = session.call("PATCH", subject.path(), query(), plan->patch, plan->strategic ? strategic_type : merge_type);
     if (patched) {
       // A patch that left everything as it was is no change: the server's version tells.
@@ -155,7 +173,7 @@ Result<int> apply(Session& session, const Arguments& arguments) {
   auto manifests = read_manifests(arguments.list("filename"), arguments.on("recursive"));
   if (!manifests) return std::unexpected(manifests.error());
   if (manifests->empty()) return refuse("no objects passed to apply");
-  Apply work{session, arguments, *dry_run, std::string(field_validation(arguments.text("validate")))};
+  Apply work{session, arguments, *dry_run, std::string(field_validation(arguments.text("validate"))), true};
   std::vector<Subject> done;
   std::vector<Document> objects;
   std::string errors;
@@ -193,15 +211,63 @@ Result<int> apply(Session& session, const Arguments& arguments) {
 }  // namespace
 
 Result<Document> would_be(Session& session, const Arguments& arguments, const Subject& subject) {
-  Apply work{session, arguments, "server", "Strict"};
+  Apply work{session, arguments, "server", "Strict", false};
   auto applied = arguments.on("server-side") ? work.server_side(subject) : work.one(subject);
   if (!applied) return std::unexpected(applied.error());
   return std::move(applied->object);
 }
 
+namespace {
+
+Result<int> view_last_applied(Session& session, const Arguments& arguments) {
+  const std::string format = arguments.text("output");
+  if (format != "yaml" && format != "json") return refuse_usage(arguments, "Unexpected -o output mode: " + format + ". We only support '-o yaml' and '-o json'.");
+  auto subjects = select(session, arguments, arguments.words, {});
+  if (!subjects) return std::unexpected(subjects.error());
+  for (const Subject& subject : *subjects) {
+    const Value text = subject.object["metadata"]["annotations"][last_applied];
+    if (!text.exists()) return refuse(fmt::format("no last-applied-configuration annotation found on resource: {}", subject.name));
+    auto parsed = parse_json(text.as_string());
+    if (!parsed) return refuse("the annotation " + std::string(last_applied) + " is not readable");
+    std::string out;
+    if (format == "yaml") write_yaml(sorted(*parsed), out);
+    else out = two_space_json(*parsed);
+    fmt::print("{}", out);
+  }
+  return 0;
+}
+
+Result<int> set_last_applied(Session& session, const Arguments& arguments) {
+  auto dry_run = dry_run_of(arguments);
+  if (!dry_run) return std::unexpected(dry_run.error());
+  if (!arguments.given("filename")) return refuse("must specify one of -f and -k");
+  auto subjects = select(session, arguments, arguments.words, {.fetch = false, .manifests_from_server = false});
+  if (!subjects) return std::unexpected(subjects.error());
+  for (const Subject& subject : *subjects) {
+    auto current = session.call("GET", subject.path());
+    if (!current) return std::unexpected(shown(current.error()));
+    const Value kept = (*current)["metadata"]["annotations"][last_applied];
+    if (!kept.exists() && !arguments.on("create-annotation")) return refuse(fmt::format("no last-applied-configuration annotation found on resource: {}, to create the annotation, run the command with --create-annotation", subject.name));
+    const Document wanted = with_last_applied(subject.object);
+    Document object = *current;
+    const bool same = kept == wanted["metadata"]["annotations"][last_applied];
+    if (!same && *dry_run != "client") {
+      Draft annotations = Draft::object();
+      annotations[last_applied] = Draft(wanted["metadata"]["annotations"][last_applied]);
+      auto done = session.call("PATCH", subject.path(), query_of({{"dryRun", dry_run_query(*dry_run)}}), Draft::object({{"metadata", Draft::object({{"annotations", std::move(annotations)}})}}).freeze(), merge_type);
+      if (!done) return std::unexpected(shown(done.error()));
+      object = *std::move(done);
+    }
+    if (auto printed = print_change(session, arguments, object, *subject.type, "configured"); !printed) return std::unexpected(printed.error());
+  }
+  return 0;
+}
+
+}  // namespace
+
 Command apply_command() {
   using namespace flags;
-  return {"apply", "make the server's objects like the manifests", "-f FILE [flags]",
+  Command out{"apply", "make the server's objects like the manifests", "-f FILE [flags]",
           {filename(), recursive(), output(), dry_run(), validate(), selector(), field_manager("kubectl-client-side-apply"),
            boolean("server-side", "let the server merge, and keep who owns which field"), boolean("force-conflicts", "with --server-side: take over fields that others own"),
            boolean("force", "delete and make again what cannot be changed"), boolean("prune", "delete applied objects of the selector that are in no manifest"),
@@ -209,6 +275,9 @@ Command apply_command() {
            boolean("overwrite", "the manifest wins over changes made otherwise", true), boolean("wait", "wait for deletions"),
            boolean("openapi-patch", "accepted for compatibility", true), boolean("show-managed-fields", "with metadata.managedFields in JSON and YAML")},
           apply};
+  out.children = {{"view-last-applied", "the configuration that was applied last", "(TYPE NAME | TYPE/NAME | -f FILE)", {filename(), recursive(), selector(), boolean("all", "all of the type in the namespace"), text("output", "yaml or json", "yaml", 'o')}, view_last_applied},
+                  {"set-last-applied", "take manifests for what was applied last, without applying them", "-f FILE", {filename(), recursive(), output(), dry_run(), boolean("create-annotation", "also of what was not made by apply")}, set_last_applied}};
+  return out;
 }
 
 }  // namespace kybern::cli

@@ -12,27 +12,38 @@
 namespace kybern::cli {
 namespace {
 
+std::string words_text(Value list) {
+  std::vector<std::string> out;
+  for (Value item : list.items()) out.push_back(item.str());
+  return "[" + join(out, " ") + "]";
+}
+
+// One line for each resource and each URL, in order.
+void print_rules(Value status, bool headers) {
+  std::vector<std::vector<std::string>> resources, urls;
+  for (Value rule : status["resourceRules"].items())
+    for (Value group : rule["apiGroups"].items())
+      for (Value resource : rule["resources"].items())
+        resources.push_back({group.str() + "/" + resource.str(), resource.str() + (group.as_string().empty() ? "" : "." + group.str()), "[]", words_text(rule["resourceNames"]), words_text(rule["verbs"])});
+  for (Value rule : status["nonResourceRules"].items())
+    for (Value url : rule["nonResourceURLs"].items()) urls.push_back({"", "", "[" + url.str() + "]", "[]", words_text(rule["verbs"])});
+  std::sort(resources.begin(), resources.end());
+  std::sort(urls.begin(), urls.end());
+  std::string text = headers ? "Resources\tNon-Resource URLs\tResource Names\tVerbs\n" : "";
+  for (const auto* rows : {&resources, &urls})
+    for (const auto& row : *rows) text += join({row.begin() + 1, row.end()}, "\t") + "\n";
+  fmt::print("{}", align_tabs(text, 6, 3));
+}
+
 Result<int> can_i(Session& session, const Arguments& arguments) {
   if (arguments.on("list")) {
     const Document review = Draft::object({{"apiVersion", "authorization.k8s.io/v1"}, {"kind", "SelfSubjectRulesReview"}, {"spec", Draft::object({{"namespace", session.ns()}})}}).freeze();
     auto answer = session.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", "", review);
     if (!answer) return std::unexpected(shown(answer.error()));
-    TableWriter table;
-    if (!arguments.on("no-headers")) table.head({"Resources", "Non-Resource URLs", "Resource Names", "Verbs"});
-    const auto words = [](Value list) {
-      std::vector<std::string> out;
-      for (Value item : list.items()) out.push_back(item.str());
-      return "[" + join(out, " ") + "]";
-    };
-    for (Value rule : (*answer)["status"]["resourceRules"].items())
-      for (Value group : rule["apiGroups"].items())
-        for (Value resource : rule["resources"].items())
-          table.row({resource.str() + (group.as_string().empty() ? "" : "." + group.str()), "[]", words(rule["resourceNames"]), words(rule["verbs"])});
-    for (Value rule : (*answer)["status"]["nonResourceRules"].items()) table.row({"", words(rule["nonResourceURLs"]), "[]", words(rule["verbs"])});
-    fmt::print("{}", table.flush());
+    print_rules((*answer)["status"], !arguments.on("no-headers"));
     return 0;
   }
-  if (arguments.words.size() < 2) return refuse("you must specify two arguments: verb resource or verb resource/resourceName.\nSee 'kubectl auth can-i -h' for help and examples.");
+  if (arguments.words.size() < 2 || arguments.words.size() > 3) return refuse("you must specify two arguments: verb resource or verb resource/resourceName.\nSee 'kubectl auth can-i -h' for help and examples.");
   const std::string verb = arguments.words[0], what = arguments.words[1];
   Draft spec = Draft::object();
   if (what.starts_with('/')) {

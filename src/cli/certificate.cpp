@@ -26,6 +26,7 @@ Result<int> decide(Session& session, const Arguments& arguments, bool approve) {
       done = done || condition["type"].as_string() == type;
       opposed = opposed || condition["type"].as_string() == other;
     }
+    if (opposed) return refuse(fmt::format("certificate signing request {} is already {}", go_quote(subject.name), other));
     Document object = subject.object;
     if (!done || opposed || arguments.on("force")) {
       const std::string now = format_rfc3339(std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()));

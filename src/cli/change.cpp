@@ -54,6 +54,14 @@ Result<Document> patched_here(const Subject& subject, Value patch, std::string_v
   return done->freeze();
 }
 
+// Upstream does not say here that it was a dry run.
+Result<void> print_patched(Session& session, const Arguments& arguments, Value object, const ApiResource& type, bool same) {
+  const std::string operation = same ? "patched (no change)" : "patched";
+  if (!arguments.text("output").empty()) return print_change(session, arguments, object, type, operation);
+  fmt::print("{}/{} {}\n", type.shown_kind(), object["metadata"]["name"].as_string(), operation);
+  return {};
+}
+
 Result<int> patch(Session& session, const Arguments& arguments) {
   std::string text = arguments.text("patch");
   if (!arguments.text("patch-file").empty()) {
@@ -67,7 +75,7 @@ Result<int> patch(Session& session, const Arguments& arguments) {
   auto dry_run = dry_run_of(arguments);
   if (!dry_run) return std::unexpected(dry_run.error());
   const bool local = arguments.on("local");
-  auto subjects = select(session, arguments, arguments.words, {.fetch = true, .manifests_from_server = !local});
+  auto subjects = select(session, arguments, arguments.words, {.local = local});
   if (!subjects) return std::unexpected(subjects.error());
   auto parsed = parse_yaml(text);
   if (!parsed || parsed->size() != 1) return refuse("unable to parse " + go_quote(text) + ": " + (parsed ? "one patch was expected" : parsed.error().message));
@@ -78,7 +86,7 @@ Result<int> patch(Session& session, const Arguments& arguments) {
       auto done = patched_here(subject, change, type);
       if (!done) return std::unexpected(done.error());
       const bool same = done->root() == subject.object.root();
-      if (auto printed = print_change(session, arguments, *done, *subject.type, same ? "patched (no change)" : "patched"); !printed) return std::unexpected(printed.error());
+      if (auto printed = print_patched(session, arguments, *done, *subject.type, same); !printed) return std::unexpected(printed.error());
       continue;
     }
     std::string_view media = type == "json" ? json_patch_type : type == "merge" ? merge_type : strategic_type;
@@ -91,7 +99,7 @@ Result<int> patch(Session& session, const Arguments& arguments) {
       shown_type.kind = kind;
       shown_type.group = version.find('/') == std::string::npos ? "" : version.substr(0, version.find('/'));
     }
-    if (auto printed = print_change(session, arguments, *done, shown_type, same ? "patched (no change)" : "patched"); !printed) return std::unexpected(printed.error());
+    if (auto printed = print_patched(session, arguments, *done, shown_type, same); !printed) return std::unexpected(printed.error());
   }
   return 0;
 }

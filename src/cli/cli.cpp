@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <system_error>
 
 #include "base/strings.h"
 #include "cli/command.h"
@@ -116,7 +117,9 @@ int run_leaf(const Command& command, const std::string& path, const std::vector<
 
 }  // namespace
 
-int run(const std::vector<std::string>& given) {
+namespace {
+
+int run_words(const std::vector<std::string>& given) {
   std::vector<std::string> words = given;
   const std::vector<Command> commands = all_commands();
   const std::vector<Flag> globals = global_flags();
@@ -154,6 +157,16 @@ int run(const std::vector<std::string>& given) {
     words.erase(words.begin() + static_cast<std::ptrdiff_t>(at));
   }
   return run_leaf(*command, path, words);
+}
+
+}  // namespace
+
+int run(const std::vector<std::string>& arguments) {
+  try {
+    return run_words(arguments);
+  } catch (const std::system_error&) {  // the reader of our output went away: printing throws then
+    return 1;
+  }
 }
 
 }  // namespace kybern::cli

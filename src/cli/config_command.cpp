@@ -157,7 +157,7 @@ Result<void> take_file(const Arguments& arguments, const char* flag, Draft& body
 
 Result<int> set_context(Session&, const Arguments& arguments) {
   if (arguments.on("current") && !arguments.words.empty()) return refuse_usage(arguments, "Unexpected args: [" + join(arguments.words, " ") + "]");
-  if (!arguments.on("current") && arguments.words.size() != 1) return refuse_usage(arguments, "Unexpected args: [" + join(arguments.words, " ") + "]");
+  if (!arguments.on("current") && arguments.words.size() != 1) return refuse("you must specify a non-empty context name or --current");
   std::string name = arguments.words.empty() ? "" : arguments.words[0];
   if (arguments.on("current")) {
     auto config = current_config(arguments);
@@ -179,11 +179,14 @@ Result<int> set_context(Session&, const Arguments& arguments) {
 }
 
 Result<int> set_cluster(Session&, const Arguments& arguments) {
-  if (arguments.words.size() != 1) return refuse_usage(arguments, "Unexpected args: [" + join(arguments.words, " ") + "]");
+  if (arguments.words.size() != 1) return refuse("Unexpected args: [" + join(arguments.words, " ") + "]");
   auto done = change_entry(arguments, "clusters", arguments.words[0], [&](Draft& entry) -> Result<void> {
     Draft& body = entry["cluster"];
     if (!body.is_object()) body = Draft::object({{"server", ""}});
-    if (arguments.given("server")) body["server"] = arguments.text("server");
+    if (arguments.given("server")) {
+      body["server"] = arguments.text("server");
+      if (!arguments.given("insecure-skip-tls-verify")) body.erase("insecure-skip-tls-verify");
+    }
     take(arguments, "tls-server-name", body, "tls-server-name");
     take(arguments, "proxy-url", body, "proxy-url");
     if (arguments.given("insecure-skip-tls-verify")) {
@@ -203,7 +206,7 @@ Result<int> set_cluster(Session&, const Arguments& arguments) {
 }
 
 Result<int> set_credentials(Session&, const Arguments& arguments) {
-  if (arguments.words.size() != 1) return refuse_usage(arguments, "Unexpected args: [" + join(arguments.words, " ") + "]");
+  if (arguments.words.size() != 1) return refuse("Unexpected args: [" + join(arguments.words, " ") + "]");
   if (arguments.given("token") && (arguments.given("username") || arguments.given("password"))) return refuse("you cannot specify more than one authentication method at the same time: --token, --username/--password");
   auto done = change_entry(arguments, "users", arguments.words[0], [&](Draft& entry) -> Result<void> {
     Draft& body = entry["user"];
@@ -283,7 +286,7 @@ Result<int> set_property(Session&, const Arguments& arguments) {
   const std::string &path = arguments.words[0], &value = arguments.words[1];
   auto done = change_config(file_of(arguments, path), [&](Draft& config) -> Result<void> {
     Draft* at = property(config, path, true);
-    if (!at) return refuse("unable to parse path " + go_quote(path) + " at " + go_quote(split(path, '.')[0]));
+    if (!at) return refuse("unable to parse " + path + " after [] at api.Config");
     *at = value == "true" || value == "false" ? Draft(value == "true") : Draft(value);
     return {};
   });
@@ -302,7 +305,7 @@ Result<int> unset_property(Session&, const Arguments& arguments) {
       else config[path] = Draft();
       return {};
     }
-    if (!property(config, path, false)) return refuse(steps.size() == 2 ? "current map key " + go_quote(steps[1]) + " is invalid" : "cannot unset " + path);
+    if (!property(config, path, false)) return {};
     if (steps.size() == 2) {
       std::erase_if(config[steps[0]].items(), [&](Draft& entry) { return entry["name"].as_string() == steps[1]; });
       return {};

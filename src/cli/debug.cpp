@@ -9,6 +9,8 @@
 #include "cli/command.h"
 #include "cli/exec_stream.h"
 #include "cli/subjects.h"
+#include "machinery/patch/patch.h"
+#include "schema/schema.h"
 
 namespace kybern::cli {
 namespace {
@@ -80,14 +82,18 @@ Result<int> Debug::in_pod(const Subject& pod) {
   std::string name = arguments.text("container");
   if (name.empty()) {
     name = "debugger-" + random_suffix();
-    if (!arguments.on("quiet")) fmt::print(stderr, "Defaulting debug container name to {}.\n", name);
+    if (!arguments.on("quiet")) fmt::print("Defaulting debug container name to {}.\n", name);
   }
   if (const std::string target = arguments.text("target"); !target.empty() && !arguments.on("quiet"))
-    fmt::print(stderr, "Targeting container {}. If you don't see processes from this container it may be because the container runtime doesn't support this feature.\n", go_quote(target));
+    fmt::print("Targeting container {}. If you don't see processes from this container it may be because the container runtime doesn't support this feature.\n", go_quote(target));
   Draft made = container(name);
   if (const std::string target = arguments.text("target"); !target.empty()) made["targetContainerName"] = target;
-  const Document patch = Draft::object({{"spec", Draft::object({{"ephemeralContainers", Draft::array({std::move(made)})}})}}).freeze();
-  auto done = patch_subject(session, arguments, pod, patch, strategic_type, "ephemeralcontainers");
+  Draft after(pod.object);  // the difference keeps the order
+  after["spec"]["ephemeralContainers"].push_back(std::move(made));
+  auto patch = create_strategic_patch(pod.object, after.freeze(), *schema::find_type("v1", "Pod"));
+  if (!patch) return refuse(patch.error().message);
+  std::fflush(stdout);
+  auto done = patch_subject(session, arguments, pod, patch->freeze(), strategic_type, "ephemeralcontainers");
   if (!done) return std::unexpected(done.error());
   return interactive() ? attach(pod.ns, pod.name, name, "ephemeralContainerStatuses") : Result<int>(0);
 }
@@ -117,7 +123,7 @@ Result<int> Debug::copy(const Subject& pod) {
   } else if (!arguments.text("image").empty()) {
     if (name.empty()) {
       name = "debugger-" + random_suffix();
-      if (!arguments.on("quiet")) fmt::print(stderr, "Defaulting debug container name to {}.\n", name);
+      if (!arguments.on("quiet")) fmt::print("Defaulting debug container name to {}.\n", name);
     }
     spec["containers"].push_back(container(name));
   }
@@ -145,7 +151,7 @@ Result<int> Debug::on_node(const Subject& node) {
   spec["containers"].push_back(std::move(made));
   if (!arguments.on("quiet")) fmt::print("Creating debugging pod {} with container {} on node {}.\n", pod, name, node.name);
   std::fflush(stdout);
-  const Document object = Draft::object({{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", Draft::object({{"name", pod}, {"labels", Draft::object({{"app.kubernetes.io/managed-by", "kubectl-debug"}})}})}, {"spec", std::move(spec)}}).freeze();
+  const Document object = Draft::object({{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", Draft::object({{"name", pod}})}, {"spec", std::move(spec)}}).freeze();
   auto sent = session.call("POST", "/api/v1/namespaces/" + url_encode(session.ns()) + "/pods", "fieldManager=kubectl-debug", object);
   if (!sent) return std::unexpected(shown(sent.error()));
   return interactive() ? attach(session.ns(), pod, name, "containerStatuses") : Result<int>(0);

@@ -46,7 +46,9 @@ Result<TaintEdit> take_taints(std::vector<std::string>& words) {
     const std::size_t equals = rest.find('=');
     taint.key = std::string(rest.substr(0, equals));
     if (equals != std::string_view::npos) taint.value = std::string(rest.substr(equals + 1));
-    if (taint.key.empty() || (!remove && taint.effect.empty())) return fail(Code::invalid, "error: invalid taint spec: " + *word);
+    const auto wrong = names::qualified_name(colon == std::string_view::npos && !remove ? text : std::string_view(taint.key));
+    if (!wrong.empty()) return fail(Code::invalid, "error: invalid taint spec: " + *word + ", " + join(wrong, "; ") + "\nSee 'kubectl taint -h' for help and examples");
+    if (!remove && taint.effect.empty()) return fail(Code::invalid, "error: invalid taint spec: " + *word);
     if (!taint.effect.empty() && !valid_effect(taint.effect)) return fail(Code::invalid, "error: invalid taint effect: " + taint.effect + ", unsupported taint effect\nSee 'kubectl taint -h' for help and examples");
     (remove ? out.removed : out.set).push_back(std::move(taint));
   }
@@ -56,6 +58,11 @@ Result<TaintEdit> take_taints(std::vector<std::string>& words) {
 
 Result<Draft> edited_taints(Value current, const TaintEdit& edit, bool overwrite, std::string_view node) {
   Draft out = Draft::array();
+  for (const auto& set : edit.set) {
+    Draft taint = Draft::object({{"effect", set.effect}, {"key", set.key}});
+    if (!set.value.empty()) taint["value"] = set.value;
+    out.push_back(std::move(taint));
+  }
   std::vector<bool> used(edit.removed.size());
   for (Value taint : current.items()) {
     bool gone = false;
@@ -73,11 +80,6 @@ Result<Draft> edited_taints(Value current, const TaintEdit& edit, bool overwrite
   }
   for (std::size_t i = 0; i < used.size(); ++i)
     if (!used[i]) return fail(Code::not_found, "error: taint " + go_quote(edit.removed[i].key + (edit.removed[i].effect.empty() ? "" : ":" + edit.removed[i].effect)) + " not found");
-  for (const auto& set : edit.set) {
-    Draft taint = Draft::object({{"effect", set.effect}, {"key", set.key}});
-    if (!set.value.empty()) taint["value"] = set.value;
-    out.push_back(std::move(taint));
-  }
   return out;
 }
 

@@ -35,7 +35,7 @@ Result<int> attach(Session& session, const Arguments& arguments) {
   const bool tty = wants_tty(arguments);
   auto place = find_container(session, arguments, arguments.words[0], "attach to");
   if (!place) return std::unexpected(place.error());
-  if (!arguments.on("quiet") && arguments.on("stdin") && tty) fmt::print(stderr, "If you don't see a command prompt, try pressing enter.\n");
+  if (!arguments.on("quiet")) fmt::print(stderr, "If you don't see a command prompt, try pressing enter.\n");
   return told(converse(session, *place, "attach", {}, {arguments.on("stdin") ? STDIN_FILENO : -1, tty, copy_output}));
 }
 

@@ -156,6 +156,7 @@ Result<ContainerPlace> find_container(Session& session, const Arguments& argumen
       container = pod["spec"]["containers"][0]["name"].str();
       std::vector<std::string> names;
       for (Value c : pod["spec"]["containers"].items()) names.push_back(c["name"].str());
+      for (Value c : pod["spec"]["ephemeralContainers"].items()) names.push_back(c["name"].str() + " (ephem)");
       for (Value c : pod["spec"]["initContainers"].items()) names.push_back(c["name"].str() + " (init)");
       if (names.size() > 1 && !arguments.on("quiet")) fmt::print(stderr, "Defaulted container {} out of: {}\n", go_quote(container), join(names, ", "));
     }

@@ -10,7 +10,7 @@
 namespace kybern::cli {
 namespace {
 
-constexpr std::size_t line_width = 75;
+constexpr std::size_t line_width = 80;
 constexpr int deepest = 24;  // of --recursive
 
 struct Explain {
@@ -55,7 +55,7 @@ std::string wrapped(std::string_view text, std::size_t indent) {
     std::string line(indent, ' ');
     for (std::string_view word : split(paragraph, ' ')) {
       if (word.empty()) continue;
-      if (line.size() + word.size() > line_width + indent && line.size() > indent) {
+      if (line.size() + word.size() > line_width && line.size() > indent) {
         out += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
         line.assign(indent, ' ');
       }
@@ -88,7 +88,9 @@ std::string Explain::fields(Value schema, int indent, bool recursive, int depth)
 }
 
 Result<int> explain(Session& session, const Arguments& arguments) {
-  if (arguments.words.size() != 1) return refuse("You must specify the type of resource to explain. Use \"kubectl api-resources\" for a complete list of supported resources.");
+  if (arguments.words.size() > 1) return refuse("We accept only this format: explain RESOURCE");
+  if (const std::string format = arguments.text("output"); format != "plaintext" && format != "plaintext-openapiv2") return refuse("unrecognized format: " + format);
+  if (arguments.words.empty()) return refuse("You must specify the type of resource to explain. Use \"kubectl api-resources\" for a complete list of supported resources.");
   std::vector<std::string_view> path = split(arguments.words[0], '.');
   auto discovery = session.discovery();
   if (!discovery) return std::unexpected(discovery.error());
@@ -104,7 +106,7 @@ Result<int> explain(Session& session, const Arguments& arguments) {
   }
   if (const std::string wanted = arguments.text("api-version"); type && !wanted.empty()) {
     const ApiResource* other = (*discovery)->find_kind(wanted, (*type)->kind);
-    if (other == nullptr) return refuse(fmt::format("couldn't find resource for {} in {}", (*type)->kind, wanted));
+    if (other == nullptr) return refuse(fmt::format("couldn't find resource for \"{}, Resource={}\"", wanted, (*type)->plural));
     type = other;
   }
   if (!type) return fail(Code::not_found, type.error().message.substr(std::string_view("error: ").size()));

@@ -106,7 +106,7 @@ Result<Draft> new_service(const Subject& subject, const Arguments& arguments) {
 }
 
 Result<int> expose(Session& session, const Arguments& arguments) {
-  auto subjects = select(session, arguments, arguments.words, {});
+  auto subjects = select(session, arguments, arguments.words, {.by_selector = false});
   if (!subjects) return std::unexpected(subjects.error());
   for (const Subject& subject : *subjects) {
     const std::string& kind = subject.type->kind;

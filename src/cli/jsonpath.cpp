@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/strings.h"
+#include "cli/output.h"
 #include "document/json.h"
 
 namespace kybern::cli {
@@ -401,7 +402,7 @@ void print_nodes(const std::vector<Node>& nodes, Value root, std::string& out) {
 std::string plain_text(Value value) {
   if (value.is_string()) return value.str();
   if (value.is_null()) return value.exists() ? "null" : "";
-  return to_json(value);
+  return value.is_object() || value.is_array() ? to_json(sorted(value).root()) : to_json(value);
 }
 
 Result<JsonPath> JsonPath::parse(std::string_view text) {

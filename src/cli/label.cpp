@@ -19,7 +19,7 @@ Result<int> edit_map(Session& session, const Arguments& arguments, std::string_v
   if (!dry_run) return std::unexpected(dry_run.error());
   if (edit->set.empty() && edit->removed.empty() && !arguments.on("list") && (!words.empty() || arguments.given("filename"))) return refuse("at least one " + std::string(what) + " update is required");
   const bool local = arguments.knows("local") && arguments.on("local");
-  auto subjects = select(session, arguments, words, {.manifests_from_server = !local, .nothing_given = "error: one or more resources must be specified as <resource> <name> or <resource>/<name>"});
+  auto subjects = select(session, arguments, words, {.local = local, .nothing_given = "error: one or more resources must be specified as <resource> <name> or <resource>/<name>"});
   if (!subjects) return std::unexpected(subjects.error());
   for (const Subject& subject : *subjects) {
     const Value current = subject.object["metadata"][field];
@@ -36,8 +36,8 @@ Result<int> edit_map(Session& session, const Arguments& arguments, std::string_v
       result = std::string(done);
     }
     for (const std::string& key : edit->removed) {
-      if (!current[std::string_view(key)].exists()) fmt::print("{} {} not found.\n", what, go_quote(key));
-      else changes[key] = Draft();
+      if (current[std::string_view(key)].exists()) changes[key] = Draft();
+      else if (field == "labels") fmt::print("{} {} not found.\n", what, go_quote(key));
     }
     if (!edit->removed.empty() && changes.empty()) result = std::string(done);  // as upstream says it
     if (std::any_of(edit->removed.begin(), edit->removed.end(), [&](const std::string& key) { return current[std::string_view(key)].exists(); }) && edit->set.empty()) result = std::string(undone);
@@ -80,10 +80,15 @@ Result<int> taint(Session& session, const Arguments& arguments) {
   auto dry_run = dry_run_of(arguments);
   if (!dry_run) return std::unexpected(dry_run.error());
   if (edit->set.empty() && edit->removed.empty()) return refuse("at least one taint update is required");
-  auto subjects = select(session, arguments, words, {});
+  if (!words.empty()) {
+    const std::string type = words[0].substr(0, words[0].find('/'));
+    auto discovery = session.discovery();
+    if (!discovery) return std::unexpected(discovery.error());
+    if (auto found = (*discovery)->find(type); found && (*found)->kind != "Node") return refuse("invalid resource type " + type + ", only node types are supported");
+  }
+  auto subjects = select(session, arguments, words, {.nothing_given = "error: one or more resources must be specified as <resource> <name> or <resource>/<name>"});
   if (!subjects) return std::unexpected(subjects.error());
   for (const Subject& subject : *subjects) {
-    if (subject.type->kind != "Node") return refuse("invalid resource type " + subject.type->plural + ", only node types are supported");
     auto taints = edited_taints(subject.object["spec"]["taints"], *edit, arguments.on("overwrite"), subject.name);
     if (!taints) return std::unexpected(taints.error());
     Document object = subject.object;
@@ -93,8 +98,14 @@ Result<int> taint(Session& session, const Arguments& arguments) {
       if (!patched) return std::unexpected(shown(patched.error()));
       object = *patched;
     }
-    const std::string_view result = edit->set.empty() ? "untainted" : edit->removed.empty() ? "tainted" : "modified";
-    if (auto printed = print_change(session, arguments, object, *subject.type, result); !printed) return std::unexpected(printed.error());
+    const bool changes = std::any_of(edit->set.begin(), edit->set.end(), [&](const auto& set) {
+      for (Value taint : subject.object["spec"]["taints"].items())
+        if (taint["key"].as_string() == set.key && taint["effect"].as_string() == set.effect) return true;
+      return false;
+    });
+    const std::string_view result = edit->set.empty() ? "untainted" : edit->removed.empty() && !changes ? "tainted" : "modified";
+    if (arguments.text("output").empty()) fmt::print("{} {}\n", subject.shown(), result);
+    else if (auto printed = print_change(session, arguments, object, *subject.type, result); !printed) return std::unexpected(printed.error());
   }
   return 0;
 }

@@ -108,8 +108,8 @@ Result<int> logs(Session& session, const Arguments& arguments) {
     if (pods.empty()) fmt::print(stderr, "No resources found in {} namespace.\n", session.ns());
   } else {
     auto subject = one_subject(session, arguments.words[0], "pods");
-    if (!subject && subject.error().code == Code::not_found && arguments.words[0].find('/') == std::string::npos)
-      return refuse(fmt::format("error from server (NotFound): pods {} not found in namespace {}", go_quote(arguments.words[0]), go_quote(session.ns())));
+    if (constexpr std::string_view head = "Error from server (NotFound): "; !subject && subject.error().message.starts_with(head))
+      return refuse(fmt::format("error from server (NotFound): {} in namespace {}", subject.error().message.substr(head.size()), go_quote(session.ns())));
     if (!subject) return std::unexpected(subject.error());
     auto found = pods_of(session, *subject);
     if (!found) return std::unexpected(found.error());
@@ -127,7 +127,7 @@ Result<int> logs(Session& session, const Arguments& arguments) {
       sources.push_back({pod["metadata"]["namespace"].str(), pod["metadata"]["name"].str(), arguments.words[1], ""});
       continue;
     }
-    auto more = sources_of(pod, arguments, by_selector);
+    auto more = sources_of(pod, arguments, false);
     if (!more) return std::unexpected(more.error());
     sources.insert(sources.end(), more->begin(), more->end());
   }

@@ -60,7 +60,8 @@ Result<int> proxy(Session& session, const Arguments& arguments) {
   if (auto ready = session.connect(); !ready) return std::unexpected(ready.error());
   Rules rules;
   for (auto& [flag, list] : {std::pair{"accept-hosts", &rules.hosts}, std::pair{"accept-paths", &rules.paths}, std::pair{"reject-paths", &rules.no_paths}, std::pair{"reject-methods", &rules.no_methods}}) {
-    for (std::string_view pattern : split(arguments.text(flag), ','))
+    const std::string given = arguments.text(flag);
+    for (std::string_view pattern : split(given, ','))
       if (!pattern.empty()) list->emplace_back(pattern);
     for (const std::string& pattern : *list)
       if (RE2 compiled(pattern, RE2::Quiet); !compiled.ok()) return refuse("--" + std::string(flag) + ": " + compiled.error());

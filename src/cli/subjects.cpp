@@ -120,7 +120,8 @@ Result<std::vector<Subject>> select_manifests(Session& session, const Arguments&
   for (const Manifest& manifest : *manifests) {
     auto subject = manifest_subject(session, manifest.object, manifest.source);
     if (!subject) return std::unexpected(subject.error());
-    if (auto added = out.add(session, *std::move(subject), options.manifests_from_server); !added) return std::unexpected(added.error());
+    if (options.local) subject->object = manifest.object;
+    if (auto added = out.add(session, *std::move(subject), options.manifests_from_server && !options.local); !added) return std::unexpected(added.error());
   }
   return out.result(session);
 }
@@ -138,7 +139,7 @@ Result<std::vector<Subject>> select(Session& session, const Arguments& arguments
   if (!named) return std::unexpected(named.error());
   auto discovery = session.discovery();
   if (!discovery) return std::unexpected(discovery.error());
-  const bool selects = flag_on(arguments, "all") || !flag_text(arguments, "selector").empty() || !flag_text(arguments, "field-selector").empty();
+  const bool selects = flag_on(arguments, "all") || (options.by_selector && !flag_text(arguments, "selector").empty()) || !flag_text(arguments, "field-selector").empty();
   Selection out;
   for (const TypeAndName& item : named->items) {
     std::vector<const ApiResource*> types = (*discovery)->category(to_lower(item.type));

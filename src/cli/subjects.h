@@ -39,6 +39,8 @@ struct SelectOptions {
   bool fetch = true;         // GET objects named by the words
   bool manifests_from_server = true;  // GET what -f names too
   bool need_names = true;    // a type alone is refused unless --all, -l or --field-selector say which
+  bool by_selector = true;   // --selector means the objects
+  bool local = false;        // manifests as they are, the namespace not filled in
   std::string_view nothing_given{};  // the complaint when there are neither words nor files
 };
 // By the flags that the command has: filename, recursive, selector, field-selector, all, all-namespaces. What cannot be

@@ -36,9 +36,6 @@ struct Aligner {
       write(written, line);
       std::size_t end = line, width = least;
       for (; end < to && column + 1 < lines[end].size(); ++end) width = std::max(width, width_of(lines[end][column]) + padding);
-      bool empty = true;
-      for (std::size_t i = line; i < end; ++i) empty = empty && lines[i][column].empty();
-      if (empty && least == 0) width = 0;
       widths.push_back(width);
       format(line, end);
       widths.pop_back();
