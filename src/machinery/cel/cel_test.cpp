@@ -158,6 +158,8 @@ TEST(Cel, ErrorsOfCompilation) {
       {"1 == 'a'", "does not compile: ERROR: <input>:1:3: found no matching overload for '_==_' applied to '(int, string)'\n | 1 == 'a'\n | ..^"},
       {"'a'.b", "does not compile: ERROR: <input>:1:4: type 'string' does not support field selection\n | 'a'.b\n | ...^"},
       {"'x'.matches('(')", "does not compile: ERROR: <input>:1:13: invalid matches argument\n | 'x'.matches('(')\n | ............^"},
+      {"-({-)", "does not compile: ERROR: <input>:1:5: Syntax error: mismatched input ')' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, "
+                "BYTES, IDENTIFIER}\n | -({-)\n | ....^"},
       {"1 2", "does not compile: ERROR: <input>:1:3: Syntax error: extraneous input '2' expecting <EOF>\n | 1 2\n | ..^"},
   });
 }

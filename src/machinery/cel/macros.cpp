@@ -31,7 +31,9 @@ std::uint32_t Maker::add(Node node, std::span<const std::uint32_t> kids) {
   ast_.kids.insert(ast_.kids.end(), kids.begin(), kids.end());
   std::uint16_t depth = 0;
   std::size_t children = node.kind == NodeKind::fold ? 5 : kids.size();  // the rest are names
-  for (std::size_t i = 0; i < children && i < own; ++i) depth = std::max(depth, depths_[kids[i]]);
+  // After a problem a child may be none: what is made then is never looked at.
+  for (std::size_t i = 0; i < children && i < own; ++i)
+    if (kids[i] < depths_.size()) depth = std::max(depth, depths_[kids[i]]);
   depths_.push_back(static_cast<std::uint16_t>(depth + 1));
   if (depth + 1 > max_depth && problems_.empty()) complain(node.offset, fmt::format("expression recursion limit exceeded: {}", max_depth));
   ast_.nodes.push_back(node);
