@@ -42,6 +42,8 @@ eventually 60 "the change is rolled out" k rollout status deployment/web --timeo
 k rollout undo deployment/web >/dev/null || bad "undo"
 eventually 60 "and undone" k rollout status deployment/web --timeout=1s
 
+one_pod() { [ "$(k get pods -l app=web -o name | wc -l)" = 1 ]; }
+eventually 60 "the pods of the change are gone" one_pod
 for real in $(real_kubectls); do
   pod=$(inside "$real" get pods -l app=web -o jsonpath='{.items[0].metadata.name}')
   is "$(basename "$real") get" "$(inside "$real" get deployment web -o jsonpath='{.status.readyReplicas}')" "1"

@@ -47,12 +47,12 @@ replay() {
     failed=1
   fi
 }
-replay 10_generic 750 753
+replay 10_generic 770 773
 replay 20_core_defaults 124 124
-replay 30_groups_defaults 95 95
-replay 41_patch 118 119
+replay 30_groups_defaults 97 97
+replay 41_patch 123 124
 replay 42_crd 124 125
-replay 43_admission_rbac 140 143
-replay 21_core_validation 293 352
-replay 31_groups_validation 220 336
+replay 43_admission_rbac 164 177
+replay 21_core_validation 296 355
+replay 31_groups_validation 235 350
 exit $failed

@@ -1,5 +1,6 @@
 // API priority and fairness: which FlowSchema a request falls under, and with it which priority level (KEP-1040). The
-// configuration is the stored FlowSchemas and PriorityLevelConfigurations; a change is seen by the next request.
+// configuration is the stored FlowSchemas and PriorityLevelConfigurations; a change is seen a moment after
+// it was written.
 #pragma once
 
 #include <atomic>

@@ -25,9 +25,25 @@ Draft partial_metadata(Value object) {
   return Draft::object({{"kind", "PartialObjectMetadata"}, {"apiVersion", "meta.k8s.io/v1"}, {"metadata", object["metadata"]}});
 }
 
+namespace {
+
+// A pod that is done is told apart from those that run: kubectl leaves such rows out when asked for live ones.
+Draft row_conditions(const Served& served, Value object) {
+  Draft out = Draft::array();
+  if (served.plural() != "pods" || !served.group().empty()) return out;
+  std::string_view phase = object["status"]["phase"].as_string();
+  if (phase != "Succeeded" && phase != "Failed") return out;
+  std::string_view message = phase == "Failed" ? "The pod failed." : "The pod has completed successfully.";
+  out.push_back(Draft::object({{"type", "Completed"}, {"status", "True"}, {"reason", phase}, {"message", message}}));
+  return out;
+}
+
+}  // namespace
+
 Draft table_row(const Served& served, Value object, const TableOptions& options) {
   Draft row = Draft::object();
   row["cells"] = served.custom ? served.custom->cells(object, options.now) : cells_of(served, object, options.now);
+  if (Draft conditions = row_conditions(served, object); conditions.size() > 0) row["conditions"] = std::move(conditions);
   if (options.include_full_object) {
     row["object"] = Draft(object);
     row["object"]["kind"] = served.kind();
