@@ -7,7 +7,7 @@
 #include "base/strings.h"
 #include "cli/command.h"
 #include "net/server.h"
-#include "re2/re2.h"
+#include <re2/re2.h>
 
 namespace kybern::cli {
 namespace {
