@@ -38,7 +38,9 @@ class Checker {
     std::uint32_t slot;
   };
 
+  // A macro's operand may have two parents: it is looked at once.
   const Type* visit(std::uint32_t index) {
+    if (checked_.types[index]) return checked_.types[index];
     const Type* type = infer(index);
     return checked_.types[index] = type;
   }
@@ -196,8 +198,8 @@ const Type* Checker::call(std::uint32_t index) {
     }
   }
   const Node node = ast_.nodes[index];
-  std::string_view name = ast_.name(node);
-  if (name.starts_with('.')) name.remove_prefix(1);
+  std::string name(ast_.name(node));  // names may move while the arguments are looked at
+  if (name.starts_with('.')) name.erase(0, 1);
   const Function* function = find_function(name);
   std::vector<const Type*> args;
   for (std::uint32_t i = 0; i < node.count; ++i) args.push_back(visit(ast_.kid(node, i)));
@@ -326,9 +328,6 @@ const Type* Checker::fold(std::uint32_t index) {
   std::uint32_t names[3] = {ast_.kids[node.first + 5], ast_.kids[node.first + 6], ast_.kids[node.first + 7]};
   auto slot = static_cast<std::uint32_t>(depth ? locals_.back().slot + 1 : 0);
   const std::uint32_t slots[3] = {slot, slot + 1, two ? slot + 2 : slot + 1};
-  // A macro's operand may be shared by two parents: then the names have become slots already.
-  bool again = checked_.types[index] != nullptr;
-  if (again) return checked_.types[index];
   locals_.push_back({names[0], accumulator, slots[0]});
   locals_.push_back({names[1], first, slots[1]});
   if (two) locals_.push_back({names[2], second, slots[2]});

@@ -36,9 +36,15 @@ struct Entry {  // sizes of a container's keys and values
 class Estimator {
  public:
   Estimator(const Ast& ast, const Checked& checked) : ast_(ast), checked_(checked) {}
-  CostRange cost(std::uint32_t index);
+  CostRange cost(std::uint32_t index) {
+    if (auto at = costs_.find(index); at != costs_.end()) return at->second;
+    CostRange out = compute(index);
+    costs_.emplace(index, out);
+    return out;
+  }
 
  private:
+  CostRange compute(std::uint32_t index);
   struct Local {
     std::optional<SizeRange> size;
     std::optional<Entry> entry;
@@ -56,6 +62,7 @@ class Estimator {
 
   const Ast& ast_;
   const Checked& checked_;
+  std::unordered_map<std::uint32_t, CostRange> costs_;  // an operand may have two parents
   std::unordered_map<std::uint32_t, SizeRange> sizes_;
   std::unordered_map<std::uint32_t, Entry> entries_;
   std::unordered_map<std::uint32_t, Local> locals_;  // by slot
@@ -100,7 +107,7 @@ std::optional<Entry> Estimator::entry(std::uint32_t index) {
   return {};
 }
 
-CostRange Estimator::cost(std::uint32_t index) {
+CostRange Estimator::compute(std::uint32_t index) {
   const Node& node = ast_.nodes[index];
   switch (node.kind) {
     case NodeKind::constant: return {};
