@@ -1,5 +1,6 @@
 // proxy: a plain HTTP server on this machine that passes requests on to the API server as the kubeconfig's user.
 #include <fmt/format.h>
+#include <re2/re2.h>
 #include <signal.h>
 
 #include <atomic>
@@ -7,7 +8,6 @@
 #include "base/strings.h"
 #include "cli/command.h"
 #include "net/server.h"
-#include <re2/re2.h>
 
 namespace kybern::cli {
 namespace {
