@@ -167,7 +167,7 @@ Result<int> undo(Session& session, const Arguments& arguments) {
     auto target = *wanted > 0 ? all->find(*wanted) : std::prev(std::prev(all->end()));
     if (target == all->end()) return refuse("unable to find specified revision " + std::to_string(*wanted) + " in history");
     if (*dry_run == "client") {
-      fmt::print("{} {} (dry run)\n", subject.shown(), pod_template_text(template_of(target->second)));
+      fmt::print("{} {} (dry run)\n", subject.shown(), pod_template_text(template_of({target->second.object, ""})));
       continue;
     }
     const Value object = target->second.object;
