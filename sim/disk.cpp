@@ -47,7 +47,7 @@ struct Disk::State {
   sqlite3_vfs vfs{};
   std::map<std::string, Journal> journals;
   double failing_writes = 0, failing_syncs = 0;
-  bool full = false, powerless = false;
+  bool full = false, powerless = false, reliable = false;
   std::optional<std::uint64_t> power_left;  // writes
   std::function<void()> power_lost;
   std::uint64_t writes = 0, syncs = 0, failures = 0;
@@ -98,6 +98,7 @@ int Disk::State::write(sqlite3_file* f, const void* bytes, int n, sqlite3_int64 
   sqlite3_file* real = file(f).real();
   if (self.powerless) return SQLITE_IOERR_WRITE;
   ++self.writes;
+  if (self.reliable) return real->pMethods->xWrite(real, bytes, n, at);
   if (self.power_left && (*self.power_left)-- == 0) {
     // A part of this write is on its way.
     self.power_left.reset();
@@ -121,6 +122,7 @@ int Disk::State::sync(sqlite3_file* f, int) {
   State& self = *file(f).self;
   if (self.powerless) return SQLITE_IOERR_FSYNC;
   ++self.syncs;
+  if (self.reliable) return SQLITE_OK;
   // A sync that failed may have written anything or nothing: it stays undecided.
   if (self.failing_syncs > 0 && self.random.chance(self.failing_syncs)) return self.fail(SQLITE_IOERR_FSYNC);
   Journal& journal = self.journals[file(f).name];
@@ -189,6 +191,7 @@ void Disk::set_fault_rate(double writes, double syncs) {
   state_->failing_syncs = syncs;
 }
 void Disk::set_full(bool full) { state_->full = full; }
+void Disk::never_fails() { state_->reliable = true; }
 void Disk::cut_power() { state_->powerless = true; }
 void Disk::cut_power_after(std::uint64_t writes, std::function<void()> then) {
   state_->power_left = writes;

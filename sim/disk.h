@@ -23,6 +23,7 @@ class Disk {
   // Calls fail with this probability from now on ("disk I/O error"); 0: none.
   void set_fault_rate(double writes, double syncs);
   void set_full(bool full);  // writes that make a file longer fail
+  void never_fails();        // from the beginning: what is not durable is not remembered, which is faster
 
   // Power is gone: from now on every call fails. Then, when the store is closed, `settle` leaves on the files what was
   // durable and a random part of what was not.
