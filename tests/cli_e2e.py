@@ -230,6 +230,7 @@ def main():
     kybern = os.path.abspath(arguments.kybern)
     reference = find_reference(arguments.reference)
     names = arguments.files or sorted(f[:-4] for f in os.listdir(GOLDEN) if f.endswith(".txt"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was begun is ended
     root = tempfile.mkdtemp(prefix="kybern-cli.")
     ours = os.path.join(root, "a")
     os.mkdir(ours)
