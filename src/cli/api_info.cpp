@@ -68,8 +68,7 @@ Result<int> api_versions(Session& session, const Arguments&) {
   return 0;
 }
 
-Result<int> cluster_info(Session& session, const Arguments& arguments) {
-  if (!arguments.words.empty()) return refuse_usage(arguments, "unknown command " + go_quote(arguments.words[0]));
+Result<int> cluster_info(Session& session, const Arguments&) {
   if (auto ready = session.connect(); !ready) return std::unexpected(ready.error());
   auto services = session.call("GET", "/api/v1/namespaces/kube-system/services", query_of({{"labelSelector", "kubernetes.io/cluster-service=true"}}));
   if (!services) return std::unexpected(shown(services.error()));
