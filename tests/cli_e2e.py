@@ -86,7 +86,8 @@ class Side:
             out.write('a-token,jane,7,"developers,testers"\n')
         self.server = subprocess.Popen(
             [kybern, "server", "--data-dir", data, "--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1", "--secure-port", "0",
-             "--token-auth-file", tokens, "--agent=false", "--proxy=false", "--dns=false"],
+             "--token-auth-file", tokens, "--agent=false", "--proxy=false", "--dns=false",
+             "--node-monitor-grace-period", "3600"],  # nodes are objects here; nobody renews their leases
             stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
 
     def environment(self, cwd):

@@ -96,6 +96,7 @@ struct NodeFlags {
   kubelet::KubeletOptions options;
   std::string node_ip, pod_cidr = "10.244.0.0/24", cluster_cidr = "10.244.0.0/16";
   bool agent = true, proxy = true, dns = true;
+  int grace_s = 40;
 
   void add_to(Flags& flags) {
     options.node_name = host_name();
@@ -113,6 +114,7 @@ struct NodeFlags {
     flags.add("cgroup-root", &options.cgroup_base, "the cgroup below which the pods' cgroups are made; empty: the root");
     flags.add("container-log-max-size", &options.container_log_max_bytes, "a container's log is rotated when it has grown to this");
     flags.add("container-log-max-files", &options.container_log_max_files, "how many files of one container's log are kept, at least 2");
+    flags.add("node-monitor-grace-period", &grace_s, "seconds without a sign after which a node is unknown");
     flags.add("kubelet-port", &options.port, "the port of the node agent's API");
     flags.add("resolv-conf", &options.resolv_conf, "the resolver that pods with dnsPolicy Default and the cluster's DNS use");
   }
@@ -156,6 +158,7 @@ int run_server(const std::vector<std::string>& arguments) {
   Identities identities(server);
 
   controllers::Options controller_options;
+  controller_options.node_grace = std::chrono::seconds(node.grace_s);
   controller_options.for_identity = [&](const std::string& name) -> client::Transport& { return identities.of(name); };
   controller_options.ca_pem = read_file(server.credentials().ca_file);
   controllers::ControllerManager controllers(world, std::move(controller_options));

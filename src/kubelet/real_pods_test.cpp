@@ -317,7 +317,7 @@ TEST_F(RealPods2, RunAsNonRootIsKept) {
   script("nonroot", "true", R"("securityContext":{"runAsNonRoot":true})");
   EXPECT_TRUE(node_->eventually([&] { return container(node_->pod("nonroot"))["state"]["waiting"]["reason"].as_string() == "CreateContainerConfigError"; })) << node_->describe("nonroot");
   EXPECT_NE(container(node_->pod("nonroot"))["state"]["waiting"]["message"].as_string().find("container has runAsNonRoot and image will run as root"), std::string_view::npos);
-  script("user", "id -u; id -g; touch /x; cat /proc/self/status | grep NoNewPrivs", R"("securityContext":{"runAsUser":1234,"runAsGroup":55,"allowPrivilegeEscalation":false,"readOnlyRootFilesystem":true})",
+  script("user", "id -u; id -g; touch /x 2>&1; cat /proc/self/status | grep NoNewPrivs", R"("securityContext":{"runAsUser":1234,"runAsGroup":55,"allowPrivilegeEscalation":false,"readOnlyRootFilesystem":true})",
          R"("restartPolicy":"Never")");
   ASSERT_TRUE(node_->phase_becomes("user", "Succeeded")) << node_->describe("user");
   EXPECT_EQ(node_->log("user", "c"), "1234\n55\ntouch: /x: Read-only file system\nNoNewPrivs:\t1\n");
