@@ -94,7 +94,7 @@ TEST_F(RealNodeLife, PodsWithoutTheirSandboxGetANewOne) {
   ASSERT_TRUE((*cri)->stop_sandbox(boxes->front().id).has_value());
   ASSERT_TRUE(node_->eventually([&] { return container(node_->pod("resandbox"))["restartCount"].as_int() >= 1 && node_->condition(node_->pod("resandbox"), "Ready") == "True"; }))
       << node_->describe("resandbox");
-  EXPECT_TRUE(node_->eventually([&] { return node_->has_event("resandbox", "Normal SandboxChanged: Pod sandbox changed, it will be killed and re-created."); }));
+  EXPECT_TRUE(node_->eventually([&] { return node_->has_event("resandbox", "Normal SandboxChanged: Pod sandbox changed, it will be killed and re-created."); })) << node_->describe("resandbox");
 }
 
 TEST_F(RealNodeLife, StaticPodsRunAndHaveMirrors) {

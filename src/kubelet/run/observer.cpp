@@ -31,6 +31,7 @@ struct Observer::State {
   std::mutex mutex;
   std::condition_variable wake;
   bool stopping = false, list_now = false;
+  std::uint64_t events = 0, events_listed = 0;  // those that came, and those after which the lists were looked at
   std::atomic<bool> streaming = false, unsupported = false;
   std::thread streamer, lister;
   std::map<std::string, std::string> last;  // pod uid -> what its lists said
@@ -54,7 +55,12 @@ struct Observer::State {
             list_now = true;  // what happened while no stream stood
             wake.notify_all();
           },
-          callbacks.event);
+          [&](const std::string& id) {
+            callbacks.event(id);
+            std::lock_guard lock(mutex);
+            ++events;
+            wake.notify_all();
+          });
       streaming = false;
       if (!ended && ended.error().code == Code::unsupported) {
         log_info("kubelet", "the runtime has no event stream; its lists are looked at every second");
@@ -66,13 +72,17 @@ struct Observer::State {
     }
   }
 
+  // The runtime tells of an end before its lists know of it. So the lists are looked at once more, a moment after an event.
   void list_loop() {
     while (true) {
       {
         std::unique_lock lock(mutex);
-        wake.wait_for(lock, streaming ? safety_period : poll_period, [&] { return stopping || list_now; });
+        bool quiet = streaming && events == events_listed;
+        wake.wait_for(lock, quiet ? safety_period : poll_period, [&] { return stopping || list_now || (quiet && events != events_listed); });
         if (stopping) return;
+        if (quiet && !list_now && events != events_listed) continue;
         list_now = false;
+        events_listed = events;
       }
       if (callbacks.has_pods()) list();
     }
