@@ -188,7 +188,8 @@ def difference(command, wanted, got, names):
 
 
 def find_reference(given):
-    for place in (given, os.environ.get("KYBERN_REFERENCE_KUBECTL"), shutil.which("kubectl.1.33"), "/usr/lib/google-cloud-sdk/bin/kubectl.1.33"):
+    beside = os.path.join(os.path.dirname(os.path.realpath(shutil.which("kubectl") or "/none/kubectl")), "kubectl.1.33")
+    for place in (given, os.environ.get("KYBERN_REFERENCE_KUBECTL"), shutil.which("kubectl.1.33"), beside):
         if place == "none":
             return None
         if place and os.access(place, os.X_OK):
