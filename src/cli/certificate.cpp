@@ -2,10 +2,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "base/strings.h"
 #include "base/time.h"
+#include "base/world.h"
 #include "cli/command.h"
 #include "cli/subjects.h"
 
@@ -29,7 +29,7 @@ Result<int> decide(Session& session, const Arguments& arguments, bool approve) {
     if (opposed) return refuse(fmt::format("certificate signing request {} is already {}", go_quote(subject.name), other));
     Document object = subject.object;
     if (!done || opposed || arguments.on("force")) {
-      const std::string now = format_rfc3339(std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()));
+      const std::string now = format_rfc3339(real_world().clock.now());
       Draft changed(subject.object);
       Draft& conditions = changed["status"]["conditions"];
       if (conditions.is_array()) std::erase_if(conditions.items(), [&](Draft& c) { return c["type"].as_string() == type; });

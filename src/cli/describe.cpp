@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "base/strings.h"
+#include "base/world.h"
 #include "cli/command.h"
 #include "cli/describe_text.h"
 #include "cli/subjects.h"
@@ -80,7 +81,7 @@ Result<int> describe_objects(Session& session, const Arguments& arguments) {
       const std::string uid = subject.type->kind == "Node" ? "" : ",involvedObject.uid=" + subject.object["metadata"]["uid"].str();  // a node's events carry its name or its uid
       add(session, events, subject.ns.empty() ? "/api/v1/events" : "/api/v1/namespaces/" + url_encode(subject.ns) + "/events", query_of({{"fieldSelector", about + uid}}));
     }
-    const Time now = std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
+    const Time now = real_world().clock.now();
     fmt::print("{}{}{}", first || *end ? "" : "\n\n", describe(subject.object, related(session, subject.object), with_events ? &events : nullptr, now), end);
     first = false;
   }

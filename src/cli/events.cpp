@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "base/time.h"
+#include "base/world.h"
 #include "cli/command.h"
 #include "cli/events.h"
 #include "cli/output.h"
@@ -74,7 +75,7 @@ struct Printer {
   bool headed = false;
 
   void row(Value event) {
-    const Time now = std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
+    const Time now = real_world().clock.now();
     const Value object = event["involvedObject"];
     if (!headed && !arguments.on("no-headers")) {
       std::vector<std::string> head{"LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"};

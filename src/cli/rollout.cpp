@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "base/time.h"
+#include "base/world.h"
 #include "cli/command.h"
 #include "cli/describe_text.h"
 #include "cli/output.h"
@@ -71,7 +72,7 @@ Result<int> patch_all(Session& session, const Arguments& arguments, std::string_
 }
 
 Result<int> restart(Session& session, const Arguments& arguments) {
-  const std::string now = format_rfc3339(std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()));
+  const std::string now = format_rfc3339(real_world().clock.now());
   return patch_all(session, arguments, "restarted", [&](const Subject& subject) -> Result<Document> {
     if (!subject.object["spec"]["template"].exists()) return refuse(named(subject) + " restarting is not supported");
     if (subject.object["spec"]["paused"].as_bool()) return refuse(named(subject) + " can't restart paused deployment (run rollout resume first)");
