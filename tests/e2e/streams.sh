@@ -42,7 +42,7 @@ streams() {  # KUBECTL LABEL
   is "$label exec: 10 MB out" "$(x exec box -c main -- head -c 10000000 /dev/zero | sha256sum)" "$(head -c 10000000 /dev/zero | sha256sum)"
   is "$label exec -i: 10 MB there and back" "$(x exec -i box -c main -- cat <"$work/big" | sha256sum | cut -d' ' -f1)" "$sum"
   is "$label exec -it: a terminal" "$(x exec -it box -c main -- tty </dev/null 2>/dev/null | tr -d '\r')" "not a tty" # without a terminal here there is none there
-  got=$(script -qec "nsenter --net=/run/netns/$ns timeout 30 $kubectl exec -it box -c main -- sh -c 'tty; stty size; exit 7'" /dev/null </dev/null | tr -d '\r'; exit ${PIPESTATUS[0]}); status=$?
+  got=$(script -qec "nsenter --net=/run/netns/$ns timeout --foreground 30 $kubectl exec -it box -c main -- sh -c 'tty; stty size; exit 7'" /dev/null </dev/null | tr -d '\r'; exit ${PIPESTATUS[0]}); status=$?
   contains "$label exec -it in a terminal" "$got" /dev/pts/
   is "$label exec -it: exit code" $status 7
   if ! x cp --help >/dev/null 2>&1; then echo "not tried: $label cp, it has no such command"
@@ -54,7 +54,7 @@ streams() {  # KUBECTL LABEL
   contains "$label attach -i" "$got" "got from $label"
   # A terminal that was there before: what is typed is answered. (Ended from here: leaving would end the shell.)
   : >"$work/typed"
-  script -qec "nsenter --net=/run/netns/$ns timeout 20 $kubectl attach -it typist" /dev/null < <(exec 2>/dev/null; pause 0.5; printf 'echo $((6*7)) %s\n' "$label"; pause 10) >"$work/typed" 2>&1 &
+  script -qec "nsenter --net=/run/netns/$ns timeout --foreground 20 $kubectl attach -it typist" /dev/null < <(exec 2>/dev/null; pause 0.5; printf 'echo $((6*7)) %s\n' "$label"; pause 10) >"$work/typed" 2>&1 &
   pid=$!; background="$background $pid"
   answered() { tr -d '\r' <"$work/typed" | grep -q "^42 $label"; }
   eventually 10 "$label attach -it" answered || cat "$work/typed"
