@@ -32,7 +32,7 @@ bool succeeds(std::uint64_t seed, const TrialOptions& options) {
 // tests/sim_seeds.txt: a seed a line, and why it is there.
 TEST(Seeds, ThatFailedOnce) {
   set_log_level(static_cast<LogLevel>(static_cast<int>(LogLevel::error) + 1));
-  std::ifstream file(std::string(KYBERN_SOURCE_DIR) + "/tests/sim_seeds.txt");
+  std::ifstream file(KYBERN_SOURCE_DIR "/tests/sim_seeds.txt");
   ASSERT_TRUE(file);
   for (std::string line; std::getline(file, line);) {
     std::istringstream words(line);

@@ -1,5 +1,7 @@
 #include "apiserver/http/media.h"
 
+#include <fmt/format.h>
+
 #include "base/strings.h"
 #include "document/json.h"
 #include "document/yaml.h"
@@ -60,7 +62,7 @@ std::string Accepted::content_type() const {
 }
 
 std::string Accepted::stream_content_type() const {
-  if (format == Format::protobuf) return std::string(protobuf_type) + ";stream=watch";
+  if (format == Format::protobuf) return fmt::format("{};stream=watch", protobuf_type);
   return content_type();
 }
 
