@@ -58,6 +58,7 @@ class Checker {
   const Type* join(const Type* so_far, const Type* next, std::uint32_t offset);
   void literals();
   std::string qualified(std::uint32_t index) const;
+  bool is_variable(std::string_view name) const;
   std::uint32_t name_at(std::string_view name);
   bool assignable(const Type* a, const Type* b) { return substitution_.assignable(a, b); }
   std::string shown(const Type* type) { return substitution_.apply(type, true)->str(); }
@@ -133,9 +134,15 @@ std::string Checker::qualified(std::uint32_t index) const {
   return left.empty() ? left : left + "." + std::string(ast_.name(node));
 }
 
+bool Checker::is_variable(std::string_view name) const {
+  for (const Variable& variable : environment_.variables())
+    if (variable.name == name) return true;
+  return false;
+}
+
 const Type* Checker::select(std::uint32_t index) {
   // A dotted name may be one variable or a type.
-  if (std::string name = qualified(index); !name.empty() && named_type(name) && name.find('.') != name.npos) {
+  if (std::string name = qualified(index); name.find('.') != name.npos && (named_type(name) || is_variable(name))) {
     Node& node = ast_.nodes[index];
     node.kind = NodeKind::ident;
     node.name = name_at(name);
