@@ -22,6 +22,7 @@
 #include "apiserver/discovery/discovery.h"
 #include "apiserver/http/connect.h"
 #include "apiserver/http/handler.h"
+#include "apiserver/http/open_streams.h"
 #include "apiserver/pki.h"
 #include "apiserver/registry/services.h"
 #include "apiserver/tokens.h"
@@ -173,11 +174,13 @@ class Subscription : public LocalWatch, public std::enable_shared_from_this<Subs
 
 class LocalWatchHandle : public LocalWatch {
  public:
-  explicit LocalWatchHandle(std::shared_ptr<Subscription> subscription) : subscription_(std::move(subscription)) {}
+  LocalWatchHandle(std::shared_ptr<Subscription> subscription, const Served& served, const User& user, Instant now)
+      : subscription_(std::move(subscription)), open_("WATCH", served.group(), served.plural(), user.name, true, now) {}
   ~LocalWatchHandle() override { subscription_->stop(); }
 
  private:
   std::shared_ptr<Subscription> subscription_;
+  OpenStream open_;
 };
 
 class ApiServerImpl : public ApiServer {
@@ -293,7 +296,7 @@ class ApiServerImpl : public ApiServer {
     if (!options) return fail(std::move(options.error()));
     auto subscription = std::make_shared<Subscription>(*registry_, *work->served, work->ns, std::move(*options), user, std::move(replaced), std::move(changed));
     subscription->begin();
-    return std::make_unique<LocalWatchHandle>(std::move(subscription));
+    return std::make_unique<LocalWatchHandle>(std::move(subscription), *work->served, user, world_.clock.steady());
   }
 
  private:

@@ -9,6 +9,7 @@
 #include "base/strings.h"
 #include "base/world.h"
 #include "bin/commands.h"
+#include "bin/diagnostics.h"
 #include "bin/flags.h"
 #include "client/leader.h"
 #include "client/transport.h"
@@ -33,11 +34,22 @@ struct ApiClient {
   bool leader_elect = true;
   std::unique_ptr<client::Transport> transport;
   std::string ca_pem;
+  DiagnosticsOptions diagnostics;
 
   void add_to(Flags& flags) {
     flags.add("kubeconfig", &kubeconfig, "how to reach the API; empty: $KUBECONFIG, or what a pod finds about its cluster");
     flags.add("context", &context, "of the kubeconfig; empty: its current one");
   }
+  void add_diagnostics_to(Flags& flags, int usual_port) {
+    diagnostics.usual_port = usual_port;
+    flags.add("bind-address", &diagnostics.bind_address, "where metrics, health and /debug are served");
+    flags.add("secure-port", &diagnostics.port, fmt::format("on which port; -1: {}, or none when that is taken; 0: any free one", usual_port));
+    flags.add("tls-cert-file", &diagnostics.certificate_file, "the certificate for it; empty: a self-signed one");
+    flags.add("tls-private-key-file", &diagnostics.key_file, "and its key");
+    flags.add("client-ca-file", &diagnostics.client_ca_file, "signs the certificates of those who look; others need a token of the API's");
+  }
+  // Null when there is none.
+  Result<std::unique_ptr<Diagnostics>> diagnose(std::string_view component) { return Diagnostics::start(*transport, real_world(), std::string(component), diagnostics); }
   void add_election_to(Flags& flags) { flags.add("leader-elect", &leader_elect, "work only while holding the component's lease in kube-system"); }
 
   Result<void> connect(std::string_view component) {
@@ -65,6 +77,8 @@ std::optional<int> prepare(Flags& flags, ApiClient& api, std::string_view compon
 
 // Runs `work` once the lease is held. A leader that loses it ends: another has taken over, and a restart is clean.
 int lead(ApiClient& api, const std::string& component, const std::function<void()>& work, const std::function<void()>& stop) {
+  auto diagnostics = api.diagnose(component);
+  if (!diagnostics) return complain(component + ": " + diagnostics.error().message);
   if (!api.leader_elect) {
     work();
     wait_for_stop();
@@ -94,6 +108,7 @@ int run_controller_manager(const std::vector<std::string>& arguments) {
   int grace_s = 40;
   api.add_to(flags);
   api.add_election_to(flags);
+  api.add_diagnostics_to(flags, 10257);
   flags.add("root-ca-file", &root_ca, "what is published to every namespace as kube-root-ca.crt; empty: the CA of the kubeconfig");
   flags.add("node-monitor-grace-period", &grace_s, "seconds without a sign after which a node is unknown");
   if (auto status = prepare(flags, api, "controller-manager", arguments)) return *status;
@@ -118,6 +133,7 @@ int run_scheduler(const std::vector<std::string>& arguments) {
   scheduler::SchedulerOptions options;
   api.add_to(flags);
   api.add_election_to(flags);
+  api.add_diagnostics_to(flags, 10259);
   flags.add("scheduler-name", &options.name, "serve pods with this spec.schedulerName");
   if (auto status = prepare(flags, api, "scheduler", arguments)) return *status;
   std::unique_ptr<scheduler::Scheduler> running;
@@ -185,8 +201,11 @@ int run_proxy(const std::vector<std::string>& arguments) {
   flags.add("node-name", &options.node_name, "the node's name");
   flags.add("node-ip", &options.node_ips, "the addresses on which node ports are served");
   flags.add("cluster-cidr", &options.pod_cidr, "the addresses of all pods");
+  api.add_diagnostics_to(flags, 10249);
   flags.add("cleanup", &clean_up, "remove the rules when it stops");
   if (auto status = prepare(flags, api, "proxy", arguments)) return *status;
+  auto diagnostics = api.diagnose("kube-proxy");
+  if (!diagnostics) return complain("proxy: " + diagnostics.error().message);
   auto made = proxy::Proxy::start(*api.transport, real_world(), options);
   if (!made) return complain("proxy: " + made.error().message);
   wait_for_stop();
@@ -204,7 +223,10 @@ int run_dns(const std::vector<std::string>& arguments) {
   flags.add("port", &options.port, "UDP and TCP port");
   flags.add("cluster-domain", &options.domain, "the cluster's DNS domain");
   flags.add("resolv-conf", &options.resolv_conf, "the resolver for everything else");
+  api.add_diagnostics_to(flags, 9153);
   if (auto status = prepare(flags, api, "dns", arguments)) return *status;
+  auto diagnostics = api.diagnose("kube-dns");
+  if (!diagnostics) return complain("dns: " + diagnostics.error().message);
   auto made = dns::DnsServer::start(*api.transport, real_world(), options);
   if (!made) return complain("dns: " + made.error().message);
   wait_for_stop();

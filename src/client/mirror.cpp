@@ -11,7 +11,10 @@
 #include <unordered_set>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "base/check.h"
+#include "base/debug.h"
 
 namespace kybern::client {
 
@@ -61,7 +64,16 @@ struct MirrorCore::State {
   std::unordered_map<std::string, Ahead> ahead;
   std::uint64_t delivered_version = 0;  // the stream has delivered every change up to here
 
-  std::unique_ptr<Subscription> subscription;  // last: destroyed first
+  std::unique_ptr<Subscription> subscription;
+  debug::Page page{"memory", [this] { return describe(); }};  // last: destroyed first
+
+  // In the all-in-one program the blocks are the store's own.
+  std::string describe() const {
+    std::shared_lock lock(mutex);
+    std::size_t bytes = 0;
+    for (const auto& [key, object] : objects) bytes += object.memory();
+    return fmt::format(R"({{"type":"mirror","path":"{}","query":"{}","objects":{},"bytes":{},"synced":{}}})", path, query, objects.size(), bytes, synced);
+  }
 
   // --- the objects and their indexes -----------------------------------------------------------------------------
 

@@ -9,10 +9,23 @@
 #include <unordered_set>
 #include <utility>
 
+#include <fmt/format.h>
+
+#include "base/debug.h"
 #include "base/log.h"
+#include "base/metrics.h"
 
 namespace kybern::client {
 namespace {
+
+// Names, labels and bounds are upstream's.
+metrics::GaugeFamily depth_now("workqueue_depth", "Current depth of workqueue", {"name"});
+metrics::CounterFamily adds("workqueue_adds_total", "Total number of adds handled by workqueue", {"name"});
+metrics::CounterFamily retries("workqueue_retries_total", "Total number of retries handled by workqueue", {"name"});
+metrics::HistogramFamily queue_seconds("workqueue_queue_duration_seconds", "How long in seconds an item stays in workqueue before being requested.", metrics::exponential_bounds(10e-9, 10, 12), {"name"});
+metrics::HistogramFamily work_seconds("workqueue_work_duration_seconds", "How long in seconds processing an item from workqueue takes.", metrics::exponential_bounds(10e-9, 10, 12), {"name"});
+
+double seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 
 constexpr Duration first_retry = std::chrono::milliseconds(5);
 constexpr Duration last_retry = std::chrono::seconds(1000);
@@ -36,6 +49,7 @@ struct WorkQueue::State : std::enable_shared_from_this<State> {
 
   State(std::string queue_name, World w, std::size_t worker_limit, std::function<Outcome(const std::string&)> f)
       : name(std::move(queue_name)), world(w), workers(std::max<std::size_t>(1, worker_limit)), work(std::move(f)) {}
+  ~State() { depth_series.add(-static_cast<double>(ready.size())); }
 
   const std::string name;
   const World world;
@@ -44,18 +58,44 @@ struct WorkQueue::State : std::enable_shared_from_this<State> {
 
   mutable std::mutex mutex;
   std::condition_variable idle;
-  std::deque<std::string> ready;
-  std::unordered_set<std::string> dirty, in_work;
+  struct Ready {
+    std::string key;
+    Instant since;
+  };
+  std::deque<Ready> ready;
+  std::unordered_set<std::string> dirty;
+  std::unordered_map<std::string, Instant> in_work;  // since when
   std::unordered_map<std::string, unsigned> failures;
   std::unordered_map<std::string, Waiting> waiting;
   std::uint64_t serials = 0;
   std::size_t posted = 0;  // tasks given to the executor that have not ended
   bool started = false, stopping = false;
+  metrics::Gauge& depth_series = depth_now.with({name});
+  metrics::Counter& adds_series = adds.with({name});
+  metrics::Counter& retries_series = retries.with({name});
+  metrics::Histogram& queue_series = queue_seconds.with({name});
+  metrics::Histogram& work_series = work_seconds.with({name});
+  debug::Page page{"queues", [this] { return describe(); }};  // last: gone before what it tells of
+
+  std::string describe() const {
+    std::lock_guard lock(mutex);
+    Duration longest{};
+    Instant now = world.clock.steady();
+    for (const auto& [key, since] : in_work) longest = std::max(longest, now - since);
+    return fmt::format(R"({{"type":"workqueue","name":"{}","ready":{},"inWork":{},"delayed":{},"failing":{},"workers":{},"longestRunningSeconds":{:.3f}}})", name, ready.size(), in_work.size(),
+                       waiting.size(), failures.size(), workers, seconds(longest));
+  }
+
+  void push_locked(std::string key) {
+    ready.push_back({std::move(key), world.clock.steady()});
+    depth_series.add(1);
+  }
 
   void add_locked(std::string key) {
     if (stopping || !dirty.insert(key).second) return;
+    adds_series.add();
     if (in_work.contains(key)) return;
-    ready.push_back(std::move(key));
+    push_locked(std::move(key));
     pump_locked();
   }
 
@@ -77,12 +117,16 @@ struct WorkQueue::State : std::enable_shared_from_this<State> {
       --posted;
       return;
     }
-    std::string key = std::move(ready.front());
+    std::string key = std::move(ready.front().key);
+    const Instant begun = world.clock.steady();
+    queue_series.observe(seconds(begun - ready.front().since));
     ready.pop_front();
+    depth_series.add(-1);
     dirty.erase(key);
-    in_work.insert(key);
+    in_work.emplace(key, begun);
     lock.unlock();
     const Outcome outcome = work(key);
+    work_series.observe(seconds(world.clock.steady() - begun));
     lock.lock();
     in_work.erase(key);
     --posted;
@@ -90,7 +134,7 @@ struct WorkQueue::State : std::enable_shared_from_this<State> {
       idle.notify_all();
       return;
     }
-    if (dirty.contains(key)) ready.push_back(key);  // before settling, which may add it too
+    if (dirty.contains(key)) push_locked(key);  // before settling, which may add it too
     settle_locked(key, outcome);
     pump_locked();
   }
@@ -101,6 +145,7 @@ struct WorkQueue::State : std::enable_shared_from_this<State> {
       if (outcome.kind == Outcome::Kind::again_after) add_after_locked(key, outcome.after);
       return;
     }
+    retries_series.add();
     const unsigned count = ++failures[key];
     add_after_locked(key, retry_delay(count));
   }
@@ -139,6 +184,7 @@ WorkQueue::~WorkQueue() {
   state_->stopping = true;
   for (auto& [key, waiting] : state_->waiting) state_->world.executor.cancel(waiting.timer);
   state_->waiting.clear();
+  state_->depth_series.add(-static_cast<double>(state_->ready.size()));
   state_->ready.clear();
   state_->idle.wait(lock, [&] { return state_->in_work.empty(); });
 }

@@ -129,7 +129,10 @@ void Levels::give_up(const std::shared_ptr<Level>& level, const std::shared_ptr<
 std::vector<Levels::Seen> Levels::look() const {
   std::lock_guard lock(mutex_);
   std::vector<Seen> out;
-  for (const auto& level : levels_) out.push_back({level->settings_.name, level->settings_.exempt, level->nominal_, level->executing_, level->waiting_});
+  for (const auto& level : levels_) {
+    out.push_back({level->settings_.name, level->settings_.exempt, level->nominal_, level->executing_, level->waiting_, {}});
+    for (const auto& queue : level->queues_) out.back().queue_lengths.push_back(queue.size());
+  }
   return out;
 }
 

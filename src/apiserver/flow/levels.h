@@ -64,7 +64,7 @@ class Levels {
   void leave(const std::shared_ptr<Level>& level);
   void give_up(const std::shared_ptr<Level>& level, const std::shared_ptr<Waiter>& waiter);  // nothing when its turn has come
 
-  struct Seen { std::string name; bool exempt; int nominal, executing, waiting; };
+  struct Seen { std::string name; bool exempt; int nominal, executing, waiting; std::vector<std::size_t> queue_lengths; };
   std::vector<Seen> look() const;
   static std::vector<std::size_t> hand(std::uint64_t flow, std::size_t queues, std::size_t size);  // distinct, in the order dealt
 

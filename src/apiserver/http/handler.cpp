@@ -5,6 +5,7 @@
 #include "apiserver/custom/custom.h"
 #include "apiserver/http/connect.h"
 #include "apiserver/http/watch_stream.h"
+#include "base/debug.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "document/json.h"
@@ -165,7 +166,7 @@ class ListWriter {
 
 Handler::Handler(Registry& registry, Authenticator& authenticator, Authorizer& authorizer, Discovery& discovery, Connector& connector, std::size_t max_requests)
     : registry_(registry), authenticator_(authenticator), authorizer_(authorizer), discovery_(discovery), connector_(connector), flow_(registry, static_cast<int>(std::min(max_requests, most_seats))),
-      store_metrics_([this](std::string& out) { write_store_metrics(out); }) {}
+      store_metrics_([this](std::string& out) { write_store_metrics(out); }), debug_pages_(registry, flow_) {}
 
 ApiResult<void> Handler::authorize(const User& user, const RequestInfo& info) const {
   Attributes attributes = attributes_of(user, info);
@@ -320,6 +321,7 @@ void Handler::route(std::shared_ptr<ObservedExchange> exchange, const std::funct
 void Handler::proceed(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query, const std::function<void(std::function<void()>)>& post) {
   const net::Request& request = exchange->request();
   if (auto ok = authorize(user, info); !ok) return respond_status(*exchange, {}, ok.error());
+  if (exchange->observation().long_running()) exchange->observation().opened_by(user.name);
   // A path below /apis that is not a resource's may still be discovery.
   if (info.is_resource) return serve_resource(std::move(exchange), user, std::move(info), std::move(query), post);
   if (request.method != "GET" && request.method != "HEAD") {
@@ -333,6 +335,18 @@ void Handler::proceed(std::shared_ptr<ObservedExchange> exchange, const User& us
     response.body = metrics::expose();
     exchange->may_compress();
     return exchange->respond(std::move(response));
+  }
+  if (std::string_view(info.path).starts_with("/debug")) {
+    auto reply = [exchange](debug::Reply text) {
+      net::Response response;
+      response.status = text.status;
+      response.headers.set("content-type", text.content_type);
+      response.headers.set("x-content-type-options", "nosniff");
+      response.body = std::move(text.body);
+      exchange->may_compress();
+      exchange->respond(std::move(response));
+    };
+    if (debug::serve(registry_.world().executor, info.path, request.query, reply)) return;
   }
   if (auto response = discovery_.answer(request, info.path)) return exchange->respond(std::move(*response));
   if (!info.path.starts_with("/api/")) return respond_text(*exchange, 404, "404 page not found\n");

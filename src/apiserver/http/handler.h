@@ -9,6 +9,7 @@
 #include "apiserver/authz/authorizer.h"
 #include "apiserver/discovery/discovery.h"
 #include "apiserver/flow/flow_control.h"
+#include "apiserver/http/debug_pages.h"
 #include "apiserver/http/observed.h"
 #include "apiserver/http/requests.h"
 #include "base/metrics.h"
@@ -45,6 +46,7 @@ class Handler {
   FlowControl flow_;
   std::atomic<bool> ready_{false};
   metrics::Collector store_metrics_;
+  DebugPages debug_pages_;
 };
 
 }  // namespace kybern::apiserver

@@ -76,6 +76,8 @@ void Observation::describe(const RequestInfo& info, bool known, bool dry_run, st
     std::string_view s = info.subresource;
     long_running_ = info.verb == "watch" || s == "exec" || s == "attach" || s == "portforward" || s == "proxy" || s == "log";
   }
+  // Profiles take as long as was asked for.
+  if (!info.is_resource && std::string_view(info.path).starts_with("/debug/pprof/")) long_running_ = true;
   mutating_ = is_mutating(verb_);
   if (long_running_) long_running_requests.with({verb_, group_, version_, resource_, subresource_, scope_, component}).add(1);
   else in_flight.with({mutating_ ? "mutating" : "readOnly"}).add(1);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "apiserver/flow/levels.h"
+#include "apiserver/http/open_streams.h"
 #include "apiserver/http/request_info.h"
 #include "base/world.h"
 #include "net/server.h"
@@ -25,6 +26,8 @@ class Observation {
   void describe(const RequestInfo& info, bool known, bool dry_run, std::string_view content_type);
   void answered(int code) { code_ = code; }
   void sent(std::size_t bytes) { bytes_ += bytes; }
+  // Listed below /debug/watches from now on.
+  void opened_by(std::string_view user) { open_ = std::make_unique<OpenStream>(verb_, group_, resource_, user, false, begun_); }
   bool long_running() const { return long_running_; }
   // The seat that it works on; given back when it is answered or its stream has begun.
   void take_seat(std::shared_ptr<Levels> levels, std::shared_ptr<Level> level) { levels_ = std::move(levels), level_ = std::move(level); }
@@ -38,6 +41,7 @@ class Observation {
   std::string_view scope_ = "";
   std::shared_ptr<Levels> levels_;
   std::shared_ptr<Level> level_;
+  std::unique_ptr<OpenStream> open_;
   int code_ = 0;
   std::size_t bytes_ = 0;
   bool described_ = false, dry_run_ = false, long_running_ = false, mutating_ = false;

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <vector>
 
+#include "base/debug.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/strings.h"
@@ -50,7 +51,7 @@ std::vector<std::pair<std::string, std::string>> parameters(std::string_view que
 
 // For counting: paths of callers must not become labels without end.
 std::string_view known_path(std::string_view first) {
-  for (std::string_view known : {"healthz", "pods", "metrics", "stats", "containerLogs", "exec", "attach", "portForward", "run"}) {
+  for (std::string_view known : {"healthz", "pods", "metrics", "stats", "containerLogs", "exec", "attach", "portForward", "run", "debug"}) {
     if (known == first) return known;
   }
   return "other";
@@ -122,6 +123,7 @@ struct NodeServer::State : std::enable_shared_from_this<NodeServer::State> {
     if (first == "containerLogs" && path.size() == 4) return logs(exchange, path[1], path[2], path[3]);
     if ((first == "exec" || first == "attach") && path.size() >= 4) return exec(exchange, first == "exec", path[1], path[2], path.back());
     if (first == "portForward" && path.size() >= 3) return port_forward(exchange, path[1], path[2]);
+    if (first == "debug" && debug::serve(tools.world.executor, request.path, request.query, [exchange](debug::Reply r) { answer(exchange, r.status, std::move(r.body), r.content_type); })) return;
     if (first == "run" && path.size() >= 4) return run(exchange, path[1], path[2], path.back());
     answer(exchange, 404, "404 page not found\n");
   }
