@@ -160,12 +160,20 @@ ApiResult<void> taint_nodes_by_condition(const AdmissionAttributes& a, Draft& no
   Draft& taints = node["spec"]["taints"];
   if (taints.is_array())
     for (const Draft& t : taints.items())
-      if (const Draft* key = t.find("key"); key && key->as_string() == "node.kubernetes.io/not-ready") return {};
+      if (const Draft *key = t.find("key"), *effect = t.find("effect"); key && effect && key->as_string() == "node.kubernetes.io/not-ready" && effect->as_string() == "NoSchedule") return {};
   taints.push_back(Draft::object({{"key", "node.kubernetes.io/not-ready"}, {"effect", "NoSchedule"}}));
   return {};
 }
 
 ApiResult<void> priority(const AdmissionAttributes& a, Draft& pod) {
+  if (a.operation == "UPDATE" && a.work.is("", "pods") && a.work.subresource.empty()) {
+    // Set when the pod was made, and not to be changed: who leaves it out means what is there.
+    for (std::string_view field : {"priority", "preemptionPolicy"}) {
+      const Draft* given = pod.find_path({"spec", field});
+      if (a.before["spec"][field].exists() && (!given || given->is_null())) pod["spec"][field] = a.before["spec"][field];
+    }
+    return {};
+  }
   if (!creates_pod(a)) return {};
   Draft& spec = pod["spec"];
   std::string name(spec.find("priorityClassName") ? spec["priorityClassName"].as_string() : "");
@@ -199,6 +207,21 @@ ApiResult<void> priority(const AdmissionAttributes& a, Draft& pod) {
   return {};
 }
 
+ApiResult<void> one_default_priority(const AdmissionAttributes& a, Value object) {
+  if ((a.operation != "CREATE" && a.operation != "UPDATE") || !a.work.is("scheduling.k8s.io", "priorityclasses") || !object["globalDefault"].as_bool()) return {};
+  std::string taken;
+  std::int64_t value = 0;
+  a.work.registry.each("scheduling.k8s.io", "v1", "priorityclasses", "", [&](Value c) {
+    if (c["globalDefault"].as_bool() && (taken.empty() || c["value"].as_int() < value)) {
+      taken = c["metadata"]["name"].str();
+      value = c["value"].as_int();
+    }
+    return true;
+  });
+  if (taken.empty() || (a.operation == "UPDATE" && taken == a.work.name)) return {};
+  return fail(refused(a, fmt::format("PriorityClass {} is already marked as default. Only one default can exist", taken)));
+}
+
 ApiResult<void> default_toleration_seconds(const AdmissionAttributes& a, Draft& pod) {
   if (!(a.work.is("", "pods") && (a.operation == "CREATE" || a.operation == "UPDATE") && a.work.subresource.empty())) return {};
   Draft& tolerations = pod["spec"]["tolerations"];
@@ -215,39 +238,6 @@ ApiResult<void> default_toleration_seconds(const AdmissionAttributes& a, Draft& 
   if (!not_ready) tolerations.push_back(Draft(not_ready_toleration()));
   if (!unreachable) tolerations.push_back(Draft(unreachable_toleration()));
   if (tolerations.is_null()) pod["spec"].erase("tolerations");
-  return {};
-}
-
-ApiResult<void> storage_object_in_use(const AdmissionAttributes& a, Draft& object) {
-  if (a.operation != "CREATE" || !a.work.subresource.empty()) return {};
-  std::string_view finalizer;
-  if (a.work.is("", "persistentvolumeclaims")) finalizer = "kubernetes.io/pvc-protection";
-  else if (a.work.is("", "persistentvolumes")) finalizer = "kubernetes.io/pv-protection";
-  else return {};
-  Draft& list = object["metadata"]["finalizers"];
-  if (list.is_array())
-    for (const Draft& f : list.items())
-      if (f.as_string() == finalizer) return {};
-  list.push_back(finalizer);
-  return {};
-}
-
-ApiResult<void> default_storage_class(const AdmissionAttributes& a, Draft& claim) {
-  if (a.operation != "CREATE" || !a.work.is("", "persistentvolumeclaims") || !a.work.subresource.empty()) return {};
-  if (const Draft* given = claim.find_path({"spec", "storageClassName"}); given && !given->is_null()) return {};
-  if (claim.find_path({"metadata", "annotations", "volume.beta.kubernetes.io/storage-class"})) return {};
-  // The newest of those marked as default; of equally new ones the first by name.
-  std::string best, best_time;
-  a.work.registry.each("storage.k8s.io", "v1", "storageclasses", "", [&](Value c) {
-    if (c["metadata"]["annotations"]["storageclass.kubernetes.io/is-default-class"].as_string() != "true") return true;
-    std::string time = c["metadata"]["creationTimestamp"].str();
-    if (best.empty() || time > best_time) {
-      best = c["metadata"]["name"].str();
-      best_time = time;
-    }
-    return true;
-  });
-  if (!best.empty()) claim["spec"]["storageClassName"] = best;
   return {};
 }
 

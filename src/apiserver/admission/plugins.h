@@ -27,6 +27,14 @@ ApiResult<void> default_limits(const AdmissionAttributes& a, Draft& object);
 ApiResult<void> check_limits(const AdmissionAttributes& a, Value object);
 // RuntimeClass: overhead and scheduling of the class that a pod names.
 ApiResult<void> runtime_class(const AdmissionAttributes& a, Draft& object);
+// PodSecurity: pods keep to the standard of their namespace.
+ApiResult<void> pod_security_standards(const AdmissionAttributes& a, Value object);
+// DefaultIngressClass: an ingress without a class gets the default one.
+ApiResult<void> default_ingress_class(const AdmissionAttributes& a, Draft& object);
+// PersistentVolumeClaimResize: only bound claims grow, of classes that allow it.
+ApiResult<void> claim_resize(const AdmissionAttributes& a, Value object);
+// Priority: at most one class is the default.
+ApiResult<void> one_default_priority(const AdmissionAttributes& a, Value object);
 // NodeRestriction: what kubelets write is their own.
 ApiResult<void> node_restriction(const AdmissionAttributes& a, Value object);
 ApiResult<void> node_restriction_of_eviction(Work& work, Value pod);

@@ -20,6 +20,33 @@ bool same_amounts(const Draft& given, Value wanted) {
   return true;
 }
 
+// Whether everything that `t` tolerates is tolerated by `wide` too.
+bool covers(Value wide, Value t) {
+  if (wide == t) return true;
+  std::string_view op = wide["operator"].as_string(), effect = wide["effect"].as_string();
+  if (wide["key"].as_string() != t["key"].as_string() && !(wide["key"].as_string().empty() && op == "Exists")) return false;
+  if (!effect.empty() && effect != t["effect"].as_string()) return false;
+  Value limit = wide["tolerationSeconds"], seconds = t["tolerationSeconds"];
+  if (effect == "NoExecute" && !limit.is_null() && (seconds.is_null() || seconds.as_int() > limit.as_int())) return false;
+  if (op == "Exists") return true;
+  return (op.empty() || op == "Equal") && t["operator"].as_string() == "Equal" && t["value"].as_string() == wide["value"].as_string();
+}
+
+// The pod's and the class's tolerations without those that another one covers; of equal ones the first stays.
+Draft merged_tolerations(Value own, Value added) {
+  std::vector<Value> all, kept;
+  for (Value list : {own, added})
+    for (Value t : list.items()) all.push_back(t);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    bool redundant = std::any_of(kept.begin(), kept.end(), [&](Value k) { return covers(k, all[i]); });
+    for (std::size_t j = i + 1; j < all.size() && !redundant; ++j) redundant = !(all[j] == all[i]) && covers(all[j], all[i]);
+    if (!redundant) kept.push_back(all[i]);
+  }
+  Draft out = Draft::array();
+  for (Value t : kept) out.push_back(t);
+  return out;
+}
+
 ApiResult<void> add_scheduling(const AdmissionAttributes& a, Draft& spec, Value scheduling) {
   for (Member m : scheduling["nodeSelector"].members()) {
     Draft& selector = spec["nodeSelector"];
@@ -27,10 +54,10 @@ ApiResult<void> add_scheduling(const AdmissionAttributes& a, Draft& spec, Value 
       return fail(rejected(a, fmt::format("conflict: runtimeClass.scheduling.nodeSelector[{}] = {}; pod.spec.nodeSelector[{}] = {}", m.key, m.value.as_string(), m.key, there->as_string())));
     selector[m.key] = m.value;
   }
-  for (Value toleration : scheduling["tolerations"].items()) {
-    Draft& list = spec["tolerations"];
-    bool there = list.is_array() && std::any_of(list.items().begin(), list.items().end(), [&](const Draft& t) { return t == Draft(toleration); });
-    if (!there) list.push_back(toleration);
+  if (!scheduling["tolerations"].empty()) {
+    Document own;
+    if (const Draft* list = spec.find("tolerations"); list && list->is_array()) own = list->freeze();
+    spec["tolerations"] = merged_tolerations(own, scheduling["tolerations"]);
   }
   return {};
 }

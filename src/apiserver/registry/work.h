@@ -1,6 +1,8 @@
 // One request on its way through the registry.
 #pragma once
 
+#include <algorithm>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -28,6 +30,7 @@ struct Work {
   FieldValidation field_validation = FieldValidation::warn;
   std::vector<std::string> duplicates{};  // duplicate fields of the body, found while it was decoded
   std::vector<std::string> warnings{};  // sent as Warning headers
+  std::map<std::string, std::string> audit_annotations{};  // what admission notes of the request: "pod-security.kubernetes.io/enforce-policy"
   std::string field_manager{};
   std::optional<std::string> user_agent{};  // empty for components in this process
   std::string managed_as{};             // the subresource that fields are owned through, when it is not `subresource`
@@ -36,6 +39,9 @@ struct Work {
   std::optional<Document> managed{};    // metadata.managedFields as an apply made it; an empty document: none
 
   std::string verb{};                   // create update patch delete ...: for admission
+  void warn(std::string text) {         // once, however often the write is tried
+    if (std::find(warnings.begin(), warnings.end(), text) == warnings.end()) warnings.push_back(std::move(text));
+  }
   bool is(std::string_view group, std::string_view plural) const { return served && served->resource->plural == plural && served->resource->group == group; }
 };
 
