@@ -16,6 +16,21 @@ std::string pod_text(std::string_view ns, std::size_t number, std::size_t bytes)
   return out + "]}]}}";
 }
 
+std::string node_text(std::string_view run, std::size_t number) {
+  return fmt::format(
+      R"({{"apiVersion":"v1","kind":"Node","metadata":{{"name":"{0}-{1:05}","labels":{{"kybern.dev/bench":"{0}","kubernetes.io/hostname":"{0}-{1:05}","kubernetes.io/os":"linux",)"
+      R"("topology.kubernetes.io/zone":"zone-{2}"}}}},"status":{{"capacity":{{"cpu":"64","memory":"256Gi","pods":"500"}},"allocatable":{{"cpu":"64","memory":"256Gi","pods":"500"}},)"
+      R"("conditions":[{{"type":"Ready","status":"True","reason":"KubeletReady"}}]}}}})", run, number, number % 3);
+}
+
+// The nodes may be taken for dead after a while: it bears that.
+std::string waiting_pod_text(std::string_view run, std::size_t number) {
+  return fmt::format(
+      R"({{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{}","namespace":"{}","labels":{{"app":"fit"}}}},"spec":{{"terminationGracePeriodSeconds":0,"nodeSelector":{{"kybern.dev/bench":"{}"}},)"
+      R"("tolerations":[{{"operator":"Exists"}}],"containers":[{{"name":"main","image":"example.com/team/service:1.2.3","resources":{{"requests":{{"cpu":"50m","memory":"64Mi"}}}}}}]}}}})",
+      object_name("fit", number), run, run);
+}
+
 std::string config_map_text(std::string_view ns, std::string_view name, std::size_t version) {
   return fmt::format(R"({{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{}","namespace":"{}","labels":{{"app":"load"}}}},"data":{{"version":"{}","text":"{:x>400}"}}}})", name, ns, version, "");
 }

@@ -9,6 +9,9 @@ namespace kybern::bench {
 std::string object_name(std::string_view prefix, std::size_t number);  // load-000042
 // A pod that no scheduler takes, about `bytes` long (at least some 700).
 std::string pod_text(std::string_view ns, std::size_t number, std::size_t bytes);
+// A node with nothing behind it, labelled kybern.dev/bench=RUN; and a pod that only such nodes of that run (its namespace) suit.
+std::string node_text(std::string_view run, std::size_t number);
+std::string waiting_pod_text(std::string_view run, std::size_t number);
 std::string config_map_text(std::string_view ns, std::string_view name, std::size_t version);
 std::string lease_text(std::string_view ns, std::size_t number, std::string_view resource_version, std::string_view renew_time);
 std::string definition_text(std::string_view plural, std::string_view group);

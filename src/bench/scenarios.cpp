@@ -40,7 +40,7 @@ std::string worst(const Measured& m) {
 
 }  // namespace
 
-std::vector<std::string> scenario_names() { return {"create", "get", "list", "pages", "update", "patch", "apply", "leases", "custom", "mixed", "watch", "delete"}; }
+std::vector<std::string> scenario_names() { return {"create", "get", "list", "pages", "update", "patch", "apply", "leases", "custom", "mixed", "watch", "delete", "schedule"}; }
 
 Scenarios::Scenarios(const Options& options, Target target, Watcher& watcher) : options_(options), target_(std::move(target)), watcher_(watcher) {}
 
@@ -97,6 +97,7 @@ Measured Scenarios::run(const std::string& name) {
   if (name == "mixed") return mixed();
   if (name == "watch") return watch();
   if (name == "delete") return erase();
+  if (name == "schedule") return schedule();
   return skipped(name, "there is no such scenario");
 }
 
@@ -294,6 +295,7 @@ std::vector<std::string> Scenarios::clean_up() {
   };
   if (definition_) drop(fmt::format("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/loads.{}", group_));
   for (const std::string& path : {pods(), maps(), leases()}) drop(path + "?labelSelector=");
+  if (nodes_) drop("/api/v1/nodes?labelSelector=kybern.dev%2Fbench%3D" + ns_);
   if (own_namespace_) drop("/api/v1/namespaces/" + ns_);
   return left;
 }

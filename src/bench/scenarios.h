@@ -37,6 +37,8 @@ class Scenarios {
   Measured mixed();
   Measured watch();
   Measured erase();
+  Measured schedule();
+  std::string make_nodes(std::size_t count);  // "", or why not
   std::string need_pods(std::size_t count);  // "" when that many are there; else why not
   std::string need_maps(std::size_t count);
 
@@ -45,7 +47,7 @@ class Scenarios {
   Watcher& watcher_;
   std::unique_ptr<Caller> caller_;
   std::string ns_, group_ = "bench.kybern.dev";
-  bool own_namespace_ = false, definition_ = false;
+  bool own_namespace_ = false, definition_ = false, nodes_ = false;
   std::size_t pods_made_ = 0, maps_made_ = 0, watched_ = 0;
 };
 

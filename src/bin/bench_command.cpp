@@ -19,13 +19,14 @@ int run_bench(const std::vector<std::string>& arguments) {
   flags.add("ca-file", &options.target.ca_file, "certificates that the server's must come from");
   flags.add("insecure", &options.target.insecure, "do not verify the server's certificate");
   flags.section("What is measured");
-  flags.add("scenarios", &options.scenarios, fmt::format("in this order, of {}; all without it", join(bench::scenario_names(), ", ")));
+  flags.add("scenarios", &options.scenarios, fmt::format("in this order, of {}; without it all but schedule, which makes nodes", join(bench::scenario_names(), ", ")));
   flags.add("connections", &options.connections, "each with one request at a time");
   flags.add("count", &options.count, "objects to make, and operations of a scenario that makes some, at most");
   flags.add("seconds", &options.seconds, "of a scenario at most; 0: only the count ends it");
   flags.add("rate", &options.rate, "operations a second, with latencies from when each was due; 0: as fast as answers come");
   flags.add("pod-bytes", &options.pod_bytes, "of a pod as it is sent");
   flags.add("watchers", &options.watchers, "of the watch scenario");
+  flags.add("nodes", &options.nodes, "that the schedule scenario makes, with no machine behind them");
   flags.add("page", &options.page, "objects a page of the pages scenario");
   flags.add("think-ms", &options.think_ms, "between two requests of a user of the mixed scenario");
   flags.section("The run");
