@@ -6,6 +6,8 @@
 
 #include <chrono>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <functional>
 #include <map>
 #include <memory>
@@ -16,12 +18,15 @@
 
 #include "apiserver/server.h"
 #include "base/log.h"
+#include "base/strings.h"
 #include "base/world.h"
 #include "bin/local_transport.cpp"  // the program's own; it belongs to no room's library
 #include "client/transport.h"
 #include "controllers/controllers.h"
 #include "controllers/objects.h"
 #include "document/json.h"
+#include "net/certificates.h"
+#include "net/client.h"
 
 namespace kybern {
 namespace {
@@ -45,6 +50,11 @@ Document json(const std::string& text) {
   Result<Document> out = parse_json(text);
   EXPECT_TRUE(out) << text;
   return out ? *out : Document();
+}
+
+std::string read_file(const std::string& path) {
+  std::ifstream in(path);
+  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 // One server and one set of controllers for all tests: each test has a namespace of its own.
@@ -78,6 +88,8 @@ class ControlPlane : public testing::Test {
     };
     wanted.ca_pem = "-----BEGIN CERTIFICATE-----\n";
     wanted.node_grace = std::chrono::seconds(3);
+    wanted.signing_certificate_pem = read_file(server_->credentials().ca_file);
+    wanted.signing_key_pem = read_file(server_->credentials().ca_key);
     controllers_ = std::make_unique<controllers::ControllerManager>(real_world(), wanted);
     controllers_->start();
   }
@@ -359,6 +371,72 @@ TEST_F(ControlPlane, ASilentNodeIsUnknownAndItsPodsLeave) {
   call("PATCH", "/api/v1/nodes/" + node + "/status", json(R"({"status":{"conditions":[{"type":"Ready","status":"True","lastHeartbeatTime":"2026-01-01T02:00:00Z","lastTransitionTime":"2026-01-01T02:00:00Z"}]}})"));
   EXPECT_TRUE(eventually([&] { return found()["spec"]["taints"].empty(); })) << to_json(found()["spec"]);
   for (const std::string& name : {node, other}) call("DELETE", "/api/v1/nodes/" + name);
+}
+
+const std::string requests_path = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+
+std::string certificate_request(const std::string& name, const std::string& key, const std::string& user, const std::string& group, const std::string& signer) {
+  net::CertificateSpec spec;
+  spec.common_name = user;
+  spec.organizations = {group};
+  return R"({"apiVersion":"certificates.k8s.io/v1","kind":"CertificateSigningRequest","metadata":{"name":")" + name + R"("},"spec":{"request":")" + base64_encode(*net::new_request(key, spec)) +
+         R"(","signerName":"kubernetes.io/)" + signer + R"(","expirationSeconds":3600,"usages":["digital signature","client auth"]}})";
+}
+
+TEST_F(ControlPlane, AnApprovedRequestBecomesAWorkingCertificate) {
+  const std::string key = *net::new_private_key_pem(), path = requests_path + "/" + ns_;
+  call("POST", requests_path, json(certificate_request(ns_, key, "jane", "people", "kube-apiserver-client")));
+  Document request = call("GET", path);
+  EXPECT_EQ(request["spec"]["username"].as_string(), "kubernetes-admin");
+  Draft decided(request);
+  decided["status"]["conditions"] = Draft::array({Draft::object({{"type", "Approved"}, {"status", "True"}, {"reason", "KubectlApprove"}, {"message", "This CSR was approved by kubectl certificate approve."}})});
+  call("PUT", path + "/approval", decided.freeze());
+  ASSERT_TRUE(eventually([&] { return call("GET", path)["status"]["certificate"].exists(); })) << to_json(call("GET", path).root());
+  const std::string certificate = *base64_decode(call("GET", path)["status"]["certificate"].as_string());
+  auto info = net::read_certificate(certificate);
+  ASSERT_TRUE(info);
+  EXPECT_TRUE(info->client);
+  EXPECT_FALSE(info->server);
+  EXPECT_LE(info->not_after, real_world().clock.now() + std::chrono::hours(1));
+  net::ClientOptions options;
+  options.url = "https://127.0.0.1:" + std::to_string(server_->port());
+  options.tls = {read_file(server_->credentials().ca_file), certificate, key, "", false};
+  auto client = net::HttpClient::make(options);
+  ASSERT_TRUE(client);
+  auto answer = (*client)->call({"POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {{"content-type", "application/json"}}, R"({"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"})"});
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(json(answer->body)["status"]["userInfo"]["username"].as_string(), "jane");
+  EXPECT_EQ(json(answer->body)["status"]["userInfo"]["groups"][0].as_string(), "people");
+}
+
+TEST_F(ControlPlane, ARequestThatItsSignerRefusesFails) {
+  const std::string path = requests_path + "/" + ns_;
+  call("POST", requests_path, json(certificate_request(ns_, *net::new_private_key_pem(), "system:node:a", "others", "kube-apiserver-client-kubelet")));
+  call("PATCH", path + "/approval", json(R"({"status":{"conditions":[{"type":"Approved","status":"True"}]}})"));
+  ASSERT_TRUE(eventually([&] { return condition(call("GET", path)["status"]["conditions"], "Failed").exists(); }));
+  EXPECT_EQ(condition(call("GET", path)["status"]["conditions"], "Failed")["message"].as_string(), "subject organization is not system:nodes");
+  EXPECT_FALSE(call("GET", path)["status"]["certificate"].exists());
+  // Nobody asks to be a master, whoever approves it.
+  auto refused = transport_->call({.method = "POST", .path = requests_path, .query = {}, .body = json(certificate_request("masters", *net::new_private_key_pem(), "jane", "system:masters", "kube-apiserver-client"))});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message, "certificatesigningrequests.certificates.k8s.io \"masters\" is forbidden: use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed");
+}
+
+TEST_F(ControlPlane, ANodesOwnRequestIsApprovedWhenItMay) {
+  if (!identities_.count("system:kube-controller-manager")) GTEST_SKIP() << "only with identities of their own";
+  make("rbac.authorization.k8s.io/v1", "clusterrolebindings", "",
+       R"({"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"renewal"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole",)"
+       R"("name":"system:certificates.k8s.io:certificatesigningrequests:selfnodeclient"},"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"Group","name":"system:nodes"}]})");
+  const std::string node = "system:node:" + ns_;
+  auto kubelet = bin::local_transport(*server_, bin::component_user(node));
+  auto made = kubelet->call({.method = "POST", .path = requests_path, .query = {}, .body = json(certificate_request(ns_, *net::new_private_key_pem(), node, "system:nodes", "kube-apiserver-client-kubelet"))});
+  ASSERT_TRUE(made) << made.error().message;
+  ASSERT_TRUE(eventually([&] { return call("GET", requests_path + "/" + ns_)["status"]["certificate"].exists(); })) << to_json(call("GET", requests_path + "/" + ns_).root());
+  EXPECT_EQ(condition(call("GET", requests_path + "/" + ns_)["status"]["conditions"], "Approved")["reason"].as_string(), "AutoApproved");
+  auto other = kubelet->call({.method = "POST", .path = requests_path, .query = {}, .body = json(certificate_request(ns_ + "x", *net::new_private_key_pem(), "system:node:other", "system:nodes", "kube-apiserver-client-kubelet"))});
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().message, "certificatesigningrequests.certificates.k8s.io \"" + ns_ + "x\" is forbidden: can only create a node CSR with CN=" + node);
+  call("DELETE", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/renewal");
 }
 
 class ControlPlaneOverHttp : public ControlPlane {

@@ -143,7 +143,7 @@ Result<Credentials> ensure_pki(const ServerOptions& options, const std::string& 
   for (const Wanted& wanted : {server, admin, kubelet_client})
     if (auto ok = ensure_certificate(folder, ca, wanted, now); !ok) return std::unexpected(ok.error());
   Credentials out{folder + "/ca.crt", folder + "/apiserver.crt", folder + "/apiserver.key", folder + "/service-account.key", options.data_dir + "/kubeconfig",
-                  folder + "/apiserver-kubelet-client.crt", folder + "/apiserver-kubelet-client.key"};
+                  folder + "/apiserver-kubelet-client.crt", folder + "/apiserver-kubelet-client.key", folder + "/ca.key"};
   return out;
 }
 

@@ -37,6 +37,7 @@ struct ServerOptions {
 struct Credentials {
   std::string ca_file, server_certificate, server_key, service_account_key, admin_kubeconfig;
   std::string kubelet_client_certificate, kubelet_client_key;  // the server's own, towards kubelets
+  std::string ca_key;
 };
 
 // A change that a component in the same process sees: the document is the store's own block.

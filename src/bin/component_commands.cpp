@@ -11,6 +11,7 @@
 #include "bin/commands.h"
 #include "bin/diagnostics.h"
 #include "bin/flags.h"
+#include "bin/signing_flags.h"
 #include "client/leader.h"
 #include "client/transport.h"
 #include "controllers/controllers.h"
@@ -106,13 +107,16 @@ int run_controller_manager(const std::vector<std::string>& arguments) {
   ApiClient api;
   std::string root_ca;
   int grace_s = 40;
+  SigningFlags signing;
   api.add_to(flags);
   api.add_election_to(flags);
   api.add_diagnostics_to(flags, 10257);
   flags.add("root-ca-file", &root_ca, "what is published to every namespace as kube-root-ca.crt; empty: the CA of the kubeconfig");
   flags.add("node-monitor-grace-period", &grace_s, "seconds without a sign after which a node is unknown");
+  signing.add_to(flags);
   if (auto status = prepare(flags, api, "controller-manager", arguments)) return *status;
   controllers::Options options;
+  if (auto ok = signing.apply(options, "", ""); !ok) return complain(ok.error().message);
   options.for_identity = [&](const std::string&) -> client::Transport& { return *api.transport; };
   options.ca_pem = api.ca_pem;
   options.node_grace = std::chrono::seconds(grace_s);

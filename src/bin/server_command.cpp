@@ -17,6 +17,7 @@
 #include "bin/commands.h"
 #include "bin/flags.h"
 #include "bin/local_transport.h"
+#include "bin/signing_flags.h"
 #include "controllers/controllers.h"
 #include "dns/dns.h"
 #include "kubelet/kubelet.h"
@@ -97,9 +98,12 @@ struct NodeFlags {
   std::string node_ip, pod_cidr = "10.244.0.0/24", cluster_cidr = "10.244.0.0/16";
   bool agent = true, proxy = true, dns = true;
   int grace_s = 40;
+  SigningFlags signing;
 
   void add_to(Flags& flags) {
     options.node_name = host_name();
+    flags.section("Controllers");
+    signing.add_to(flags);
     flags.section("Node");
     flags.add("agent", &agent, "run pods on this machine");
     flags.add("proxy", &proxy, "route services on this machine");
@@ -161,6 +165,7 @@ int run_server(const std::vector<std::string>& arguments) {
   controller_options.node_grace = std::chrono::seconds(node.grace_s);
   controller_options.for_identity = [&](const std::string& name) -> client::Transport& { return identities.of(name); };
   controller_options.ca_pem = read_file(server.credentials().ca_file);
+  if (auto ok = node.signing.apply(controller_options, server.credentials().ca_file, server.credentials().ca_key); !ok) return complain(ok.error().message);
   controllers::ControllerManager controllers(world, std::move(controller_options));
   controllers.start();
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "controllers/certificates/run.h"
 #include "controllers/deployment/run.h"
 #include "controllers/endpoints/run.h"
 #include "controllers/endpointslice/run.h"
@@ -53,6 +54,7 @@ struct ControllerManager::State {
     controllers.push_back(nodelifecycle::make_controller(as("node-controller"), options.node_grace));
     controllers.push_back(tainteviction::make_controller(as("node-controller")));
     controllers.push_back(podgc::make_controller(as("pod-garbage-collector"), static_cast<std::size_t>(std::max(0, options.terminated_pods_limit))));
+    controllers.push_back(certificates::make_controller(as("certificate-controller"), {options.signing_certificate_pem, options.signing_key_pem, options.signing_duration}));
     controllers.push_back(garbage::make_controller(as("generic-garbage-collector")));
   }
 

@@ -20,6 +20,8 @@ struct Options {
   // transport for all is fine too (a separate process with one kubeconfig).
   std::function<client::Transport&(const std::string& user)> for_identity;
   std::string ca_pem;                              // what kube-root-ca.crt publishes
+  std::string signing_certificate_pem, signing_key_pem;  // the CA that signs CertificateSigningRequests; no key: nobody does
+  Duration signing_duration{std::chrono::hours(24 * 365)};  // the longest that such a certificate is valid
   Duration node_grace{std::chrono::seconds(40)};   // a silent node is unknown after this time
   int terminated_pods_limit = 12500;               // more finished pods are deleted, oldest first; 0: no limit
 };

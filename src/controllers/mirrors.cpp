@@ -39,6 +39,7 @@ Mirrors::Mirrors(client::Transport& transport)
       nodes(transport, "/api/v1/nodes"),
       node_leases(transport, "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"),
       resource_quotas(transport, "/api/v1/resourcequotas"),
+      certificate_requests(transport, "/apis/certificates.k8s.io/v1/certificatesigningrequests"),
       all_{{"v1", "pods", &pods},
            {"v1", "replicationcontrollers", &replication_controllers},
            {"apps/v1", "replicasets", &replica_sets},
@@ -51,7 +52,8 @@ Mirrors::Mirrors(client::Transport& transport)
            {"v1", "configmaps", &root_ca_maps},
            {"v1", "nodes", &nodes},
            {"coordination.k8s.io/v1", "leases", &node_leases},
-           {"v1", "resourcequotas", &resource_quotas}} {
+           {"v1", "resourcequotas", &resource_quotas},
+           {"certificates.k8s.io/v1", "certificatesigningrequests", &certificate_requests}} {
   pods.add_index("controller", by_controller);
   pods.add_index("node", by_node);
   replica_sets.add_index("controller", by_controller);

@@ -17,6 +17,7 @@
 #include <ctime>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "base/check.h"
@@ -153,11 +154,12 @@ Result<void> add_basic_constraints(X509* certificate, bool ca) {
   return add_extension(certificate, NID_basic_constraints, true, constraints.get());
 }
 
-Result<void> add_key_usage(X509* certificate, std::initializer_list<int> bits) {
+Result<void> add_key_usage(X509* certificate, std::span<const int> bits) {
   std::unique_ptr<ASN1_BIT_STRING, FreeBy<ASN1_BIT_STRING_free>> usage(ASN1_BIT_STRING_new());
   for (int bit : bits) ASN1_BIT_STRING_set_bit(usage.get(), bit, 1);
   return add_extension(certificate, NID_key_usage, true, usage.get());
 }
+Result<void> add_key_usage(X509* certificate, std::initializer_list<int> bits) { return add_key_usage(certificate, std::span<const int>(bits.begin(), bits.size())); }
 constexpr int digital_signature = 0, key_encipherment = 2, key_cert_sign = 5, crl_sign = 6;  // RFC 5280, section 4.2.1.3
 
 struct FreeUsages {
@@ -175,6 +177,37 @@ UsagesPtr usages_of(const CertificateSpec& spec) {
 Result<void> add_extended_usages(X509* certificate, const CertificateSpec& spec) {
   if (!spec.server && !spec.client) return {};
   return add_extension(certificate, NID_ext_key_usage, false, usages_of(spec).get());
+}
+
+// The words of certificates.k8s.io/v1 KeyUsage: a bit of the key usages, or an extended one.
+struct NamedUsage {
+  std::string_view name;
+  int bit;  // -1: extended
+  int nid;
+};
+constexpr NamedUsage named_usages[] = {
+    {"signing", 0, 0}, {"digital signature", 0, 0}, {"content commitment", 1, 0}, {"key encipherment", 2, 0}, {"data encipherment", 3, 0}, {"key agreement", 4, 0},
+    {"cert sign", 5, 0}, {"crl sign", 6, 0}, {"encipher only", 7, 0}, {"decipher only", 8, 0},
+    {"any", -1, NID_anyExtendedKeyUsage}, {"server auth", -1, NID_server_auth}, {"client auth", -1, NID_client_auth}, {"code signing", -1, NID_code_sign},
+    {"email protection", -1, NID_email_protect}, {"s/mime", -1, NID_email_protect}, {"ipsec end system", -1, NID_ipsecEndSystem}, {"ipsec tunnel", -1, NID_ipsecTunnel},
+    {"ipsec user", -1, NID_ipsecUser}, {"timestamping", -1, NID_time_stamp}, {"ocsp signing", -1, NID_OCSP_sign}, {"microsoft sgc", -1, NID_ms_sgc}, {"netscape sgc", -1, NID_ns_sgc},
+};
+
+Result<void> add_named_usages(X509* certificate, const std::vector<std::string>& names) {
+  std::vector<int> bits, extended;
+  for (const std::string& name : names) {
+    auto usage = std::find_if(std::begin(named_usages), std::end(named_usages), [&](const NamedUsage& u) { return u.name == name; });
+    if (usage == std::end(named_usages)) return fail(Code::invalid, fmt::format("unrecognized usage: {}", go_quote(name)));
+    std::vector<int>& into = usage->bit >= 0 ? bits : extended;
+    int what = usage->bit >= 0 ? usage->bit : usage->nid;
+    if (std::find(into.begin(), into.end(), what) == into.end()) into.push_back(what);
+  }
+  if (!bits.empty())
+    if (auto added = add_key_usage(certificate, bits); !added) return added;
+  if (extended.empty()) return {};
+  UsagesPtr list(sk_ASN1_OBJECT_new_null());
+  for (int nid : extended) sk_ASN1_OBJECT_push(list.get(), OBJ_nid2obj(nid));
+  return add_extension(certificate, NID_ext_key_usage, false, list.get());
 }
 
 std::string public_key_der(EVP_PKEY* key) {
@@ -240,8 +273,12 @@ Result<Authority> read_authority(const KeyPair& ca) {
 Result<std::string> finish_leaf(X509* certificate, const Authority& ca, EVP_PKEY* key, const CertificateSpec& spec) {
   if (X509_set_issuer_name(certificate, X509_get_subject_name(ca.certificate.get())) != 1) return openssl_failure("cannot set the issuer");
   auto add = add_basic_constraints(certificate, false);
-  if (add) add = add_key_usage(certificate, {digital_signature, key_encipherment});
-  if (add) add = add_extended_usages(certificate, spec);
+  if (add && !spec.usages.empty()) {
+    add = add_named_usages(certificate, spec.usages);
+  } else {
+    if (add) add = add_key_usage(certificate, {digital_signature, key_encipherment});
+    if (add) add = add_extended_usages(certificate, spec);
+  }
   if (add) add = add_subject_key_id(certificate, key);
   if (add) add = add_authority_key_id(certificate, ca.certificate.get());
   if (!add) return std::unexpected(add.error());
@@ -297,6 +334,9 @@ void read_alternative_names(const GENERAL_NAMES* names, CertificateInfo& info) {
     if (name->type == GEN_DNS) {
       info.dns_names.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName)),
                                   static_cast<std::size_t>(ASN1_STRING_length(name->d.dNSName)));
+    } else if (name->type == GEN_EMAIL || name->type == GEN_URI) {
+      const ASN1_IA5STRING* text = name->type == GEN_EMAIL ? name->d.rfc822Name : name->d.uniformResourceIdentifier;
+      (name->type == GEN_EMAIL ? info.emails : info.uris).emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)), static_cast<std::size_t>(ASN1_STRING_length(text)));
     } else if (name->type == GEN_IPADD) {
       char text[INET6_ADDRSTRLEN];
       int size = ASN1_STRING_length(name->d.iPAddress);

@@ -20,6 +20,9 @@ struct CertificateSpec {
   std::vector<std::string> dns_names, ip_addresses;
   bool server = false, client = false;  // extended key usages
   Time not_before, not_after;
+  // Of sign_request: exactly these, in the words of certificates.k8s.io/v1 ("digital signature", "client auth"), instead of
+  // `server` and `client` and their usual key usages. An unknown word: Code::invalid.
+  std::vector<std::string> usages{};
 };
 
 Result<std::string> new_private_key_pem();                     // EC P-256, PKCS #8
@@ -32,7 +35,7 @@ Result<std::string> sign_request(const KeyPair& ca, std::string_view csr_pem, co
 
 struct CertificateInfo {
   std::string common_name;
-  std::vector<std::string> organizations, dns_names, ip_addresses;
+  std::vector<std::string> organizations, dns_names, ip_addresses, emails, uris;
   Time not_before, not_after;
   bool server = false, client = false, ca = false;
   std::string serial_hex;

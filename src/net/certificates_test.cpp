@@ -183,6 +183,20 @@ TEST(Certificates, RequestByAnRsaKey) {
   EXPECT_EQ(read_certificate(*certificate)->common_name, "rsa");
 }
 
+TEST(Certificates, UsagesByName) {
+  auto csr = new_request(*new_private_key_pem(), {"jane", {}, {}, {}, false, false, {}, {}});
+  CertificateSpec spec{"", {}, {}, {}, true, false, begin, end};
+  spec.usages = {"digital signature", "client auth", "signing"};
+  auto certificate = sign_request(test_ca(), *csr, spec);
+  ASSERT_TRUE(certificate) << certificate.error().message;
+  EXPECT_TRUE(read_certificate(*certificate)->client);
+  EXPECT_FALSE(read_certificate(*certificate)->server);
+  spec.usages = {"client"};
+  auto refused = sign_request(test_ca(), *csr, spec);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message, "unrecognized usage: \"client\"");
+}
+
 TEST(Certificates, TamperedRequestIsRefused) {
   auto csr = *new_request(*new_private_key_pem(), {"system:node:victim", {}, {}, {}, false, true, {}, {}});
   std::size_t body = csr.find('\n') + 1, tail = csr.find("-----END");

@@ -22,7 +22,7 @@ ApiResult<void> admit_validating(const AdmissionAttributes& a, Value object) {
   if (a.operation == "DELETE") return admission::protected_namespaces(a);
   if (auto ok = check_escalation(a, object); !ok) return ok;
   using Plugin = ApiResult<void> (*)(const AdmissionAttributes&, Value);
-  static constexpr Plugin plugins[] = {admission::check_limits, admission::pod_security_standards, admission::one_default_priority, admission::claim_resize};
+  static constexpr Plugin plugins[] = {admission::certificates, admission::check_limits, admission::pod_security_standards, admission::one_default_priority, admission::claim_resize};
   for (Plugin plugin : plugins)
     if (auto ok = plugin(a, object); !ok) return ok;
   return admission::charge_quotas(a, object);

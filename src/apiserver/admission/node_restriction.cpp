@@ -8,6 +8,7 @@
 #include "apiserver/admission/plugins.h"
 #include "apiserver/authz/node_authorizer.h"
 #include "base/strings.h"
+#include "net/certificates.h"
 
 namespace kybern::apiserver::admission {
 namespace {
@@ -130,6 +131,16 @@ ApiResult<void> check_claim(const Asked& q, Value claim) {
   return {};
 }
 
+// A node asks for certificates in its own name alone.
+ApiResult<void> check_certificate_request(const Asked& q, Value request) {
+  std::string_view signer = request["spec"]["signerName"].as_string();
+  if (q.a.operation != "CREATE" || (signer != "kubernetes.io/kubelet-serving" && signer != "kubernetes.io/kube-apiserver-client-kubelet")) return {};
+  auto info = net::read_request(base64_decode(request["spec"]["request"].as_string()).value_or(""));
+  if (!info) return q.refuse("unable to parse csr: " + info.error().message);
+  if (info->common_name != "system:node:" + q.node) return q.refuse(fmt::format("can only create a node CSR with CN=system:node:{}", q.node));
+  return {};
+}
+
 ApiResult<void> check_named(const Asked& q, std::string_view what) {
   const Work& work = q.a.work;
   if (work.served->plural() == "leases" && work.ns != lease_namespace) return q.refuse(fmt::format("can only access leases in the \"{}\" system namespace", lease_namespace));
@@ -153,6 +164,7 @@ ApiResult<void> node_restriction(const AdmissionAttributes& a, Value object) {
   if (work.is("", "pods")) return check_pod(*q, object);
   if (work.is("", "nodes")) return check_node(*q, object);
   if (work.is("", "persistentvolumeclaims")) return check_claim(*q, object);
+  if (work.is("certificates.k8s.io", "certificatesigningrequests")) return check_certificate_request(*q, object);
   if (work.is("coordination.k8s.io", "leases")) return check_named(*q, "node lease");
   if (work.is("storage.k8s.io", "csinodes")) return check_named(*q, "CSINode");
   if (work.is("resource.k8s.io", "resourceslices")) {

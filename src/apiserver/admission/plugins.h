@@ -39,6 +39,9 @@ ApiResult<void> one_default_priority(const AdmissionAttributes& a, Value object)
 ApiResult<void> node_restriction(const AdmissionAttributes& a, Value object);
 ApiResult<void> node_restriction_of_eviction(Work& work, Value pod);
 ApiResult<void> node_restriction_of_token(Work& work, Value request);  // a TokenRequest for the account `work` names
+// CertificateApproval, CertificateSigning: who decides about a signer's requests may do so for that signer.
+// CertificateSubjectRestriction: nobody asks to be one of system:masters.
+ApiResult<void> certificates(const AdmissionAttributes& a, Value object);
 // ResourceQuota: the last of all, since it writes what it allows into the quotas.
 ApiResult<void> charge_quotas(const AdmissionAttributes& a, Value object);
 

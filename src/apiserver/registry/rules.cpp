@@ -5,6 +5,8 @@
 #include "machinery/defaults/defaults.h"
 #include "machinery/metadata.h"
 #include "machinery/validate/validate.h"
+#include "base/strings.h"
+#include "net/certificates.h"
 
 namespace kybern::apiserver {
 
@@ -12,11 +14,24 @@ void apply_defaults(const Served& served, Draft& object) { kybern::apply_default
 
 namespace {
 bool is_definition(const Served& served) { return served.plural() == "customresourcedefinitions" && served.group() == "apiextensions.k8s.io"; }
+
+// The request within the request: well-formed, and signed by the key that it is for.
+FieldErrors check_certificate_request(Value object) {
+  Value request = object["spec"]["request"];
+  auto read = net::read_request(base64_decode(request.as_string()).value_or(""));
+  if (read) return {};
+  return {field::invalid(Path("spec.request"), request, read.error().message)};
+}
+
 }  // namespace
 
 FieldErrors validate_create(const Served& served, Value object) {
   if (served.custom) return served.custom->validate(object, {});
-  if (!is_definition(served)) return kybern::validate(*served.resource, object);
+  if (!is_definition(served)) {
+    FieldErrors errors = kybern::validate(*served.resource, object);
+    if (errors.empty() && served.plural() == "certificatesigningrequests") errors = check_certificate_request(object);
+    return errors;
+  }
   FieldErrors errors = validate_object_meta(object["metadata"], false, name_is_subdomain);
   field::append(errors, custom::validate_definition(object));
   return errors;

@@ -1,0 +1,44 @@
+#include "bin/signing_flags.h"
+
+#include <fmt/format.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "base/strings.h"
+#include "base/time.h"
+
+namespace kybern::bin {
+namespace {
+
+Result<std::string> read(std::string_view flag, const std::string& file) {
+  if (file.empty()) return std::string();
+  std::ifstream in(file);
+  std::stringstream text;
+  text << in.rdbuf();
+  if (!in) return fail(Code::invalid, fmt::format("{} {}: cannot be read", flag, file));
+  return text.str();
+}
+
+}  // namespace
+
+void SigningFlags::add_to(Flags& flags) {
+  flags.add("cluster-signing-cert-file", &certificate, "the CA that signs CertificateSigningRequests; empty: the cluster's own");
+  flags.add("cluster-signing-key-file", &key, "and its key");
+  flags.add("cluster-signing-duration", &duration, "the longest that a certificate signed by it is valid");
+}
+
+Result<void> SigningFlags::apply(controllers::Options& options, std::string default_certificate, std::string default_key) const {
+  if (certificate.empty() != key.empty()) return fail(Code::invalid, "--cluster-signing-cert-file and --cluster-signing-key-file go together");
+  auto pem = read("--cluster-signing-cert-file", certificate.empty() ? default_certificate : certificate);
+  auto key_pem = read("--cluster-signing-key-file", key.empty() ? default_key : key);
+  if (!pem || !key_pem) return std::unexpected((pem ? key_pem : pem).error());
+  auto length = parse_duration(duration);
+  if (!length || *length <= Duration(0)) return fail(Code::invalid, fmt::format("--cluster-signing-duration: {} is no duration such as 8760h", go_quote(duration)));
+  options.signing_certificate_pem = std::move(*pem);
+  options.signing_key_pem = std::move(*key_pem);
+  options.signing_duration = *length;
+  return {};
+}
+
+}  // namespace kybern::bin
