@@ -76,6 +76,7 @@ class Value {
   Value operator[](Name key) const;              // the fast way, with a generated constant
   Member member(std::size_t index) const;        // of an object, in stored order
   std::optional<Name> member_name(std::size_t index) const;  // its key, when that is a known name; no text is compared
+  Value member_value(std::size_t index) const;               // member(index).value, without its key
 
   // for (Value item : value.items()); for (Member m : value.members())
   class Items;
@@ -167,6 +168,11 @@ inline std::optional<Name> Value::member_name(std::size_t index) const {
   std::uint32_t key = reinterpret_cast<const detail::MemberSlot*>(at(slot_->high))[index].key;
   if (key & detail::far_key) return std::nullopt;
   return Name{key};
+}
+
+inline Value Value::member_value(std::size_t index) const {
+  if (!slot_ || detail::tag_of(*slot_) < detail::tag_object || index >= detail::count_of(*slot_)) return {};
+  return {block_, &reinterpret_cast<const detail::MemberSlot*>(at(slot_->high))[index].slot};
 }
 
 inline Value::Items Value::items() const { return Items(*this); }

@@ -22,6 +22,9 @@ struct JsonOptions {
 // value", "unexpected end of JSON input"), which clients see.
 Result<Document> parse_json(std::string_view text, const JsonOptions& options = {});
 
+// The same into a block that is being written, as one value. After an error the writer is of no use.
+Result<void> parse_json(std::string_view text, BlockWriter& out, const JsonOptions& options = {});
+
 // Appends. Compact, members in stored order; strings are escaped as Go's encoder does without its HTML escaping.
 void write_json(Value value, std::string& out);
 void write_json_indented(Value value, std::string& out, int indent = 4);  // `kubectl -o json`

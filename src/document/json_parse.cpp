@@ -27,9 +27,10 @@ struct Path {  // where the parser is, for naming duplicates: built only when on
 
 class Parser {
  public:
-  Parser(std::string_view text, const JsonOptions& options) : at_(text.data()), end_(text.data() + text.size()), options_(options), writer_(text.size() + text.size() / 8) {}
+  Parser(std::string_view text, const JsonOptions& options, BlockWriter& writer)
+      : at_(text.data()), end_(text.data() + text.size()), options_(options), writer_(writer) {}
 
-  Result<Document> run() {
+  Result<void> run() {
     skip_space();
     if (!value(nullptr, 0)) return failure();
     skip_space();
@@ -37,7 +38,7 @@ class Parser {
       unexpected("after top-level value");
       return failure();
     }
-    return writer_.finish();
+    return {};
   }
 
  private:
@@ -328,12 +329,19 @@ class Parser {
   const char* at_;
   const char* end_;
   const JsonOptions& options_;
-  BlockWriter writer_;
+  BlockWriter& writer_;
   std::string scratch_, error_;
 };
 
 }  // namespace
 
-Result<Document> parse_json(std::string_view text, const JsonOptions& options) { return Parser(text, options).run(); }
+Result<void> parse_json(std::string_view text, BlockWriter& out, const JsonOptions& options) { return Parser(text, options, out).run(); }
+
+Result<Document> parse_json(std::string_view text, const JsonOptions& options) {
+  BlockWriter writer(text.size() + text.size() / 8);
+  Result<void> parsed = parse_json(text, writer, options);
+  if (!parsed) return std::unexpected(std::move(parsed.error()));
+  return writer.finish();
+}
 
 }  // namespace kybern

@@ -10,18 +10,20 @@ namespace kybern {
 using namespace detail;
 
 struct BlockWriter::State {
+  enum class Next : std::uint8_t { root, nothing, item, key, value };  // what the innermost container takes next
   struct Frame {
-    std::uint32_t first;        // index into pending
-    std::uint32_t key;          // the key that waits for its value
-    bool object, has_key, duplicate;
-    std::uint64_t seen;         // one bit per key hash: unset bits prove that a key is new
+    std::uint32_t first = 0;    // index into pending
+    std::uint32_t key = 0;      // the key that waits for its value
+    Next next = Next::root;
+    bool duplicate = false;
+    std::uint64_t seen = 0;     // one bit per key hash: unset bits prove that a key is new
   };
   std::byte* bytes = nullptr;
   std::size_t size = 0, capacity = 0;
   std::vector<MemberSlot> pending;
-  std::vector<Frame> frames;
+  Frame top;                    // the innermost open container
+  std::vector<Frame> frames;    // those around it
   Slot root{};
-  bool done = false;
 
   ~State() { std::free(bytes); }
 
@@ -47,16 +49,32 @@ struct BlockWriter::State {
   }
 
   void emit(Slot slot) {
-    if (frames.empty()) {
-      KYBERN_CHECK(!done, "one value is written to a block");
+    if (top.next == Next::value) [[likely]] {
+      top.next = Next::key;
+    } else if (top.next != Next::item) {
+      KYBERN_CHECK(top.next == Next::root, "one value is written to a block, and in an object each follows its key");
       root = slot;
-      done = true;
+      top.next = Next::nothing;
       return;
     }
-    Frame& f = frames.back();
-    KYBERN_CHECK(!f.object || f.has_key, "a value in an object follows its key");
-    pending.push_back({f.key, slot});
-    f.has_key = false;
+    pending.push_back({top.key, slot});
+  }
+
+  void begin(Next next) {
+    KYBERN_CHECK(top.next != Next::key && top.next != Next::nothing, "a container stands where a value may");
+    frames.push_back(top);
+    top.first = static_cast<std::uint32_t>(pending.size());
+    top.next = next;
+    top.duplicate = false;
+    top.seen = 0;
+  }
+
+  // The innermost container, of `count` pending values, lies at `offset`.
+  void end(std::uint32_t tag, std::size_t count, std::size_t offset) {
+    pending.resize(top.first);
+    top = frames.back();
+    frames.pop_back();
+    emit(far(tag, count, offset));
   }
 
   Slot far(std::uint32_t tag, std::size_t count, std::size_t offset) {
@@ -130,13 +148,12 @@ struct BlockWriter::State {
   }
 
   void set_key(std::uint32_t key, std::uint64_t hash) {
-    KYBERN_CHECK(!frames.empty() && frames.back().object && !frames.back().has_key, "a key stands in an object, once before its value");
-    Frame& f = frames.back();
-    f.key = key;
-    f.has_key = true;
+    KYBERN_CHECK(top.next == Next::key, "a key stands in an object, once before its value");
+    top.key = key;
+    top.next = Next::value;
     std::uint64_t bit = 1ULL << (hash & 63);
-    if (f.seen & bit && !f.duplicate) f.duplicate = contains(f.first, key);
-    f.seen |= bit;
+    if (top.seen & bit && !top.duplicate) top.duplicate = contains(top.first, key);
+    top.seen |= bit;
   }
 
   // Later members win; their order stays that of first appearance, as in upstream's decoding into a struct or map.
@@ -203,7 +220,7 @@ void BlockWriter::State::leave(std::unique_ptr<State> state) {
   state->size = sizeof(Block);
   state->pending.clear();
   state->frames.clear();
-  state->done = false;
+  state->top = {};
   Spares::mine.states[Spares::mine.count++] = state.release();
 }
 
@@ -274,52 +291,42 @@ void BlockWriter::key(std::string_view text) {
 }
 void BlockWriter::key(Name name) { state_->set_key(name.id, name.id); }
 
-void BlockWriter::begin_object() {
-  State& s = *state_;
-  s.frames.push_back({static_cast<std::uint32_t>(s.pending.size()), 0, true, false, false, 0});
-}
+void BlockWriter::begin_object() { state_->begin(State::Next::key); }
 
 std::size_t BlockWriter::end_object(std::vector<std::string>* dropped_keys) {
   State& s = *state_;
-  KYBERN_CHECK(!s.frames.empty() && s.frames.back().object && !s.frames.back().has_key, "end_object closes an object after a value");
-  std::size_t first = s.frames.back().first, dropped = 0;
+  KYBERN_CHECK(s.top.next == State::Next::key, "end_object closes an object after a value");
+  std::size_t first = s.top.first, dropped = 0;
   std::uint32_t tag = tag_object;
   if (s.pending.size() - first > sort_above) {
     std::stable_sort(s.pending.begin() + static_cast<std::ptrdiff_t>(first), s.pending.end(),
                      [&](const MemberSlot& a, const MemberSlot& b) { return s.key_of(a) < s.key_of(b); });
     dropped = s.drop_sorted_duplicates(first, dropped_keys);
     tag = tag_sorted_object;
-  } else if (s.frames.back().duplicate) {
+  } else if (s.top.duplicate) {
     dropped = s.drop_duplicates(first, dropped_keys);
   }
   std::size_t count = s.pending.size() - first;
   s.align();
   std::size_t offset = s.size;
   if (count) std::memcpy(s.room(count * sizeof(MemberSlot)), s.pending.data() + first, count * sizeof(MemberSlot));
-  s.pending.resize(first);
-  s.frames.pop_back();
-  s.emit(s.far(tag, count, offset));
+  s.end(tag, count, offset);
   return dropped;
 }
 
-void BlockWriter::begin_array() {
-  State& s = *state_;
-  s.frames.push_back({static_cast<std::uint32_t>(s.pending.size()), 0, false, false, false, 0});
-}
+void BlockWriter::begin_array() { state_->begin(State::Next::item); }
 
 void BlockWriter::end_array() {
   State& s = *state_;
-  KYBERN_CHECK(!s.frames.empty() && !s.frames.back().object, "end_array closes an array");
-  std::size_t first = s.frames.back().first, count = s.pending.size() - first;
+  KYBERN_CHECK(s.top.next == State::Next::item, "end_array closes an array");
+  std::size_t first = s.top.first, count = s.pending.size() - first;
   s.align();
   std::size_t offset = s.size;
   if (count) {
     std::byte* p = s.room(count * sizeof(Slot));
     for (std::size_t i = 0; i < count; ++i) std::memcpy(p + i * sizeof(Slot), &s.pending[first + i].slot, sizeof(Slot));
   }
-  s.pending.resize(first);
-  s.frames.pop_back();
-  s.emit(s.far(tag_array, count, offset));
+  s.end(tag_array, count, offset);
 }
 
 void BlockWriter::copy(Value value) {
@@ -329,7 +336,7 @@ void BlockWriter::copy(Value value) {
 
 Document BlockWriter::finish() {
   State& s = *state_;
-  KYBERN_CHECK(s.done && s.frames.empty(), "a block is finished after one whole value");
+  KYBERN_CHECK(s.top.next == State::Next::nothing && s.frames.empty(), "a block is finished after one whole value");
   // An exact block: what is kept for long has no slack.
   auto* block = static_cast<Block*>(std::malloc(s.size));
   KYBERN_CHECK(block, "memory is there");
@@ -338,7 +345,7 @@ Document BlockWriter::finish() {
   block->size = static_cast<std::uint32_t>(s.size);
   block->root = s.root;
   s.size = sizeof(Block);
-  s.done = false;
+  s.top = {};
   if (s.capacity > kept_capacity_max) {
     std::free(s.bytes);
     s.capacity = 1024;

@@ -1,6 +1,7 @@
 // Documents to protobuf, written back to front: a message's length is known when its beginning is reached, so nothing is
 // measured beforehand. Upstream's encoders do the same, and write fields in ascending order and zero scalars too.
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 
@@ -22,17 +23,57 @@ class Encoder {
   std::string_view text() const { return {buffer_.data() + at_, buffer_.size() - at_}; }
 
   void raw(std::string_view bytes) {
+    room(bytes.size());
+    put(bytes);
+  }
+
+  void varint(std::uint64_t value) {
+    room(varint_max);
+    put(value);
+  }
+
+  void tag(std::uint32_t number, WireType wire) { varint(number << 3 | static_cast<std::uint32_t>(wire)); }
+
+  // Room is asked for once, for all three parts.
+  void text_field(std::uint32_t number, std::string_view bytes) {
+    room(bytes.size() + 2 * varint_max);
+    put(bytes);
+    put(bytes.size());
+    put(number << 3 | static_cast<std::uint32_t>(WireType::bytes));
+  }
+
+  void varint_field(std::uint32_t number, std::uint64_t value) {
+    room(2 * varint_max);
+    put(value);
+    put(number << 3 | static_cast<std::uint32_t>(WireType::varint));
+  }
+
+  // The length and tag of what was written since `end`.
+  void close(std::uint32_t number, std::size_t end) {
+    room(2 * varint_max);
+    put(end - size());
+    put(number << 3 | static_cast<std::uint32_t>(WireType::bytes));
+  }
+
+  // Counted from the back, so that it stays true when the buffer grows: bytes written so far, negated.
+  std::size_t size() const { return at_ + (max_size - buffer_.size()); }
+
+  void fields(const Type& type, Value object);
+
+ private:
+  static constexpr std::size_t max_size = std::size_t{1} << 40;
+  static constexpr std::size_t varint_max = 10;
+
+  void put(std::string_view bytes) {
     if (bytes.empty()) {
       return;
     }
-    room(bytes.size());
     at_ -= bytes.size();
     std::memcpy(buffer_.data() + at_, bytes.data(), bytes.size());
   }
 
-  void varint(std::uint64_t value) {
-    room(10);
-    if (value < 0x80) {
+  void put(std::uint64_t value) {
+    if (value < 0x80) [[likely]] {
       buffer_[--at_] = static_cast<char>(value);
       return;
     }
@@ -43,33 +84,6 @@ class Encoder {
     }
     *out = static_cast<char>(value);
   }
-
-  void tag(std::uint32_t number, WireType wire) { varint(number << 3 | static_cast<std::uint32_t>(wire)); }
-
-  void text_field(std::uint32_t number, std::string_view bytes) {
-    raw(bytes);
-    varint(bytes.size());
-    tag(number, WireType::bytes);
-  }
-
-  void varint_field(std::uint32_t number, std::uint64_t value) {
-    varint(value);
-    tag(number, WireType::varint);
-  }
-
-  // The length and tag of what was written since `end`.
-  void close(std::uint32_t number, std::size_t end) {
-    varint(end - size());
-    tag(number, WireType::bytes);
-  }
-
-  // Counted from the back, so that it stays true when the buffer grows: bytes written so far, negated.
-  std::size_t size() const { return at_ + (max_size - buffer_.size()); }
-
-  void fields(const Type& type, Value object);
-
- private:
-  static constexpr std::size_t max_size = std::size_t{1} << 40;
 
   static void size_buffer(std::string& buffer, std::size_t size) {
     buffer.resize_and_overwrite(size, [](char*, std::size_t n) { return n; });
@@ -118,32 +132,32 @@ std::uint64_t bits_of(Scalar scalar, Value value) {
   }
 }
 
-// One bit for each member's name: an unset one proves that a field is absent. Most are.
-std::uint64_t name_bits(Value object) {
-  std::uint64_t bits = 0;
+// Goes by the members, of which there are far fewer than units: each is put beside its unit, then the units that are there
+// or are written anyway come in descending order.
+void Encoder::fields(const Type& type, Value object) {
+  std::array<std::uint32_t, 128> members;  // of the units in `there`
+  std::array<std::uint64_t, 2> there{};
   for (std::size_t i = 0, n = object.is_object() ? object.size() : 0; i < n; ++i) {
-    if (auto name = object.member_name(i)) {
-      bits |= std::uint64_t{1} << (name->id & 63);
+    auto name = object.member_name(i);
+    if (const Unit* unit = name ? type.unit_of(*name) : nullptr) {
+      auto number = static_cast<std::size_t>(unit - type.units.data());
+      members[number] = static_cast<std::uint32_t>(i);
+      there[number / 64] |= std::uint64_t{1} << number % 64;
     }
   }
-  return bits;
-}
-
-void Encoder::fields(const Type& type, Value object) {
-  std::uint64_t there = name_bits(object);
-  for (std::size_t i = type.units.size(); i-- > 0;) {
-    const Unit& unit = type.units[i];
-    if (unit.field) {
-      bool maybe = there >> (unit.name.id & 63) & 1;
-      if (!maybe && (unit.left_out || type.proto3)) {
+  for (std::size_t word = there.size(); word-- > 0;) {
+    for (std::uint64_t bits = there[word] | type.written[word]; bits != 0;) {
+      auto bit = static_cast<std::size_t>(63 - std::countl_zero(bits));
+      bits &= ~(std::uint64_t{1} << bit);
+      const Unit& unit = type.units[word * 64 + bit];
+      if (unit.field) {
+        field(type, *unit.field, there[word] >> bit & 1 ? object.member_value(members[word * 64 + bit]) : Value());
         continue;
       }
-      field(type, *unit.field, maybe ? object[unit.name] : Value());
-      continue;
+      std::size_t end = size();
+      fields(*unit.inlined, object);
+      close(unit.number, end);
     }
-    std::size_t end = size();
-    fields(*unit.inlined, object);
-    close(unit.number, end);
   }
 }
 

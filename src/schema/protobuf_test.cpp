@@ -1,4 +1,5 @@
 #include "schema/protobuf.h"
+#include "schema/wire_reader.h"
 
 #include <gtest/gtest.h>
 
@@ -55,6 +56,40 @@ TEST(Protobuf, ObjectsComeBackAsTheyWere) {
     auto typed = to_typed(*find_type(document["apiVersion"].as_string(), document["kind"].as_string()), document);
     ASSERT_TRUE(typed) << typed.error().message;
     EXPECT_TRUE(typed->root() == document.root()) << to_json(typed->root());
+  }
+}
+
+// The fields of a message with its last field first, the rest in order: what no encoder writes and every decoder must read.
+std::string last_first(std::string_view message) {
+  std::string last, rest;
+  Reader reader{message.data(), message.data() + message.size()};
+  while (reader.at != reader.end) {
+    const char* begin = reader.at;
+    Piece piece;
+    reader.next(piece);
+    EXPECT_EQ(reader.failed, nullptr);
+    rest += last;
+    last.assign(begin, reader.at);
+  }
+  return last + rest;
+}
+
+TEST(Protobuf, FieldsComeInAnyOrderAndMessagesInParts) {
+  for (const char* type_name : {"core.v1.Pod", "core.v1.Service", "coordination.v1.Lease"}) {
+    SCOPED_TRACE(type_name);
+    const Type& type = *find_type_named(type_name);
+    Document document = testdata(type.name.ends_with(".Pod") ? "pod.json" : type.name.ends_with(".Service") ? "service.json" : "lease.json");
+    std::string bytes;
+    encode_message(type, document, bytes);
+    auto expected = decode_message(type, bytes);
+    ASSERT_TRUE(expected);
+    auto shuffled = decode_message(type, last_first(bytes));
+    ASSERT_TRUE(shuffled) << shuffled.error().message;
+    EXPECT_TRUE(shuffled->root() == expected->root()) << to_json(shuffled->root());
+    // A message that comes twice is merged: a second, empty `metadata` changes nothing.
+    auto parts = decode_message(type, bytes + std::string("\x0a\0", 2));
+    ASSERT_TRUE(parts) << parts.error().message;
+    EXPECT_TRUE(parts->root() == expected->root()) << to_json(parts->root());
   }
 }
 

@@ -63,9 +63,13 @@ struct alignas(32) Field {
 // A field of a message as the wire has it: a field of the type, or an inline message, whose fields JSON shows as the type's own.
 struct Unit {
   constexpr Unit(std::uint16_t n, const Field* f, const Type* t)
-      : number(n), left_out(f && (f->pointer || f->shape != Shape::single || f->scalar == Scalar::bytes)), name(f ? f->name : Name{0}), field(f), inlined(t) {}
+      : number(n), wire_type(!f || f->shape == Shape::map || f->scalar >= Scalar::string ? 2 : f->scalar == Scalar::float64 ? 1 : 0),
+        left_out(f && (f->pointer || f->shape != Shape::single || f->scalar == Scalar::bytes)),
+        zero_hidden(f && f->omit_empty && !f->pointer && f->shape == Shape::single && f->scalar != Scalar::object), name(f ? f->name : Name{0}), field(f), inlined(t) {}
   std::uint16_t number;
+  std::uint8_t wire_type;        // as WireType numbers it; a list of numbers may come packed instead
   bool left_out;                 // when it is absent nothing is on the wire; so a walk need not touch the field
+  bool zero_hidden;              // when it is there and zero or empty, JSON leaves it out
   Name name;                     // the field's
   const Field* field;            // null for an inline message
   const Type* inlined;
@@ -84,6 +88,17 @@ struct Type {
   std::span<const Unit> units;                 // the message, in ascending order of numbers
   std::span<const std::uint8_t> by_number;     // field number -> index into units + 1; 0: no such field
   std::span<const std::uint8_t> always_units;  // indices of the units without omit_empty, and of inline messages
+  // Index into units + 1 by name: at (Name::id * slot_factor >> 16) modulo the size, a power of two, no two names share a slot.
+  std::uint32_t slot_factor;
+  std::span<const std::uint8_t> unit_slots;
+  std::uint64_t written[2];                    // a bit for each unit that is on the wire although JSON leaves it out
+
+  // The unit of a field of the message itself (not of an inline one), or nullptr.
+  const Unit* unit_of(Name field_name) const {
+    if (unit_slots.empty()) return nullptr;
+    std::size_t unit = unit_slots[(field_name.id * slot_factor >> 16) & (unit_slots.size() - 1)];
+    return unit != 0 && units[unit - 1].name == field_name ? &units[unit - 1] : nullptr;
+  }
 
   const Field* find(Name name) const;
   const Field* find(std::string_view name) const;

@@ -9,13 +9,20 @@
 
 namespace kybern::schema {
 
-// One field of a message as it lies on the wire.
+// One field of a message as it lies on the wire, a message being under 4 GiB.
 struct Piece {
-  std::uint32_t unit;    // index into Type::units
+  union {
+    std::uint64_t number;  // varint, fixed64, fixed32
+    const char* data;      // of WireType::bytes
+  };
+  std::uint32_t size;      // of `data`
+  std::uint8_t unit;       // index into Type::units
   WireType wire;
-  std::uint64_t number;  // varint, fixed64, fixed32
-  std::string_view bytes;
+
+  Piece() : number(0), size(0), unit(0), wire(WireType::varint) {}
+  std::string_view bytes() const { return wire == WireType::bytes ? std::string_view(data, size) : std::string_view("", 0); }
 };
+static_assert(sizeof(Piece) == 16);
 
 // Reads tags, numbers and lengths off the front of a text. `failed` stays set once something is cut off or malformed.
 struct Reader {
@@ -74,7 +81,7 @@ struct Reader {
     std::uint64_t tag = varint();
     piece.wire = static_cast<WireType>(tag & 7);
     piece.number = 0;
-    piece.bytes = std::string_view("", 0);  // not null, which memcpy does not take
+    piece.size = 0;
     if (tag < 8 || tag > 0xffffffff || piece.wire == WireType::group_end || piece.wire > WireType::fixed32) {
       failed = failed ? failed : "proto: illegal tag";
       return 0;
@@ -83,9 +90,34 @@ struct Reader {
     return tag;
   }
 
+  // The same. Nearly every field has a tag of one byte, and a length or a number of one byte: those are read in line.
+  std::uint64_t next_small(Piece& piece) {
+    const std::ptrdiff_t left = end - at - 2;
+    const unsigned tag = static_cast<unsigned char>(at[0]), value = left < 0 ? 0x80 : static_cast<unsigned char>(at[1]);
+    if (tag >= 8 && tag < 0x80 && value < 0x80) [[likely]] {
+      const auto wire = static_cast<WireType>(tag & 7);
+      if (wire == WireType::bytes && value <= left) {
+        piece.wire = wire;
+        piece.data = at + 2;
+        piece.size = value;
+        at += 2 + value;
+        return tag;
+      }
+      if (wire == WireType::varint) {
+        piece.wire = wire;
+        piece.number = value;
+        at += 2;
+        return tag;
+      }
+    }
+    return next(piece);
+  }
+
   void payload(Piece& piece) {
     if (piece.wire == WireType::bytes) [[likely]] {
-      piece.bytes = bytes();
+      std::string_view text = bytes();
+      piece.data = text.data();
+      piece.size = static_cast<std::uint32_t>(text.size());
       return;
     }
     switch (piece.wire) {

@@ -49,6 +49,24 @@ def field_row(api, field, known, side):
     return "    {" + ", ".join(words) + "},"
 
 
+def slots(ids):
+    """(factor, slots): a power of two of slots and an odd factor that put each Name id into a slot of its own; see schema::Type."""
+    size = 1 << max(len(ids) * 2 - 1, 1).bit_length()
+    while size <= 1024:
+        for turn in range(4000):
+            factor = (0x9E3779B1 * (2 * turn + 1)) & 0xffffffff
+            row = [0] * size
+            for number, name in ids:
+                at = ((name * factor & 0xffffffff) >> 16) & (size - 1)
+                if row[at]:
+                    break
+                row[at] = number + 1
+            else:
+                return factor, row
+        size *= 2
+    raise SystemExit(f"no slots for {sorted(name for _, name in ids)}")
+
+
 def source(api, known):
     enums, arrays, rows, externs = {}, {}, {}, set()
 
@@ -78,7 +96,7 @@ def source(api, known):
         lines.append(f"static constexpr Name {name}[] = {{{values}}};")
     lines.append("")
     for type_ in api.types.values():
-        spans = dict.fromkeys(("fields", "index", "always", "units", "numbers", "always_units"), "{}")
+        spans = dict.fromkeys(("fields", "index", "always", "units", "numbers", "always_units", "slots"), "{}")
 
         def array(name, kind, values, one_line=True):
             if not values:
@@ -91,19 +109,24 @@ def source(api, known):
         pairs = sorted((known.index[field.name], number) for number, field in enumerate(type_.fields))
         array("index", "std::pair<std::uint32_t, std::uint16_t>", ["{%d, %d}" % pair for pair in pairs])
         array("always", "std::uint8_t", [str(n) for n, field in enumerate(type_.fields) if not field.omit_empty])
-        units = [(field.wire, f"&fields_{type_.symbol}[{n}]", "nullptr", not field.omit_empty)
+        units = [(field.wire, f"&fields_{type_.symbol}[{n}]", "nullptr", not field.omit_empty, field)
                  for n, field in enumerate(type_.fields) if field.wire and not field.path]
-        units += [(number, "nullptr", ref(inner), True) for number, inner in type_.inlined]
-        units.sort()
+        units += [(number, "nullptr", ref(inner), True, None) for number, inner in type_.inlined]
+        units.sort(key=lambda unit: unit[:4])
         array("units", "Unit", ["{%d, %s, %s}" % unit[:3] for unit in units])
         numbers = {unit[0]: n + 1 for n, unit in enumerate(units)}
         if numbers and max(numbers) > 255 or len(type_.fields) > 128:
             raise SystemExit(f"{type_.short_name}: too many fields for its tables")
         array("numbers", "std::uint8_t", [str(numbers.get(n, 0)) for n in range(max(numbers, default=-1) + 1)])
         array("always_units", "std::uint8_t", [str(n) for n, unit in enumerate(units) if unit[3]])
+        factor, row = slots([(n, known.index[unit[4].name]) for n, unit in enumerate(units) if unit[4]])
+        array("slots", "std::uint8_t", [str(n) for n in row])
+        written = sum(1 << n for n, unit in enumerate(units) if not unit[4] or not api.proto3 and not (
+            unit[4].pointer or unit[4].shape != "single" or unit[4].scalar == "bytes"))
         lines.append(f"constinit const Type {type_.symbol}{{{text(type_.openapi)}, {text(type_.short_name)}, {spans['fields']}, "
                      f"{text(type_.description)}, {flag(type_.atomic)}, {flag(api.proto3)}, {spans['index']}, {spans['always']}, "
-                     f"{spans['units']}, {spans['numbers']}, {spans['always_units']}}};")
+                     f"{spans['units']}, {spans['numbers']}, {spans['always_units']}, {factor}, {spans['slots']}, "
+                     f"{{{written & 0xffffffffffffffff:#x}, {written >> 64:#x}}}}};")
     lines.append(TAIL)
     return "\n".join(lines)
 
