@@ -12,6 +12,7 @@
 
 #include <csignal>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "base/strings.h"
@@ -44,7 +45,7 @@ std::string RawPeer::read_until(std::string_view end) {
 }
 
 std::string RawPeer::read_exactly(std::size_t count) {
-  std::string all;
+  std::string all = std::exchange(buffer_, {});
   while (all.size() < count) {
     std::string more = read_some();
     if (more.empty()) return {};
