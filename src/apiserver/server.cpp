@@ -59,6 +59,16 @@ std::string find_advertise_address() {
   return out;
 }
 
+// How a call from this process looks from outside.
+net::Request local_request(std::string_view method, std::string_view path, std::string_view query) {
+  net::Request out;
+  out.method = method;
+  out.path = path;
+  out.query = query;
+  out.remote_address = "127.0.0.1:0";
+  return out;
+}
+
 // A watch by a component in this process: the store's own documents, without any encoding.
 class Subscription : public LocalWatch, public std::enable_shared_from_this<Subscription> {
  public:
@@ -174,11 +184,12 @@ class Subscription : public LocalWatch, public std::enable_shared_from_this<Subs
 
 class LocalWatchHandle : public LocalWatch {
  public:
-  LocalWatchHandle(std::shared_ptr<Subscription> subscription, const Served& served, const User& user, Instant now)
-      : subscription_(std::move(subscription)), open_("WATCH", served.group(), served.plural(), user.name, true, now) {}
+  LocalWatchHandle(std::shared_ptr<Subscription> subscription, std::shared_ptr<audit::Record> record, const Served& served, const User& user, Instant now)
+      : record_(std::move(record)), subscription_(std::move(subscription)), open_("WATCH", served.group(), served.plural(), user.name, true, now) {}
   ~LocalWatchHandle() override { subscription_->stop(); }
 
  private:
+  std::shared_ptr<audit::Record> record_;  // its trail ends with it
   std::shared_ptr<Subscription> subscription_;
   OpenStream open_;
 };
@@ -223,6 +234,9 @@ class ApiServerImpl : public ApiServer {
     if (!connector) return std::unexpected(connector.error());
     connector_ = std::move(*connector);
     handler_ = std::make_unique<Handler>(*registry_, *authenticator_, *authorizer_, *discovery_, *connector_, options_.max_requests);
+    auto auditor = audit::Auditor::make(options_.audit, world_);
+    if (!auditor) return std::unexpected(auditor.error());
+    handler_->set_auditor(std::move(*auditor));
     if (options_.listen)
       if (auto ok = listen(); !ok) return ok;
     if (auto ok = bootstrap_objects(*registry_, world_, options_.advertise_address, port()); !ok) return ok;
@@ -265,19 +279,30 @@ class ApiServerImpl : public ApiServer {
     Observation observation(world_);
     observation.describe(info, info.is_resource && registry_->catalog().find(info.group, info.version, info.resource), parsed.get("dryRun") == "All",
                          patch_type == "apply" ? "application/apply-patch+yaml" : "");
-    auto answer = answer_call(user, info, method, path, std::move(parsed), std::move(body), patch_type);
+    if (audit::Auditor* auditor = handler_->auditor()) {
+      bool kept = true;
+      observation.audited(auditor->begin(user, info, local_request(method, path, query), new_uuid(world_.random), kept));
+      if (!kept) return fail(internal_error("failed to store audit event"));
+    }
+    auto answer = answer_call(user, info, method, path, std::move(parsed), std::move(body), patch_type, observation.record());
+    if (audit::Record* record = observation.record()) {
+      if (!answer) record->answered(answer.error().document());
+      else if (record->keeps_answers()) record->answered(*answer);
+    }
     observation.answered(answer ? info.verb == "create" ? 201 : 200 : answer.error().code);
     return answer;
   }
 
-  ApiResult<Document> answer_call(const User& user, const RequestInfo& info, std::string_view method, std::string_view path, Query parsed, Document body, std::string_view patch_type) {
-    if (auto ok = handler_->authorize(user, info); !ok) return fail(std::move(ok.error()));
+  ApiResult<Document> answer_call(const User& user, const RequestInfo& info, std::string_view method, std::string_view path, Query parsed, Document body, std::string_view patch_type, audit::Record* record) {
+    if (auto ok = handler_->authorize(user, info, record); !ok) return fail(std::move(ok.error()));
     if (!info.is_resource) return discover(method, path);
     auto work = begin_work(*registry_, user, info, std::move(parsed));
     if (!work) return fail(std::move(work.error()));
     if (info.verb == "list") return list(*work);
     PatchKind kind = patch_type == "json" ? PatchKind::json : patch_type == "merge" ? PatchKind::merge : patch_type == "apply" ? PatchKind::apply : PatchKind::strategic;
+    if (record) record->asked(body);
     auto answer = run_object_request(*work, info.verb, std::move(body), kind);
+    if (record) record->annotate(work->audit_annotations);
     if (!answer) return fail(std::move(answer.error()));
     return std::move(answer->object);
   }
@@ -296,7 +321,11 @@ class ApiServerImpl : public ApiServer {
     if (!options) return fail(std::move(options.error()));
     auto subscription = std::make_shared<Subscription>(*registry_, *work->served, work->ns, std::move(*options), user, std::move(replaced), std::move(changed));
     subscription->begin();
-    return std::make_unique<LocalWatchHandle>(std::move(subscription), *work->served, user, world_.clock.steady());
+    std::shared_ptr<audit::Record> record;
+    bool kept = true;
+    if (audit::Auditor* auditor = handler_->auditor()) record = auditor->begin(user, info, local_request("GET", path, query), new_uuid(world_.random), kept);
+    if (record) record->responded(200, true);
+    return std::make_unique<LocalWatchHandle>(std::move(subscription), std::move(record), *work->served, user, world_.clock.steady());
   }
 
  private:

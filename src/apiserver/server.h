@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "apiserver/audit/sink.h"
 #include "apiserver/user.h"
 #include "base/result.h"
 #include "base/world.h"
@@ -26,6 +27,7 @@ struct ServerOptions {
   std::string cluster_domain = "cluster.local";
   std::string token_file;
   std::string service_account_issuer;       // "": https://kubernetes.default.svc.<cluster domain>
+  audit::SinkOptions audit;                 // what is kept of requests, and where
   bool anonymous = true;
   std::size_t max_requests = 600;           // at once, long-running ones not counted
   // False: only components in this process reach it, and it has no threads: requests run on their callers', all else is

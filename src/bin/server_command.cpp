@@ -17,6 +17,7 @@
 #include "bin/commands.h"
 #include "bin/flags.h"
 #include "bin/local_transport.h"
+#include "bin/security_flags.h"
 #include "bin/signing_flags.h"
 #include "controllers/controllers.h"
 #include "dns/dns.h"
@@ -58,6 +59,7 @@ struct ApiFlags {
     flags.add("service-node-port-range", &node_ports, "the range of node ports");
     flags.add("cluster-domain", &options.cluster_domain, "the DNS domain of the cluster");
     flags.add("token-auth-file", &options.token_file, "static tokens, one a line: token,user,uid,\"group1,group2\"");
+    add_security_flags(flags, options);
     flags.add("anonymous-auth", &options.anonymous, "whether requests without credentials are user system:anonymous");
   }
 

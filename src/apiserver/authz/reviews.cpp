@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "apiserver/authn/authenticator.h"
+#include "apiserver/authn/user_info.h"
 #include "apiserver/authz/authorizer.h"
 #include "apiserver/http/requests.h"
 #include "base/strings.h"
@@ -20,15 +21,6 @@ ApiResult<Draft> typed_review(Work& work, Document body) {
 Draft texts(const std::vector<std::string>& list) {
   Draft out = Draft::array();
   for (const std::string& text : list) out.push_back(text);
-  return out;
-}
-
-Draft user_info(const User& user) {
-  Draft out = Draft::object();
-  if (!user.name.empty()) out["username"] = user.name;
-  if (!user.uid.empty()) out["uid"] = user.uid;
-  if (!user.groups.empty()) out["groups"] = texts(user.groups);
-  for (const auto& [key, values] : user.extra) out["extra"][key] = texts(values);
   return out;
 }
 

@@ -20,7 +20,14 @@ constexpr std::size_t list_chunk_bytes = 64 << 10;
 // full level leaves threads to the others.
 constexpr std::size_t most_seats = 120;
 
+// What is answered, for those who keep a trail of it.
+void note_answer(net::Exchange& exchange, Value object) {
+  auto* observed = dynamic_cast<ObservedExchange*>(&exchange);
+  if (audit::Record* record = observed ? observed->observation().record() : nullptr) record->answered(object);
+}
+
 void respond_object(net::Exchange& exchange, const Accepted& accepted, int code, Value object, const std::vector<std::string>& warnings = {}) {
+  note_answer(exchange, object);
   net::Response response;
   response.status = code;
   Accepted used = accepted;
@@ -41,7 +48,9 @@ void respond_status(net::Exchange& exchange, const Accepted& accepted, const Sta
   Accepted plain = accepted;
   plain.shape = Shape::object;
   response.status = status.code;
-  (void)encode(plain, status.document().root(), response.body);
+  Document document = status.document();
+  note_answer(exchange, document);
+  (void)encode(plain, document.root(), response.body);
   response.headers.set("content-type", plain.content_type());
   response.headers.set("cache-control", "no-cache, private");
   if (status.retry_after_seconds > 0) response.headers.set("retry-after", std::to_string(status.retry_after_seconds));
@@ -168,9 +177,13 @@ Handler::Handler(Registry& registry, Authenticator& authenticator, Authorizer& a
     : registry_(registry), authenticator_(authenticator), authorizer_(authorizer), discovery_(discovery), connector_(connector), flow_(registry, static_cast<int>(std::min(max_requests, most_seats))),
       store_metrics_([this](std::string& out) { write_store_metrics(out); }), debug_pages_(registry, flow_) {}
 
-ApiResult<void> Handler::authorize(const User& user, const RequestInfo& info) const {
+ApiResult<void> Handler::authorize(const User& user, const RequestInfo& info, audit::Record* record) const {
   Attributes attributes = attributes_of(user, info);
   Decision decision = authorizer_.authorize(attributes);
+  if (record) {
+    record->annotate("authorization.k8s.io/decision", decision.allowed ? "allow" : "forbid");
+    record->annotate("authorization.k8s.io/reason", decision.reason);
+  }
   if (decision.allowed) return {};
   return fail(denied(attributes, decision));
 }
@@ -294,9 +307,19 @@ void Handler::route(std::shared_ptr<ObservedExchange> exchange, const std::funct
   bool known = info.is_resource && registry_.catalog().find(info.group, info.version, info.resource);
   exchange->observation().describe(info, known, query.get("dryRun") == "All", request.headers.get("content-type"));
   auto user = authenticator_.authenticate(request);
-  if (!user) return respond_status(*exchange, {}, user.error());
+  if (!user) {
+    if (auditor_) auditor_->refused(info, request, exchange->audit_id(), user.error().code);
+    return respond_status(*exchange, {}, user.error());
+  }
+  if (auditor_) {
+    bool kept = true;
+    exchange->observation().audited(auditor_->begin(*user, info, request, exchange->audit_id(), kept));
+    if (!kept) return respond_status(*exchange, {}, internal_error("failed to store audit event"));
+  }
   user = impersonated(request, std::move(*user));
   if (!user) return respond_status(*exchange, {}, user.error());
+  audit::Record* record = exchange->observation().record();
+  if (record && !request.headers.get("impersonate-user").empty()) record->impersonated(*user);
   bool exempt = exchange->observation().long_running() && info.verb != "watch";  // streams to pods take no seat
   Flow flow = exempt ? Flow() : flow_.classify(*user, info);
   if (!flow.level) return proceed(std::move(exchange), *user, std::move(info), std::move(query), post);
@@ -320,7 +343,7 @@ void Handler::route(std::shared_ptr<ObservedExchange> exchange, const std::funct
 
 void Handler::proceed(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query, const std::function<void(std::function<void()>)>& post) {
   const net::Request& request = exchange->request();
-  if (auto ok = authorize(user, info); !ok) return respond_status(*exchange, {}, ok.error());
+  if (auto ok = authorize(user, info, exchange->observation().record()); !ok) return respond_status(*exchange, {}, ok.error());
   if (exchange->observation().long_running()) exchange->observation().opened_by(user.name);
   // A path below /apis that is not a resource's may still be discovery.
   if (info.is_resource) return serve_resource(std::move(exchange), user, std::move(info), std::move(query), post);
@@ -410,7 +433,10 @@ void Handler::serve_resource(std::shared_ptr<ObservedExchange> exchange, const U
     body = std::move(*decoded);
     request.body = std::string();  // the document is what is worked on; a slow write need not hold both
   }
+  audit::Record* record = exchange->observation().record();
+  if (record) record->asked(body);
   auto answer = run_object_request(*work, info.verb, std::move(body), kind);
+  if (record) record->annotate(work->audit_annotations);
   if (!answer) return respond_status(*exchange, *accepted, answer.error());
   Value object = answer->object.root();
   bool shaped = accepted->shape != Shape::object && object["kind"].as_string() != "Status";
@@ -426,7 +452,7 @@ void Handler::serve_resource(std::shared_ptr<ObservedExchange> exchange, const U
   respond_object(*exchange, *accepted, answer->code, object, work->warnings);
 }
 
-void Handler::serve_list(std::shared_ptr<net::Exchange> exchange, Work& work, const Accepted& accepted) {
+void Handler::serve_list(std::shared_ptr<ObservedExchange> exchange, Work& work, const Accepted& accepted) {
   auto options = read_list_options(*work.served, work.query);
   if (!options) return respond_status(*exchange, accepted, options.error());
   auto listing = registry_.list(work, *options);
@@ -436,8 +462,9 @@ void Handler::serve_list(std::shared_ptr<net::Exchange> exchange, Work& work, co
   if (accepted.shape == Shape::partial) return respond_status(*exchange, {}, not_acceptable("only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"));
   auto writer = std::make_shared<ListWriter>(std::move(*listing), accepted, table);
   std::string head;
-  if (accepted.format != Format::json) {
-    // YAML and protobuf need the whole.
+  audit::Record* record = exchange->observation().record();
+  if (accepted.format != Format::json || (record && record->keeps_answers())) {
+    // YAML and protobuf need the whole, and so does a trail that keeps what is answered.
     while (writer->produce(head, SIZE_MAX)) {
     }
     auto whole = parse_json(head);

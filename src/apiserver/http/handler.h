@@ -26,14 +26,17 @@ class Handler {
   void set_ready(bool ready) { ready_ = ready; }
 
   // Authorization with impersonation resolved; for requests from inside, too.
-  ApiResult<void> authorize(const User& user, const RequestInfo& info) const;
+  ApiResult<void> authorize(const User& user, const RequestInfo& info, audit::Record* record = nullptr) const;
+
+  void set_auditor(std::shared_ptr<audit::Auditor> auditor) { auditor_ = std::move(auditor); }
+  audit::Auditor* auditor() const { return auditor_.get(); }
 
  private:
   void route(std::shared_ptr<ObservedExchange> exchange, const std::function<void(std::function<void()>)>& post);
   // What comes after the wait for a seat: authorization, then the answer.
   void proceed(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query, const std::function<void(std::function<void()>)>& post);
   void serve_resource(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query, const std::function<void(std::function<void()>)>& post);
-  void serve_list(std::shared_ptr<net::Exchange> exchange, Work& work, const Accepted& accepted);
+  void serve_list(std::shared_ptr<ObservedExchange> exchange, Work& work, const Accepted& accepted);
   bool serve_health(net::Exchange& exchange, const RequestInfo& info, const Query& query);
   void write_store_metrics(std::string& out) const;
   ApiResult<User> impersonated(const net::Request& request, User user) const;
@@ -43,6 +46,7 @@ class Handler {
   Authorizer& authorizer_;
   Discovery& discovery_;
   Connector& connector_;
+  std::shared_ptr<audit::Auditor> auditor_;
   FlowControl flow_;
   std::atomic<bool> ready_{false};
   metrics::Collector store_metrics_;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "apiserver/audit/audit.h"
 #include "apiserver/flow/levels.h"
 #include "apiserver/http/open_streams.h"
 #include "apiserver/http/request_info.h"
@@ -24,7 +25,13 @@ class Observation {
 
   // `known`: the resource is one of ours. What is not is counted without its name, so that nobody can grow the metrics.
   void describe(const RequestInfo& info, bool known, bool dry_run, std::string_view content_type);
-  void answered(int code) { code_ = code; }
+  void answered(int code) {
+    code_ = code;
+    if (record_) record_->responded(code, long_running_);
+  }
+  // Its trail, when there is one.
+  void audited(std::shared_ptr<audit::Record> record) { record_ = std::move(record); }
+  audit::Record* record() const { return record_.get(); }
   void sent(std::size_t bytes) { bytes_ += bytes; }
   // Listed below /debug/watches from now on.
   void opened_by(std::string_view user) { open_ = std::make_unique<OpenStream>(verb_, group_, resource_, user, false, begun_); }
@@ -42,6 +49,7 @@ class Observation {
   std::shared_ptr<Levels> levels_;
   std::shared_ptr<Level> level_;
   std::unique_ptr<OpenStream> open_;
+  std::shared_ptr<audit::Record> record_;
   int code_ = 0;
   std::size_t bytes_ = 0;
   bool described_ = false, dry_run_ = false, long_running_ = false, mutating_ = false;
@@ -52,6 +60,7 @@ class ObservedExchange final : public net::Exchange {
   ObservedExchange(std::shared_ptr<net::Exchange> inner, World world);
   Observation& observation() { return *observation_; }
   void add_header(std::string_view name, std::string value) { headers_.emplace_back(name, std::move(value)); }
+  std::string_view audit_id() const { return headers_.front().second; }
   void may_compress() { compress_ = true; }
 
   const net::Request& request() const override { return inner_->request(); }
