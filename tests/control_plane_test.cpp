@@ -439,6 +439,30 @@ TEST_F(ControlPlane, ANodesOwnRequestIsApprovedWhenItMay) {
   call("DELETE", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/renewal");
 }
 
+TEST_F(ControlPlane, ABudgetHoldsEvictionsBackUntilOthersAreReady) {
+  deployment("web", 3);
+  ASSERT_TRUE(eventually([&] { return complete("web"); }));
+  make("policy/v1", "poddisruptionbudgets", ns_,
+       R"({"apiVersion":"policy/v1","kind":"PodDisruptionBudget","metadata":{"name":"web"},"spec":{"maxUnavailable":1,"selector":{"matchLabels":{"app":"web"}}}})");
+  const auto status = [&] { return get("policy/v1", "poddisruptionbudgets", "web")["status"].document(); };
+  ASSERT_TRUE(eventually([&] { return status()["disruptionsAllowed"].as_int() == 1; })) << to_json(status().root());
+  EXPECT_EQ(status()["desiredHealthy"].as_int(), 2);
+  EXPECT_EQ(status()["expectedPods"].as_int(), 3);
+  const auto evict = [&](const std::string& name) {
+    return transport_->call({.method = "POST", .path = client::object_path("v1", "pods", ns_, name, "eviction"), .query = {},
+                             .body = json(R"({"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":")" + name + R"("}})")});
+  };
+  std::vector<Document> pods = list("v1", "pods");
+  ASSERT_EQ(pods.size(), 3u);
+  ASSERT_TRUE(evict(std::string(name_of(pods[0]))));
+  const ApiResult<Document> refused = evict(std::string(name_of(pods[1])));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, 429);
+  // The next one may go once the first one's successor is ready.
+  EXPECT_TRUE(eventually([&] { run_pods(); return status()["disruptionsAllowed"].as_int() == 1; })) << to_json(status().root());
+  EXPECT_TRUE(evict(std::string(name_of(pods[1]))));
+}
+
 class ControlPlaneOverHttp : public ControlPlane {
  protected:
   static void SetUpTestSuite() { begin(false); }

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "controllers/certificates/run.h"
 #include "controllers/deployment/run.h"
+#include "controllers/disruption/run.h"
 #include "controllers/endpoints/run.h"
 #include "controllers/endpointslice/run.h"
 #include "controllers/endpointslicemirroring/run.h"
@@ -50,6 +51,8 @@ struct ControllerManager::State {
     controllers.push_back(serviceaccount::make_runner(as("service-account-controller")));
     controllers.push_back(rootca::make_runner(as("root-ca-cert-publisher"), options.ca_pem));
     controllers.push_back(resourcequota::make_runner(as("resourcequota-controller")));
+    controllers.push_back(disruption::make_runner(as("disruption-controller")));
+    controllers.push_back(disruption::make_forgetting_runner(as("disruption-controller")));
     controllers.push_back(namespaces::make_controller(as("namespace-controller")));
     controllers.push_back(nodelifecycle::make_controller(as("node-controller"), options.node_grace));
     controllers.push_back(tainteviction::make_controller(as("node-controller")));

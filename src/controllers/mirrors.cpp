@@ -40,6 +40,7 @@ Mirrors::Mirrors(client::Transport& transport)
       node_leases(transport, "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"),
       resource_quotas(transport, "/api/v1/resourcequotas"),
       certificate_requests(transport, "/apis/certificates.k8s.io/v1/certificatesigningrequests"),
+      budgets(transport, "/apis/policy/v1/poddisruptionbudgets"),
       all_{{"v1", "pods", &pods},
            {"v1", "replicationcontrollers", &replication_controllers},
            {"apps/v1", "replicasets", &replica_sets},
@@ -53,7 +54,8 @@ Mirrors::Mirrors(client::Transport& transport)
            {"v1", "nodes", &nodes},
            {"coordination.k8s.io/v1", "leases", &node_leases},
            {"v1", "resourcequotas", &resource_quotas},
-           {"certificates.k8s.io/v1", "certificatesigningrequests", &certificate_requests}} {
+           {"certificates.k8s.io/v1", "certificatesigningrequests", &certificate_requests},
+           {"policy/v1", "poddisruptionbudgets", &budgets}} {
   pods.add_index("controller", by_controller);
   pods.add_index("node", by_node);
   replica_sets.add_index("controller", by_controller);

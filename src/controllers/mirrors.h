@@ -24,7 +24,7 @@ struct Mirrors {
   static std::string service_key(std::string_view ns, std::string_view service) { return std::string(ns) + "/" + std::string(service); }
 
   client::MirrorCore pods, replication_controllers, replica_sets, deployments, services, endpoint_slices, endpoints, namespaces, service_accounts, root_ca_maps,
-      nodes, node_leases, resource_quotas, certificate_requests;
+      nodes, node_leases, resource_quotas, certificate_requests, budgets;
 
  private:
   struct Entry {

@@ -42,14 +42,14 @@ class CustomResourcesTest : public testing::Test {
     ASSERT_TRUE(server) << server.error().message;
     server_ = std::move(*server);
   }
-  ApiResult<Document> call(std::string_view method, const std::string& path, const std::string& body = "", std::string_view query = "") {
+  ApiResult<Document> call(std::string_view method, const std::string& path, const std::string& body = "", std::string_view query = "", std::string_view patch = "merge") {
     Document document;
     if (!body.empty()) {
       auto parsed = parse_json(body);
       EXPECT_TRUE(parsed) << body;
       document = *parsed;
     }
-    return server_->call(admin, method, path, query, document, "merge");
+    return server_->call(admin, method, path, query, document, patch);
   }
   Document must(std::string_view method, const std::string& path, const std::string& body = "") {
     auto out = call(method, path, body);
@@ -152,6 +152,33 @@ TEST_F(CustomResourcesTest, FieldsOfTheSchemaSelect) {
   ASSERT_EQ((*red)["items"].size(), 1u);
   EXPECT_EQ((*red)["items"][0]["metadata"]["name"].as_string(), "x");
   EXPECT_FALSE(call("GET", as_, "", "fieldSelector=spec.size%3D1"));
+}
+
+TEST_F(CustomResourcesTest, ItsScaleTakesAnApply) {
+  must("POST", std::string(definitions), R"J({"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"rings.demo.dev"},"spec":{"group":"demo.dev","scope":"Namespaced",
+    "names":{"plural":"rings","kind":"Ring"},"versions":[{"name":"v1","served":true,"storage":true,"subresources":{"scale":{"specReplicasPath":".spec.size.count","statusReplicasPath":".status.count"}},
+    "schema":{"openAPIV3Schema":{"type":"object","properties":{"spec":{"type":"object","properties":{"size":{"type":"object","properties":{"count":{"type":"integer"}}}}}}}}}]}})J");
+  const std::string rings = "/apis/demo.dev/v1/namespaces/n/rings";
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!call("GET", rings) && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  must("POST", rings, R"({"apiVersion":"demo.dev/v1","kind":"Ring","metadata":{"name":"a"},"spec":{"size":{"count":1}}})");
+  const std::string wanted = R"({"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"name":"a"},"spec":{"replicas":4}})";
+  auto refused = call("PATCH", rings + "/a/scale", wanted, "fieldManager=scaler", "apply");
+  ASSERT_FALSE(refused) << "somebody else owns the number";
+  EXPECT_EQ(refused.error().code, 409);
+  EXPECT_EQ(refused.error().causes.size(), 1u);
+  auto applied = call("PATCH", rings + "/a/scale", wanted, "fieldManager=scaler&force=true", "apply");
+  ASSERT_TRUE(applied) << applied.error().message;
+  EXPECT_EQ((*applied)["kind"].as_string(), "Scale");
+  EXPECT_EQ((*applied)["spec"]["replicas"].as_int(), 4);
+  Document ring = must("GET", rings + "/a");
+  EXPECT_EQ(ring["spec"]["size"]["count"].as_int(), 4);
+  bool owned = false;
+  for (Value manager : ring["metadata"]["managedFields"].items())
+    if (manager["manager"].as_string() == "scaler")
+      owned = manager["operation"].as_string() == "Apply" && manager["subresource"].as_string() == "scale" && manager["apiVersion"].as_string() == "demo.dev/v1" &&
+              manager["fieldsV1"]["f:spec"]["f:size"]["f:count"].exists();
+  EXPECT_TRUE(owned) << to_json(ring["metadata"]["managedFields"]);
 }
 
 }  // namespace

@@ -30,14 +30,6 @@ Document scale_of(const Work& work, Value object) {
   return scale.freeze();
 }
 
-ApiResult<Document> typed_scale(Document body) {
-  auto checked = check_kind("autoscaling/v1", "Scale", std::move(body));
-  if (!checked) return checked;
-  auto decoded = schema::to_typed(*schema::find_type("autoscaling/v1", "Scale"), checked->root());
-  if (!decoded) return fail(bad_request(fmt::format("Scale in version \"autoscaling/v1\" cannot be handled as a Scale: {}", decoded.error().message)));
-  return *decoded;
-}
-
 ApiResult<Draft> with_scale(const Work& work, Value before, Value scale) {
   const Served& served = *work.served;
   std::string_view version = scale["metadata"]["resourceVersion"].as_string();
@@ -71,7 +63,7 @@ ApiResult<Answer> custom_scale(SubresourceCall& call) {
   if (call.verb == "get") return Answer{200, scale_of(work, object.root())};
   Document body = call.body;
   if (call.verb == "update") {
-    auto typed = typed_scale(call.body);
+    auto typed = typed_body("autoscaling/v1", "Scale", call.body);
     if (!typed) return fail(std::move(typed.error()));
     body = std::move(*typed);
     if (std::string_view name = body["metadata"]["name"].as_string(); name != work.name)
@@ -82,12 +74,19 @@ ApiResult<Answer> custom_scale(SubresourceCall& call) {
   auto answer = work.registry.modify(work, [&](Value before) -> ApiResult<Draft> {
     if (call.verb == "update") return with_scale(work, before, body.root());
     Document current = scale_of(work, before);
-    ApiResult<Draft> patched = fail(unsupported_media_type("server-side apply to the scale of a custom resource is not served"));
+    if (call.patch == PatchKind::apply) {
+      auto applied = apply_scale_config(work, before, current.root(), body.root());
+      if (!applied) return fail(std::move(applied.error()));
+      auto typed = typed_body("autoscaling/v1", "Scale", *applied);
+      if (!typed) return fail(std::move(typed.error()));
+      return with_scale(work, before, typed->root());
+    }
+    ApiResult<Draft> patched = fail(generic_unprocessable());
     if (call.patch == PatchKind::json) patched = json_patch(current.root(), body.root());
     else if (call.patch == PatchKind::merge) patched = merge_patch(current.root(), body.root());
     else if (call.patch == PatchKind::strategic) patched = strategic_merge(current.root(), body.root(), *schema::find_type("autoscaling/v1", "Scale"));
     if (!patched) return fail(std::move(patched.error()));
-    auto typed = typed_scale(patched->freeze());
+    auto typed = typed_body("autoscaling/v1", "Scale", patched->freeze());
     if (!typed) return fail(std::move(typed.error()));
     return with_scale(work, before, typed->root());
   }, true);

@@ -133,8 +133,13 @@ ApiResult<Document> apply_scale_config(Work& work, Value live_object, Value live
     return fail(bad_request(fmt::format("invalid object type: {}{}, Kind={}", version.find('/') == std::string_view::npos ? "/" : "", version, kind)));
   const std::string& parent_version = work.served->api_version;
   Value parent = live_object["metadata"]["managedFields"];
+  // Where the number lies in the object: a custom resource's definition says it, of the others it is spec.replicas.
+  std::vector<std::string> names;
+  std::string_view path = work.served->custom ? work.served->custom->scale()["specReplicasPath"].as_string() : ".spec.replicas";
+  for (std::string_view key : split(path.substr(1), '.')) names.push_back("f:" + std::string(key));
+  const std::vector<std::string_view> replicas(names.begin(), names.end());
   Draft live(live_scale);
-  if (Document managers = apply::scale_managers(parent, parent_version, {"f:spec", "f:replicas"})) live["metadata"]["managedFields"] = managers;
+  if (Document managers = apply::scale_managers(parent, parent_version, replicas)) live["metadata"]["managedFields"] = managers;
   Document scale = live.freeze();
   ScaleVersion versions;
   std::string time = format_rfc3339(work.world.clock.now());
@@ -142,7 +147,7 @@ ApiResult<Document> apply_scale_config(Work& work, Value live_object, Value live
   apply::Write write{versions, ScaleVersion::version, work.field_manager, "scale", time, reset, {}};
   auto applied = apply::apply(write, scale.root(), config, work.query.flag("force"));
   if (!applied) return fail(std::move(applied.error()));
-  work.managed = apply::parent_managers(parent, applied->managed.root(), parent_version, {"f:spec", "f:replicas"});
+  work.managed = apply::parent_managers(parent, applied->managed.root(), parent_version, replicas);
   Draft out(applied->object);
   out["metadata"].erase("managedFields");
   return out.freeze();

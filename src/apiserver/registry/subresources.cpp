@@ -6,6 +6,7 @@
 #include "apiserver/admission/plugins.h"
 #include "apiserver/http/requests.h"
 #include "apiserver/registry/decode.h"
+#include "apiserver/registry/eviction.h"
 #include "apiserver/registry/managers.h"
 #include "apiserver/registry/patches.h"
 #include "apiserver/tokens.h"
@@ -15,7 +16,6 @@
 #include "schema/convert.h"
 
 namespace kybern::apiserver {
-namespace {
 
 ApiResult<Document> typed_body(std::string_view api_version, std::string_view kind, Document body) {
   auto checked = check_kind(api_version, kind, std::move(body));
@@ -25,9 +25,11 @@ ApiResult<Document> typed_body(std::string_view api_version, std::string_view ki
   return *decoded;
 }
 
-Document success_status(int code = 201) {
+Document success_status(int code) {
   return Draft::object({{"kind", "Status"}, {"apiVersion", "v1"}, {"metadata", Draft::object()}, {"status", "Success"}, {"code", code}}).freeze();
 }
+
+namespace {
 
 // --- scale (autoscaling/v1 Scale)
 
@@ -148,68 +150,6 @@ ApiResult<Answer> bind(SubresourceCall& call) {
     return now;
   }, true);
   if (!answer) return answer;
-  return Answer{201, success_status()};
-}
-
-// --- eviction (KEP-85): a deletion that a budget may refuse
-
-ApiResult<Answer> evict(SubresourceCall& call) {
-  Work& work = call.work;
-  // Both versions are taken; their fields are the same.
-  bool old_version = call.body["apiVersion"].as_string() == "policy/v1beta1";
-  Draft renamed(call.body);
-  if (old_version) renamed["apiVersion"] = "policy/v1";
-  auto body = typed_body("policy/v1", "Eviction", old_version ? renamed.freeze() : call.body);
-  if (!body) return fail(std::move(body.error()));
-  if (std::string_view name = (*body)["metadata"]["name"].as_string(); name != work.name) return fail(bad_request("name in URL does not match name in Eviction object"));
-  auto options = read_delete_options((*body)["deleteOptions"], Query());
-  if (!options) return fail(std::move(options.error()));
-  for (Value v : (*body)["deleteOptions"]["dryRun"].items()) work.dry_run = work.dry_run || v.as_string() == "All";
-  work.subresource.clear();
-  auto pod = work.registry.get(work);
-  if (!pod) return pod;
-  Value object = pod->object.root();
-  if (auto ok = admission::node_restriction_of_eviction(work, object); !ok) return fail(std::move(ok.error()));
-  std::string_view phase = object["status"]["phase"].as_string();
-  bool counts = phase != "Succeeded" && phase != "Failed" && phase != "Pending" && !object["metadata"]["deletionTimestamp"].exists();
-  if (counts) {
-    std::vector<std::string> budgets;
-    work.registry.each("policy", "v1", "poddisruptionbudgets", work.ns, [&](Value b) {
-      auto selector = LabelSelector::from(b["spec"]["selector"]);
-      if (selector && selector->matches(object["metadata"]["labels"])) budgets.push_back(b["metadata"]["name"].str());
-      return true;
-    });
-    if (budgets.size() > 1) return fail(internal_error("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."));
-    if (!budgets.empty()) {
-      // A disruption is taken off the budget before the pod goes, so that two evictions never share one.
-      Work budget{.registry = work.registry, .world = work.world, .user = work.user, .served = work.registry.catalog().find("policy", "v1", "poddisruptionbudgets"), .ns = work.ns, .name = budgets[0]};
-      budget.subresource = "status";
-      budget.verb = "update";
-      budget.dry_run = work.dry_run;
-      budget.untracked = true;
-      auto taken = budget.registry.modify(budget, [&](Value b) -> ApiResult<Draft> {
-        Value status = b["status"];
-        if (status["observedGeneration"].as_int() < b["metadata"]["generation"].as_int()) {
-          Status wait = too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 10);
-          wait.causes = {{"DisruptionBudget", fmt::format("The disruption budget {} is still being processed by the server.", budgets[0]), ""}};
-          return fail(std::move(wait));
-        }
-        if (status["disruptionsAllowed"].as_int() <= 0) {
-          Status refused = too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 0);
-          refused.causes = {{"DisruptionBudget", fmt::format("The disruption budget {} needs {} healthy pods and has {} currently", budgets[0], status["desiredHealthy"].as_int(), status["currentHealthy"].as_int()), ""}};
-          return fail(std::move(refused));
-        }
-        Draft now(b);
-        now["status"]["disruptionsAllowed"] = status["disruptionsAllowed"].as_int() - 1;
-        now["status"]["disruptedPods"][work.name] = format_rfc3339(work.world.clock.now());
-        return now;
-      }, true);
-      if (!taken) return taken;
-    }
-  }
-  work.verb = "delete";
-  auto removed = work.registry.remove(work, *options);
-  if (!removed) return removed;
   return Answer{201, success_status()};
 }
 

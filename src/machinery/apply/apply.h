@@ -4,6 +4,7 @@
 // stored: an array, or an empty document when nobody owns anything. Neither looks at a clock or a store.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -48,8 +49,8 @@ ApiResult<Applied> apply(const Write& write, Value live, Value config, bool forc
 
 // metadata.managedFields of a Scale, and back: of the object only `replicas` (a path such as f:spec f:replicas) is in it.
 // `written` are the entries of the Scale after a write.
-Document scale_managers(Value parent, std::string_view api_version, std::initializer_list<std::string_view> replicas);
-Document parent_managers(Value parent, Value written, std::string_view api_version, std::initializer_list<std::string_view> replicas);
+Document scale_managers(Value parent, std::string_view api_version, std::span<const std::string_view> replicas);
+Document parent_managers(Value parent, Value written, std::string_view api_version, std::span<const std::string_view> replicas);
 
 // What the name of a client says in its User-Agent: everything before the first slash.
 std::string manager_of_user_agent(std::string_view user_agent);

@@ -288,13 +288,14 @@ TEST(Apply, ScaleSeesTheReplicasAlone) {
   World world("Deployment");
   world.apply("alpha", "{spec: {replicas: 2, paused: true}}");
   Value parent = world.object["metadata"]["managedFields"];
-  Document scale = scale_managers(parent, "apps/v1", {"f:spec", "f:replicas"});
+  constexpr std::string_view replicas[] = {"f:spec", "f:replicas"};
+  Document scale = scale_managers(parent, "apps/v1", replicas);
   ASSERT_EQ(scale.root().size(), 1u);
   EXPECT_EQ(scale.root()[0]["apiVersion"].as_string(), "autoscaling/v1");
   EXPECT_EQ(to_json(scale.root()[0]["fieldsV1"]), R"({"f:spec":{"f:replicas":{}}})");
-  EXPECT_EQ(to_json(parent_managers(parent, scale.root(), "apps/v1", {"f:spec", "f:replicas"}).root()), to_json(parent)) << "nothing was taken";
+  EXPECT_EQ(to_json(parent_managers(parent, scale.root(), "apps/v1", replicas).root()), to_json(parent)) << "nothing was taken";
   Document taken = yaml("[{manager: beta, operation: Update, apiVersion: autoscaling/v1, subresource: scale, fieldsType: FieldsV1, fieldsV1: {'f:spec': {'f:replicas': {}}}}]");
-  Document after = parent_managers(parent, taken.root(), "apps/v1", {"f:spec", "f:replicas"});
+  Document after = parent_managers(parent, taken.root(), "apps/v1", replicas);
   ASSERT_EQ(after.root().size(), 2u);
   EXPECT_EQ(to_json(after.root()[0]["fieldsV1"]), R"({"f:spec":{"f:paused":{}}})");
   EXPECT_EQ(after.root()[1]["subresource"].as_string(), "scale");

@@ -16,7 +16,7 @@ FieldSet scale_replicas() {
 
 }  // namespace
 
-Document scale_managers(Value parent, std::string_view api_version, std::initializer_list<std::string_view> replicas) {
+Document scale_managers(Value parent, std::string_view api_version, std::span<const std::string_view> replicas) {
   FieldTexts texts;
   Managed all(texts), scale(texts);
   if (!all.read(parent, true)) return {};
@@ -30,7 +30,7 @@ Document scale_managers(Value parent, std::string_view api_version, std::initial
   return scale.document();
 }
 
-Document parent_managers(Value parent, Value written, std::string_view api_version, std::initializer_list<std::string_view> replicas) {
+Document parent_managers(Value parent, Value written, std::string_view api_version, std::span<const std::string_view> replicas) {
   FieldTexts texts;
   Managed all(texts), scale(texts);
   if (!all.read(parent, true) || !scale.read(written, true)) return parent.exists() ? Draft(parent).freeze() : Document();
