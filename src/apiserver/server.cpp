@@ -15,6 +15,7 @@
 #include <sstream>
 #include <thread>
 
+#include "apiserver/admission/webhooks.h"
 #include "apiserver/authn/authenticator.h"
 #include "apiserver/authz/authorizer.h"
 #include "apiserver/bootstrap.h"
@@ -35,6 +36,7 @@ namespace {
 
 constexpr Duration certificate_check_interval = std::chrono::hours(12);
 constexpr std::size_t changes_per_turn = 1024;
+constexpr int most_local_waiting = 16;
 
 std::string read_file(const std::string& path) {
   std::ifstream in(path);
@@ -301,6 +303,17 @@ class ApiServerImpl : public ApiServer {
     if (info.verb == "list") return list(*work);
     PatchKind kind = patch_type == "json" ? PatchKind::json : patch_type == "merge" ? PatchKind::merge : patch_type == "apply" ? PatchKind::apply : PatchKind::strategic;
     if (record) record->asked(body);
+    // A component's threads are few, and it does without a webhook's answer better than without them.
+    struct Turn {
+      std::atomic<int>* count = nullptr;
+      ~Turn() {
+        if (count) --*count;
+      }
+    } turn;
+    if (registry_->webhooks().concerns(*work)) {
+      turn.count = &local_waiting_;
+      if (++local_waiting_ > most_local_waiting) return fail(too_many_requests("too many requests wait for webhooks, please try again later", 1));
+    }
     auto answer = run_object_request(*work, info.verb, std::move(body), kind);
     if (record) record->annotate(work->audit_annotations);
     if (!answer) return fail(std::move(answer.error()));
@@ -388,6 +401,7 @@ class ApiServerImpl : public ApiServer {
   std::unique_ptr<net::Server> server_;
   std::atomic<net::Server*> live_{nullptr};  // set once the listener is ours to use
   TimerId renewal_ = 0;
+  std::atomic<int> local_waiting_{0};  // requests from inside that wait for webhooks
 };
 
 }  // namespace

@@ -124,7 +124,7 @@ TEST_F(ApiServerTest, MetricsTellOfRequests) {
   net::Response answer = http("GET", "/metrics");
   ASSERT_EQ(answer.status, 200);
   EXPECT_TRUE(answer.headers.get("content-type").starts_with("text/plain; version=0.0.4"));
-  for (std::string_view line : {R"(apiserver_request_total{verb="GET",dry_run="",group="",version="v1",resource="configmaps",subresource="",scope="resource",component="apiserver",code="404"} 1)",
+  for (std::string_view line : {R"(apiserver_request_total{verb="GET",dry_run="",group="",version="v1",resource="configmaps",subresource="",scope="resource",component="apiserver",code="404"})",
                                 R"(apiserver_request_duration_seconds_count{verb="GET",dry_run="",group="",version="v1",resource="configmaps",subresource="",scope="resource",component="apiserver"})",
                                 R"(apiserver_storage_objects{resource="configmaps"})", R"(apiserver_storage_objects{resource="apiservices.apiregistration.k8s.io"})", "apiserver_current_inflight_requests{request_kind=\"readOnly\"}",
                                 "process_resident_memory_bytes ", "process_start_time_seconds ", R"(apiserver_flowcontrol_nominal_limit_seats{priority_level="workload-low"})"})

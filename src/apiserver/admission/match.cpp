@@ -1,5 +1,7 @@
 #include "apiserver/admission/match.h"
 
+#include <algorithm>
+
 #include "machinery/labels.h"
 
 namespace kybern::apiserver::admission {
@@ -31,9 +33,17 @@ bool selects(const LabelSelector& selector, Value object) { return object.is_obj
 
 }  // namespace
 
+bool is_exempt(const MatchTarget& target) {
+  if (target.served->group() != "admissionregistration.k8s.io") return false;
+  static constexpr std::string_view plurals[] = {"mutatingwebhookconfigurations", "validatingwebhookconfigurations", "validatingadmissionpolicies",
+                                                 "validatingadmissionpolicybindings", "mutatingadmissionpolicies", "mutatingadmissionpolicybindings"};
+  return std::ranges::find(plurals, target.served->plural()) != std::end(plurals);
+}
+
+// A name that is still to be generated is not told.
 MatchTarget target_of(const AdmissionAttributes& a, Value object) {
   const Work& work = a.work;
-  return {work.served, a.operation, work.subresource, is_namespaces(*work.served) ? std::string_view(work.name) : std::string_view(work.ns), work.name, object, a.before};
+  return {work.served, a.operation, work.subresource, is_namespaces(*work.served) ? std::string_view(work.name) : std::string_view(work.ns), work.generated_from.empty() ? std::string_view(work.name) : std::string_view(), object, a.before};
 }
 
 bool rule_matches(Value rule, const MatchTarget& target, const Served& as) {
@@ -65,7 +75,7 @@ ApiResult<bool> namespace_selected(Value selector, const MatchTarget& target, co
   bool of_namespace = is_namespaces(*target.served);
   if (target.ns.empty() && !of_namespace) return true;
   auto parsed = LabelSelector::from(selector);
-  if (!parsed) return fail(internal_error("Internal error occurred: " + parsed.error().message));
+  if (!parsed) return fail(internal_error(parsed.error().message));
   if (of_namespace && target.subresource.empty() && (target.operation == "CREATE" || target.operation == "UPDATE"))
     return parsed->matches(target.object["metadata"]["labels"]);
   Document found = registry.read("", "v1", "namespaces", "", target.ns);

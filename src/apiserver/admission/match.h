@@ -25,6 +25,9 @@ struct MatchTarget {
 };
 MatchTarget target_of(const AdmissionAttributes& a, Value object);
 
+// Configurations of webhooks and policies are nobody's business: a broken one could not be taken back.
+bool is_exempt(const MatchTarget& target);
+
 struct MatchCriteria {
   Value rules{};               // absent or empty: matches nothing, unless rules_optional
   Value exclude_rules{};       // win over rules

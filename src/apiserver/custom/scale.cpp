@@ -1,6 +1,7 @@
 // The scale subresource of a custom resource: its paths say where the numbers and the selector are.
 #include <fmt/format.h>
 
+#include "apiserver/admission/admission.h"
 #include "apiserver/custom/custom.h"
 #include "apiserver/custom/scale.h"
 #include "apiserver/registry/decode.h"
@@ -71,15 +72,21 @@ ApiResult<Answer> custom_scale(SubresourceCall& call) {
   }
   work.subresource.clear();  // the object itself is written, its generation counts
   work.managed_as = "scale";
+  auto changed = [&](Value before, Document scale) -> ApiResult<Draft> {
+    auto admitted = admit_body(work, "UPDATE", "scale", std::move(scale), scale_of(work, before).root());
+    if (!admitted) return fail(std::move(admitted.error()));
+    return with_scale(work, before, admitted->root());
+  };
   auto answer = work.registry.modify(work, [&](Value before) -> ApiResult<Draft> {
-    if (call.verb == "update") return with_scale(work, before, body.root());
+    work.admitted = false;
+    if (call.verb == "update") return changed(before, body);
     Document current = scale_of(work, before);
     if (call.patch == PatchKind::apply) {
       auto applied = apply_scale_config(work, before, current.root(), body.root());
       if (!applied) return fail(std::move(applied.error()));
       auto typed = typed_body("autoscaling/v1", "Scale", *applied);
       if (!typed) return fail(std::move(typed.error()));
-      return with_scale(work, before, typed->root());
+      return changed(before, std::move(*typed));
     }
     ApiResult<Draft> patched = fail(generic_unprocessable());
     if (call.patch == PatchKind::json) patched = json_patch(current.root(), body.root());
@@ -88,7 +95,7 @@ ApiResult<Answer> custom_scale(SubresourceCall& call) {
     if (!patched) return fail(std::move(patched.error()));
     auto typed = typed_body("autoscaling/v1", "Scale", patched->freeze());
     if (!typed) return fail(std::move(typed.error()));
-    return with_scale(work, before, typed->root());
+    return changed(before, std::move(*typed));
   }, true);
   if (!answer) return answer;
   return Answer{answer->code, scale_of(work, answer->object.root())};

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include "apiserver/admission/admission.h"
+#include "apiserver/admission/webhooks.h"
 #include "apiserver/custom/custom.h"
+#include "apiserver/hooks/waiting_room.h"
 #include "apiserver/http/connect.h"
 #include "apiserver/http/watch_stream.h"
 #include "base/debug.h"
@@ -43,7 +46,7 @@ void respond_object(net::Exchange& exchange, const Accepted& accepted, int code,
   exchange.respond(std::move(response));
 }
 
-void respond_status(net::Exchange& exchange, const Accepted& accepted, const Status& status) {
+void respond_status(net::Exchange& exchange, const Accepted& accepted, const Status& status, const std::vector<std::string>& warnings = {}) {
   net::Response response;
   Accepted plain = accepted;
   plain.shape = Shape::object;
@@ -54,6 +57,7 @@ void respond_status(net::Exchange& exchange, const Accepted& accepted, const Sta
   response.headers.set("content-type", plain.content_type());
   response.headers.set("cache-control", "no-cache, private");
   if (status.retry_after_seconds > 0) response.headers.set("retry-after", std::to_string(status.retry_after_seconds));
+  for (const std::string& warning : warnings) response.headers.add("warning", fmt::format("299 - {}", go_quote(warning)));
   exchange.respond(std::move(response));
 }
 
@@ -396,7 +400,7 @@ void Handler::serve_resource(std::shared_ptr<ObservedExchange> exchange, const U
   if (!work && work.error().code == 404 && info.subresource.empty() && registry_.catalog().find(info.group, info.version, info.resource)->custom) return respond_text(*exchange, 404, "404 page not found\n");
   if (!work) return respond_status(*exchange, accepted.value_or(Accepted{}), work.error());
   if (is_watch) work->name = info.name;
-  if (connector_.connects(*work)) return connector_.connect(std::move(*work), std::move(rest), std::move(exchange));
+  if (connector_.connects(*work)) return serve_connect(std::move(exchange), std::move(*work), std::move(rest));
   if (!accepted) return respond_status(*exchange, {}, accepted.error());
   if (accepted->shape == Shape::table) {
     std::string include = work->query.get("includeObject");
@@ -433,23 +437,46 @@ void Handler::serve_resource(std::shared_ptr<ObservedExchange> exchange, const U
     body = std::move(*decoded);
     request.body = std::string();  // the document is what is worked on; a slow write need not hold both
   }
-  audit::Record* record = exchange->observation().record();
+  auto held = std::make_shared<Work>(std::move(*work));
+  Accepted form = *accepted;
+  unless_it_waits(exchange, *held, form, [this, exchange, held, form, verb = info.verb, body, kind] { answer_object(*exchange, *held, form, verb, body, kind); });
+}
+
+// Webhooks are waited for where nobody else waits: not on the handlers' threads, and without a seat.
+void Handler::unless_it_waits(const std::shared_ptr<ObservedExchange>& exchange, Work& work, const Accepted& accepted, std::function<void()> go_on) {
+  if (!registry_.webhooks().concerns(work)) return go_on();
+  exchange->observation().settle();
+  if (!registry_.waiting_room().post(std::move(go_on))) respond_status(*exchange, accepted, too_many_requests("too many requests wait for webhooks, please try again later", 1));
+}
+
+void Handler::serve_connect(std::shared_ptr<ObservedExchange> exchange, Work work, std::string rest) {
+  auto held = std::make_shared<Work>(std::move(work));
+  unless_it_waits(exchange, *held, {}, [this, exchange, held, rest = std::move(rest)]() mutable {
+    auto ok = admit_connect(*held);
+    if (audit::Record* record = exchange->observation().record()) record->annotate(held->audit_annotations);
+    if (!ok) return respond_status(*exchange, {}, ok.error(), held->warnings);
+    connector_.connect(std::move(*held), std::move(rest), std::move(exchange));
+  });
+}
+
+void Handler::answer_object(ObservedExchange& exchange, Work& work, const Accepted& accepted, std::string_view verb, Document body, PatchKind kind) {
+  audit::Record* record = exchange.observation().record();
   if (record) record->asked(body);
-  auto answer = run_object_request(*work, info.verb, std::move(body), kind);
-  if (record) record->annotate(work->audit_annotations);
-  if (!answer) return respond_status(*exchange, *accepted, answer.error());
+  auto answer = run_object_request(work, verb, std::move(body), kind);
+  if (record) record->annotate(work.audit_annotations);
+  if (!answer) return respond_status(exchange, accepted, answer.error(), work.warnings);
   Value object = answer->object.root();
-  bool shaped = accepted->shape != Shape::object && object["kind"].as_string() != "Status";
-  if (shaped && accepted->shape == Shape::table) {
-    TableOptions options{work->query.get("includeObject") == "Object", work->query.get("includeObject") == "None", registry_.world().clock.now()};
+  bool shaped = accepted.shape != Shape::object && object["kind"].as_string() != "Status";
+  if (shaped && accepted.shape == Shape::table) {
+    TableOptions options{work.query.get("includeObject") == "Object", work.query.get("includeObject") == "None", registry_.world().clock.now()};
     Draft table = Draft::object({{"kind", "Table"}, {"apiVersion", "meta.k8s.io/v1"}});
     table["metadata"]["resourceVersion"] = object["metadata"]["resourceVersion"];
-    table["columnDefinitions"] = table_columns(*work->served);
-    table["rows"] = Draft::array({table_row(*work->served, object, options)});
-    return respond_object(*exchange, *accepted, answer->code, table.freeze(), work->warnings);
+    table["columnDefinitions"] = table_columns(*work.served);
+    table["rows"] = Draft::array({table_row(*work.served, object, options)});
+    return respond_object(exchange, accepted, answer->code, table.freeze(), work.warnings);
   }
-  if (shaped && accepted->shape == Shape::partial) return respond_object(*exchange, *accepted, answer->code, partial_metadata(object).freeze(), work->warnings);
-  respond_object(*exchange, *accepted, answer->code, object, work->warnings);
+  if (shaped && accepted.shape == Shape::partial) return respond_object(exchange, accepted, answer->code, partial_metadata(object).freeze(), work.warnings);
+  respond_object(exchange, accepted, answer->code, object, work.warnings);
 }
 
 void Handler::serve_list(std::shared_ptr<ObservedExchange> exchange, Work& work, const Accepted& accepted) {

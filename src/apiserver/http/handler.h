@@ -36,6 +36,9 @@ class Handler {
   // What comes after the wait for a seat: authorization, then the answer.
   void proceed(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query, const std::function<void(std::function<void()>)>& post);
   void serve_resource(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query, const std::function<void(std::function<void()>)>& post);
+  void serve_connect(std::shared_ptr<ObservedExchange> exchange, Work work, std::string rest);
+  void unless_it_waits(const std::shared_ptr<ObservedExchange>& exchange, Work& work, const Accepted& accepted, std::function<void()> go_on);
+  void answer_object(ObservedExchange& exchange, Work& work, const Accepted& accepted, std::string_view verb, Document body, PatchKind kind);
   void serve_list(std::shared_ptr<ObservedExchange> exchange, Work& work, const Accepted& accepted);
   bool serve_health(net::Exchange& exchange, const RequestInfo& info, const Query& query);
   void write_store_metrics(std::string& out) const;

@@ -62,6 +62,7 @@ ApiResult<Work> begin_work(Registry& registry, const User& user, const RequestIn
   if (!bit || !(verbs & bit)) return fail(no_such_method());
   Work work{.registry = registry, .world = registry.world(), .user = user, .served = served, .ns = ns, .name = info.name, .subresource = info.subresource, .query = std::move(query)};
   work.verb = info.verb;
+  work.dynamic = true;
   if (served->custom && !served->custom->deprecation().empty()) work.warnings.push_back(served->custom->deprecation());
   return work;
 }
@@ -93,6 +94,7 @@ ApiResult<Answer> run_object_request(Work& work, std::string_view verb, Document
   auto deletion = read_delete_options(body.root(), work.query);
   if (!deletion) return fail(std::move(deletion.error()));
   for (Value value : body["dryRun"].items()) work.dry_run = work.dry_run || value.as_string() == "All";
+  work.options = body;
   if (verb == "delete") return work.registry.remove(work, *deletion);
   auto selection = read_list_options(*work.served, work.query);
   if (!selection) return fail(std::move(selection.error()));

@@ -97,6 +97,7 @@ ApiResult<Answer> Registry::remove(Work& work, const DeleteOptions& asked) {
   const Served& served = *work.served;
   DeleteOptions options = asked;
   Document marked;  // as this request marked it
+  std::string admitted_version;
   for (int attempt = 1;; ++attempt) {
     auto entry = current(work);
     // Somebody who saw the mark was quicker, as the pod collector is: it is gone, as was asked.
@@ -104,7 +105,11 @@ ApiResult<Answer> Registry::remove(Work& work, const DeleteOptions& asked) {
     if (!entry) return fail(std::move(entry.error()));
     Document object = in_served_form(served, (*entry)->value.root());
     if (auto ok = check_preconditions(work, object, options); !ok) return fail(std::move(ok.error()));
-    if (auto ok = admit_validating({work, "DELETE", object}, {}); !ok) return fail(std::move(ok.error()));
+    // What was admitted once is not asked about again, unless somebody else has changed it meanwhile.
+    if (std::string_view version = object["metadata"]["resourceVersion"].as_string(); !marked && version != admitted_version) {
+      if (auto ok = admit_deletion({work, "DELETE", object}); !ok) return fail(std::move(ok.error()));
+      admitted_version = version;
+    }
     if (served.traits->check_delete)
       if (auto ok = served.traits->check_delete(work, object); !ok) return fail(std::move(ok.error()));
     Value m = object["metadata"];
@@ -172,9 +177,10 @@ ApiResult<Answer> Registry::remove_collection(Work& work, const DeleteOptions& o
   std::string version = listing->resource_version;
   while (Document object = listing->next()) {
     Work one{.registry = *this, .world = work.world, .user = work.user, .served = work.served, .ns = object["metadata"]["namespace"].str(),
-             .name = object["metadata"]["name"].str(), .dry_run = work.dry_run, .verb = "delete"};
+             .name = object["metadata"]["name"].str(), .dry_run = work.dry_run, .verb = "delete", .dynamic = work.dynamic, .options = work.options};
     DeleteOptions exact = options;
     auto removed = remove(one, exact);
+    for (std::string& warning : one.warnings) work.warn(std::move(warning));
     if (!removed && removed.error().code != 404) return fail(std::move(removed.error()));
     Draft item(object);
     if (!work.served->custom) {

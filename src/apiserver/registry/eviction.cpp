@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "apiserver/admission/admission.h"
 #include "apiserver/admission/plugins.h"
 #include "apiserver/registry/decode.h"
 #include "base/strings.h"
@@ -143,6 +144,10 @@ ApiResult<Answer> evict(SubresourceCall& call) {
   if (!body) return fail(std::move(body.error()));
   if (std::string_view name = (*body)["metadata"]["name"].as_string(); name != work.name) return fail(bad_request("name in URL does not match name in Eviction object"));
   auto asked = options_of(work, body->root());
+  if (!asked) return fail(std::move(asked.error()));
+  body = admit_body(work, "CREATE", "eviction", std::move(*body));
+  if (!body) return fail(std::move(body.error()));
+  asked = options_of(work, body->root());
   if (!asked) return fail(std::move(asked.error()));
   work.subresource.clear();
   Document pod;

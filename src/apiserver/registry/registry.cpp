@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "apiserver/admission/webhooks.h"
 #include "apiserver/custom/custom.h"
 #include "apiserver/custom/resources.h"
 #include "apiserver/registry/decode.h"
@@ -16,8 +17,11 @@ namespace kybern::apiserver {
 Registry::Registry(store::Store& store, World world, RegistryOptions options) : store_(store), world_(world), may_wait_(options.may_wait) {
   services_ = std::make_unique<ServiceAllocator>(*this, options);
   customs_ = std::make_unique<CustomResources>(*this, catalog_);
+  hook_clients_ = std::make_unique<HookClients>(*this);
+  waiting_room_ = std::make_unique<WaitingRoom>();
+  webhooks_ = std::make_unique<admission::Webhooks>(*this, *hook_clients_, *waiting_room_);
 }
-Registry::~Registry() = default;
+Registry::~Registry() { waiting_room_.reset(); }  // first: what still runs there uses the rest
 
 ApiResult<Document> check_kind(std::string_view api_version, std::string_view kind, Document body) {
   Value root = body.root();

@@ -19,8 +19,13 @@ namespace kybern::apiserver {
 class Authenticator;
 class Authorizer;
 class CustomResources;
+class HookClients;
 class ServiceAllocator;
 class TokenIssuer;
+class WaitingRoom;
+namespace admission {
+class Webhooks;
+}
 
 enum class PatchKind { json, merge, strategic, apply };
 
@@ -101,6 +106,9 @@ class Registry {
   bool may_wait() const { return may_wait_; }
   ServiceAllocator& services() { return *services_; }
   CustomResources& customs() { return *customs_; }
+  admission::Webhooks& webhooks() { return *webhooks_; }
+  HookClients& hook_clients() { return *hook_clients_; }
+  WaitingRoom& waiting_room() { return *waiting_room_; }
   void set_token_issuer(TokenIssuer* issuer) { issuer_ = issuer; }
   TokenIssuer* token_issuer() const { return issuer_; }
   // For the reviews of tokens and access, and the check against escalation.
@@ -143,6 +151,9 @@ class Registry {
   Catalog catalog_;
   std::unique_ptr<ServiceAllocator> services_;
   std::unique_ptr<CustomResources> customs_;
+  std::unique_ptr<HookClients> hook_clients_;
+  std::unique_ptr<WaitingRoom> waiting_room_;
+  std::unique_ptr<admission::Webhooks> webhooks_;
   TokenIssuer* issuer_ = nullptr;
   const Authenticator* authenticator_ = nullptr;
   const Authorizer* authorizer_ = nullptr;

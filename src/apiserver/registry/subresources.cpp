@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "apiserver/admission/admission.h"
 #include "apiserver/admission/plugins.h"
 #include "apiserver/http/requests.h"
 #include "apiserver/registry/decode.h"
@@ -86,15 +87,21 @@ ApiResult<Answer> scale(SubresourceCall& call) {
   }
   work.subresource.clear();  // the object itself is written, its generation counts
   work.managed_as = "scale";
+  auto changed = [&](Value before, Document scale) -> ApiResult<Draft> {
+    auto admitted = admit_body(work, "UPDATE", "scale", std::move(scale), scale_of(work, before).root());
+    if (!admitted) return fail(std::move(admitted.error()));
+    return with_scale(work, before, admitted->root());
+  };
   auto answer = work.registry.modify(work, [&](Value before) -> ApiResult<Draft> {
-    if (call.verb == "update") return with_scale(work, before, body.root());
+    work.admitted = false;
+    if (call.verb == "update") return changed(before, body);
     Document current = scale_of(work, before);
     if (call.patch == PatchKind::apply) {
       auto applied = apply_scale_config(work, before, current.root(), body.root());
       if (!applied) return fail(std::move(applied.error()));
       auto typed = typed_body("autoscaling/v1", "Scale", *applied);
       if (!typed) return fail(std::move(typed.error()));
-      return with_scale(work, before, typed->root());
+      return changed(before, std::move(*typed));
     }
     ApiResult<Draft> patched = call.patch == PatchKind::json    ? json_patch(current.root(), body.root())
                                : call.patch == PatchKind::merge ? merge_patch(current.root(), body.root())
@@ -102,7 +109,7 @@ ApiResult<Answer> scale(SubresourceCall& call) {
     if (!patched) return fail(std::move(patched.error()));
     auto typed = typed_body("autoscaling/v1", "Scale", patched->freeze());
     if (!typed) return fail(std::move(typed.error()));
-    return with_scale(work, before, typed->root());
+    return changed(before, std::move(*typed));
   }, true);
   if (!answer) return answer;
   return Answer{answer->code, scale_of(work, answer->object.root())};
@@ -128,6 +135,10 @@ ApiResult<Answer> bind(SubresourceCall& call) {
     status.message = texts.size() == 1 ? texts[0] : "[" + join(texts, ", ") + "]";
     return fail(std::move(status));
   }
+  auto admitted = admit_body(work, "CREATE", "binding", std::move(*body));
+  if (!admitted) return fail(std::move(admitted.error()));
+  binding = admitted->root();
+  node = binding["target"]["name"].as_string();
   work.subresource = "binding";
   work.untracked = true;
   auto answer = work.registry.modify(work, [&](Value before) -> ApiResult<Draft> {
@@ -157,6 +168,8 @@ ApiResult<Answer> token(SubresourceCall& call) {
   auto body = typed_body("authentication.k8s.io/v1", "TokenRequest", call.body);
   if (!body) return fail(std::move(body.error()));
   if (auto ok = admission::node_restriction_of_token(call.work, body->root()); !ok) return fail(std::move(ok.error()));
+  body = admit_body(call.work, "CREATE", "token", std::move(*body));
+  if (!body) return fail(std::move(body.error()));
   if (!call.work.registry.token_issuer()) return fail(internal_error("no token issuer is set up"));
   auto issued = call.work.registry.token_issuer()->issue(call.work, body->root());
   if (!issued) return fail(std::move(issued.error()));

@@ -1,6 +1,7 @@
 // The rows in which kinds differ from the generic path.
 #include <fmt/format.h>
 
+#include "apiserver/admission/webhooks.h"
 #include "apiserver/custom/resources.h"
 #include "apiserver/registry/ip_addresses.h"
 #include "apiserver/registry/registry.h"
@@ -131,6 +132,8 @@ ApiResult<void> new_priority_class(Work&, Draft& object) {
   return {};
 }
 
+void hooks_committed(Work& work, Value, Value) { work.registry.webhooks().changed(); }
+
 struct Row {
   std::string_view group, plural;
   Traits traits;
@@ -179,8 +182,8 @@ const Row rows[] = {
     {"resource.k8s.io", "resourceclaimtemplates", {.returns_deleted = true}},
     {"resource.k8s.io", "resourceslices", {.returns_deleted = true}},
     {"certificates.k8s.io", "certificatesigningrequests", {.prepare_create = new_request, .prepare_update = changed_request, .prepare_status = judged_request}},
-    {"admissionregistration.k8s.io", "validatingwebhookconfigurations", {.unconditional_update = false, .generation = true}},
-    {"admissionregistration.k8s.io", "mutatingwebhookconfigurations", {.unconditional_update = false, .generation = true}},
+    {"admissionregistration.k8s.io", "validatingwebhookconfigurations", {.unconditional_update = false, .generation = true, .after_commit = hooks_committed}},
+    {"admissionregistration.k8s.io", "mutatingwebhookconfigurations", {.unconditional_update = false, .generation = true, .after_commit = hooks_committed}},
     {"admissionregistration.k8s.io", "validatingadmissionpolicies", {.unconditional_update = false, .generation = true}},
     {"admissionregistration.k8s.io", "validatingadmissionpolicybindings", {.unconditional_update = false, .generation = true}},
     {"apiregistration.k8s.io", "apiservices", {.unconditional_update = false}},

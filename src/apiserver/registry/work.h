@@ -6,11 +6,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "apiserver/http/query.h"
 #include "apiserver/registry/served.h"
 #include "apiserver/user.h"
+#include "base/time.h"
 #include "base/world.h"
 
 namespace kybern::apiserver {
@@ -39,6 +41,11 @@ struct Work {
   std::optional<Document> managed{};    // metadata.managedFields as an apply made it; an empty document: none
 
   std::string verb{};                   // create update patch delete ...: for admission
+  bool dynamic = false;                 // webhooks and policies have a say: requests, not what the server writes by itself
+  bool admitted = false;                // they had it, about another form of the object (a Scale, an Eviction)
+  std::string generated_from{};         // generateName, while the name is still to be made
+  Document options{};                   // of a deletion, as the request gave them
+  std::optional<Instant> admission_deadline{};                        // of all webhooks together; set by the first
   void warn(std::string text) {         // once, however often the write is tried
     if (std::find(warnings.begin(), warnings.end(), text) == warnings.end()) warnings.push_back(std::move(text));
   }

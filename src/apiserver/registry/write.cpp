@@ -124,14 +124,20 @@ ApiResult<Answer> Registry::create(Work& work, Document body) {
   Draft object(*decoded);
   set_managers(work, {}, object, decoded->root());
   std::string name(meta(*decoded, "name")), base(meta(*decoded, "generateName"));
+  // The name is generated after admission, which sees what it is made from; admission may give one itself.
+  if (served.namespaced()) object["metadata"]["namespace"] = work.ns;
+  work.name = name.empty() ? base : name;
+  if (name.empty()) work.generated_from = base;
+  auto admitted = admit_mutating({work, "CREATE", {}}, object);
+  work.generated_from.clear();
+  if (!admitted) return fail(std::move(admitted.error()));
+  if (const Draft* given = object.find_path({"metadata", "name"}); name.empty() && given) name = given->str();
   bool generate = name.empty() && !base.empty();
   for (int attempt = 1;; ++attempt) {
     if (generate) name = generated(work, base);
     work.name = name;
     Draft draft(object);
     if (generate) draft["metadata"]["name"] = name;
-    if (served.namespaced()) draft["metadata"]["namespace"] = work.ns;
-    if (auto ok = admit_mutating({work, "CREATE", {}}, draft); !ok) return fail(std::move(ok.error()));
     if (!given_version.empty() && given_version != "0") return fail(internal_error("resourceVersion should not be set on objects to be created"));
     fill_metadata(work, draft);
     if (!served.traits->keeps_status_on_create && served.subresource("status")) {
@@ -203,6 +209,7 @@ ApiResult<Answer> Registry::modify(Work& work, const Change& change, bool retry_
       if (served.traits->after_commit) served.traits->after_commit(work, before, {});
       return fail(std::move(status));
     };
+    if (auto ok = admit_mutating({work, "UPDATE", before}, draft); !ok) return undo(std::move(ok.error()));
     if (auto prepare = status_only ? served.traits->prepare_status : served.traits->prepare_update; prepare) {
       if (auto ok = prepare(work, draft, before); !ok) return undo(std::move(ok.error()));
     }
@@ -218,7 +225,6 @@ ApiResult<Answer> Registry::modify(Work& work, const Change& change, bool retry_
       if (before["status"].exists()) draft["status"] = before["status"];
       else draft.erase("status");
     }
-    if (auto ok = admit_mutating({work, "UPDATE", before}, draft); !ok) return undo(std::move(ok.error()));
     if (served.traits->generation && !status_only && work.subresource != "binding" && spec_changed(before, draft, !served.custom || served.subresource("status"))) draft["metadata"]["generation"] = old_meta["generation"].as_int() + 1;
     draft["metadata"]["resourceVersion"] = old_meta["resourceVersion"];
     Document now = draft.freeze();
