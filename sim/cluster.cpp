@@ -96,7 +96,7 @@ void Cluster::start_controllers() {
   process.lane = &world_.lane("controllers");
   controllers::Options options;
   options.for_identity = [this, &process](const std::string& user) -> client::Transport& { return connect(process, user); };
-  options.ca_pem = "-----BEGIN CERTIFICATE-----\nsimulated\n-----END CERTIFICATE-----\n";
+  options.ca_bundle = [] { return std::string("-----BEGIN CERTIFICATE-----\nsimulated\n-----END CERTIFICATE-----\n"); };
   controllers_ = std::make_unique<controllers::ControllerManager>(process.lane->world(), std::move(options));
   controllers_->start();
 }

@@ -86,7 +86,7 @@ class ControlPlane : public testing::Test {
       if (!transport) transport = bin::local_transport(*server_, bin::component_user(name));
       return *transport;
     };
-    wanted.ca_pem = "-----BEGIN CERTIFICATE-----\n";
+    wanted.ca_bundle = [] { return std::string("-----BEGIN CERTIFICATE-----\n"); };
     wanted.node_grace = std::chrono::seconds(3);
     wanted.signing_certificate_pem = read_file(server_->credentials().ca_file);
     wanted.signing_key_pem = read_file(server_->credentials().ca_key);

@@ -84,6 +84,68 @@ Result<net::KeyPair> load_ca(const std::string& folder) {
   return ca;
 }
 
+// The certificates of a bundle, each a text of its own.
+std::vector<std::string> certificates_of(std::string_view bundle) {
+  constexpr std::string_view end = "-----END CERTIFICATE-----\n";
+  std::vector<std::string> out;
+  for (std::size_t at; (at = bundle.find(end)) != std::string_view::npos; bundle.remove_prefix(at + end.size())) out.emplace_back(bundle.substr(0, at + end.size()));
+  return out;
+}
+
+Result<void> write_ca(const std::string& folder, const net::KeyPair& ca) {
+  if (auto ok = write_file(folder + "/ca.key", ca.key_pem, 0600); !ok) return ok;
+  return write_file(folder + "/ca.crt", ca.certificate_pem, 0644);
+}
+
+// By the time in its name a verifier tells it from the one before.
+Result<net::KeyPair> make_ca(Time now) {
+  auto since_epoch = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch());
+  return net::new_ca(fmt::format("kybern-ca@{}", since_epoch.count()), now - clock_skew, now + ca_lifetime);
+}
+
+// The authority whose turn it is: ca.key belongs to the first certificate of ca.crt, ca-next.key to the second, when there
+// is one that does not sign yet. Each step is a write or two, and one that was cut short is taken again.
+Result<net::KeyPair> current_ca(const std::string& folder, Time now) {
+  auto there = load_ca(folder);
+  if (!there) {
+    auto made = make_ca(now);
+    if (!made) return made;
+    if (auto ok = write_ca(folder, *made); !ok) return std::unexpected(ok.error());
+    return made;
+  }
+  net::KeyPair ca = std::move(*there);
+  std::vector<std::string> certificates = certificates_of(ca.certificate_pem);
+  auto signing = net::read_certificate(ca.certificate_pem);
+  if (!signing || certificates.empty()) return fail(Code::invalid, fmt::format("{}/ca.crt: {}", folder, signing ? "no certificate ends here" : signing.error().message));
+  const std::string next_key_file = folder + "/ca-next.key";
+  std::string next_key = read_file(next_key_file);
+  const bool has_next = !next_key.empty() && certificates.size() > 1;
+  if (has_next && signing->not_after - switch_ca_before < now) {
+    std::swap(certificates[0], certificates[1]);
+    ca.key_pem = next_key;
+    log_info("apiserver", "the next certificate authority signs from now on", {{"until", format_rfc3339(net::read_certificate(certificates[0])->not_after)}});
+  } else if (!has_next && signing->not_after - next_ca_before < now) {
+    auto next = make_ca(now);
+    if (!next) return next;
+    if (auto ok = write_file(next_key_file, next->key_pem, 0600); !ok) return std::unexpected(ok.error());
+    certificates.insert(certificates.begin() + 1, next->certificate_pem);
+    log_info("apiserver", "a next certificate authority is trusted from now on", {{"instead of the one until", format_rfc3339(signing->not_after)}});
+  }
+  std::erase_if(certificates, [&](const std::string& pem) {
+    auto info = net::read_certificate(pem);
+    return &pem != &certificates.front() && (!info || info->not_after < now);
+  });
+  std::string bundle = join(certificates, "");
+  if (bundle == ca.certificate_pem) return ca;
+  ca.certificate_pem = std::move(bundle);
+  if (auto ok = write_ca(folder, ca); !ok) return std::unexpected(ok.error());
+  if (ca.key_pem == next_key) {
+    std::error_code ignored;  // it is looked at again only when there is a next one
+    fs::remove(next_key_file, ignored);
+  }
+  return ca;
+}
+
 }  // namespace
 
 Result<void> ensure_serving_certificate(const std::string& data_dir, const std::string& name, const std::string& common_name, const std::vector<std::string>& organizations,
@@ -107,16 +169,8 @@ Result<Credentials> ensure_pki(const ServerOptions& options, const std::string& 
   fs::create_directories(folder, error);
   if (error) return fail(Code::unavailable, fmt::format("{}: {}; run as root or choose another folder with --data-dir", folder, error.message()));
   ::chmod(folder.c_str(), 0700);
-  net::KeyPair ca;
-  if (auto there = load_ca(folder)) {
-    ca = std::move(*there);
-  } else {
-    auto made = net::new_ca("kybern-ca", now - clock_skew, now + ca_lifetime);
-    if (!made) return std::unexpected(made.error());
-    ca = std::move(*made);
-    if (auto ok = write_file(folder + "/ca.key", ca.key_pem, 0600); !ok) return std::unexpected(ok.error());
-    if (auto ok = write_file(folder + "/ca.crt", ca.certificate_pem, 0644); !ok) return std::unexpected(ok.error());
-  }
+  auto ca = current_ca(folder, now);
+  if (!ca) return std::unexpected(ca.error());
   if (!fs::exists(folder + "/service-account.key")) {
     auto key = net::new_private_key_pem();
     if (!key) return std::unexpected(key.error());
@@ -141,7 +195,7 @@ Result<Credentials> ensure_pki(const ServerOptions& options, const std::string& 
   kubelet_client.spec.organizations = {"system:masters"};
   kubelet_client.spec.client = true;
   for (const Wanted& wanted : {server, admin, kubelet_client})
-    if (auto ok = ensure_certificate(folder, ca, wanted, now); !ok) return std::unexpected(ok.error());
+    if (auto ok = ensure_certificate(folder, *ca, wanted, now); !ok) return std::unexpected(ok.error());
   Credentials out{folder + "/ca.crt", folder + "/apiserver.crt", folder + "/apiserver.key", folder + "/service-account.key", options.data_dir + "/kubeconfig",
                   folder + "/apiserver-kubelet-client.crt", folder + "/apiserver-kubelet-client.key", folder + "/ca.key"};
   return out;

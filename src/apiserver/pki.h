@@ -8,7 +8,10 @@
 
 namespace kybern::apiserver {
 
-// Creates or renews what is missing or near its end under `data_dir`/pki and writes `data_dir`/kubeconfig.
+// Creates or renews what is missing or near its end under `data_dir`/pki. Called again now and then, it also replaces the
+// authority, without a moment at which anybody's certificate is not trusted: three years before the end the next one joins
+// ca.crt (which clients, pods and the listener read), a year later it signs, and the old one stays trusted until it ends,
+// longer than what it has signed.
 Result<Credentials> ensure_pki(const ServerOptions& options, const std::string& service_ip, const std::string& advertise_address, Time now);
 
 // A client identity signed by the cluster's CA, as a kubeconfig text (certificate and key embedded).
@@ -23,6 +26,7 @@ Result<void> write_private_file(const std::string& path, std::string_view text);
 
 inline constexpr Duration certificate_lifetime = std::chrono::hours(24 * 365);
 inline constexpr Duration ca_lifetime = std::chrono::hours(24 * 3650);
+inline constexpr Duration next_ca_before = std::chrono::hours(24 * 365 * 3), switch_ca_before = std::chrono::hours(24 * 365 * 2);
 inline constexpr Duration renew_before = std::chrono::hours(24 * 90);
 
 }  // namespace kybern::apiserver

@@ -118,14 +118,16 @@ int run_controller_manager(const std::vector<std::string>& arguments) {
   controllers::Options options;
   if (auto ok = signing.apply(options, "", ""); !ok) return complain(ok.error().message);
   options.for_identity = [&](const std::string&) -> client::Transport& { return *api.transport; };
-  options.ca_pem = api.ca_pem;
+  options.ca_bundle = [pem = api.ca_pem] { return pem; };
   options.node_grace = std::chrono::seconds(grace_s);
   if (!root_ca.empty()) {
-    std::ifstream in(root_ca);
-    std::stringstream text;
-    text << in.rdbuf();
-    if (!in) return complain(fmt::format("--root-ca-file {}: cannot be read", root_ca));
-    options.ca_pem = text.str();
+    options.ca_bundle = [root_ca] {
+      std::ifstream in(root_ca);
+      std::stringstream text;
+      text << in.rdbuf();
+      return in ? text.str() : std::string();
+    };
+    if (options.ca_bundle().empty()) return complain(fmt::format("--root-ca-file {}: cannot be read", root_ca));
   }
   controllers::ControllerManager manager(real_world(), std::move(options));
   return lead(api, "kube-controller-manager", [&] { manager.start(); }, [&] { manager.stop(); });

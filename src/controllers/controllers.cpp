@@ -49,7 +49,7 @@ struct ControllerManager::State {
     controllers.push_back(endpointslicemirroring::make_runner(as("endpointslicemirroring-controller")));
     controllers.push_back(endpoints::make_runner(as("endpoint-controller")));
     controllers.push_back(serviceaccount::make_runner(as("service-account-controller")));
-    controllers.push_back(rootca::make_runner(as("root-ca-cert-publisher"), options.ca_pem));
+    controllers.push_back(rootca::make_runner(as("root-ca-cert-publisher"), options.ca_bundle));
     controllers.push_back(resourcequota::make_runner(as("resourcequota-controller")));
     controllers.push_back(disruption::make_runner(as("disruption-controller")));
     controllers.push_back(disruption::make_forgetting_runner(as("disruption-controller")));

@@ -1,6 +1,7 @@
 // Runs the publisher of the cluster's CA.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -9,6 +10,7 @@
 
 namespace kybern::controllers::rootca {
 
-std::unique_ptr<Runner> make_runner(const Environment& environment, std::string ca_pem);
+// `ca_bundle` is asked again every ten minutes: the authority may have changed.
+std::unique_ptr<Runner> make_runner(const Environment& environment, std::function<std::string()> ca_bundle);
 
 }  // namespace kybern::controllers::rootca
