@@ -1,6 +1,7 @@
 #include "apiserver/admission/admission.h"
 
 #include "apiserver/admission/plugins.h"
+#include "apiserver/admission/policies.h"
 #include "apiserver/admission/webhooks.h"
 #include "apiserver/authz/escalation.h"
 #include "base/strings.h"
@@ -15,11 +16,17 @@ bool is_dynamic(const AdmissionAttributes& a) { return a.work.dynamic && !a.work
 // Policies, then webhooks: upstream's order. `object` is nullptr for a deletion.
 ApiResult<void> mutate_dynamically(const AdmissionAttributes& a, Draft* object, Reinvocation& again) {
   if (!is_dynamic(a)) return {};
+  if (object) {
+    auto changed = admission::mutating_policies(a, *object, again.second);
+    if (!changed) return fail(std::move(changed.error()));
+    again.wanted |= *changed;
+  }
   return a.work.registry.webhooks().mutate(a, object, again);
 }
 
 ApiResult<void> validate_dynamically(const AdmissionAttributes& a, Value object) {
   if (!is_dynamic(a)) return {};
+  if (auto ok = admission::validating_policies(a, object); !ok) return ok;
   return a.work.registry.webhooks().validate(a, object);
 }
 

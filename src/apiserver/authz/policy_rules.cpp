@@ -341,6 +341,10 @@ role system:controller:ttl-after-finished-controller
 role system:controller:ttl-controller
   list,patch,update,watch core nodes
   create,patch,update core events
+role system:controller:validatingadmissionpolicy-status-controller
+  get,list,watch admissionregistration.k8s.io validatingadmissionpolicies
+  get,patch,update admissionregistration.k8s.io validatingadmissionpolicies/status
+  create,patch,update core events
 role system:controller:certificate-controller
   delete,get,list,watch certificates.k8s.io certificatesigningrequests
   update certificates.k8s.io certificatesigningrequests/approval,certificatesigningrequests/status

@@ -186,6 +186,8 @@ const Row rows[] = {
     {"admissionregistration.k8s.io", "mutatingwebhookconfigurations", {.unconditional_update = false, .generation = true, .after_commit = hooks_committed}},
     {"admissionregistration.k8s.io", "validatingadmissionpolicies", {.unconditional_update = false, .generation = true}},
     {"admissionregistration.k8s.io", "validatingadmissionpolicybindings", {.unconditional_update = false, .generation = true}},
+    {"admissionregistration.k8s.io", "mutatingadmissionpolicies", {.unconditional_update = false, .generation = true}},
+    {"admissionregistration.k8s.io", "mutatingadmissionpolicybindings", {.unconditional_update = false, .generation = true}},
     {"apiregistration.k8s.io", "apiservices", {.unconditional_update = false}},
     {"apiextensions.k8s.io", "customresourcedefinitions",
      {.unconditional_update = false, .keeps_status_on_create = true, .generation = true, .prepare_create = prepare_definition, .prepare_update = prepare_changed_definition, .after_commit = definition_committed}},

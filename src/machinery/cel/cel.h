@@ -38,12 +38,15 @@ class Environment {
   void declare(std::string name, const Type* type) { variables_.push_back({std::move(name), type}); }
   // Messages that an expression may make: Object{...}, JSONPatch{...}. `name` as written.
   void structure(const Type* type) { structures_.push_back(type); }
+  // Those that are made as they are named: Object.spec.template{...}. nullptr: there is none of that name.
+  void structures(std::function<const Type*(std::string_view name)> make) { make_structure_ = std::move(make); }
   std::span<const Variable> variables() const { return variables_; }
   const Type* find_structure(std::string_view name) const;
 
  private:
   std::vector<Variable> variables_;
   std::vector<const Type*> structures_;
+  std::function<const Type*(std::string_view)> make_structure_;
 };
 
 struct SizeRange {
@@ -61,6 +64,7 @@ struct Outcome {
   bool truth = false;           // of a boolean
   std::string text;             // of a string
   Document document;            // of any other value, when asked for
+  std::string mismatch;         // of a document with messages of open types: one that stands where its name does not belong
 };
 
 class Program {

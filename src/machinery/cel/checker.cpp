@@ -304,13 +304,9 @@ const Type* Checker::structure(std::uint32_t index) {
     if (!field) wrong(ast_.nodes[field_node].offset, fmt::format("undefined field '{}'", name));
     else if (!assignable(field->type, value)) wrong(ast_.nodes[field_node].offset, fmt::format("expected type of field '{}' is '{}' but provided type is '{}'", name, shown(field->type), shown(value)));
   }
-  // The type is kept as a constant, whose index the evaluator finds in `overload` (few expressions make more than 250).
-  if (ast_.constants.size() < Node::any_overload) {
-    ast_.nodes[index].overload = static_cast<std::uint8_t>(ast_.constants.size());
-    ast_.constants.push_back(Val::of_type(type));
-  } else {
-    return wrong(node.offset, "too many constants before a message");
-  }
+  // The type is kept as a constant, whose index takes the place of the name.
+  ast_.nodes[index].name = static_cast<std::uint32_t>(ast_.constants.size());
+  ast_.constants.push_back(Val::of_type(type));
   return type;
 }
 
@@ -382,7 +378,7 @@ void Checker::literals() {
 const Type* Environment::find_structure(std::string_view name) const {
   for (const Type* type : structures_)
     if (type->name == name) return type;
-  return nullptr;
+  return make_structure_ ? make_structure_(name) : nullptr;
 }
 
 bool check(const Environment& environment, Ast& ast, Checked& checked, RegexCache& regexes, std::vector<Problem>& problems) {

@@ -305,7 +305,7 @@ Val Evaluation::eval_structure(const Node& node) {
   Val made = eval_map(node);
   if (made.is_error()) return made;
   cost_ += structure_cost - map_cost;
-  made.type = ast_.constants[node.overload == Node::any_overload ? 0 : node.overload].type;
+  made.type = ast_.constants[node.name].type;
   return made;
 }
 

@@ -183,6 +183,17 @@ Val quote(Evaluation& e, Args a) {
   return e.string(out + "\"");
 }
 
+// A key as a part of a JSON pointer (RFC 6901).
+Val escape_key(Evaluation& e, std::span<const Val> a) {
+  std::string out;
+  for (char c : a[0].str()) {
+    if (c == '~') out += "~0";
+    else if (c == '/') out += "~1";
+    else out += c;
+  }
+  return e.string(out);
+}
+
 constexpr FunctionRow rows[] = {
     {"contains", "contains_string", "string.(string) bool", contains},
     {"endsWith", "ends_with_string", "string.(string) bool", ends_with},
@@ -205,6 +216,7 @@ constexpr FunctionRow rows[] = {
     {"trim", "string_trim", "string.() string", trim_blanks},
     {"format", "string_format", "string.(list<dyn>) string", format},
     {"strings.quote", "strings_quote", "(string) string", quote},
+    {"jsonpatch.escapeKey", "jsonpatch_escape_key", "(string) string", escape_key},
 };
 
 }  // namespace

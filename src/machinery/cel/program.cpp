@@ -109,36 +109,55 @@ Val Program::value(Value document, const Type* type) {
 
 namespace {
 
-void write(Evaluation& e, const Val& v, BlockWriter& out) {
-  switch (v.tag) {
-    case Tag::boolean: return out.boolean(v.boolean);
-    case Tag::integer: return out.integer(v.integer);
-    case Tag::uint: return v.uint <= 1ull << 62 ? out.integer(static_cast<std::int64_t>(v.uint)) : out.number(static_cast<double>(v.uint));
-    case Tag::number: return out.number(v.number);
-    case Tag::string: return out.string(v.str());
-    case Tag::bytes: return out.string(base64_encode(v.str()));
-    case Tag::timestamp: return out.string(format_instant(v.time));
-    case Tag::duration: return out.string(format_duration(Duration(v.integer)));
-    case Tag::list:
-      if (v.rep == Rep::document) return out.copy(v.document);
-      out.begin_array();
-      for (std::size_t i = 0; i < e.length(v); ++i) write(e, e.at(v, i), out);
-      return out.end_array();
-    case Tag::map:
-      if (v.rep == Rep::document) return out.copy(v.document);
-      if (v.rep == Rep::lookup) return out.null();
-      out.begin_object();
-      for (std::size_t i = 0; i < e.length(v); ++i) {
-        Val key = e.key_at(v, i);
-        out.key(key.tag == Tag::string ? key.str() : std::string_view("?"));
-        write(e, e.value_at(v, i), out);
-      }
-      out.end_object();
-      return;
-    case Tag::optional: return v.inner ? write(e, *v.inner, out) : out.null();
-    default: return out.null();
+// A value as JSON. A message of an open type says in its name where it belongs: Object.spec is the field `spec` of Object.
+class Writer {
+ public:
+  explicit Writer(Evaluation& evaluation) : e_(evaluation) {}
+  std::string mismatch;
+
+  // `belongs`: the name that a message here has to have, as far as one is known.
+  void write(const Val& v, const std::string& belongs) {
+    switch (v.tag) {
+      case Tag::boolean: return out_.boolean(v.boolean);
+      case Tag::integer: return out_.integer(v.integer);
+      case Tag::uint: return v.uint <= 1ull << 62 ? out_.integer(static_cast<std::int64_t>(v.uint)) : out_.number(static_cast<double>(v.uint));
+      case Tag::number: return out_.number(v.number);
+      case Tag::string: return out_.string(v.str());
+      case Tag::bytes: return out_.string(base64_encode(v.str()));
+      case Tag::timestamp: return out_.string(format_instant(v.time));
+      case Tag::duration: return out_.string(format_duration(Duration(v.integer)));
+      case Tag::list:
+        if (v.rep == Rep::document) return out_.copy(v.document);
+        out_.begin_array();
+        for (std::size_t i = 0; i < e_.length(v); ++i) write(e_.at(v, i), belongs);
+        return out_.end_array();
+      case Tag::map: return map(v, belongs);
+      case Tag::optional: return v.inner ? write(*v.inner, belongs) : out_.null();
+      default: return out_.null();
+    }
   }
-}
+  Document finish() { return out_.finish(); }
+
+ private:
+  void map(const Val& v, const std::string& belongs) {
+    if (v.rep == Rep::document) return out_.copy(v.document);
+    if (v.rep == Rep::lookup) return out_.null();
+    bool message = v.type && v.type->kind == TypeKind::object, open = message && v.type->open;
+    if (open && !belongs.empty() && v.type->name != belongs && mismatch.empty())
+      mismatch = "unexpected type name " + go_quote(v.type->name) + ", expected " + go_quote(belongs) + ", which matches field name path from root Object type";
+    out_.begin_object();
+    for (std::size_t i = 0; i < e_.length(v); ++i) {
+      Val key = e_.key_at(v, i);
+      std::string_view name = key.tag == Tag::string ? key.str() : std::string_view("?");
+      out_.key(name);
+      write(e_.value_at(v, i), open ? v.type->name + "." + std::string(name) : message ? std::string() : belongs);
+    }
+    out_.end_object();
+  }
+
+  Evaluation& e_;
+  BlockWriter out_;
+};
 
 }  // namespace
 
@@ -161,9 +180,10 @@ Outcome Program::evaluate(std::span<const Val> variables, std::uint64_t limit, b
   out.truth = v.is_true();
   if (v.tag == Tag::string) out.text = v.str();
   if (wants_document) {
-    BlockWriter writer;
-    write(evaluation, v, writer);
+    Writer writer(evaluation);
+    writer.write(v, "");
     out.document = writer.finish();
+    out.mismatch = std::move(writer.mismatch);
   }
   return out;
 }

@@ -23,6 +23,8 @@ const Type map_of_dyn{.kind = TypeKind::map, .params = {&dyn, &dyn}};
 }  // namespace types
 
 const TypeField* Type::find(std::string_view field) const {
+  static const TypeField any{"", "", &types::dyn};
+  if (open) return &any;
   auto at = std::ranges::lower_bound(fields, field, {}, &TypeField::name);
   return at != fields.end() && at->name == field ? &*at : nullptr;
 }

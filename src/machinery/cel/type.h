@@ -31,6 +31,7 @@ struct Type {
 
   TypeKind kind = TypeKind::dyn;
   ListSemantics semantics = ListSemantics::atomic;  // of a list from a schema: how == and + treat it
+  bool open = false;                                // of an object: whatever name, a field is dyn (Object{...} of mutations)
   bool nullable = false;                            // from a schema: a null is a null, otherwise an error
   std::string name{};                               // of an object, an opaque type or a type parameter
   std::vector<const Type*> params{};                // list: item; map: key, value; optional, type: the inner one

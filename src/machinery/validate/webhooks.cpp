@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "machinery/validate/admission_rules.h"
 #include "machinery/validate/rules.h"
 
 namespace kybern::rules {
@@ -68,7 +69,9 @@ void resources(Findings& f, Value list, const Path& path) {
   if (has(list, "*") && plain) f.invalid(path, list, "if '*' is present, must not specify other resources without subresources");
 }
 
-void rule(Findings& f, Value rule, const Path& path) {
+}  // namespace
+
+void admission_rule(Findings& f, Value rule, const Path& path) {
   Path operations = path.child("operations"), groups = path.child("apiGroups"), versions = path.child("apiVersions");
   if (rule["operations"].empty()) f.required(operations);
   alone(f, rule["operations"], "operations", operations);
@@ -85,6 +88,8 @@ void rule(Findings& f, Value rule, const Path& path) {
   resources(f, rule["resources"], path.child("resources"));
   if (set(rule, "scope")) f.enumerated(path.child("scope"), text(rule, "scope"), {"*", "Cluster", "Namespaced"});
 }
+
+namespace {
 
 // https://user@host/path?query#fragment, taken apart as net/url does.
 struct Url {
@@ -167,7 +172,7 @@ void webhook(Findings& f, Value hook, bool mutating, const Path& path) {
   else f.say(path.child("name"), name, names::fully_qualified_name(name));
   Path rules = path.child("rules");
   std::size_t i = 0;
-  for (Value one : hook["rules"].items()) rule(f, one, rules.index(i++));
+  for (Value one : hook["rules"].items()) admission_rule(f, one, rules.index(i++));
   if (set(hook, "failurePolicy")) f.enumerated(path.child("failurePolicy"), text(hook, "failurePolicy"), {"Fail", "Ignore"});
   if (set(hook, "matchPolicy")) f.enumerated(path.child("matchPolicy"), text(hook, "matchPolicy"), {"Equivalent", "Exact"});
   side_effects(f, hook, path.child("sideEffects"));
