@@ -19,6 +19,7 @@
 #include "apiserver/authn/authenticator.h"
 #include "apiserver/authz/authorizer.h"
 #include "apiserver/bootstrap.h"
+#include "apiserver/custom/custom.h"
 #include "apiserver/custom/resources.h"
 #include "apiserver/discovery/discovery.h"
 #include "apiserver/http/connect.h"
@@ -132,6 +133,7 @@ class Subscription : public LocalWatch, public std::enable_shared_from_this<Subs
     if (!plan) return retry_later(plan.error().message);
     matches_ = plan->matches;
     std::vector<Document> objects;
+    plan->initial->unconverted = true;
     while (Document object = plan->initial->next()) objects.push_back(std::move(object));
     std::weak_ptr<Subscription> weak = weak_from_this();
     auto watch = registry_.store().watch(plan->prefix, plan->after, [weak] {
@@ -162,12 +164,15 @@ class Subscription : public LocalWatch, public std::enable_shared_from_this<Subs
     std::vector<LocalEvent> events;
     for (const store::ChangePtr& change : changes) {
       auto matched = [&](const store::EntryPtr& e) { return e && (!matches_ || matches_(e->value.root())); };
-      if (matched(change->now)) events.push_back({false, registry_.in_served_form(served_, change->now->value.root())});
-      else if (matched(change->before)) events.push_back({true, registry_.in_served_form(served_, change->before->value.root())});
+      if (matched(change->now)) events.push_back({false, form(change->now->value.root())});
+      else if (matched(change->before)) events.push_back({true, form(change->before->value.root())});
     }
     if (!changes.empty()) changed_(std::move(events), static_cast<std::uint64_t>(watch_->position()));
     return changes.size() == changes_per_turn;
   }
+
+  // Components look at the metadata of custom objects only: no webhook is asked for the rest.
+  Document form(Value stored) const { return served_.custom && served_.custom->converts() ? served_.custom->renamed(stored) : registry_.in_served_form(served_, stored); }
 
   Registry& registry_;
   const Served& served_;
@@ -360,6 +365,7 @@ class ApiServerImpl : public ApiServer {
     if (!options) return fail(std::move(options.error()));
     auto listing = registry_->list(work, *options);
     if (!listing) return fail(std::move(listing.error()));
+    if (auto ok = listing->prefetch(); !ok) return fail(std::move(ok.error()));
     Draft out = Draft::object({{"kind", std::string(work.served->kind()) + "List"}, {"apiVersion", work.served->api_version}});
     Draft items = Draft::array();
     while (Document object = listing->next()) items.push_back(Draft(object));

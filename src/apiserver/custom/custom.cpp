@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "apiserver/custom/converter.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/registry/work.h"
 #include "base/strings.h"
@@ -118,8 +119,8 @@ struct Custom::SchemaNode : apply::CustomSchema {
   std::vector<std::string_view> list_keys;
 };
 
-Custom::Custom(Document definition, Value version, std::string stored_api_version)
-    : definition_(std::move(definition)), version_(version), schema_(version["schema"]["openAPIV3Schema"]), stored_api_version_(std::move(stored_api_version)) {
+Custom::Custom(Document definition, Value version, std::string stored_api_version, std::shared_ptr<const Converter> converter)
+    : definition_(std::move(definition)), version_(version), schema_(version["schema"]["openAPIV3Schema"]), stored_api_version_(std::move(stored_api_version)), converter_(std::move(converter)) {
   Value spec = definition_["spec"], names = spec["names"];
   std::string_view group = spec["group"].as_string(), kind = names["kind"].as_string();
   api_version_ = fmt::format("{}/{}", group, version["name"].as_string());
@@ -151,8 +152,29 @@ apply::Place Custom::place() const {
   return apply::Place::of(*place_);
 }
 
+ApiResult<std::vector<Document>> Custom::from_stored(std::span<const Value> stored) const {
+  auto converted = converter_->convert(stored, api_version_, true);
+  if (!converted) return converted;
+  for (Document& object : *converted)
+    if (!is_shaped(object.root(), schema_, true)) object = custom::shape(object.root(), schema_, true);
+  return converted;
+}
+
+Document Custom::renamed(Value stored) const {
+  if (stored["apiVersion"].as_string() == api_version_) return stored.document();
+  Draft out(stored);
+  out["apiVersion"] = api_version_;
+  return out.freeze();
+}
+
 Document Custom::from_stored(Value stored) const {
   bool same_version = stored["apiVersion"].as_string() == api_version_;
+  if (!same_version && converter_) {
+    auto converted = converter_->convert({&stored, 1}, api_version_);
+    if (!converted) return failed_conversion(converted.error());
+    Value object = converted->front().root();
+    return is_shaped(object, schema_, true) ? std::move(converted->front()) : custom::shape(object, schema_, true);
+  }
   if (same_version && is_shaped(stored, schema_, true)) return stored.document();
   Draft out(custom::shape(stored, schema_, true));
   out["apiVersion"] = api_version_;
@@ -161,6 +183,10 @@ Document Custom::from_stored(Value stored) const {
 
 Document Custom::to_stored(Value object) const {
   if (stored_api_version_ == api_version_) return object.document();
+  if (converter_) {
+    auto converted = converter_->convert({&object, 1}, stored_api_version_);
+    return converted ? std::move(converted->front()) : failed_conversion(converted.error());
+  }
   Draft out(object);
   out["apiVersion"] = stored_api_version_;
   // The text that the store stamps must be the block's own.
@@ -254,7 +280,7 @@ ApiResult<void> prepare_custom_status(Work&, Draft& object, Value before) {
 
 void custom_committed(Work& work, Value before, Value now);  // custom/resources.cpp
 
-std::vector<std::unique_ptr<Served>> serve_definition(const Document& definition) {
+std::vector<std::unique_ptr<Served>> serve_definition(const Document& definition, std::shared_ptr<const Converter> converter) {
   static const Traits traits{.unconditional_update = false, .generation = true, .prepare_create = prepare_custom, .prepare_status = prepare_custom_status, .after_commit = custom_committed};
   std::string_view group = definition["spec"]["group"].as_string(), plural = definition["spec"]["names"]["plural"].as_string();
   std::string stored = fmt::format("{}/{}", group, custom::storage_version(definition.root()));
@@ -262,7 +288,7 @@ std::vector<std::unique_ptr<Served>> serve_definition(const Document& definition
   for (Value version : definition["spec"]["versions"].items()) {
     if (!version["served"].as_bool()) continue;
     auto served = std::make_unique<Served>();
-    auto made = std::make_shared<const Custom>(definition, version, stored);
+    auto made = std::make_shared<const Custom>(definition, version, stored, converter);
     served->custom = made;
     served->resource = &made->resource();
     served->prefix = fmt::format("/{}/{}/", group, plural);

@@ -19,10 +19,11 @@ class Place;
 namespace kybern::apiserver {
 
 struct Work;
+class Converter;
 
 class Custom {
  public:
-  Custom(Document definition, Value version, std::string stored_api_version);
+  Custom(Document definition, Value version, std::string stored_api_version, std::shared_ptr<const Converter> converter);
   ~Custom();
 
   Value definition() const { return definition_.root(); }
@@ -36,8 +37,13 @@ class Custom {
   bool terminating() const { return definition_["metadata"]["deletionTimestamp"].exists(); }
   apply::Place place() const;
 
+  // By a webhook where the definition says so (it is waited for then), and the Status of its failure (custom/converter.h).
   Document from_stored(Value stored) const;
   Document to_stored(Value object) const;
+  // Of a list's page.
+  ApiResult<std::vector<Document>> from_stored(std::span<const Value> stored) const;
+  bool converts() const { return converter_ != nullptr; }
+  Document renamed(Value stored) const;  // under this version's name, nothing else converted
   FieldErrors validate(Value object, Value before) const;
   Draft columns() const;
   Draft cells(Value object, Time now) const;
@@ -54,13 +60,14 @@ class Custom {
   std::vector<schema::Subresource> subresources_;
   schema::Type type_{}, list_type_{};
   schema::Resource resource_{};
+  std::shared_ptr<const Converter> converter_;
   std::unique_ptr<const custom::Rules> rules_;
   mutable std::unique_ptr<SchemaNode> place_;
   mutable std::mutex place_mutex_;
 };
 
 // A served version of a definition, ready for the catalog. `prefix`: of the keys in the store.
-std::vector<std::unique_ptr<Served>> serve_definition(const Document& definition);
+std::vector<std::unique_ptr<Served>> serve_definition(const Document& definition, std::shared_ptr<const Converter> converter = nullptr);
 
 // From a request's body to the object as the schema has it.
 ApiResult<Document> custom_typed(Work& work, const Served& served, Document body);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "apiserver/custom/converter.h"
 #include "apiserver/custom/custom.h"
 #include "apiserver/registry/work.h"
 #include "base/log.h"
@@ -114,7 +115,9 @@ void CustomResources::publish(const Document& definition) {
   if (!custom::has_condition(definition.root(), "Established")) return;
   auto at = published_.find(name);
   if (at != published_.end() && same_service(at->second.root(), definition.root())) return;
-  catalog_.replace_custom(name, serve_definition(definition));
+  std::shared_ptr<const Converter> converter;
+  if (definition["spec"]["conversion"]["strategy"].as_string() == "Webhook") converter = std::make_shared<const Converter>(definition, registry_.hook_clients(), registry_.world());
+  catalog_.replace_custom(name, serve_definition(definition, std::move(converter)));
   published_.insert_or_assign(name, definition);
 }
 

@@ -409,15 +409,12 @@ void Handler::serve_resource(std::shared_ptr<ObservedExchange> exchange, const U
   }
   bool many = info.verb == "list" || is_watch;
   if (accepted->shape == Shape::partial_list && !many) return respond_status(*exchange, {}, not_acceptable("only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"));
-  if (info.verb == "list") return serve_list(std::move(exchange), *work, *accepted);
-  if (is_watch) {
-    auto options = read_list_options(*work->served, work->query);
-    if (!options) return respond_status(*exchange, *accepted, options.error());
-    options->watch = true;
-    auto plan = registry_.watch(*work, *options);
-    if (!plan) return respond_status(*exchange, *accepted, plan.error());
-    WatchSettings settings{*accepted, options->bookmarks, work->query.get("includeObject") == "Object", options->timeout_seconds};
-    return start_watch(registry_, *work->served, std::move(*plan), std::move(settings), std::move(exchange), post);
+  if (many) {
+    auto held = std::make_shared<Work>(std::move(*work));
+    return unless_it_waits(exchange, *held, *accepted, [this, exchange, held, form = *accepted, is_watch, post] {
+      if (is_watch) serve_watch(exchange, *held, form, post);
+      else serve_list(exchange, *held, form);
+    });
   }
   work->user_agent = request.headers.get("user-agent");
   Document body;
@@ -442,9 +439,28 @@ void Handler::serve_resource(std::shared_ptr<ObservedExchange> exchange, const U
   unless_it_waits(exchange, *held, form, [this, exchange, held, form, verb = info.verb, body, kind] { answer_object(*exchange, *held, form, verb, body, kind); });
 }
 
+void Handler::serve_watch(std::shared_ptr<ObservedExchange> exchange, Work& work, const Accepted& accepted, std::function<void(std::function<void()>)> post) {
+  auto options = read_list_options(*work.served, work.query);
+  if (!options) return respond_status(*exchange, accepted, options.error());
+  options->watch = true;
+  auto plan = registry_.watch(work, *options);
+  if (!plan) return respond_status(*exchange, accepted, plan.error());
+  if (work.served->custom && work.served->custom->converts()) {
+    if (plan->initial)
+      if (auto ok = plan->initial->prefetch(); !ok) return respond_status(*exchange, accepted, ok.error());
+    // Each event may have to wait for the conversion.
+    post = [this, pool = std::move(post)](std::function<void()> task) {
+      if (!registry_.waiting_room().post(task)) pool(std::move(task));
+    };
+  }
+  WatchSettings settings{accepted, options->bookmarks, work.query.get("includeObject") == "Object", options->timeout_seconds};
+  start_watch(registry_, *work.served, std::move(*plan), std::move(settings), std::move(exchange), std::move(post));
+}
+
 // Webhooks are waited for where nobody else waits: not on the handlers' threads, and without a seat.
 void Handler::unless_it_waits(const std::shared_ptr<ObservedExchange>& exchange, Work& work, const Accepted& accepted, std::function<void()> go_on) {
-  if (!registry_.webhooks().concerns(work)) return go_on();
+  bool converts = work.served->custom && work.served->custom->converts();
+  if (!converts && !registry_.webhooks().concerns(work)) return go_on();
   exchange->observation().settle();
   if (!registry_.waiting_room().post(std::move(go_on))) respond_status(*exchange, accepted, too_many_requests("too many requests wait for webhooks, please try again later", 1));
 }
@@ -484,6 +500,7 @@ void Handler::serve_list(std::shared_ptr<ObservedExchange> exchange, Work& work,
   if (!options) return respond_status(*exchange, accepted, options.error());
   auto listing = registry_.list(work, *options);
   if (!listing) return respond_status(*exchange, accepted, listing.error());
+  if (auto ok = listing->prefetch(); !ok) return respond_status(*exchange, accepted, ok.error());
   std::string include = work.query.get("includeObject");
   TableOptions table{include == "Object", include == "None", registry_.world().clock.now()};
   if (accepted.shape == Shape::partial) return respond_status(*exchange, {}, not_acceptable("only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"));

@@ -5,6 +5,8 @@
 #include <array>
 #include <mutex>
 
+#include "apiserver/custom/converter.h"
+#include "apiserver/custom/custom.h"
 #include "apiserver/discovery/discovery.h"
 #include "base/metrics.h"
 #include "document/json.h"
@@ -192,11 +194,14 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
     if (!before && !now) return;
     if (now) {
       Document object = served_.from_stored ? served_.from_stored(change->now->value.root()) : change->now->value;
+      if (served_.custom && conversion_failure(object.root())) return append({WatchEvent::Type::error, std::move(object), nullptr}, out);
       append({before ? WatchEvent::Type::modified : WatchEvent::Type::added, std::move(object), served_.from_stored ? nullptr : change}, out);
       return;
     }
     // The last state, with the version of what took it away.
-    Draft last(registry_.in_served_form(served_, change->before->value.root()));
+    Document gone = registry_.in_served_form(served_, change->before->value.root());
+    if (served_.custom && conversion_failure(gone.root())) return append({WatchEvent::Type::error, std::move(gone), nullptr}, out);
+    Draft last(gone);
     last["metadata"]["resourceVersion"] = std::to_string(change->revision);
     append({WatchEvent::Type::deleted, last.freeze(), nullptr}, out);
   }

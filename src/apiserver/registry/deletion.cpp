@@ -84,7 +84,9 @@ bool namespace_is_done(const Served& served, Value object) {
 }
 
 ApiResult<Document> Registry::erase(Work& work, const store::EntryPtr& entry) {
-  Document before = in_served_form(*work.served, entry->value.root());
+  auto form = converted(*work.served, entry->value.root());
+  if (!form) return fail(std::move(form.error()));
+  Document before = std::move(*form);
   auto erased = store_.commit({entry->key, std::nullopt, entry->revision});
   if (!erased) return fail(status_of(work, erased.error()));
   if (work.served->traits->after_commit) work.served->traits->after_commit(work, before, {});
@@ -103,7 +105,9 @@ ApiResult<Answer> Registry::remove(Work& work, const DeleteOptions& asked) {
     // Somebody who saw the mark was quicker, as the pod collector is: it is gone, as was asked.
     if (!entry && marked) return Answer{200, served.traits->returns_deleted ? marked : success(work, marked)};
     if (!entry) return fail(std::move(entry.error()));
-    Document object = in_served_form(served, (*entry)->value.root());
+    auto form = converted(served, (*entry)->value.root());
+    if (!form) return fail(std::move(form.error()));
+    Document object = std::move(*form);
     if (auto ok = check_preconditions(work, object, options); !ok) return fail(std::move(ok.error()));
     // What was admitted once is not asked about again, unless somebody else has changed it meanwhile.
     if (std::string_view version = object["metadata"]["resourceVersion"].as_string(); !marked && version != admitted_version) {
@@ -155,9 +159,9 @@ ApiResult<Answer> Registry::remove(Work& work, const DeleteOptions& asked) {
     if (work.dry_run || next.root() == object.root()) return Answer{code, next};
     Draft stamped(next);
     stamped["metadata"]["resourceVersion"] = Document::stamp_blank();
-    Document stored = stamped.freeze();
-    if (served.to_stored) stored = served.to_stored(stored);
-    auto written = store_.commit({(*entry)->key, std::move(stored), (*entry)->revision});
+    auto stored = for_store(served, stamped.freeze());
+    if (!stored) return fail(std::move(stored.error()));
+    auto written = store_.commit({(*entry)->key, std::move(*stored), (*entry)->revision});
     if (written && marks && !held) {
       options.resource_version.clear();  // it held; the mark has moved it on
       marked = in_served_form(served, (*written)->value.root());
@@ -173,6 +177,7 @@ ApiResult<Answer> Registry::remove(Work& work, const DeleteOptions& asked) {
 ApiResult<Answer> Registry::remove_collection(Work& work, const DeleteOptions& options, const ListOptions& selection) {
   auto listing = list(work, selection);
   if (!listing) return fail(std::move(listing.error()));
+  if (auto ok = listing->prefetch(); !ok) return fail(std::move(ok.error()));
   Draft items = Draft::array();
   std::string version = listing->resource_version;
   while (Document object = listing->next()) {

@@ -1,6 +1,9 @@
 // Lists: options, selectors, pages. A list is a place in a snapshot, read while it is sent.
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "apiserver/custom/custom.h"
 #include "apiserver/registry/registry.h"
 #include "base/strings.h"
 #include "document/json.h"
@@ -193,15 +196,41 @@ ApiResult<Listing> Registry::list(Work& work, const ListOptions& options) {
   return out;
 }
 
-Document Listing::next() {
+store::EntryPtr Listing::next_entry() {
   while (limit == 0 || given_ < limit) {
     store::EntryPtr entry = snapshot.next(prefix, after);
     if (!entry) return {};
     after = entry->key;
     if (matches && !matches(entry->value.root())) continue;
     ++given_;
-    return served->from_stored ? served->from_stored(entry->value.root()) : entry->value;
+    return entry;
   }
+  return {};
+}
+
+Document Listing::next() {
+  if (prefetched_) {
+    if (fetched_.empty()) return {};
+    Document object = std::move(fetched_.back());
+    fetched_.pop_back();
+    return object;
+  }
+  store::EntryPtr entry = next_entry();
+  if (!entry) return {};
+  if (unconverted && served->custom && served->custom->converts()) return served->custom->renamed(entry->value.root());
+  return served->from_stored ? served->from_stored(entry->value.root()) : entry->value;
+}
+
+ApiResult<void> Listing::prefetch() {
+  if (!served->custom || !served->custom->converts()) return {};
+  std::vector<Document> stored;
+  while (store::EntryPtr entry = next_entry()) stored.push_back(entry->value);
+  std::vector<Value> values(stored.begin(), stored.end());
+  auto converted = served->custom->from_stored(values);
+  if (!converted) return fail(std::move(converted.error()));
+  prefetched_ = true;
+  fetched_ = std::move(*converted);
+  std::ranges::reverse(fetched_);
   return {};
 }
 

@@ -51,18 +51,24 @@ struct Listing {
   std::string prefix, after;                    // the next key is the first > `after` under `prefix`
   std::int64_t limit = 0;                       // 0: all
   std::function<bool(Value stored)> matches;    // empty: all
+  bool unconverted = false;                     // webhooks convert nothing: only the version's name is changed
   bool selective = false;                       // a selector is at work: remainingItemCount is not told
   const Served* served = nullptr;
   std::string resource_version;
 
   // The next object in the served version's form; empty at the end of the page.
   Document next();
+  // Before the first next(), where objects are converted by a webhook: all of the page at once.
+  ApiResult<void> prefetch();
   // After the last next(): where to go on, "" when nothing is left.
   std::string continue_token();
   std::optional<std::int64_t> remaining();
 
  private:
+  store::EntryPtr next_entry();
   std::int64_t given_ = 0;
+  std::vector<Document> fetched_;  // last first
+  bool prefetched_ = false;
 };
 
 // One step of a watch.
@@ -142,6 +148,9 @@ class Registry {
   // Removes for good, whatever finalizers say: after the last one is gone.
   ApiResult<Document> erase(Work& work, const store::EntryPtr& entry);
   Document in_served_form(const Served& served, Value stored) const;
+  // The same, and to_stored, where a conversion may fail.
+  ApiResult<Document> converted(const Served& served, Value stored) const;
+  static ApiResult<Document> for_store(const Served& served, Document object);
 
  private:
   friend struct WritePath;

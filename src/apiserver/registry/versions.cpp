@@ -8,8 +8,9 @@ namespace kybern::apiserver {
 ApiResult<Document> in_version(const Registry& registry, const Served& from, const Served& to, Value object) {
   if (!object.exists()) return Document();
   if (&from == &to || object["kind"].as_string() != from.kind()) return object.document();
-  Document stored = from.to_stored ? from.to_stored(object) : object.document();
-  return registry.in_served_form(to, stored.root());
+  auto stored = Registry::for_store(from, object.document());
+  if (!stored) return stored;
+  return registry.converted(to, stored->root());
 }
 
 ApiResult<Document> retyped(const Work& work, const Served& served, std::string_view subresource, Document object) {

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include "apiserver/admission/admission.h"
+#include "apiserver/custom/converter.h"
+#include "apiserver/custom/custom.h"
 #include "apiserver/registry/decode.h"
 #include "apiserver/registry/deletion.h"
 #include "apiserver/registry/managers.h"
@@ -107,12 +109,29 @@ Document Registry::in_served_form(const Served& served, Value stored) const {
   return served.from_stored ? served.from_stored(stored) : stored.document();
 }
 
+ApiResult<Document> Registry::converted(const Served& served, Value stored) const {
+  Document object = in_served_form(served, stored);
+  if (served.custom && served.custom->converts())
+    if (auto failure = conversion_failure(object.root())) return fail(std::move(*failure));
+  return object;
+}
+
+ApiResult<Document> Registry::for_store(const Served& served, Document object) {
+  if (!served.to_stored) return object;
+  Document stored = served.to_stored(object);
+  if (served.custom && served.custom->converts())
+    if (auto failure = conversion_failure(stored.root())) return fail(std::move(*failure));
+  return stored;
+}
+
 ApiResult<Answer> Registry::get(Work& work) {
   if (std::string version = work.query.get("resourceVersion"); !version.empty())
     if (auto ok = check_revision(version); !ok) return fail(std::move(ok.error()));
   auto entry = current(work);
   if (!entry) return fail(std::move(entry.error()));
-  return Answer{200, in_served_form(*work.served, (*entry)->value.root())};
+  auto object = converted(*work.served, (*entry)->value.root());
+  if (!object) return fail(std::move(object.error()));
+  return Answer{200, std::move(*object)};
 }
 
 ApiResult<Answer> Registry::create(Work& work, Document body) {
@@ -160,8 +179,9 @@ ApiResult<Answer> Registry::create(Work& work, Document body) {
       answer["metadata"].erase("resourceVersion");
       return Answer{201, answer.freeze()};
     }
-    Document stored = served.to_stored ? served.to_stored(whole) : std::move(whole);
-    auto entry = store_.commit({served.key(work.ns, name), std::move(stored), 0});
+    auto stored = for_store(served, std::move(whole));
+    if (!stored) return undo(std::move(stored.error()));
+    auto entry = store_.commit({served.key(work.ns, name), std::move(*stored), 0});
     if (!entry && entry.error().code == Code::too_large && draft["metadata"].erase("managedFields")) {
       // Too large with its managers may be small enough without.
       Document smaller = draft.freeze();
@@ -170,7 +190,9 @@ ApiResult<Answer> Registry::create(Work& work, Document body) {
     }
     if (entry) {
       if (served.traits->after_commit) served.traits->after_commit(work, {}, (*entry)->value);
-      return Answer{201, in_served_form(served, (*entry)->value.root())};
+      auto answer = converted(served, (*entry)->value.root());
+      if (!answer) return fail(std::move(answer.error()));
+      return Answer{201, std::move(*answer)};
     }
     if (served.traits->after_commit) served.traits->after_commit(work, {}, {});
     if (entry.error().code != Code::already_exists) return fail(status_of(work, entry.error()));
@@ -189,7 +211,9 @@ ApiResult<Answer> Registry::modify(Work& work, const Change& change, bool retry_
   for (int attempt = 1;; ++attempt) {
     auto entry = current(work);
     if (!entry) return fail(std::move(entry.error()));
-    Document before = in_served_form(served, (*entry)->value.root());
+    auto current_form = converted(served, (*entry)->value.root());
+    if (!current_form) return fail(std::move(current_form.error()));
+    Document before = std::move(*current_form);
     auto changed = change(before);
     if (!changed) return fail(std::move(changed.error()));
     Draft draft = std::move(*changed);
@@ -253,9 +277,9 @@ ApiResult<Answer> Registry::modify(Work& work, const Change& change, bool retry_
     }
     Draft stamped(now);
     stamped["metadata"]["resourceVersion"] = Document::stamp_blank();
-    Document stored = stamped.freeze();
-    if (served.to_stored) stored = served.to_stored(stored);
-    auto written = store_.commit({(*entry)->key, std::move(stored), (*entry)->revision});
+    auto stored = for_store(served, stamped.freeze());
+    if (!stored) return undo(std::move(stored.error()));
+    auto written = store_.commit({(*entry)->key, std::move(*stored), (*entry)->revision});
     if (!written && written.error().code == Code::too_large && stamped["metadata"].erase("managedFields")) {
       Document smaller = stamped.freeze();
       if (served.to_stored) smaller = served.to_stored(smaller);
@@ -263,7 +287,9 @@ ApiResult<Answer> Registry::modify(Work& work, const Change& change, bool retry_
     }
     if (written) {
       if (served.traits->after_commit) served.traits->after_commit(work, before, (*written)->value);
-      return Answer{200, in_served_form(served, (*written)->value.root())};
+      auto answer = converted(served, (*written)->value.root());
+      if (!answer) return fail(std::move(answer.error()));
+      return Answer{200, std::move(*answer)};
     }
     if ((written.error().code == Code::conflict || written.error().code == Code::not_found) && retry_conflicts && attempt < conflict_attempts) {
       if (served.traits->after_commit) served.traits->after_commit(work, before, {});

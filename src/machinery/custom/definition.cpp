@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/strings.h"
+#include "document/json.h"
 #include "machinery/custom/json_schema.h"
 #include "machinery/custom/structural.h"
 #include "machinery/field.h"
@@ -194,8 +195,17 @@ class Checker {
     std::string_view strategy = conversion["strategy"].as_string();
     if (strategy == "None" || !conversion.exists()) return;
     if (strategy != "Webhook") return add(Type::not_supported, "spec.conversion.strategy", go_quote(strategy), "supported values: \"None\", \"Webhook\"");
-    if (!conversion["webhook"]["clientConfig"].is_object()) required("spec.conversion.webhook.clientConfig", "required when strategy is set to Webhook");
-    else add(Type::not_supported, "spec.conversion.strategy", "\"Webhook\"", "supported values: \"None\"");
+    Value webhook = conversion["webhook"], client = webhook["clientConfig"];
+    auto given = [&](const char* field) { return client[field].exists() && !client[field].is_null(); };
+    if (!client.is_object()) required("spec.conversion.webhook.clientConfig", "required when strategy is set to Webhook");
+    else if (given("url") == given("service")) required("spec.conversion.webhook.clientConfig", "exactly one of url or service is required");
+    else if (given("url") && !client["url"].as_string().starts_with("https://"))
+      invalid("spec.conversion.webhook.clientConfig.url", go_quote(client["url"].as_string().substr(0, client["url"].as_string().find(':'))), "'https' is the only allowed URL scheme; desired format: https://host[/path]");
+    Value versions = webhook["conversionReviewVersions"];
+    if (versions.empty()) return required("spec.conversion.webhook.conversionReviewVersions", "");
+    bool known = false;
+    for (Value v : versions.items()) known |= v.as_string() == "v1" || v.as_string() == "v1beta1";
+    if (!known) invalid("spec.conversion.webhook.conversionReviewVersions", to_json(versions), "must include at least one of v1, v1beta1");
   }
 
   Value definition_, spec_;
