@@ -6,6 +6,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/debug.h"
 #include "client/mirror.h"
 #include "document/json.h"
 #include "machinery/quantity.h"
@@ -300,6 +301,42 @@ std::vector<std::string> Checker::at_rest() {
     return true;
   });
   if (cluster_.fleet().running() != running) say(fmt::format("{} pods are stored, {} run", running, cluster_.fleet().running()));
+  return out;
+}
+
+// What the processes themselves tell below /debug/.
+std::vector<std::string> Checker::leaks() {
+  std::vector<std::string> out;
+  if (!cluster_.store()) return {"the server is down"};
+  auto queues = parse_json(debug::page_text("queues")), memory = parse_json(debug::page_text("memory"));
+  if (!queues || !memory) return {"a page below /debug/ is no JSON"};
+  for (Value queue : (*queues)["items"].items()) {
+    if (queue["type"].as_string() != "workqueue") continue;
+    const std::int64_t ready = queue["ready"].as_int(), failing = queue["failing"].as_int(), delayed = queue["delayed"].as_int();
+    if (ready > 0) out.push_back(fmt::format("{} keys wait in the queue {}", ready, queue["name"].as_string()));
+    // What failed is tried again later: whoever is not waiting for that was forgotten there.
+    if (failing > delayed) out.push_back(fmt::format("{} keys have failed in the queue {}, {} wait to be tried again", failing, queue["name"].as_string(), delayed));
+  }
+  const store::Snapshot now = cluster_.store()->snapshot();
+  for (Value mirror : (*memory)["items"].items()) {
+    if (mirror["type"].as_string() != "mirror" || !mirror["query"].as_string().empty()) continue;
+    std::string_view path = mirror["path"].as_string();
+    std::string prefix;
+    if (path.starts_with("/api/v1/")) prefix = std::string(path.substr(7)) + "/";
+    if (path.starts_with("/apis/")) {  // the version is not part of a key
+      path.remove_prefix(5);
+      const auto group = path.find('/', 1), version = path.find('/', group + 1);
+      prefix = std::string(path.substr(0, group)) + std::string(path.substr(version)) + "/";
+    }
+    // ".../namespaces/NAME/pods" lies under "/pods/NAME/".
+    constexpr std::string_view in = "/namespaces/";
+    if (const auto at = prefix.find(in); at != std::string::npos && at + in.size() < prefix.size()) {
+      const auto end = prefix.find('/', at + in.size());
+      prefix = prefix.substr(0, at) + prefix.substr(end) + prefix.substr(at + in.size(), end - at - in.size()) + "/";
+    }
+    const auto held = static_cast<std::size_t>(mirror["objects"].as_int()), stored = now.count(prefix);
+    if (held != stored) out.push_back(fmt::format("a mirror of {} holds {} objects, the store {}", mirror["path"].as_string(), held, stored));
+  }
   return out;
 }
 

@@ -34,6 +34,8 @@ class Checker {
   // At rest: nothing is missing, nothing is too much. What is wrong, or nothing.
   std::vector<std::string> at_rest();
   bool is_at_rest();
+  // In a cluster at rest: keys that wait in work queues, objects that mirrors hold and the store does not (or the other way).
+  std::vector<std::string> leaks();
 
   const std::vector<std::string>& problems() const { return problems_; }
   std::uint64_t changes_seen() const { return changes_; }

@@ -27,6 +27,27 @@ Status no_answer() {
   return status;
 }
 
+// "/api/v1/namespaces/default/pods/web/status" and PATCH give "PATCH pods/status".
+std::string kind_of(const client::Call& call) {
+  std::string_view path = call.path;
+  path.remove_prefix(1);
+  auto next = [&] {
+    std::string_view part = path.substr(0, path.find('/'));
+    path.remove_prefix(std::min(path.size(), part.size() + 1));
+    return part;
+  };
+  const bool grouped = next() == "apis";
+  for (int i = grouped ? 2 : 1; i > 0; --i) next();
+  std::string_view resource = next();
+  if (resource == "namespaces") {
+    const std::string_view name = next();
+    if (!name.empty() && !path.empty()) resource = next();
+  }
+  next();
+  const std::string_view subresource = next();
+  return call.method + " " + std::string(resource) + (subresource.empty() ? "" : "/" + std::string(subresource));
+}
+
 }  // namespace
 
 class Connection;
@@ -75,6 +96,7 @@ class Connection final : public client::Transport {
   ApiResult<Document> call(client::Call call) override {
     Network& n = network_;
     ++n.calls;
+    ++n.calls_by_kind[kind_of(call)];
     travel();
     if (!can_reach()) return fail(unreachable());
     if (n.weather.lost_requests > 0 && n.world_.random().chance(n.weather.lost_requests)) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_set>
@@ -46,6 +47,7 @@ class Network {
 
   Weather weather;
   std::uint64_t calls = 0, watch_events = 0, lost = 0, drops = 0;
+  std::map<std::string, std::uint64_t, std::less<>> calls_by_kind;  // "PATCH pods/status"
   std::int64_t call_ns = 0;  // of the real processor, inside the server
   std::size_t watches() const { return ends_.size(); }
   // Told of every answer of the server, at the moment it is made: for those who check.

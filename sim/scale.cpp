@@ -67,7 +67,10 @@ class Scale {
     for (const std::string& problem : checker_.problems()) line("VIOLATED", problem);
     std::vector<std::string> unrest = filled ? checker_.at_rest() : std::vector<std::string>{"the cluster was not filled"};
     for (const std::string& problem : unrest) line("not at rest", problem);
-    well = filled && unrest.empty() && checker_.problems().empty();
+    std::vector<std::string> leaks;
+    if (unrest.empty()) cluster_.run_until([&] { return (leaks = checker_.leaks()).empty(); }, seconds(60), seconds(1));
+    for (const std::string& leak : leaks) line("left at rest", leak);
+    well = filled && unrest.empty() && leaks.empty() && checker_.problems().empty();
     return report_;
   }
 
@@ -132,12 +135,12 @@ class Scale {
   }
 
   void churn() {
-    if (options_.changes_per_minute <= 0) return;
+    if (changes_per_minute_ <= 0) return;
     living_ = true;
     change_later();
   }
   void change_later() {
-    const Duration mean = std::chrono::duration_cast<Duration>(std::chrono::minutes(1)) / options_.changes_per_minute;
+    const Duration mean = std::chrono::duration_cast<Duration>(std::chrono::minutes(1)) / changes_per_minute_;
     cluster_.user_lane().post_after(cluster_.world().random().between(Duration(0), 2 * mean), [this] {
       if (!living_) return;
       change();
@@ -178,7 +181,7 @@ class Scale {
       phase("zone is lost", seconds(10), [&, end = cluster_.world().elapsed() + std::chrono::minutes(10)] { return cluster_.world().elapsed() >= end; });
       for (std::size_t n : nodes) fleet.restart(n);
     } else if (s == "namespaces") {
-      for (int i = 0; i < 1000; ++i) {
+      for (int i = 0; i < options_.namespaces; ++i) {
         const std::string ns = fmt::format("space-{}", i);
         (void)user_.make_namespace(ns);
         DeploymentSpec spec;
@@ -189,10 +192,18 @@ class Scale {
         cluster_.run_for(std::chrono::milliseconds(50));
       }
       phase("namespaces made", seconds(2), [&] { return complete(); });
-      for (int i = 0; i < 1000; ++i) (void)user_.erase_namespace(fmt::format("space-{}", i));
+      for (int i = 0; i < options_.namespaces; ++i) (void)user_.erase_namespace(fmt::format("space-{}", i));
     } else if (s == "pause") {
+      // Users and nodes go on meanwhile: all that is there to be done afterwards.
       cluster_.lane(Component::controllers)->pause(std::chrono::hours(1));
+      const int rate = std::exchange(changes_per_minute_, std::max(10, options_.changes_per_minute));
+      churn();
+      for (std::size_t n = 0; n < fleet.size(); n += 20) fleet.crash(n);
+      for (std::size_t n = 0; n < fleet.size(); n += 20)
+        cluster_.user_lane().post_after(std::chrono::minutes(20), [&fleet, n] { fleet.restart(n); });
       phase("controllers stop", seconds(60), [&, end = cluster_.world().elapsed() + std::chrono::hours(1)] { return cluster_.world().elapsed() >= end; });
+      living_ = false;
+      changes_per_minute_ = rate;
     }
     phase(("rest: " + s).c_str(), seconds(5), [&] {
       if (s == "drain") {
@@ -210,6 +221,12 @@ class Scale {
                                static_cast<double>(stats.bytes) / 1e6, stats.window_changes, static_cast<double>(stats.file_bytes) / 1e6));
     line("requests", fmt::format("{}, {:.1f} us each; revision {}, {} disk writes, {} syncs", cluster_.network().calls, static_cast<double>(cluster_.network().call_ns) / 1e3 / static_cast<double>(std::max<std::uint64_t>(1, cluster_.network().calls)),
                                  cluster_.store()->revision(), cluster_.disk().writes(), cluster_.disk().syncs()));
+    std::vector<std::pair<std::uint64_t, std::string>> kinds;
+    for (const auto& [kind, count] : cluster_.network().calls_by_kind) kinds.emplace_back(count, kind);
+    std::sort(kinds.rbegin(), kinds.rend());
+    std::string most;
+    for (std::size_t i = 0; i < std::min<std::size_t>(kinds.size(), 12); ++i) most += fmt::format("{}{} {}", most.empty() ? "" : ", ", kinds[i].second, kinds[i].first);
+    line("of them", most);
     std::string spent;
     for (Component c : {Component::server, Component::controllers, Component::scheduler}) spent += fmt::format("{} {:.1f} s, ", name_of(c), static_cast<double>(cluster_.lane(c)->spent_ns()) / 1e9);
     line("time", fmt::format("{}requests {:.1f} s, user and checks {:.1f} s, all {:.1f} s", spent, static_cast<double>(cluster_.network().call_ns) / 1e9, static_cast<double>(cluster_.user_lane().spent_ns()) / 1e9, since(real_begin_)));
@@ -225,6 +242,7 @@ class Scale {
   std::vector<std::string> names_;
   std::size_t wanted_ = 0;
   std::uint64_t changes_ = 0;
+  int changes_per_minute_ = options_.changes_per_minute;
   bool living_ = false;
   std::string report_;
 };

@@ -16,7 +16,8 @@ struct ScaleOptions {
   int changes_per_minute = 0;             // scale, update, delete a pod: spread over the deployments
   int fill_limit_seconds = 3600;          // simulated
   std::string scenario;                   // "": none; "update": all deployments at once; "drain": every tenth node; "zone": a zone is
-                                          // lost for ten minutes; "namespaces": a thousand come and go; "pause": the controllers stop for an hour
+                                          // lost for ten minutes; "namespaces": many come and go; "pause": the controllers stop for an hour
+  int namespaces = 1000;                  // of that scenario
   bool narrate = true;                    // progress on standard error
 };
 

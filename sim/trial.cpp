@@ -18,6 +18,7 @@ using std::chrono::seconds;
 
 constexpr Duration look_interval = milliseconds(250);
 constexpr Duration setup_limit = seconds(120);
+constexpr Duration settle_limit = seconds(60);  // for what is on its way at rest, such as events that have been there for an hour
 
 // Plays the incidents and mends what they break.
 class Stage {
@@ -267,6 +268,8 @@ class Stage {
   void check_leaks(TrialResult& result) {
     const std::size_t watches = cluster_.network().watches();
     if (watches != watchers_at_rest_) result.problems.push_back(fmt::format("{} watches, at the beginning there were {}", watches, watchers_at_rest_));
+    if (!cluster_.run_until([&] { return checker_.leaks().empty(); }, settle_limit, seconds(1)))
+      for (std::string& leak : checker_.leaks()) result.problems.push_back("left at rest: " + leak);
     const std::size_t pods = cluster_.objects("/pods/").size();
     const std::size_t expected = 4 * cluster_.fleet().size() + 4 * pods + 400;
     if (cluster_.world().pending() > expected) result.problems.push_back(fmt::format("{} timers and tasks wait in a cluster at rest", cluster_.world().pending()));

@@ -337,7 +337,7 @@ def main():
                        "apiserver_flowcontrol_current_executing_seats", "apiserver_flowcontrol_dispatched_requests_total", "process_resident_memory_bytes", "process_cpu_seconds_total"])
         check_metrics("controller-manager", get(manager_url + "/metrics", "admin-token")[2].decode(),
                       ["workqueue_adds_total", "workqueue_depth", "workqueue_queue_duration_seconds", "workqueue_work_duration_seconds", "process_start_time_seconds"])
-        check_metrics("scheduler", get(scheduler_url + "/metrics", "admin-token")[2].decode(), ["process_open_fds"])
+        check_metrics("scheduler", get(scheduler_url + "/metrics", "admin-token")[2].decode(), ["scheduler_pending_pods", "scheduler_schedule_attempts_total", "scheduler_scheduling_algorithm_duration_seconds", "process_open_fds"])
 
         items = page(url, "memory", "admin-token")
         by_resource = {i["resource"]: i for i in items if i["type"] == "objects"}

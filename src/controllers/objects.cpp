@@ -4,13 +4,14 @@
 #include <cmath>
 
 #include "base/strings.h"
+#include "document/names.h"
 
 namespace kybern::controllers {
 
-std::string_view name_of(Value object) { return object["metadata"]["name"].as_string(); }
-std::string_view namespace_of(Value object) { return object["metadata"]["namespace"].as_string(); }
-std::string_view uid_of(Value object) { return object["metadata"]["uid"].as_string(); }
-bool is_deleting(Value object) { return !object["metadata"]["deletionTimestamp"].is_null(); }
+std::string_view name_of(Value object) { return object[names::metadata][names::name].as_string(); }
+std::string_view namespace_of(Value object) { return object[names::metadata][names::namespace_].as_string(); }
+std::string_view uid_of(Value object) { return object[names::metadata][names::uid].as_string(); }
+bool is_deleting(Value object) { return !object[names::metadata][names::deletionTimestamp].is_null(); }
 
 std::optional<Time> time_of(Value text) {
   if (!text.is_string()) return {};
@@ -18,13 +19,13 @@ std::optional<Time> time_of(Value text) {
 }
 
 Value controller_of(Value object) {
-  for (Value reference : object["metadata"]["ownerReferences"].items())
-    if (reference["controller"].as_bool()) return reference;
+  for (Value reference : object[names::metadata][names::ownerReferences].items())
+    if (reference[names::controller].as_bool()) return reference;
   return {};
 }
 
 bool has_finalizer(Value object, std::string_view finalizer) {
-  for (Value entry : object["metadata"]["finalizers"].items())
+  for (Value entry : object[names::metadata][names::finalizers].items())
     if (entry.as_string() == finalizer) return true;
   return false;
 }
@@ -46,7 +47,7 @@ bool created_before(Value a, Value b) {
 
 Value condition(Value conditions, std::string_view type) {
   for (Value entry : conditions.items())
-    if (entry["type"].as_string() == type) return entry;
+    if (entry[names::type].as_string() == type) return entry;
   return {};
 }
 
@@ -68,18 +69,18 @@ void remove_condition(Draft& conditions, std::string_view type) {
 }
 
 bool is_terminal(Value pod) {
-  const std::string_view phase = pod["status"]["phase"].as_string();
+  const std::string_view phase = pod[names::status][names::phase].as_string();
   return phase == "Succeeded" || phase == "Failed";
 }
 
 bool is_active(Value pod) { return !is_terminal(pod) && !is_deleting(pod); }
 
-bool is_ready(Value pod) { return condition(pod["status"]["conditions"], "Ready")["status"].as_string() == "True"; }
+bool is_ready(Value pod) { return condition(pod[names::status][names::conditions], "Ready")[names::status].as_string() == "True"; }
 
 std::optional<Time> ready_since(Value pod) {
-  const Value ready = condition(pod["status"]["conditions"], "Ready");
-  if (ready["status"].as_string() != "True") return {};
-  return time_of(ready["lastTransitionTime"]);
+  const Value ready = condition(pod[names::status][names::conditions], "Ready");
+  if (ready[names::status].as_string() != "True") return {};
+  return time_of(ready[names::lastTransitionTime]);
 }
 
 bool is_available(Value pod, Duration min_ready, Time now, std::optional<Time>* matures) {

@@ -8,7 +8,9 @@
 #include <set>
 #include <unordered_map>
 
+#include "base/debug.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/strings.h"
 #include "client/events.h"
 #include "client/mirror.h"
@@ -20,6 +22,10 @@ namespace {
 constexpr Duration first_backoff = std::chrono::seconds(1), last_backoff = std::chrono::seconds(10);
 constexpr Duration retry_unschedulable = std::chrono::minutes(5);
 constexpr std::size_t decisions_per_turn = 64;
+
+// Names, labels and bounds are upstream's.
+metrics::CounterFamily attempts_total("scheduler_schedule_attempts_total", "Number of attempts to schedule pods, by the result.", {"profile", "result"});
+metrics::HistogramFamily decision_seconds("scheduler_scheduling_algorithm_duration_seconds", "Scheduling algorithm latency in seconds", metrics::exponential_bounds(0.001, 2, 15));
 
 }  // namespace
 
@@ -187,7 +193,9 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
     active.erase(active.begin());
     Waiting& waiting = waiting_pods.at(key);
     waiting.queued = false;
+    Instant begun = world.clock.steady();
     Decision decision = decide(waiting.pod, order, next_start, world.random.next());
+    decision_seconds.with({}).observe(std::chrono::duration<double>(world.clock.steady() - begun).count());
     next_start = decision.next_start;
     ++waiting.attempts;
     if (!decision.node) return unschedulable(key, waiting, decision.message);
@@ -209,6 +217,7 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   }
 
   void unschedulable(const std::string& key, Waiting& waiting, const std::string& message) {
+    attempts_total.with({options.name, "unschedulable"}).add();
     waiting.not_before = world.clock.steady() + backoff(waiting.attempts);
     Document pod = waiting.pod.pod;
     world.executor.post([self = shared_from_this(), pod, message] {
@@ -265,6 +274,7 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   }
 
   void bound(const PodNeeds& pod, const std::string& node) {
+    attempts_total.with({options.name, "scheduled"}).add();
     events.normal(pod.pod.root(), "Scheduled", fmt::format("Successfully assigned {} to {}", pod.key, node));
     std::lock_guard lock(mutex);
     run_soon();
@@ -288,6 +298,7 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   }
 
   void not_bound(const PodNeeds& pod, const std::string& node, int attempts, const Status& why) {
+    attempts_total.with({options.name, "error"}).add();
     if (why.code != 404 && why.code != 409) {
       log_warn("scheduler", "binding failed", {{"pod", pod.key}, {"node", node}, {"why", why.message}});
       events.warning(pod.pod.root(), "FailedScheduling", fmt::format("binding rejected: {}", why.message));
@@ -316,6 +327,30 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
     idle.wait(lock, [&] { return calls == 0; });
   }
 
+  struct Lengths {
+    std::size_t active, backoff, unschedulable;
+  };
+  Lengths lengths() {
+    std::lock_guard lock(mutex);
+    Lengths out{active.size(), 0, 0};
+    Instant now = world.clock.steady();
+    for (const auto& [key, waiting] : waiting_pods)
+      if (!waiting.queued) ++(waiting.not_before > now ? out.backoff : out.unschedulable);
+    return out;
+  }
+  void collect(std::string& out) {
+    Lengths l = lengths();
+    metrics::write_header(out, "scheduler_pending_pods", "Number of pending pods, by the queue type.", metrics::Type::gauge);
+    for (auto [queue, length] : {std::pair("active", l.active), {"backoff", l.backoff}, {"unschedulable", l.unschedulable}})
+      metrics::write_sample(out, "scheduler_pending_pods", {{"queue", queue}}, static_cast<double>(length));
+  }
+  std::string describe() {
+    Lengths l = lengths();
+    std::lock_guard lock(mutex);
+    return fmt::format(R"({{"type":"scheduler","name":"{}","active":{},"backoff":{},"unschedulable":{},"binding":{},"placed":{},"nodes":{}}})", options.name, l.active, l.backoff, l.unschedulable,
+                       binding, placed_pods.size(), node_states.size());
+  }
+
   client::Transport& transport;
   World world;
   SchedulerOptions options;
@@ -333,6 +368,8 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   std::size_t binding = 0;  // decided and not answered yet
   std::size_t calls = 0;    // tasks inside the transport
   bool running = false, stopped = false;
+  metrics::Collector figures{[this](std::string& out) { collect(out); }};  // last: gone before what they tell of
+  debug::Page page{"queues", [this] { return describe(); }};
 };
 
 Scheduler::Scheduler(std::shared_ptr<State> state) : state_(std::move(state)) {}

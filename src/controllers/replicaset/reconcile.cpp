@@ -5,6 +5,7 @@
 
 #include "api/apps_v1.h"
 #include "controllers/objects.h"
+#include "document/names.h"
 #include "machinery/labels.h"
 #include "machinery/names.h"
 
@@ -43,8 +44,8 @@ Claimed claim(const Document& replica_set, const LabelSelector& selector, const 
   const bool deleting = is_deleting(replica_set);
   for (const Document& pod : observed.pods) {
     const Value controller = controller_of(pod);
-    const bool matches = selector.matches(pod["metadata"]["labels"]);
-    if (controller.exists() && controller["uid"].as_string() != uid_of(replica_set)) continue;
+    const bool matches = selector.matches(pod[names::metadata][names::labels]);
+    if (controller.exists() && controller[names::uid].as_string() != uid_of(replica_set)) continue;
     if (!controller.exists()) {
       if (matches && !deleting && is_active(pod)) out.corrections.push_back(adopt(pod, replica_set, flavor));
       continue;
@@ -119,7 +120,7 @@ Counts count(const ReplicaSet& view, const std::vector<Document>& active, Time n
   const LabelSelector by_template = LabelSelector::from_map(view.spec().template_().metadata().labels().value());
   const Duration min_ready = std::chrono::seconds(view.spec().min_ready_seconds());
   for (const Document& pod : active) {
-    if (by_template.matches(pod["metadata"]["labels"])) ++out.fully_labeled;
+    if (by_template.matches(pod[names::metadata][names::labels])) ++out.fully_labeled;
     if (!is_ready(pod)) continue;
     ++out.ready;
     if (is_available(pod, min_ready, now, &out.matures)) ++out.available;

@@ -45,7 +45,9 @@ std::unique_ptr<Runner> make(const Environment& environment, const char* compone
                                          [&mirrors, &clock, &sets, flavor](const std::string& key, const Failure* failure) -> std::optional<Plan> {
     const Document set = sets.get(key);
     if (!set) return {};
-    Observed observed{.pods = mirrors.pods.by_index("controller", uid_of(set)), .related = related_pods(mirrors, set), .now = clock.now(), .failure = failure};
+    Observed observed{.pods = mirrors.pods.by_index("controller", uid_of(set)), .related = {}, .now = clock.now(), .failure = failure};
+    // Only who takes pods away asks which; that is seldom, and all pods of all siblings are many.
+    if (static_cast<std::int64_t>(observed.pods.size()) > set["spec"]["replicas"].as_int(1)) observed.related = related_pods(mirrors, set);
     for (Document& orphan : mirrors.pods.by_index("controller", Mirrors::orphans_of(namespace_of(set)))) observed.pods.push_back(std::move(orphan));
     return reconcile(set, observed, flavor);
   });

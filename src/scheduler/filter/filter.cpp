@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/strings.h"
+#include "document/names.h"
 
 namespace kybern::scheduler {
 namespace {
@@ -91,10 +92,12 @@ Refusal check_node(const PodNeeds& pod, const NodeState& node) {
     if ((taint.effect == "NoSchedule" || taint.effect == "NoExecute") && !tolerates(pod.tolerations, taint))
       return refuse(fmt::format("node(s) had untolerated taint {{{}: {}}}", taint.key, taint.value), false);
   constexpr std::string_view no_match = "node(s) didn't match Pod's node affinity/selector";
-  Value labels = node.node["metadata"]["labels"];
-  for (Member m : pod.node_selector.members()) {
-    Value label = labels[m.key];
-    if (!label.exists() || label.as_string() != m.value.as_string()) return refuse(std::string(no_match), false);
+  if (!pod.node_selector.empty()) {  // else the node's own document is not touched: that would be a miss of the cache for each
+    Value labels = node.node[names::metadata][names::labels];
+    for (Member m : pod.node_selector.members()) {
+      Value label = labels[m.key];
+      if (!label.exists() || label.as_string() != m.value.as_string()) return refuse(std::string(no_match), false);
+    }
   }
   if (pod.required_terms.exists() && !matches_terms(pod.required_terms, node.node.root())) return refuse(std::string(no_match), false);
   for (const HostPort& wanted : pod.ports)
