@@ -463,6 +463,23 @@ TEST_F(ControlPlane, ABudgetHoldsEvictionsBackUntilOthersAreReady) {
   EXPECT_TRUE(evict(std::string(name_of(pods[1]))));
 }
 
+TEST_F(ControlPlane, APolicysTypesAreChecked) {
+  const std::string path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
+  auto policy = [&](const std::string& name, const std::string& expression) {
+    call("POST", path, json(R"({"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingAdmissionPolicy","metadata":{"name":")" + name + R"("},"spec":{"matchConstraints":{"resourceRules":[)"
+                            R"({"apiGroups":["apps"],"apiVersions":["v1"],"operations":["CREATE"],"resources":["deployments"]}]},"validations":[{"expression":")" + expression + R"("}]}})"));
+    EXPECT_TRUE(eventually([&] { return call("GET", path + "/" + name)["status"]["observedGeneration"].as_int() == 1; })) << name;
+    Document warnings = call("GET", path + "/" + name)["status"]["typeChecking"]["expressionWarnings"].document();
+    call("DELETE", path + "/" + name);
+    return warnings;
+  };
+  EXPECT_TRUE(policy("good", "object.spec.replicas < 5").root().empty());
+  Document warnings = policy("wrong", "object.replicas < 5");
+  ASSERT_EQ(warnings.root().size(), 1u);
+  EXPECT_EQ(warnings.root()[0]["fieldRef"].as_string(), "spec.validations[0].expression");
+  EXPECT_EQ(warnings.root()[0]["warning"].as_string(), "apps/v1, Kind=Deployment: ERROR: <input>:1:7: undefined field 'replicas'\n | object.replicas < 5\n | ......^\n");
+}
+
 class ControlPlaneOverHttp : public ControlPlane {
  protected:
   static void SetUpTestSuite() { begin(false); }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "controllers/admissionpolicystatus/run.h"
 #include "controllers/certificates/run.h"
 #include "controllers/deployment/run.h"
 #include "controllers/disruption/run.h"
@@ -53,6 +54,7 @@ struct ControllerManager::State {
     controllers.push_back(resourcequota::make_runner(as("resourcequota-controller")));
     controllers.push_back(disruption::make_runner(as("disruption-controller")));
     controllers.push_back(disruption::make_forgetting_runner(as("disruption-controller")));
+    controllers.push_back(admissionpolicystatus::make_controller(as("validatingadmissionpolicy-status-controller")));
     controllers.push_back(namespaces::make_controller(as("namespace-controller")));
     controllers.push_back(nodelifecycle::make_controller(as("node-controller"), options.node_grace));
     controllers.push_back(tainteviction::make_controller(as("node-controller")));
