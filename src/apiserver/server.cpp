@@ -22,6 +22,7 @@
 #include "apiserver/custom/custom.h"
 #include "apiserver/custom/resources.h"
 #include "apiserver/discovery/discovery.h"
+#include "apiserver/encryption/encryption.h"
 #include "apiserver/http/connect.h"
 #include "apiserver/http/handler.h"
 #include "apiserver/http/open_streams.h"
@@ -214,6 +215,13 @@ class ApiServerImpl : public ApiServer {
     store::StoreOptions store_options;
     store_options.path = options_.data_dir + "/kybern.db";
     if (!options_.listen) store_options.world = &world_;
+    if (!options_.encryption_config.empty()) {
+      auto encryption = encryption::Encryption::open(options_.encryption_config, world_);
+      if (!encryption) return std::unexpected(encryption.error());
+      encryption_ = std::move(*encryption);
+      store_options.sealer = encryption_.get();
+      if (options_.encryption_reload) encryption_->follow();
+    }
     auto opened = store::Store::open(std::move(store_options));
     if (!opened) return std::unexpected(opened.error());
     store_ = std::move(*opened);
@@ -228,7 +236,7 @@ class ApiServerImpl : public ApiServer {
     if (!public_key) return fail(Code::invalid, fmt::format("{}: {}", credentials_.service_account_key, public_key.error().message));
     issuer_ = std::make_unique<TokenIssuer>(key, issuer, std::vector<std::string>{issuer});
     registry_->set_token_issuer(issuer_.get());
-    AuthenticationOptions authentication{options_.token_file, {*public_key}, issuer, {}, options_.anonymous};
+    AuthenticationOptions authentication{options_.token_file, {*public_key}, issuer, {}, options_.anonymous, options_.bootstrap_tokens, options_.token_webhook, options_.oidc, options_.authentication_config};
     auto authenticator = Authenticator::make(std::move(authentication), *registry_);
     if (!authenticator) return std::unexpected(authenticator.error());
     authenticator_ = std::move(*authenticator);
@@ -396,6 +404,7 @@ class ApiServerImpl : public ApiServer {
   ServerOptions options_;
   World world_;
   Credentials credentials_;
+  std::unique_ptr<encryption::Encryption> encryption_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<Registry> registry_;
   std::unique_ptr<TokenIssuer> issuer_;

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "apiserver/audit/sink.h"
+#include "apiserver/authn/oidc.h"
+#include "apiserver/authn/token_webhook.h"
 #include "apiserver/user.h"
 #include "base/result.h"
 #include "base/world.h"
@@ -27,6 +29,13 @@ struct ServerOptions {
   std::string cluster_domain = "cluster.local";
   std::string token_file;
   std::string service_account_issuer;       // "": https://kubernetes.default.svc.<cluster domain>
+  // Who tokens may stand for besides (authn/authenticator.h).
+  bool bootstrap_tokens = false;
+  TokenWebhookOptions token_webhook;
+  OidcOptions oidc;
+  std::string authentication_config;
+  std::string encryption_config;            // how secrets lie on disk; "": as they are
+  bool encryption_reload = false;           // the file is followed
   audit::SinkOptions audit;                 // what is kept of requests, and where
   bool anonymous = true;
   std::size_t max_requests = 600;           // at once, long-running ones not counted

@@ -9,6 +9,7 @@
 
 #include "document/json.h"
 #include "store/cache.h"
+#include "store/sealer.h"
 #include "store/sqlite/checksum.h"
 #include "store/sqlite/log.h"
 #include "store/writer.h"
@@ -43,6 +44,7 @@ class LocalStore final : public Store {
              Revision floor, const std::vector<ChangePtr>& changes, std::size_t live_bytes)
       : path_(options.path),
         max_value_bytes_(options.max_value_bytes),
+        sealer_(options.sealer),
         cache_(limits.windows, tree, revision, floor, changes, options.world),
         writer_(cache_, std::move(log), std::move(tree), revision, live_bytes, options.world) {}
 
@@ -57,10 +59,12 @@ class LocalStore final : public Store {
   Result<void> backup(const std::string& path) override;
   Result<void> check_writable() const override;
   Stats stats() const override;
+  bool stale(std::string_view key) const override { return sealer_ && sealer_->stale(key); }
 
  private:
   const std::string path_;
   const std::size_t max_value_bytes_;
+  Sealer* const sealer_;
   Cache cache_;
   mutable Writer writer_;  // ends before the cache it publishes to
 };
@@ -82,11 +86,23 @@ Result<EntryPtr> LocalStore::commit(Write write) {
     // Whoever gave up the value's only owner has given us the block.
     value = write.value->unique() ? std::move(*write.value) : own_copy(*write.value);
   }
-  pending.json = json;
+  Sealer::Sealed sealed;
+  if (write.value && sealer_ && sealer_->concerns(write.key)) {
+    Result<Sealer::Sealed> done = sealer_->seal(write.key, json);
+    if (!done) return std::unexpected(done.error());
+    sealed = std::move(*done);
+    pending.json = sealed.bytes;
+  } else {
+    pending.json = json;
+  }
   pending.checksum = content_checksum(pending.key, pending.json);
   pending.entry = std::make_shared<Entry>(Entry{write.key, std::move(value), 0});
   pending.change = std::make_shared<Change>();
   writer_.commit(pending);
+  if (sealer_ && pending.result) {
+    if (pending.put) sealer_->note(pending.key, sealed.mark);
+    else sealer_->forget(pending.key);
+  }
   return std::move(pending.result);
 }
 
@@ -140,7 +156,7 @@ Result<std::unique_ptr<Store>> open_local_store(const StoreOptions& options, con
     return std::make_unique<LocalStore>(options, limits, nullptr, Tree(), first_revision, first_revision, std::vector<ChangePtr>(), 0);
   Result<std::unique_ptr<SqliteLog>> log = SqliteLog::open(options.path, limits.retention);
   if (!log) return std::unexpected(log.error());
-  Result<Loaded> loaded = (*log)->load();
+  Result<Loaded> loaded = (*log)->load(options.sealer);
   if (!loaded) return std::unexpected(loaded.error());
   return std::make_unique<LocalStore>(options, limits, std::move(*log), Tree::build(loaded->entries),
                                       std::max(loaded->revision, first_revision), std::max(loaded->compacted, first_revision),

@@ -24,6 +24,8 @@
 
 namespace kybern::store {
 
+class Sealer;  // store/sealer.h
+
 using Revision = std::int64_t;
 
 struct Entry {
@@ -83,6 +85,9 @@ struct StoreOptions {
   // Given: the store has no threads and no clock of its own. A commit writes on its caller's thread; callbacks of watches
   // and compaction are tasks of this world, which outlives the store.
   const World* world = nullptr;
+  // Values that it concerns lie encrypted on disk. Outlives the store. What was sealed and cannot be opened keeps the store
+  // from opening, and stays as it is.
+  Sealer* sealer = nullptr;
 };
 
 class Store {
@@ -111,6 +116,8 @@ class Store {
   // and may destroy the watch.
   virtual Result<std::unique_ptr<Watch>> watch(std::string_view prefix, Revision after, std::function<void()> notify) = 0;
 
+  // The value lies on disk under another key than it would be written with now: writing it again, unchanged, is of use.
+  virtual bool stale(std::string_view) const { return false; }
   virtual Result<void> backup(const std::string& path) = 0;  // a consistent copy, while running
   virtual Result<void> check_writable() const = 0;           // for /readyz
   struct Stats {

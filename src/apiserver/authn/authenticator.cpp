@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <fstream>
+#include <sstream>
 
+#include "apiserver/authn/bootstrap_tokens.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "document/json.h"
@@ -41,6 +43,7 @@ User anonymous_user() { return {"system:anonymous", "", {"system:unauthenticated
 Result<std::unique_ptr<Authenticator>> Authenticator::make(AuthenticationOptions options, const Registry& registry) {
   if (options.audiences.empty()) options.audiences = {options.issuer};
   std::unique_ptr<Authenticator> out(new Authenticator(std::move(options), registry));
+  if (auto ok = out->add_sources(); !ok) return std::unexpected(ok.error());
   const std::string& file = out->options_.token_file;
   if (file.empty()) return out;
   std::ifstream in(file);
@@ -57,6 +60,43 @@ Result<std::unique_ptr<Authenticator>> Authenticator::make(AuthenticationOptions
     out->static_tokens_[net::sha256(fields[0])] = with_authenticated(std::move(user));
   }
   return out;
+}
+
+Result<void> Authenticator::add_sources() {
+  anonymous_.enabled = options_.anonymous;
+  const World world = registry_.world();
+  if (options_.bootstrap_tokens) sources_.push_back(bootstrap_tokens(registry_));
+  auto oidc = oidc_configuration(options_.oidc);
+  if (!oidc) return std::unexpected(oidc.error());
+  std::optional<AuthenticationConfiguration> read;
+  if (const std::string& file = options_.configuration_file; !file.empty()) {
+    if (*oidc) return fail(Code::invalid, "authentication-config file and oidc-* flags are mutually exclusive");
+    std::ifstream in(file);
+    std::stringstream text;
+    text << in.rdbuf();
+    if (!in) return fail(Code::invalid, fmt::format("--authentication-config {}: cannot be read", file));
+    auto configuration = read_authentication_configuration(text.str(), world);
+    if (!configuration) return fail(Code::invalid, fmt::format("--authentication-config {}: {}", file, configuration.error().message));
+    read = std::move(*configuration);
+  } else if (*oidc) {
+    auto configuration = read_authentication_configuration(oidc->root(), world);
+    if (!configuration) return fail(Code::invalid, "--oidc flags: " + configuration.error().message);
+    read = std::move(*configuration);
+  }
+  if (read) {
+    for (auto& issuer : read->issuers) sources_.push_back(std::move(issuer));
+    if (read->anonymous) anonymous_ = *read->anonymous;
+  }
+  if (options_.webhook.config_file.empty()) return {};
+  auto webhook = token_webhook(options_.webhook, world);
+  if (!webhook) return std::unexpected(webhook.error());
+  sources_.push_back(std::move(*webhook));
+  return {};
+}
+
+bool Authenticator::anonymous_may(std::string_view path) const {
+  if (!anonymous_.enabled) return false;
+  return anonymous_.paths.empty() || std::find(anonymous_.paths.begin(), anonymous_.paths.end(), path) != anonymous_.paths.end();
 }
 
 ApiResult<User> Authenticator::authenticate(const net::Request& request) const {
@@ -81,13 +121,16 @@ ApiResult<User> Authenticator::authenticate(const net::Request& request) const {
   }
   if (request.peer) return with_authenticated({request.peer->common_name, request.peer->uid, request.peer->organizations, {}});
   if (!request.peer_error.empty()) return fail(unauthorized());  // a bad certificate is no anonymous request
-  if (!options_.anonymous) return fail(unauthorized());
+  if (!anonymous_may(request.path)) return fail(unauthorized());
   return anonymous_user();
 }
 
 std::optional<User> Authenticator::check_token(std::string_view token, const std::vector<std::string>& audiences) const {
   if (auto found = static_tokens_.find(net::sha256(token)); found != static_tokens_.end()) return found->second;
-  return check_service_account(token, audiences);
+  if (auto user = check_service_account(token, audiences)) return user;
+  for (const auto& source : sources_)
+    if (auto user = source->check(token, audiences)) return with_authenticated(std::move(*user));
+  return std::nullopt;
 }
 
 // A bound token: signed by us, in its time, for one of our audiences, and what it is bound to still exists.
@@ -117,6 +160,11 @@ std::optional<User> Authenticator::check_service_account(std::string_view token,
       user.extra.push_back({"authentication.kubernetes.io/pod-name", {bound[claim]["name"].str()}});
       user.extra.push_back({"authentication.kubernetes.io/pod-uid", {bound[claim]["uid"].str()}});
     }
+  }
+  // A token of a node alone ends with it; of a pod's the node is only told.
+  if (bound["node"].exists() && !bound["pod"].exists()) {
+    Document node = registry_.read("", "v1", "nodes", "", bound["node"]["name"].as_string());
+    if (!node || node["metadata"]["uid"].as_string() != bound["node"]["uid"].as_string()) return std::nullopt;
   }
   if (bound["node"].exists()) {
     user.extra.push_back({"authentication.kubernetes.io/node-name", {bound["node"]["name"].str()}});

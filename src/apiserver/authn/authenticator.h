@@ -6,6 +6,9 @@
 #include <unordered_map>
 #include <vector>
 
+#include "apiserver/authn/oidc.h"
+#include "apiserver/authn/token_source.h"
+#include "apiserver/authn/token_webhook.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/user.h"
 #include "net/http.h"
@@ -18,6 +21,10 @@ struct AuthenticationOptions {
   std::string issuer = "https://kubernetes.default.svc.cluster.local";
   std::vector<std::string> audiences;            // the server's own; default: the issuer
   bool anonymous = true;
+  bool bootstrap_tokens = false;
+  TokenWebhookOptions webhook;                   // no file: none
+  OidcOptions oidc;
+  std::string configuration_file;                // AuthenticationConfiguration; not together with oidc
 };
 
 class Authenticator {
@@ -36,7 +43,11 @@ class Authenticator {
 
   AuthenticationOptions options_;
   const Registry& registry_;
+  Result<void> add_sources();
+  bool anonymous_may(std::string_view path) const;
   std::unordered_map<std::string, User> static_tokens_;
+  std::vector<std::unique_ptr<TokenSource>> sources_;  // asked in this order, after accounts
+  AnonymousRule anonymous_;
 };
 
 User anonymous_user();

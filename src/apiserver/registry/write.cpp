@@ -254,8 +254,8 @@ ApiResult<Answer> Registry::modify(Work& work, const Change& change, bool retry_
     Document now = draft.freeze();
     if (FieldErrors errors = validate_update(served, now, before, work.subresource); !errors.empty()) return undo(invalid_object(work, work.name, errors));
     if (auto ok = admit_validating({work, "UPDATE", before}, now); !ok) return undo(std::move(ok.error()));
-    bool unchanged = now.root() == before.root();
-    if (!unchanged && only_times_differ(before, now)) {
+    bool unchanged = now.root() == before.root() && !store_.stale((*entry)->key);
+    if (!unchanged && !(now.root() == before.root()) && only_times_differ(before, now)) {
       now = before;
       unchanged = true;
     }

@@ -12,6 +12,7 @@
 #include <unordered_map>
 
 #include "document/json.h"
+#include "store/sealer.h"
 #include "store/sqlite/checksum.h"
 #include "store/stamp.h"
 
@@ -26,16 +27,20 @@ struct Row {
   bool tombstone;
 };
 
+constexpr std::string_view sealed_prefix = "k8s:enc:";
+
 // About a megabyte of rows, and what they become.
 struct Chunk {
   static constexpr std::size_t full_bytes = 1 << 20;
   std::string bytes;
   std::vector<Row> rows;
   std::vector<EntryPtr> entries;  // one per row; a tombstone's has no value
+  std::vector<std::uint32_t> marks;  // one per row: by which key it was sealed
+  std::unordered_map<std::size_t, std::string> closed;  // rows that could not be opened, and why
   std::optional<Error> error;
 };
 
-void parse_chunk(const std::string& path, Chunk& chunk) {
+void parse_chunk(const std::string& path, Chunk& chunk, Sealer* sealer) {
   chunk.entries.reserve(chunk.rows.size());
   std::size_t start = 0;
   for (const Row& row : chunk.rows) {
@@ -49,6 +54,15 @@ void parse_chunk(const std::string& path, Chunk& chunk) {
     };
     if (row_checksum(content_checksum(key, json), row.revision) != row.checksum) return damaged("does not fit its checksum");
     Document value;
+    chunk.marks.push_back(0);
+    Sealer::Sealed plain;
+    if (!row.tombstone && (!json.starts_with('{') || (sealer && sealer->concerns(key)))) {
+      auto opened = sealer ? sealer->open(key, json) : fail(Code::invalid, "unable to transform key \"/registry" + std::string(key) + "\": identity transformer tried to read encrypted data");
+      if (opened) plain = std::move(*opened);
+      else if (json.starts_with(sealed_prefix) || (sealer && sealer->concerns(key))) chunk.closed[chunk.entries.size()] = opened.error().message;
+      if (opened) json = plain.bytes, chunk.marks.back() = plain.mark;
+      else if (chunk.closed.count(chunk.entries.size())) json = "{}";
+    }
     if (!row.tombstone) {
       Result<Document> parsed = value_from_json(json, row.revision);
       if (!parsed) return damaged("is no JSON (" + parsed.error().message + ")");
@@ -62,7 +76,7 @@ void parse_chunk(const std::string& path, Chunk& chunk) {
 // Threads that parse chunks as they come.
 class Parsers {
  public:
-  explicit Parsers(const std::string& path) : path_(path) {}
+  Parsers(const std::string& path, Sealer* sealer) : path_(path), sealer_(sealer) {}
   ~Parsers() { finish(); }
 
   void add(Chunk& chunk) {
@@ -95,12 +109,13 @@ class Parsers {
       waiting_.pop_front();
       room_.notify_one();
       lock.unlock();
-      parse_chunk(path_, *chunk);
+      parse_chunk(path_, *chunk, sealer_);
       lock.lock();
     }
   }
 
   const std::string& path_;
+  Sealer* const sealer_;
   std::mutex mutex_;
   std::condition_variable something_, room_;
   std::deque<Chunk*> waiting_;
@@ -119,11 +134,11 @@ Result<void> check_structure(Connection& connection) {
   return std::unexpected(sqlite_error(connection.path(), SQLITE_CORRUPT, check->bytes(0)));
 }
 
-Result<std::deque<Chunk>> read_chunks(Connection& connection) {
+Result<std::deque<Chunk>> read_chunks(Connection& connection, Sealer* sealer) {
   Result<Statement> select = connection.prepare("SELECT revision, key, value, checksum FROM log ORDER BY revision");
   if (!select) return std::unexpected(select.error());
   std::deque<Chunk> chunks;  // the addresses of its elements stay
-  Parsers parsers(connection.path());
+  Parsers parsers(connection.path(), sealer);
   Chunk* chunk = &chunks.emplace_back();
   int code;
   while ((code = select->step()) == SQLITE_ROW) {
@@ -139,7 +154,7 @@ Result<std::deque<Chunk>> read_chunks(Connection& connection) {
     chunk->rows.push_back({select->integer(0), key_end, chunk->bytes.size(), select->integer(3), tombstone});
   }
   if (code != SQLITE_DONE) return std::unexpected(connection.error(code));
-  parse_chunk(connection.path(), *chunk);  // the last one here: a small log needs no threads
+  parse_chunk(connection.path(), *chunk, sealer);  // the last one here: a small log needs no threads
   parsers.finish();
   for (Chunk& c : chunks)
     if (c.error) return std::unexpected(std::move(*c.error));
@@ -154,13 +169,15 @@ Result<Document> value_from_json(std::string_view json, Revision revision) {
   return value;
 }
 
-Result<Loaded> load_log(Connection& connection, Revision compacted, Retention& retention) {
+Result<Loaded> load_log(Connection& connection, Revision compacted, Retention& retention, Sealer* sealer) {
   if (Result<void> sound = check_structure(connection); !sound) return std::unexpected(sound.error());
-  Result<std::deque<Chunk>> chunks = read_chunks(connection);
+  Result<std::deque<Chunk>> chunks = read_chunks(connection, sealer);
   if (!chunks) return std::unexpected(std::move(chunks.error()));
   Loaded loaded;
   loaded.revision = loaded.compacted = compacted;
   std::unordered_map<std::string_view, EntryPtr> newest;
+  std::unordered_map<std::string, std::string> closed;  // keys whose newest value so far cannot be opened
+  Revision floor = compacted;                           // up to here the past cannot be told
   std::size_t rows = 0;
   for (const Chunk& chunk : *chunks) rows += chunk.rows.size();
   newest.reserve(rows);
@@ -175,6 +192,10 @@ Result<Loaded> load_log(Connection& connection, Revision compacted, Retention& r
       loaded.revision = std::max(loaded.revision, entry->revision);
       auto at = newest.find(entry->key);
       EntryPtr before = at == newest.end() ? nullptr : at->second;
+      if (!closed.empty() && closed.erase(entry->key)) floor = entry->revision;
+      if (auto why = chunk.closed.find(i); why != chunk.closed.end()) closed[entry->key] = why->second;
+      if (sealer && tombstone) sealer->forget(entry->key);
+      else if (sealer) sealer->note(entry->key, chunk.marks[i]);
       if (before) retention.supersede(before->revision, entry->revision, before->value.memory(), tombstone, 0);
       else if (tombstone) retention.supersede(entry->revision, entry->revision, 0, false, 0);
       if (entry->revision > compacted && (before || !tombstone))
@@ -188,6 +209,9 @@ Result<Loaded> load_log(Connection& connection, Revision compacted, Retention& r
     }
     chunk = Chunk();
   }
+  if (!closed.empty()) return fail(Code::invalid, closed.begin()->second);
+  loaded.compacted = floor;
+  std::erase_if(loaded.changes, [&](const ChangePtr& change) { return change->revision <= floor; });
   loaded.entries.reserve(newest.size());
   for (auto& [key, entry] : newest) {
     loaded.live_bytes += sizeof(Entry) + entry->key.size() + entry->value.memory();

@@ -20,7 +20,9 @@ struct Loaded {
 };
 
 // Also tells `retention` which rows are superseded. Code::internal names a row that is damaged.
-Result<Loaded> load_log(Connection& connection, Revision compacted, Retention& retention);
+// What is sealed is opened by `sealer`, which may be null. A live value that it cannot open: Code::invalid with its words; of
+// superseded ones the changes up to their end are left out, as if they were compacted.
+Result<Loaded> load_log(Connection& connection, Revision compacted, Retention& retention, Sealer* sealer);
 
 // A value as it is in memory: parsed, its blank stamped with the revision.
 Result<Document> value_from_json(std::string_view json, Revision revision);

@@ -197,8 +197,8 @@ Result<std::unique_ptr<SqliteLog>> SqliteLog::open(const std::string& path, Rete
   return std::unique_ptr<SqliteLog>(new SqliteLog(std::move(state)));
 }
 
-Result<Loaded> SqliteLog::load() {
-  Result<Loaded> loaded = load_log(state_->connection, state_->compacted, state_->retention);
+Result<Loaded> SqliteLog::load(Sealer* sealer) {
+  Result<Loaded> loaded = load_log(state_->connection, state_->compacted, state_->retention, sealer);
   if (!loaded) return loaded;
   state_->look_at_free_pages();
   if (Result<void> ready = state_->prepare(); !ready) return std::unexpected(ready.error());

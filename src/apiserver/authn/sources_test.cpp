@@ -1,0 +1,213 @@
+// Bootstrap tokens, a token webhook and an OpenID Connect issuer, each over real connections, against a whole server.
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+
+#include "apiserver/authn/oidc.h"
+#include "apiserver/server.h"
+#include "base/strings.h"
+#include "document/json.h"
+#include "net/certificates.h"
+#include "net/client.h"
+#include "net/server.h"
+
+namespace kybern::apiserver {
+namespace {
+
+class TokenSources : public testing::Test {
+ protected:
+  void SetUp() override {
+    char pattern[] = "/tmp/authn-test-XXXXXX";
+    folder_ = ::mkdtemp(pattern);
+    const Time now = real_world().clock.now();
+    ca_ = *net::new_ca("outside", now - std::chrono::hours(1), now + std::chrono::hours(1));
+    net::CertificateSpec spec;
+    spec.common_name = "outside";
+    spec.ip_addresses = {"127.0.0.1"};
+    spec.server = true;
+    spec.not_before = now - std::chrono::hours(1);
+    spec.not_after = now + std::chrono::hours(1);
+    auto pair = *net::issue(ca_, spec);
+    net::ServerOptions options;
+    options.tls = net::TlsFiles{write("outside.crt", pair.certificate_pem), write("outside.key", pair.key_pem), ""};
+    auto outside = net::Server::start(options, [this](std::shared_ptr<net::Exchange> exchange) { answer(*exchange); });
+    ASSERT_TRUE(outside) << outside.error().message;
+    outside_ = std::move(*outside);
+    url_ = "https://127.0.0.1:" + std::to_string(outside_->port());
+  }
+  void TearDown() override {
+    client_.reset();
+    if (server_) server_->stop(std::chrono::seconds(1));
+    server_.reset();
+    if (outside_) outside_->stop(std::chrono::seconds(1));
+    outside_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+  std::string write(const std::string& name, std::string_view text) const {
+    std::ofstream(folder_ + "/" + name) << text;
+    return folder_ + "/" + name;
+  }
+  // What lies outside: an issuer with its keys, and a webhook that knows one token.
+  void answer(net::Exchange& exchange) {
+    const net::Request& request = exchange.request();
+    if (request.path == "/.well-known/openid-configuration") return exchange.respond({200, {}, R"({"issuer":")" + url_ + R"(","jwks_uri":")" + url_ + R"(/keys"})"});
+    if (request.path == "/keys") return exchange.respond({200, {}, *net::jwks_json({*net::public_key_pem(key_)})});
+    ++asked_;
+    auto review = parse_json(request.body);
+    const bool known = review && (*review)["spec"]["token"].as_string() == "from-outside";
+    exchange.respond({200, {}, known ? R"({"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":true,"user":{"username":"outsider","uid":"7","groups":["far"],"extra":{"k":["v"]}}}})"
+                                     : R"({"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":false}})"});
+  }
+  ServerOptions options() const {
+    ServerOptions out;
+    out.data_dir = folder_ + "/data";
+    out.bind_address = out.advertise_address = "127.0.0.1";
+    out.secure_port = 0;
+    return out;
+  }
+  void start(ServerOptions with) {
+    auto server = ApiServer::start(std::move(with), real_world());
+    ASSERT_TRUE(server) << server.error().message;
+    server_ = std::move(*server);
+    net::ClientOptions client;
+    client.url = "https://127.0.0.1:" + std::to_string(server_->port());
+    client.tls.insecure = true;
+    client_ = std::move(*net::HttpClient::make(client));
+  }
+  // The user of a token as the server sees it; "" when it refuses.
+  Document who(const std::string& token) {
+    auto out = client_->call({"POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {{"authorization", "Bearer " + token}, {"content-type", "application/json"}}, R"({"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"})"});
+    EXPECT_TRUE(out);
+    if (!out || out->status != 201) return Draft::object().freeze();
+    auto review = parse_json(out->body);
+    return Draft((*review)["status"]["userInfo"]).freeze();
+  }
+  std::string token(const std::string& claims, const std::string& key) const {
+    const auto now = std::chrono::duration_cast<std::chrono::seconds>(real_world().clock.now().time_since_epoch()).count();
+    return *net::sign_jwt(key, R"({"iss":")" + url_ + R"(","exp":)" + std::to_string(now + 600) + "," + claims + "}");
+  }
+
+  std::string folder_, url_, key_ = *net::new_private_key_pem();
+  net::KeyPair ca_;
+  std::atomic<int> asked_ = 0;
+  std::unique_ptr<net::Server> outside_;
+  std::unique_ptr<ApiServer> server_;
+  std::unique_ptr<net::HttpClient> client_;
+};
+
+TEST_F(TokenSources, BootstrapTokensLetNodesJoin) {
+  ServerOptions with = options();
+  with.bootstrap_tokens = true;
+  start(with);
+  auto make = [&](const std::string& id, const std::string& more) {
+    auto made = server_->call({"admin", "", {"system:masters"}, {}}, "POST", "/api/v1/namespaces/kube-system/secrets", "",
+                              *parse_json(R"({"apiVersion":"v1","kind":"Secret","metadata":{"name":"bootstrap-token-)" + id + R"("},"type":"bootstrap.kubernetes.io/token","stringData":{"token-id":")" + id +
+                                          R"(","token-secret":"0123456789abcdef")" + more + "}}"), "");
+    EXPECT_TRUE(made) << made.error().message;
+  };
+  const std::string allowed = R"(,"usage-bootstrap-authentication":"true")";
+  make("aaaaaa", allowed + R"(,"auth-extra-groups":"system:bootstrappers:kubeadm:default-node-token")");
+  make("bbbbbb", allowed + R"(,"expiration":"2020-01-01T00:00:00Z")");
+  make("cccccc", "");
+  make("dddddd", allowed + R"(,"auth-extra-groups":"system:masters")");
+  const Document user = who("aaaaaa.0123456789abcdef");
+  EXPECT_EQ(user["username"].as_string(), "system:bootstrap:aaaaaa");
+  EXPECT_EQ(to_json(user["groups"]), R"(["system:bootstrappers","system:bootstrappers:kubeadm:default-node-token","system:authenticated"])");
+  for (const char* bad : {"aaaaaa.0123456789abcdee", "bbbbbb.0123456789abcdef", "cccccc.0123456789abcdef", "dddddd.0123456789abcdef", "eeeeee.0123456789abcdef", "AAAAAA.0123456789abcdef"})
+    EXPECT_FALSE(who(bad)["username"].exists()) << bad;
+}
+
+TEST_F(TokenSources, AWebhookIsAskedAndItsAnswerKept) {
+  ServerOptions with = options();
+  with.token_webhook.config_file = write("webhook", "kind: Config\ncurrent-context: a\ncontexts: [{name: a, context: {cluster: b}}]\nclusters: [{name: b, cluster: {server: '" + url_ + "/review', certificate-authority-data: " + base64_encode(ca_.certificate_pem) + "}}]\n");
+  start(with);
+  for (int i = 0; i < 3; ++i) {
+    const Document user = who("from-outside");
+    EXPECT_EQ(user["username"].as_string(), "outsider");
+    EXPECT_EQ(user["uid"].as_string(), "7");
+    EXPECT_EQ(to_json(user["groups"]), R"(["far","system:authenticated"])");
+    EXPECT_EQ(to_json(user["extra"]), R"({"k":["v"]})");
+    EXPECT_FALSE(who("other")["username"].exists());
+  }
+  EXPECT_EQ(asked_, 2);
+}
+
+TEST_F(TokenSources, AnIssuersTokensBecomeUsers) {
+  ServerOptions with = options();
+  with.oidc.issuer_url = url_;
+  with.oidc.client_id = "kube";
+  with.oidc.ca_file = write("ca", ca_.certificate_pem);
+  with.oidc.username_claim = "email";
+  with.oidc.groups_claim = "roles";
+  with.oidc.groups_prefix = "o:";
+  with.oidc.required_claims = {"hd=example.com"};
+  start(with);
+  const std::string good = R"("aud":["x","kube"],"email":"jane@example.com","hd":"example.com","roles":["a","b"])";
+  const Document user = who(token(good, key_));
+  EXPECT_EQ(user["username"].as_string(), "jane@example.com");
+  EXPECT_EQ(to_json(user["groups"]), R"(["o:a","o:b","system:authenticated"])");
+  EXPECT_FALSE(who(token(good, *net::new_private_key_pem()))["username"].exists()) << "another's signature";
+  EXPECT_FALSE(who(token(good + R"(,"email_verified":false)", key_))["username"].exists());
+  EXPECT_FALSE(who(token(R"("aud":"other","email":"j","hd":"example.com")", key_))["username"].exists());
+  EXPECT_FALSE(who(token(R"("aud":"kube","email":"j")", key_))["username"].exists()) << "a claim is missing";
+  EXPECT_FALSE(who(token(R"("aud":"kube","hd":"example.com")", key_))["username"].exists()) << "no name";
+}
+
+TEST_F(TokenSources, ClaimsAreReadByExpressions) {
+  std::string pem;
+  for (std::string_view line : split(ca_.certificate_pem, '\n')) pem += "      " + std::string(line) + "\n";
+  ServerOptions with = options();
+  with.authentication_config = write("config", "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\njwt:\n- issuer:\n    url: " + url_ + "\n    audiences: [kube]\n    certificateAuthority: |\n" + pem +
+    R"y(  claimMappings:
+    username: {expression: "'u:' + claims.sub"}
+    groups: {expression: "claims.roles.filter(r, r != 'hidden')"}
+    uid: {claim: oid}
+    extra: [{key: "example.com/tenant", valueExpression: "claims.tenant"}]
+  claimValidationRules:
+  - {expression: "claims.exp - claims.iat <= 86400", message: "lives too long"}
+  userValidationRules:
+  - {expression: "!user.username.startsWith('u:system:')", message: "reserved"}
+anonymous:
+  enabled: true
+  conditions: [{path: /livez}]
+)y");
+  start(with);
+  const std::string now = std::to_string(std::chrono::duration_cast<std::chrono::seconds>(real_world().clock.now().time_since_epoch()).count());
+  const std::string rest = R"(,"aud":"kube","iat":)" + now + R"(,"oid":"42","tenant":"t","roles":["a","hidden"])";
+  const Document user = who(token(R"("sub":"jane")" + rest, key_));
+  EXPECT_EQ(user["username"].as_string(), "u:jane");
+  EXPECT_EQ(user["uid"].as_string(), "42");
+  EXPECT_EQ(to_json(user["groups"]), R"(["a","system:authenticated"])");
+  EXPECT_EQ(to_json(user["extra"]), R"({"example.com/tenant":["t"]})");
+  EXPECT_FALSE(who(token(R"("sub":"system:x")" + rest, key_))["username"].exists());
+  EXPECT_FALSE(who(token(R"("sub":"jane","iat":1,"aud":"kube","oid":"42","tenant":"t","roles":[])", key_))["username"].exists());
+  EXPECT_EQ(client_->call({"GET", "/livez", {}, ""})->status, 200);
+  EXPECT_EQ(client_->call({"GET", "/version", {}, ""})->status, 401);
+}
+
+TEST(AuthenticationConfigurations, WhatIsWrongIsSaid) {
+  const std::string head = "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\n";
+  const std::pair<std::string, std::string> cases[] = {
+      {"kind: X", "expected apiVersion"},
+      {head + "jwt: [{issuer: {url: 'http://x', audiences: [a]}, claimMappings: {username: {claim: sub, prefix: ''}}}]", "URL scheme must be https"},
+      {head + "jwt: [{issuer: {url: 'https://x'}, claimMappings: {username: {claim: sub, prefix: ''}}}]", "at least one issuer.audiences is required"},
+      {head + "jwt: [{issuer: {url: 'https://x', audiences: [a, b]}, claimMappings: {username: {claim: sub, prefix: ''}}}]", "audienceMatchPolicy must be MatchAny"},
+      {head + "jwt: [{issuer: {url: 'https://x', audiences: [a]}, claimMappings: {username: {claim: sub}}}]", "prefix is required when claim is set"},
+      {head + "jwt: [{issuer: {url: 'https://x', audiences: [a]}, claimMappings: {}}]", "claim or expression is required"},
+      {head + "jwt: [{issuer: {url: 'https://x', audiences: [a]}, claimMappings: {username: {expression: 'claims.'}}}]", "compilation failed"},
+      {head + "jwt: [{issuer: {url: 'https://x', audiences: [a]}, claimMappings: {username: {expression: claims.sub}, extra: [{key: 'k8s.io/x', valueExpression: claims.a}]}}]", "reserved for Kubernetes use"},
+      {head + "anonymous: {enabled: false, conditions: [{path: /x}]}", "enabled should be set to true"},
+      {head + "jwts: []", "unknown field \"jwts\""},
+  };
+  for (const auto& [text, why] : cases) {
+    auto read = read_authentication_configuration(std::string_view(text), real_world());
+    ASSERT_FALSE(read) << text;
+    EXPECT_NE(read.error().message.find(why), std::string::npos) << read.error().message;
+  }
+}
+
+}  // namespace
+}  // namespace kybern::apiserver
