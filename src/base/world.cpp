@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
@@ -26,9 +28,15 @@ class RealClock : public Clock {
 class RealRandom : public Random {
  public:
   std::uint64_t next() override {
-    std::uint64_t value;
-    KYBERN_CHECK(::getrandom(&value, sizeof value, 0) == sizeof value, "the kernel's random source answers");
-    return value;
+    // A call of the kernel costs more than what is made of one number: each thread asks for some ahead (256 bytes come whole,
+    // getrandom(2)), and forgets each as it is given out.
+    thread_local std::uint64_t ahead[32];
+    thread_local std::size_t left = 0;
+    if (left == 0) {
+      KYBERN_CHECK(::getrandom(ahead, sizeof ahead, 0) == sizeof ahead, "the kernel's random source answers");
+      left = std::size(ahead);
+    }
+    return std::exchange(ahead[--left], 0);
   }
 };
 
@@ -172,7 +180,16 @@ std::string new_uuid(Random& random) {
   std::uint64_t a = random.next(), b = random.next();
   a = (a & 0xffffffffffff0fffULL) | 0x4000;
   b = (b & 0x3fffffffffffffffULL) | 0x8000000000000000ULL;
-  return fmt::format("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", a >> 32, a >> 16 & 0xffff, a & 0xffff, b >> 48, b & 0xffffffffffffULL);
+  // 8-4-4-4-12 digits.
+  static constexpr char digits[] = "0123456789abcdef";
+  std::string out(36, '-');
+  std::size_t at = 0;
+  for (std::uint64_t half : {a, b})
+    for (int shift = 60; shift >= 0; shift -= 4) {
+      if (at == 8 || at == 13 || at == 18 || at == 23) ++at;
+      out[at++] = digits[half >> shift & 15];
+    }
+  return out;
 }
 
 std::string random_suffix(Random& random, std::size_t length) {

@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "bin/commands.h"
 #include "cli/cli.h"
+#include "net/tls_buffers.h"
 
 using namespace kybern;
 
@@ -73,6 +74,7 @@ int run(const std::vector<std::string>& arguments) {
 int main(int argc, char** argv) {
   std::vector<std::string> arguments(argv + 1, argv + argc);
   signal(SIGPIPE, SIG_IGN);
+  net::keep_tls_buffers();
   std::string_view program = argv[0];
   if (auto slash = program.rfind('/'); slash != std::string_view::npos) program.remove_prefix(slash + 1);
   if (program == "kubectl") return cli::run(arguments);

@@ -6,6 +6,8 @@
 namespace kybern::net {
 namespace {
 
+constexpr std::size_t usual_fields = 8;  // of a message: room that is made at once
+
 constexpr std::array<char, 256> lower_table = [] {
   std::array<char, 256> table{};
   for (int i = 0; i < 256; ++i) table[static_cast<std::size_t>(i)] = static_cast<char>(i >= 'A' && i <= 'Z' ? i + 32 : i);
@@ -21,7 +23,7 @@ std::string lower(std::string_view text) {
 }  // namespace
 
 Headers::Headers(std::initializer_list<std::pair<std::string_view, std::string_view>> fields) {
-  fields_.reserve(fields.size());
+  fields_.reserve(std::max(usual_fields, fields.size()));
   for (const auto& [name, value] : fields) add(name, value);
 }
 
@@ -40,11 +42,19 @@ std::vector<std::string_view> Headers::all(std::string_view lower_name) const {
   return values;
 }
 
-void Headers::add(std::string_view name, std::string_view value) { fields_.emplace_back(lower(name), value); }
+void Headers::add(std::string_view name, std::string_view value) {
+  if (fields_.empty()) fields_.reserve(usual_fields);
+  fields_.emplace_back(lower(name), value);
+}
 
 void Headers::set(std::string_view name, std::string_view value) {
   std::string key = lower(name);
-  erase(key);
+  for (const auto& field : fields_) {
+    if (field.first != key) continue;
+    erase(key);
+    break;
+  }
+  if (fields_.empty()) fields_.reserve(usual_fields);
   fields_.emplace_back(std::move(key), value);
 }
 

@@ -43,7 +43,7 @@ struct Request {
   std::string query;   // without '?'
   Headers headers;
   std::string body;    // whole; the server has enforced its limit
-  std::optional<PeerCertificate> peer;
+  std::shared_ptr<const PeerCertificate> peer;  // null: none, or not a good one
   std::string peer_error;  // a client certificate was shown and is not good: why ("x509: certificate signed by unknown authority")
   std::string remote_address;  // "127.0.0.1:40000"
   bool tls = false;

@@ -73,6 +73,9 @@ struct ServerOptions {
   // The limit of one request, when some have another one (body is empty yet). Called on the reactor thread: quick, no locks.
   std::function<std::size_t(const Request& head)> body_limit;
   std::size_t max_receiving_body_bytes = 256 << 20;  // of all bodies that are being received; beyond it 503
+  // Which requests the handler answers without waiting for anything, in microseconds: it is then called on the reactor
+  // thread itself, and a request costs no hand-over to a pool thread and back. Called on the reactor thread; absent: none.
+  std::function<bool(const Request& request)> at_once;
   // The answer to a request that no handler sees (408, 413, 417, 431, 503 and malformed ones); absent: the message as plain
   // text. The message of a 413 is `Request entity too large: limit is 3145728`. Called on the reactor thread.
   std::function<Response(int status, std::string_view message)> refusal;

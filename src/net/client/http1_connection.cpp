@@ -29,7 +29,7 @@ Result<bool> Http1Connection::receive(Instant deadline) {
   if (ended_) return false;
   drop_taken();
   std::size_t before = in_.size();
-  in_.resize(before + read_size_);
+  in_.resize_and_overwrite(before + read_size_, [](char*, std::size_t size) { return size; });
   auto count = transport_->read(in_.data() + before, read_size_, deadline);
   in_.resize(before + count.value_or(0));
   if (!count) return std::unexpected(count.error());
@@ -118,6 +118,7 @@ Result<Http1ResponseHead> Http1Connection::exchange(std::string_view head, std::
   auto sent = send(head, deadline);
   if (sent) sent = send(body, deadline);
   if (!sent) return std::unexpected(sent.error());
+  if (!early_answer_ && unread().empty() && !ended_) transport_->await(deadline);
   for (std::size_t interim = 0; interim < max_interim_answers; ++interim) {
     auto answer = read_head(method, deadline);
     if (!answer) return answer;
@@ -153,11 +154,11 @@ Result<void> Http1Connection::decode(std::string& out) {
   return {};
 }
 
-Result<std::string> Http1Connection::read_body(Instant deadline) {
-  std::string out;
+Result<void> Http1Connection::read_body(std::string& out, Instant deadline) {
+  const std::size_t before = out.size();
   while (!body_done_) {
-    if (auto decoded = decode(out); !decoded) return std::unexpected(decoded.error());
-    if (!out.empty() || body_done_) break;
+    if (auto decoded = decode(out); !decoded) return decoded;
+    if (out.size() > before || body_done_) break;
     auto more = receive(deadline);
     if (!more) return std::unexpected(more.error());
     if (*more) continue;
@@ -165,7 +166,7 @@ Result<std::string> Http1Connection::read_body(Instant deadline) {
     if (kind_ != BodyKind::until_close) return fail(Code::unavailable, "unexpected EOF");
     body_done_ = true;
   }
-  return out;
+  return {};
 }
 
 Result<std::string> Http1Connection::read_raw(Instant deadline) {

@@ -21,8 +21,8 @@ class Http1Connection {
   // looked for while the body is still being sent: a server may refuse a body without reading it, and close.
   Result<Http1ResponseHead> exchange(std::string_view head, std::string_view body, std::string_view method, Instant deadline);
 
-  // The next bytes of the body, "" at its end. After Code::timeout it can be called again: nothing is lost.
-  Result<std::string> read_body(Instant deadline);
+  // Appends the next bytes of the body, none at its end. After Code::timeout it can be called again: nothing is lost.
+  Result<void> read_body(std::string& out, Instant deadline);
   bool body_done() const { return body_done_; }
   std::uint64_t announced_bytes() const { return kind_ == BodyKind::length ? left_ : 0; }
 
@@ -33,7 +33,8 @@ class Http1Connection {
   // Idle again: the answer was read to its end and both sides keep the connection.
   bool reusable() const { return keep_alive_ && body_done_ && in_.size() == taken_ && !transport_->interrupted(); }
   bool fresh_enough(Instant now) const;  // of an idle connection
-  bool still_good() { return transport_->quiet(); }
+  // Looks at the socket, but not of a connection that was in use a moment ago.
+  bool still_good(Instant now) { return now - idle_since_ < surely_good || transport_->quiet(); }
   void now_idle(Instant now) { idle_since_ = now; }
 
   // Of the last exchange: what decides whether a failed request may be sent again.
@@ -41,6 +42,8 @@ class Http1Connection {
   bool received_nothing() const { return received_bytes_ == 0; }
 
  private:
+  static constexpr Duration surely_good = std::chrono::milliseconds(10);
+
   Result<void> send(std::string_view bytes, Instant deadline);
   Result<bool> receive(Instant deadline);  // false at the end of the stream
   void take_early_answer();

@@ -51,7 +51,8 @@ class Pool {
         connection = std::move(idle_.back());
         idle_.pop_back();
       }
-      if (connection->fresh_enough(std::chrono::steady_clock::now()) && connection->still_good()) return connection;
+      Instant now = std::chrono::steady_clock::now();
+      if (connection->fresh_enough(now) && connection->still_good(now)) return connection;
     }
   }
 
@@ -141,10 +142,7 @@ Result<std::string> read_whole(Http1Connection& connection, std::size_t max_byte
   std::string body;
   body.reserve(std::min<std::size_t>(static_cast<std::size_t>(connection.announced_bytes()), max_reserved_bytes));
   while (!connection.body_done()) {
-    auto piece = connection.read_body(deadline);
-    if (!piece) return std::unexpected(while_reading_body(piece.error()));
-    if (body.empty() && body.capacity() < piece->size()) body = std::move(*piece);
-    else body += *piece;
+    if (auto more = connection.read_body(body, deadline); !more) return std::unexpected(while_reading_body(more.error()));
     if (body.size() > max_bytes) return too_large();
   }
   return body;
@@ -172,7 +170,10 @@ class Http1Stream final : public DuplexStream {
  private:
   Result<std::string> read_until(Instant deadline) {
     if (connection_->transport().interrupted()) return fail(Code::canceled, "context canceled");
-    return head_.status == 101 ? connection_->read_raw(deadline) : connection_->read_body(deadline);
+    if (head_.status == 101) return connection_->read_raw(deadline);
+    std::string bytes;
+    if (auto more = connection_->read_body(bytes, deadline); !more) return std::unexpected(more.error());
+    return bytes;
   }
 
   std::shared_ptr<Pool> pool_;

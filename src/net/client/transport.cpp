@@ -144,6 +144,9 @@ Result<std::shared_ptr<const ClientTlsContext>> ClientTlsContext::make(const Cli
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION);
   SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+  // A record's head and body in one call of the kernel. What has been read ahead no poll() tells of, which is well with
+  // HTTP/1.1, where every wait comes after a read that found nothing.
+  if (protocol == "http/1.1") SSL_CTX_set_read_ahead(context, 1);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_verify(context, tls.insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, &TransportBio::verified);
   if (!tls.insecure && tls.ca_pem.empty()) {
@@ -365,6 +368,15 @@ Result<void> Transport::write(std::string_view bytes, Instant deadline) {
     if (wait_ready(fd_, io.wait_for, deadline) == 0) return fail(Code::timeout, "i/o timeout");
   }
   return {};
+}
+
+void Transport::await(Instant deadline) {
+  if (interrupted()) return;
+  if (ssl_ != nullptr) {
+    std::lock_guard lock(tls_mutex_);
+    if (SSL_has_pending(ssl_)) return;
+  }
+  wait_ready(fd_, POLLIN, deadline);
 }
 
 void Transport::interrupt() {

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <exception>
+#include <utility>
 
 #include "base/log.h"
 #include "net/server/listener.h"
@@ -29,6 +31,13 @@ void ServerCore::begin() {
 }
 
 void ServerCore::dispatch(std::shared_ptr<ServerExchange> exchange) {
+  if (options_.at_once && options_.at_once(std::as_const(*exchange).request())) {
+    try {
+      return handler_(std::move(exchange));
+    } catch (const std::exception& error) {
+      return log_error("net", "a handler threw an exception", {{"error", error.what()}});
+    }
+  }
   dispatched_.push_back([this, exchange = std::move(exchange)]() mutable {
     if (!exchange->gone()) handler_(std::move(exchange));
   });

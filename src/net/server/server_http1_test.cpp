@@ -1,8 +1,11 @@
 // The server over HTTP/1.1, by real sockets.
 #include <gtest/gtest.h>
 
+#include <pthread.h>
+
 #include <atomic>
 #include <mutex>
+#include <stdexcept>
 #include <thread>
 
 #include "net/server/test_clients.h"
@@ -37,6 +40,31 @@ TEST(ServerHttp1, AnswersAndKeepsTheConnection) {
     EXPECT_TRUE(answer.headers.get("x-remote").starts_with("127.0.0.1:"));
   }
   EXPECT_EQ(server->connections(), 1u);
+}
+
+TEST(ServerHttp1, WhatIsAnsweredAtOnceIsAnsweredOnTheReactor) {
+  ServerOptions options;
+  options.at_once = [](const Request& request) { return request.path.starts_with("/quick"); };
+  auto server = start_server(
+      [](std::shared_ptr<Exchange> exchange) {
+        if (exchange->request().path == "/quick/none") return;
+        if (exchange->request().path == "/quick/thrown") throw std::runtime_error("as a test does");
+        char name[32] = {};
+        ::pthread_getname_np(::pthread_self(), name, sizeof name);
+        exchange->respond({200, {}, name});
+      },
+      std::move(options));
+  TcpClient client(server->port());
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(get(client, "/quick").body, "reactor");
+    EXPECT_EQ(get(client, "/slow").body, "handler");
+    EXPECT_EQ(get(client, "/quick/none").status, 500);
+    EXPECT_EQ(get(client, "/quick/thrown").status, 500);
+  }
+  std::string all;
+  for (int i = 0; i < 100; ++i) all += i % 2 ? "GET /quick HTTP/1.1\r\nHost: a\r\n\r\n" : "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n";
+  ASSERT_TRUE(client.send(all));
+  for (int i = 0; i < 100; ++i) ASSERT_EQ(read_answer(client).body, i % 2 ? "reactor" : "handler") << i;
 }
 
 TEST(ServerHttp1, WritesHeadersAsUsual) {

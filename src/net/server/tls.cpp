@@ -199,7 +199,7 @@ std::shared_ptr<const PeerIdentity> TlsContext::identify(ssl_st* ssl) const {
     good = ::X509_verify_cert(check) == 1;
   }
   if (good) {
-    identity->certificate = read_subject(leaf);
+    identity->certificate = std::make_shared<const PeerCertificate>(read_subject(leaf));
   } else {
     identity->error = verify_error_text(::X509_STORE_CTX_get_error(check));
   }

@@ -24,7 +24,7 @@ namespace kybern::net {
 
 // What is known of a connection's client certificate.
 struct PeerIdentity {
-  std::optional<PeerCertificate> certificate;  // when it is good
+  std::shared_ptr<const PeerCertificate> certificate;  // when it is good
   std::string error;                           // why it is not; empty when there is none
   Time not_before, not_after;
 };
