@@ -105,7 +105,7 @@ void set_managers(Work& work, Value before, Draft& object, Value frozen) {
     }
     ServedVersions versions(work.registry.catalog(), *work.served);
     std::string manager = manager_of(work), time = format_rfc3339(work.world.clock.now());
-    apply::Write write{versions, work.served->api_version, manager, subresource_of(work), time, reset_fields(work), work.served->empty_object.root()};
+    apply::Write write{versions, work.served->api_version, manager, subresource_of(work), time, reset_fields(work), work.served->empty_object.root(), work.served->custom ? nullptr : work.served->resource};
     managed = apply::track(write, before, now.root(), given);
   }
   if (managed) m["managedFields"] = managed;

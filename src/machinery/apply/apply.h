@@ -33,6 +33,9 @@ struct Write {
   std::string_view now;             // RFC 3339
   const FieldSet& reset;            // what this request cannot change, and so does not own: status, or spec in /status
   Value empty;                      // what the type's zero object looks like; absent: {}
+  // What versions.root(), `reset` and `empty` hang on, when they stay the same as long as the process lives: the fields of a
+  // new object are then remembered by its shape. Null: they are not.
+  const void* kind = nullptr;
 };
 
 // `live` is absent for a new object. `given` are the managedFields that the request brought: a client may change them, or
