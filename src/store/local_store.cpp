@@ -38,6 +38,25 @@ std::string& json_buffer() {
   return buffer;
 }
 
+// The text with the blank in metadata.resourceVersion filled in. One that has such a place twice is left alone.
+void stamp_text(std::string_view json, Revision revision, std::string& out) {
+  static constexpr std::string_view key = "\"resourceVersion\":\"";
+  static const std::string blank = std::string(Document::stamp_blank()) + "\"";
+  std::size_t from = std::string_view::npos;
+  // Spaces are few in such a text, quotes are many.
+  for (std::size_t at = json.find(' '); at != std::string_view::npos; at = json.find(' ', at + 1)) {
+    if (!json.substr(at).starts_with(blank) || !json.substr(0, at).ends_with(key)) continue;
+    if (from != std::string_view::npos) return;
+    from = at;
+    at += Document::stamp_width;
+  }
+  if (from == std::string_view::npos) return;
+  std::size_t to = from + Document::stamp_width;
+  out.clear();
+  out.reserve(json.size() + 1);  // a line's end may follow
+  out.append(json.substr(0, from)).append(std::to_string(revision)).append(json.substr(to));
+}
+
 class LocalStore final : public Store {
  public:
   LocalStore(const StoreOptions& options, const LocalLimits& limits, std::unique_ptr<SqliteLog> log, Tree tree, Revision revision,
@@ -103,6 +122,7 @@ Result<EntryPtr> LocalStore::commit(Write write) {
     if (pending.put) sealer_->note(pending.key, sealed.mark);
     else sealer_->forget(pending.key);
   }
+  if (write.json && write.value && pending.result) stamp_text(json, (*pending.result)->revision, *write.json);
   return std::move(pending.result);
 }
 

@@ -76,6 +76,9 @@ struct Write {
   std::string key;
   std::optional<Document> value;     // empty: delete
   std::optional<Revision> expected;  // 0: must not exist; n: the entry's revision must be n; empty: whatever is there
+  // Of a put that succeeds: gets the value as JSON, as write_json() would write it now, which the store had to make anyway.
+  // Left as it is where that is not at hand.
+  std::string* json = nullptr;
 };
 
 struct StoreOptions {

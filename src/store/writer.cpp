@@ -57,7 +57,8 @@ void Writer::commit(PendingWrite& write) {
   }
   BatchPtr batch;
   {
-    std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    if (!busy_ && waiting_.empty()) return commit_here(write, lock);
     const std::size_t bytes = write.json.size() + write.key.size();
     Batch* last = waiting_.empty() ? nullptr : waiting_.back().get();
     if (!last || last->work || last->writes.size() >= max_batch_writes || last->bytes + bytes > max_batch_bytes)
@@ -65,9 +66,23 @@ void Writer::commit(PendingWrite& write) {
     batch = waiting_.back();
     batch->writes.push_back(&write);
     batch->bytes += bytes;
-    if (waiting_.size() == 1 && batch->writes.size() == 1) something_.notify_one();
+    // Whoever is busy looks again when he is done; if nobody is, the thread has been called already.
   }
   batch->done.wait();
+}
+
+// Nobody else writes: two hand-overs between threads are spared.
+void Writer::commit_here(PendingWrite& write, std::unique_lock<std::mutex>& lock) {
+  busy_ = true;
+  lock.unlock();
+  Batch alone;
+  alone.writes.push_back(&write);
+  write_batch(alone);
+  lock.lock();
+  busy_ = false;
+  if (waiting_.empty() && !stopping_ && !asleep_) return;
+  asleep_ = false;
+  something_.notify_one();
 }
 
 void Writer::run(const std::function<void(SqliteLog*)>& work) {
@@ -86,8 +101,9 @@ void Writer::run(const std::function<void(SqliteLog*)>& work) {
 }
 
 Writer::BatchPtr Writer::take(std::unique_lock<std::mutex>& lock) {
-  while (waiting_.empty() && !stopping_) idle(lock);
+  while (!ready()) idle(lock);
   if (waiting_.empty()) return nullptr;
+  busy_ = true;
   BatchPtr batch = std::move(waiting_.front());
   waiting_.pop_front();
   return batch;
@@ -96,9 +112,10 @@ Writer::BatchPtr Writer::take(std::unique_lock<std::mutex>& lock) {
 // Nothing waits. After a pause: compaction, in slices as long as still nothing waits, and what has grown old. Then sleep,
 // for ever if nothing more will grow old.
 void Writer::idle(std::unique_lock<std::mutex>& lock) {
-  auto ready = [&] { return !waiting_.empty() || stopping_; };
-  if (something_.wait_for(lock, tick, ready)) return;
-  for (bool again = true; again && !ready();) {
+  if (something_.wait_for(lock, tick, [&] { return ready(); })) return;
+  if (busy_ || now() - last_write_ < tick) return;  // callers write by themselves
+  busy_ = true;
+  for (bool again = true; again && waiting_.empty() && !stopping_;) {
     lock.unlock();
     again = slice();
     lock.lock();
@@ -107,7 +124,10 @@ void Writer::idle(std::unique_lock<std::mutex>& lock) {
   trim_sometimes(now());
   const bool later = (log_ && log_->work_later()) || cache_.trimmable();
   lock.lock();
-  if (!later) something_.wait(lock, ready);
+  busy_ = false;
+  asleep_ = !later;
+  if (asleep_) something_.wait(lock, [&] { return ready() || !asleep_; });
+  asleep_ = false;
 }
 
 // Without a thread nobody is idle: a timer does it, for as long as something will grow old.
@@ -165,6 +185,10 @@ void Writer::loop() {
     if (!batch) return;
     if (batch->work) (*batch->work)(log_.get());
     else write_batch(*batch);
+    {
+      std::lock_guard lock(mutex_);
+      busy_ = false;
+    }
     batch->done.open();
   }
 }
@@ -208,6 +232,7 @@ bool Writer::decide(PendingWrite& write) {
 
 void Writer::write_batch(Batch& batch) {
   const Instant now = this->now();
+  last_write_ = now;
   const Tree before = tree_;
   const Revision before_revision = revision_;
   rows_.clear();

@@ -2,7 +2,8 @@
 // the batch included), makes the batch durable as one transaction, publishes it, and wakes the callers.
 //
 // Callers do what does not need the order themselves, before they wait: JSON, checksums, allocation. They wait for their
-// batch, not each for its own write: one wake-up call of the kernel wakes them all.
+// batch, not each for its own write: one wake-up call of the kernel wakes them all. A caller who finds nobody at work does
+// not call the thread at all: he writes his one write himself, and what comes meanwhile is the thread's next batch.
 //
 // In a world that was given (StoreOptions) there is no such thread: each write is a batch of its own on its caller's.
 #pragma once
@@ -71,6 +72,9 @@ class Writer {
   };
 
   Instant now() const;
+  // Under mutex_: there is something for the thread to do, and nobody else at it.
+  bool ready() const { return !busy_ && (!waiting_.empty() || stopping_); }
+  void commit_here(PendingWrite& write, std::unique_lock<std::mutex>& lock);
   void loop();
   void tidy_later();  // under mutex_
   void tidy();
@@ -85,18 +89,21 @@ class Writer {
   const World* const world_;
   std::unique_ptr<SqliteLog> log_;
 
-  // The writer's thread alone (in a given world: under mutex_):
+  // Whoever has set busy_, alone (in a given world: under mutex_):
   Tree tree_;
   Revision revision_;
   std::vector<LogRow> rows_;
   std::vector<ChangePtr> changes_;
   Instant last_trim_;
+  Instant last_write_{};
   std::atomic<std::size_t> live_bytes_;
   std::atomic<bool> failing_{false};
 
   std::mutex mutex_;
   std::condition_variable something_;
   std::deque<BatchPtr> waiting_;
+  bool busy_ = false;    // somebody writes: the thread, or a caller for himself
+  bool asleep_ = false;  // the thread sleeps until something is written
   bool stopping_ = false;
   std::thread thread_;
   std::shared_ptr<Tidying> tidying_;  // in a given world
