@@ -266,6 +266,7 @@ class ApiServerImpl : public ApiServer {
     server_options.bind_address = options_.bind_address;
     server_options.port = options_.secure_port;
     server_options.tls = net::TlsFiles{credentials_.server_certificate, credentials_.server_key, credentials_.ca_file};
+    server_options.at_once = [this](const net::Request& request) { return live_.load() && handler_->answers_at_once(request); };
     auto server = net::Server::start(std::move(server_options), [this](std::shared_ptr<net::Exchange> exchange) {
       net::Server* live = live_.load();
       if (!live) return exchange->respond({503, {{"retry-after", "1"}}, "the server is starting\n"});

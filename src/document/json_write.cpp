@@ -55,8 +55,8 @@ class Output {
   }
   void grow(std::size_t used, std::size_t count) {
     std::size_t size = used + count + slack;
-    // `used` bytes count as written, so that a reallocation carries them over.
-    set_size(std::max(size, std::max(text_.capacity(), text_.size() ? 2 * used : 0)));
+    // `used` bytes count as written, so that a reallocation carries them over. Room that is there is not grown.
+    set_size(size <= text_.capacity() ? text_.capacity() : std::max(size, 2 * used));
     at_ = text_.data() + used;
     end_ = text_.data() + text_.size();
   }

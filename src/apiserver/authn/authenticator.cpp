@@ -14,6 +14,7 @@
 namespace kybern::apiserver {
 namespace {
 
+constexpr std::size_t max_verified = 4096;  // tokens
 constexpr std::string_view account_prefix = "system:serviceaccount:";
 
 User with_authenticated(User user) {
@@ -133,12 +134,38 @@ std::optional<User> Authenticator::check_token(std::string_view token, const std
   return std::nullopt;
 }
 
-// A bound token: signed by us, in its time, for one of our audiences, and what it is bound to still exists.
-std::optional<User> Authenticator::check_service_account(std::string_view token, const std::vector<std::string>& audiences) const {
-  if (std::count(token.begin(), token.end(), '.') != 2) return std::nullopt;
+// What a good signature was found under stays signed: it is verified once. All else is judged anew each time.
+std::optional<Document> Authenticator::signed_claims(std::string_view token) const {
+  std::string digest = net::sha256(token);
+  {
+    std::shared_lock lock(verified_mutex_);
+    if (auto found = verified_.find(digest); found != verified_.end()) return found->second;
+  }
   auto jwt = net::verify_jwt(token, options_.service_account_keys);
   if (!jwt) return std::nullopt;
   auto claims = parse_json(jwt->claims_json);
+  if (!claims) return std::nullopt;
+  std::unique_lock lock(verified_mutex_);
+  if (verified_.size() >= max_verified) verified_.clear();
+  verified_.emplace(std::move(digest), *claims);
+  return *claims;
+}
+
+bool Authenticator::answers_at_once(const net::Request& request) const {
+  std::string_view header = request.headers.get("authorization");
+  if (!header.empty()) {
+    constexpr std::string_view scheme = "Bearer ";
+    if (!sources_.empty() || !header.starts_with(scheme)) return false;  // others may be asked when it is not good any more
+    std::shared_lock lock(verified_mutex_);
+    return verified_.contains(net::sha256(trim(header.substr(scheme.size()))));
+  }
+  return !request.headers.find("sec-websocket-protocol");
+}
+
+// A bound token: signed by us, in its time, for one of our audiences, and what it is bound to still exists.
+std::optional<User> Authenticator::check_service_account(std::string_view token, const std::vector<std::string>& audiences) const {
+  if (std::count(token.begin(), token.end(), '.') != 2) return std::nullopt;
+  auto claims = signed_claims(token);
   if (!claims || (*claims)["iss"].as_string() != options_.issuer) return std::nullopt;
   std::int64_t now = std::chrono::duration_cast<std::chrono::seconds>(registry_.world().clock.now().time_since_epoch()).count();
   constexpr std::int64_t clock_leeway_s = 60;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <array>
+
 #include "apiserver/admission/admission.h"
 #include "apiserver/admission/webhooks.h"
 #include "apiserver/custom/custom.h"
@@ -19,6 +21,7 @@ namespace {
 
 constexpr std::size_t whole_list_max_bytes = 256 << 10;  // a list within this is sent at once, with its length
 constexpr std::size_t list_chunk_bytes = 64 << 10;
+constexpr std::size_t at_once_max_bytes = 64 << 10;     // of an object that is read
 // Requests that are worked on at once, those of exempt levels not counted: less than the server has threads, so that a
 // full level leaves threads to the others.
 constexpr std::size_t most_seats = 120;
@@ -29,12 +32,16 @@ void note_answer(net::Exchange& exchange, Value object) {
   if (audit::Record* record = observed ? observed->observation().record() : nullptr) record->answered(object);
 }
 
-void respond_object(net::Exchange& exchange, const Accepted& accepted, int code, Value object, const std::vector<std::string>& warnings = {}) {
+// `json`: of the object, when that is at hand.
+void respond_object(net::Exchange& exchange, const Accepted& accepted, int code, Value object, const std::vector<std::string>& warnings = {}, std::string json = {}) {
   note_answer(exchange, object);
   net::Response response;
   response.status = code;
   Accepted used = accepted;
-  if (auto ok = encode(used, object, response.body); !ok) {
+  if (!json.empty()) {
+    response.body = std::move(json);
+    response.body += '\n';
+  } else if (auto ok = encode(used, object, response.body); !ok) {
     used = Accepted{};
     response.status = ok.error().code;
     response.body.clear();
@@ -190,6 +197,36 @@ ApiResult<void> Handler::authorize(const User& user, const RequestInfo& info, au
   }
   if (decision.allowed) return {};
   return fail(denied(attributes, decision));
+}
+
+bool Handler::answers_at_once(const net::Request& request) const {
+  if (auditor_ || request.method != "GET" || !request.query.empty() || !request.body.empty()) return false;
+  // /api/v1/[namespaces/NS/]RESOURCE/NAME or /apis/GROUP/VERSION/[namespaces/NS/]RESOURCE/NAME
+  std::array<std::string_view, 7> parts;
+  std::size_t count = 0;
+  std::string_view rest = request.path;
+  while (!rest.empty()) {
+    if (rest[0] != '/' || count == parts.size()) return false;
+    rest.remove_prefix(1);
+    std::string_view part = rest.substr(0, rest.find('/'));
+    if (part.empty()) return false;
+    parts[count++] = part;
+    rest.remove_prefix(part.size());
+  }
+  if (count < 4 || (parts[0] != "api" && parts[0] != "apis")) return false;
+  std::size_t at = parts[0] == "api" ? 1 : 2;
+  std::string_view group = at == 2 ? parts[1] : std::string_view(), version = parts[at++];
+  std::string_view ns;
+  if (count == at + 4 && parts[at] == "namespaces") ns = parts[at + 1], at += 2;
+  if (count != at + 2 || parts[at] == "watch") return false;
+  const Served* served = registry_.catalog().find(group, version, parts[at]);
+  if (!served || served->custom || request.path.find('%') != std::string::npos) return false;
+  // To encode and compress a large one takes milliseconds, which the thread of all connections may not be held up for.
+  auto entry = registry_.store().snapshot().get(served->key(ns, parts[at + 1]));
+  if (entry && entry->value.memory() > at_once_max_bytes) return false;
+  // What a node may read is looked up in a graph, which takes in first what has changed since.
+  if (request.peer && request.peer->common_name.starts_with("system:node:")) return false;
+  return !request.headers.find("upgrade") && authenticator_.answers_at_once(request);
 }
 
 void Handler::handle(std::shared_ptr<net::Exchange> received, const std::function<void(std::function<void()>)>& post) {
@@ -478,6 +515,7 @@ void Handler::serve_connect(std::shared_ptr<ObservedExchange> exchange, Work wor
 void Handler::answer_object(ObservedExchange& exchange, Work& work, const Accepted& accepted, std::string_view verb, Document body, PatchKind kind) {
   audit::Record* record = exchange.observation().record();
   if (record) record->asked(body);
+  work.wants_json = accepted.shape == Shape::object && accepted.format == Format::json && !accepted.pretty;
   auto answer = run_object_request(work, verb, std::move(body), kind);
   if (record) record->annotate(work.audit_annotations);
   if (!answer) return respond_status(exchange, accepted, answer.error(), work.warnings);
@@ -492,7 +530,7 @@ void Handler::answer_object(ObservedExchange& exchange, Work& work, const Accept
     return respond_object(exchange, accepted, answer->code, table.freeze(), work.warnings);
   }
   if (shaped && accepted.shape == Shape::partial) return respond_object(exchange, accepted, answer->code, partial_metadata(object).freeze(), work.warnings);
-  respond_object(exchange, accepted, answer->code, object, work.warnings);
+  respond_object(exchange, accepted, answer->code, object, work.warnings, std::move(answer->json));
 }
 
 void Handler::serve_list(std::shared_ptr<ObservedExchange> exchange, Work& work, const Accepted& accepted) {

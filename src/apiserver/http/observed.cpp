@@ -1,5 +1,12 @@
 #include "apiserver/http/observed.h"
 
+#include <array>
+#include <atomic>
+#include <cstdio>
+#include <mutex>
+#include <shared_mutex>
+#include <unordered_map>
+
 #include "apiserver/http/gzip.h"
 #include "base/metrics.h"
 #include "base/strings.h"
@@ -61,26 +68,99 @@ class ObservedRawStream final : public ObservedStream<net::RawStream> {
 
 }  // namespace
 
+// What requests of one kind are counted in. Found once a request, by one key, where looking up each family's series by
+// all its labels would be a good part of the work of a read.
+struct RequestSeries {
+  struct Labels {
+    std::string_view verb, dry_run, group, version, resource, subresource, scope;
+  };
+  explicit RequestSeries(const Labels& l)
+      : verb(l.verb), dry_run(l.dry_run), group(l.group), version(l.version), resource(l.resource), subresource(l.subresource), scope(l.scope),
+        seconds(request_seconds.with({verb, dry_run, group, version, resource, subresource, scope, component})) {}
+
+  static RequestSeries& of(const Labels& labels);
+
+  // The codes that are common have a place of their own.
+  metrics::Counter& of_code(int code) {
+    constexpr int common[] = {200, 201, 404, 409};
+    std::atomic<metrics::Counter*>* place = nullptr;
+    for (std::size_t i = 0; i < std::size(common); ++i)
+      if (common[i] == code) place = &totals[i];
+    if (place)
+      if (auto* known = place->load(std::memory_order_acquire)) return *known;
+    char text[8];
+    std::snprintf(text, sizeof text, "%d", code);
+    metrics::Counter& counter = request_total.with({verb, dry_run, group, version, resource, subresource, scope, component, text});
+    if (place) place->store(&counter, std::memory_order_release);
+    return counter;
+  }
+  void observe_size(std::size_t bytes) {
+    metrics::Histogram* known = sizes.load(std::memory_order_acquire);
+    if (!known) {
+      known = &response_sizes.with({verb, group, version, resource, subresource, scope, component});
+      sizes.store(known, std::memory_order_release);
+    }
+    known->observe(static_cast<double>(bytes));
+  }
+  metrics::Gauge& running(bool long_running) {
+    static metrics::Gauge& changing = in_flight.with({"mutating"});
+    static metrics::Gauge& reading = in_flight.with({"readOnly"});
+    if (long_running) return long_running_requests.with({verb, group, version, resource, subresource, scope, component});
+    return is_mutating(verb) ? changing : reading;
+  }
+
+  const std::string verb, dry_run, group, version, resource, subresource, scope;
+  metrics::Histogram& seconds;
+  std::atomic<metrics::Histogram*> sizes{nullptr};
+  std::array<std::atomic<metrics::Counter*>, 4> totals{};
+};
+
+RequestSeries& RequestSeries::of(const Labels& l) {
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+  };
+  static std::shared_mutex mutex;
+  static std::unordered_map<std::string, std::unique_ptr<RequestSeries>, Hash, std::equal_to<>> all;
+  thread_local std::string key;
+  key.clear();
+  for (std::string_view part : {l.verb, l.dry_run, l.group, l.version, l.resource, l.subresource, l.scope}) key.append(part) += '\x1f';
+  {
+    std::shared_lock lock(mutex);
+    if (auto found = all.find(std::string_view(key)); found != all.end()) return *found->second;
+  }
+  std::unique_lock lock(mutex);
+  if (auto found = all.find(std::string_view(key)); found != all.end()) return *found->second;
+  if (all.size() >= metrics::max_series) {  // subresources that somebody makes up
+    static RequestSeries beyond(Labels{"other", "", "", "", "", "", ""});
+    return beyond;
+  }
+  return *all.emplace(key, std::make_unique<RequestSeries>(l)).first->second;
+}
+
 Observation::Observation(World world) : world_(world), begun_(world.clock.steady()) {}
 
 void Observation::describe(const RequestInfo& info, bool known, bool dry_run, std::string_view content_type) {
-  described_ = true;
-  dry_run_ = dry_run;
-  verb_ = verb_label(info.verb, info.subresource, content_type);
+  RequestSeries::Labels labels;
+  labels.dry_run = dry_run ? "All" : "";
+  labels.verb = verb_label(info.verb, info.subresource, content_type);
   if (known) {
-    group_ = info.group;
-    version_ = info.version;
-    resource_ = info.resource;
-    subresource_ = info.subresource;
-    scope_ = !info.name.empty() || info.verb == "create" ? "resource" : !info.ns.empty() ? "namespace" : "cluster";
+    labels.group = info.group;
+    labels.version = info.version;
+    labels.resource = info.resource;
+    labels.subresource = info.subresource;
+    labels.scope = !info.name.empty() || info.verb == "create" ? "resource" : !info.ns.empty() ? "namespace" : "cluster";
     std::string_view s = info.subresource;
     long_running_ = info.verb == "watch" || s == "exec" || s == "attach" || s == "portforward" || s == "proxy" || s == "log";
   }
   // Profiles take as long as was asked for.
   if (!info.is_resource && std::string_view(info.path).starts_with("/debug/pprof/")) long_running_ = true;
-  mutating_ = is_mutating(verb_);
-  if (long_running_) long_running_requests.with({verb_, group_, version_, resource_, subresource_, scope_, component}).add(1);
-  else in_flight.with({mutating_ ? "mutating" : "readOnly"}).add(1);
+  series_ = &RequestSeries::of(labels);
+  series_->running(long_running_).add(1);
+}
+
+void Observation::opened_by(std::string_view user) {
+  if (series_) open_ = std::make_unique<OpenStream>(series_->verb, series_->group, series_->resource, user, false, begun_);
 }
 
 void Observation::settle() {
@@ -89,17 +169,12 @@ void Observation::settle() {
 
 Observation::~Observation() {
   settle();
-  if (!described_) return;
-  if (long_running_) long_running_requests.with({verb_, group_, version_, resource_, subresource_, scope_, component}).add(-1);
-  else in_flight.with({mutating_ ? "mutating" : "readOnly"}).add(-1);
+  if (!series_) return;
+  series_->running(long_running_).add(-1);
   if (code_ == 0) return;  // the client went away before an answer
-  char code[8];
-  std::snprintf(code, sizeof code, "%d", code_);
-  std::string_view dry = dry_run_ ? "All" : "";
-  request_total.with({verb_, dry, group_, version_, resource_, subresource_, scope_, component, code}).add();
-  double seconds = std::chrono::duration<double>(world_.clock.steady() - begun_).count();
-  request_seconds.with({verb_, dry, group_, version_, resource_, subresource_, scope_, component}).observe(seconds);
-  if (verb_ == "GET" || verb_ == "LIST") response_sizes.with({verb_, group_, version_, resource_, subresource_, scope_, component}).observe(static_cast<double>(bytes_));
+  series_->of_code(code_).add();
+  series_->seconds.observe(std::chrono::duration<double>(world_.clock.steady() - begun_).count());
+  if (series_->verb == "GET" || series_->verb == "LIST") series_->observe_size(bytes_);
 }
 
 ObservedExchange::ObservedExchange(std::shared_ptr<net::Exchange> inner, World world) : inner_(std::move(inner)), observation_(std::make_shared<Observation>(world)) {

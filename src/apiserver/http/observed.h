@@ -15,6 +15,8 @@
 
 namespace kybern::apiserver {
 
+struct RequestSeries;
+
 // One request on its way, from over HTTP or from inside. Counted when the last holder lets go of it.
 class Observation {
  public:
@@ -34,7 +36,7 @@ class Observation {
   audit::Record* record() const { return record_.get(); }
   void sent(std::size_t bytes) { bytes_ += bytes; }
   // Listed below /debug/watches from now on.
-  void opened_by(std::string_view user) { open_ = std::make_unique<OpenStream>(verb_, group_, resource_, user, false, begun_); }
+  void opened_by(std::string_view user);
   bool long_running() const { return long_running_; }
   // The seat that it works on; given back when it is answered or its stream has begun.
   void take_seat(std::shared_ptr<Levels> levels, std::shared_ptr<Level> level) { levels_ = std::move(levels), level_ = std::move(level); }
@@ -43,16 +45,14 @@ class Observation {
  private:
   World world_;
   Instant begun_;
-  std::string_view verb_ = "";   // upper case, as upstream labels it
-  std::string group_, version_, resource_, subresource_;
-  std::string_view scope_ = "";
+  RequestSeries* series_ = nullptr;  // once it is described
   std::shared_ptr<Levels> levels_;
   std::shared_ptr<Level> level_;
   std::unique_ptr<OpenStream> open_;
   std::shared_ptr<audit::Record> record_;
   int code_ = 0;
   std::size_t bytes_ = 0;
-  bool described_ = false, dry_run_ = false, long_running_ = false, mutating_ = false;
+  bool long_running_ = false;
 };
 
 class ObservedExchange final : public net::Exchange {

@@ -7,6 +7,7 @@
 #include "apiserver/registry/registry.h"
 #include "base/strings.h"
 #include "document/json.h"
+#include "document/prefetch.h"
 
 namespace kybern::apiserver {
 namespace {
@@ -196,10 +197,30 @@ ApiResult<Listing> Registry::list(Work& work, const ListOptions& options) {
   return out;
 }
 
+// Some entries at once: the way down the tree is gone once for all of them, and their memory comes while others are worked on.
+bool Listing::look_ahead() {
+  constexpr std::int64_t most = 32;
+  ahead_.clear();
+  taken_ = 0;
+  if (ended_) return false;
+  auto wanted = static_cast<std::size_t>(limit == 0 || matches ? most : std::min(most, limit - given_));
+  std::string start;
+  if (after > prefix) start = after + '\0';
+  ahead_.reserve(wanted);
+  snapshot.scan(prefix, start, [&](const store::EntryPtr& entry) {
+    ahead_.push_back(entry);
+    prefetch_head(entry->value.root());
+    return ahead_.size() < wanted;
+  });
+  ended_ = ahead_.size() < wanted;
+  return !ahead_.empty();
+}
+
 store::EntryPtr Listing::next_entry() {
   while (limit == 0 || given_ < limit) {
-    store::EntryPtr entry = snapshot.next(prefix, after);
-    if (!entry) return {};
+    if (taken_ == ahead_.size() && !look_ahead()) return {};
+    store::EntryPtr entry = std::move(ahead_[taken_++]);
+    if (taken_ < ahead_.size()) kybern::prefetch(ahead_[taken_]->value.root());
     after = entry->key;
     if (matches && !matches(entry->value.root())) continue;
     ++given_;

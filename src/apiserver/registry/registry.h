@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "apiserver/registry/hot_texts.h"
 #include "apiserver/registry/served.h"
 #include "apiserver/registry/work.h"
 #include "base/world.h"
@@ -69,6 +70,10 @@ struct Listing {
   std::int64_t given_ = 0;
   std::vector<Document> fetched_;  // last first
   bool prefetched_ = false;
+  bool look_ahead();
+  std::vector<store::EntryPtr> ahead_{};  // those before taken_ are given
+  std::size_t taken_ = 0;
+  bool ended_ = false;                    // nothing comes after ahead_
 };
 
 // One step of a watch.
@@ -157,6 +162,7 @@ class Registry {
   store::Store& store_;
   World world_;
   bool may_wait_;
+  HotTexts hot_texts_;
   Catalog catalog_;
   std::unique_ptr<ServiceAllocator> services_;
   std::unique_ptr<CustomResources> customs_;

@@ -39,6 +39,7 @@ Catalog::Catalog() {
     if (status && status->type && !status->pointer)
       if (auto empty = schema::to_typed(*status->type, Draft::object().freeze().root())) served->empty_status = *empty;
     if (auto empty = schema::to_typed(*resource.type, Draft::object().freeze().root())) served->empty_object = *empty;
+    built_in_[resource.plural].push_back(served.get());
     served_.push_back(std::move(served));
   }
   for (const View& view : views()) {
@@ -54,8 +55,9 @@ Catalog::Catalog() {
 }
 
 const Served* Catalog::find(std::string_view group, std::string_view version, std::string_view plural) const {
-  for (const auto& s : served_)
-    if (s->resource->plural == plural && s->resource->group == group && s->resource->version == version) return s.get();
+  if (auto found = built_in_.find(plural); found != built_in_.end())
+    for (const Served* s : found->second)
+      if (s->resource->group == group && s->resource->version == version) return s;
   std::lock_guard lock(mutex_);
   auto at = custom_by_group_.find(std::string(group));
   if (at == custom_by_group_.end()) return nullptr;

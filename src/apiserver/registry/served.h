@@ -81,6 +81,7 @@ class Catalog {
  private:
   void publish();
   std::vector<std::unique_ptr<Served>> served_;  // built-in
+  std::unordered_map<std::string_view, std::vector<const Served*>> built_in_;  // by plural
   mutable std::mutex mutex_;
   std::map<std::string, std::vector<std::unique_ptr<Served>>, std::less<>> custom_;       // by the definition's name
   std::unordered_map<std::string, std::vector<const Served*>> custom_by_group_;

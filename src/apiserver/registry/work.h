@@ -40,6 +40,7 @@ struct Work {
   bool untracked = false;               // a write of the server itself, in which nobody gains or loses fields
   std::optional<Document> managed{};    // metadata.managedFields as an apply made it; an empty document: none
 
+  bool wants_json = false;              // the answer is sent as JSON
   std::string verb{};                   // create update patch delete ...: for admission
   bool dynamic = false;                 // webhooks and policies have a say: requests, not what the server writes by itself
   bool admitted = false;                // they had it, about another form of the object (a Scale, an Eviction)
@@ -55,6 +56,7 @@ struct Work {
 struct Answer {
   int code = 200;
   Document object;
+  std::string json{};  // of the object, when it was asked for and is at hand
 };
 
 }  // namespace kybern::apiserver

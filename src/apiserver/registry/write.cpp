@@ -84,6 +84,9 @@ bool spec_changed(Value before, const Draft& now, bool has_status) {
   return false;
 }
 
+// What is stored is what is answered.
+bool wants_stored_json(const Work& work) { return work.wants_json && !work.served->to_stored && !work.served->from_stored && !(work.served->custom && work.served->custom->converts()); }
+
 }  // namespace
 
 Status status_of(const Work& work, const Error& error) {
@@ -129,9 +132,11 @@ ApiResult<Answer> Registry::get(Work& work) {
     if (auto ok = check_revision(version); !ok) return fail(std::move(ok.error()));
   auto entry = current(work);
   if (!entry) return fail(std::move(entry.error()));
+  std::string json;
+  if (wants_stored_json(work) && (*entry)->value.memory() <= HotTexts::max_text_bytes) json = hot_texts_.of(*entry);
   auto object = converted(*work.served, (*entry)->value.root());
   if (!object) return fail(std::move(object.error()));
-  return Answer{200, std::move(*object)};
+  return Answer{200, std::move(*object), std::move(json)};
 }
 
 ApiResult<Answer> Registry::create(Work& work, Document body) {
@@ -181,7 +186,8 @@ ApiResult<Answer> Registry::create(Work& work, Document body) {
     }
     auto stored = for_store(served, std::move(whole));
     if (!stored) return undo(std::move(stored.error()));
-    auto entry = store_.commit({served.key(work.ns, name), std::move(*stored), 0});
+    std::string json;
+    auto entry = store_.commit({served.key(work.ns, name), std::move(*stored), 0, wants_stored_json(work) ? &json : nullptr});
     if (!entry && entry.error().code == Code::too_large && draft["metadata"].erase("managedFields")) {
       // Too large with its managers may be small enough without.
       Document smaller = draft.freeze();
@@ -192,7 +198,7 @@ ApiResult<Answer> Registry::create(Work& work, Document body) {
       if (served.traits->after_commit) served.traits->after_commit(work, {}, (*entry)->value);
       auto answer = converted(served, (*entry)->value.root());
       if (!answer) return fail(std::move(answer.error()));
-      return Answer{201, std::move(*answer)};
+      return Answer{201, std::move(*answer), std::move(json)};
     }
     if (served.traits->after_commit) served.traits->after_commit(work, {}, {});
     if (entry.error().code != Code::already_exists) return fail(status_of(work, entry.error()));
@@ -279,7 +285,8 @@ ApiResult<Answer> Registry::modify(Work& work, const Change& change, bool retry_
     stamped["metadata"]["resourceVersion"] = Document::stamp_blank();
     auto stored = for_store(served, stamped.freeze());
     if (!stored) return undo(std::move(stored.error()));
-    auto written = store_.commit({(*entry)->key, std::move(*stored), (*entry)->revision});
+    std::string json;
+    auto written = store_.commit({(*entry)->key, std::move(*stored), (*entry)->revision, wants_stored_json(work) ? &json : nullptr});
     if (!written && written.error().code == Code::too_large && stamped["metadata"].erase("managedFields")) {
       Document smaller = stamped.freeze();
       if (served.to_stored) smaller = served.to_stored(smaller);
@@ -289,7 +296,7 @@ ApiResult<Answer> Registry::modify(Work& work, const Change& change, bool retry_
       if (served.traits->after_commit) served.traits->after_commit(work, before, (*written)->value);
       auto answer = converted(served, (*written)->value.root());
       if (!answer) return fail(std::move(answer.error()));
-      return Answer{200, std::move(*answer)};
+      return Answer{200, std::move(*answer), std::move(json)};
     }
     if ((written.error().code == Code::conflict || written.error().code == Code::not_found) && retry_conflicts && attempt < conflict_attempts) {
       if (served.traits->after_commit) served.traits->after_commit(work, before, {});
