@@ -6,6 +6,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <optional>
 
 #include "apiserver/admission/admission.h"
 #include "base/strings.h"
@@ -15,6 +19,7 @@ namespace kybern::apiserver {
 namespace {
 
 constexpr std::int64_t default_pod_grace_seconds = 30;
+constexpr std::size_t sweep_helpers = 15;  // with whoever asked, 16 deletions are under way at once
 constexpr int delete_attempts = 20;  // against writers that change the object meanwhile
 
 bool is_pod(const Work& work) { return work.is("", "pods"); }
@@ -75,6 +80,79 @@ Document success(const Work& work, Value object) {
   details["uid"] = object["metadata"]["uid"];
   return status.freeze();
 }
+
+// The objects of a collection on their way out. Several threads take them from one listing, so that the store makes many
+// deletions durable at once; whoever asked works too, and waits for those who have begun. A helper that comes late finds
+// nothing to do, and touches nothing of the request.
+class Sweep {
+ public:
+  Sweep(Work& work, const DeleteOptions& options, Listing listing) : work_(work), options_(options), listing_(std::move(listing)) {}
+
+  // `call_helpers`: called when there are more than a few.
+  ApiResult<void> run(const std::function<void()>& call_helpers) {
+    work_through(few);
+    call_helpers();
+    work_through();
+    std::unique_lock lock(mutex_);
+    over_ = true;
+    idle_.wait(lock, [&] { return helping_ == 0; });
+    if (failure_) return fail(std::move(*failure_));
+    return {};
+  }
+
+  void help() {
+    {
+      std::lock_guard lock(mutex_);
+      if (over_) return;
+      ++helping_;
+    }
+    work_through();
+    std::lock_guard lock(mutex_);
+    --helping_;
+    idle_.notify_all();
+  }
+
+  bool over() const {
+    std::lock_guard lock(mutex_);
+    return over_;
+  }
+  const std::vector<Document>& removed() const { return objects_; }  // in the order of the listing
+
+ private:
+  static constexpr std::size_t few = 8;
+
+  void work_through(std::size_t most = SIZE_MAX) {
+    for (; most > 0; --most) {
+      Document object;
+      {
+        std::lock_guard lock(mutex_);
+        if (over_) return;
+        object = listing_.next();
+        if (!object) over_ = true;
+        if (over_) return;
+        objects_.push_back(object);
+      }
+      Work one{.registry = work_.registry, .world = work_.world, .user = work_.user, .served = work_.served, .ns = object["metadata"]["namespace"].str(),
+               .name = object["metadata"]["name"].str(), .dry_run = work_.dry_run, .verb = "delete", .dynamic = work_.dynamic, .options = work_.options};
+      auto gone = work_.registry.remove(one, options_);
+      std::lock_guard lock(mutex_);
+      for (std::string& warning : one.warnings) work_.warn(std::move(warning));
+      if (gone || gone.error().code == 404) continue;
+      over_ = true;
+      if (!failure_) failure_ = std::move(gone.error());
+    }
+  }
+
+  Work& work_;
+  const DeleteOptions& options_;
+  Listing listing_;
+  mutable std::mutex mutex_;
+  std::condition_variable idle_;
+  std::vector<Document> objects_;
+  std::optional<Status> failure_;
+  std::size_t helping_ = 0;
+  bool over_ = false;
+};
 
 }  // namespace
 
@@ -178,15 +256,15 @@ ApiResult<Answer> Registry::remove_collection(Work& work, const DeleteOptions& o
   auto listing = list(work, selection);
   if (!listing) return fail(std::move(listing.error()));
   if (auto ok = listing->prefetch(); !ok) return fail(std::move(ok.error()));
-  Draft items = Draft::array();
   std::string version = listing->resource_version;
-  while (Document object = listing->next()) {
-    Work one{.registry = *this, .world = work.world, .user = work.user, .served = work.served, .ns = object["metadata"]["namespace"].str(),
-             .name = object["metadata"]["name"].str(), .dry_run = work.dry_run, .verb = "delete", .dynamic = work.dynamic, .options = work.options};
-    DeleteOptions exact = options;
-    auto removed = remove(one, exact);
-    for (std::string& warning : one.warnings) work.warn(std::move(warning));
-    if (!removed && removed.error().code != 404) return fail(std::move(removed.error()));
+  auto sweep = std::make_shared<Sweep>(work, options, std::move(*listing));
+  auto call_helpers = [&] {
+    if (!may_wait() || sweep->over()) return;
+    for (std::size_t i = 0; i < sweep_helpers; ++i) work.world.executor.post([sweep] { sweep->help(); });
+  };
+  if (auto ok = sweep->run(call_helpers); !ok) return fail(std::move(ok.error()));
+  Draft items = Draft::array();
+  for (const Document& object : sweep->removed()) {
     Draft item(object);
     if (!work.served->custom) {
       item.erase("kind");
