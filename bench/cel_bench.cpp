@@ -9,10 +9,14 @@ namespace {
 using namespace kybern;
 
 struct Rule {
-  explicit Rule(std::string_view text) : object(*parse_json(R"({"replicas":3,"maxReplicas":5,"name":"web","list":[1,2,3,4,5,6,7,8,9,10]})")) {
+  explicit Rule(std::string_view text)
+      : object(*parse_json(R"({"replicas":3,"maxReplicas":5,"name":"web","list":[1,2,3,4,5,6,7,8,9,10]})")) {
     cel::Type* self = pool.make(cel::TypeKind::object);
     self->name = "self";
-    self->fields = {{"list", "list", pool.list(&cel::types::integer)}, {"maxReplicas", "maxReplicas", &cel::types::integer}, {"name", "name", &cel::types::string}, {"replicas", "replicas", &cel::types::integer}};
+    self->fields = {{"list", "list", pool.list(&cel::types::integer)},
+                    {"maxReplicas", "maxReplicas", &cel::types::integer},
+                    {"name", "name", &cel::types::string},
+                    {"replicas", "replicas", &cel::types::integer}};
     cel::Environment environment;
     environment.declare("self", self);
     program.emplace(std::move(*cel::Program::compile(environment, text)));
@@ -36,7 +40,9 @@ BENCHMARK_CAPTURE(evaluate, pattern, "self.name.matches('^[a-z]([-a-z0-9]*[a-z0-
 void compile(benchmark::State& state) {
   cel::Environment environment;
   environment.declare("self", &cel::types::dyn);
-  for (auto _ : state) benchmark::DoNotOptimize(cel::Program::compile(environment, "self.replicas <= self.maxReplicas && self.list.all(x, x < 100)").has_value());
+  for (auto _ : state)
+    benchmark::DoNotOptimize(
+        cel::Program::compile(environment, "self.replicas <= self.maxReplicas && self.list.all(x, x < 100)").has_value());
 }
 BENCHMARK(compile);
 

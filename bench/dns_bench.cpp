@@ -29,7 +29,8 @@ std::shared_ptr<const Service> make_service(const std::string& name, int endpoin
   EndpointGroup group;
   group.ports = {{"http", "tcp", 8080}};
   for (int i = 0; i < endpoints; ++i) {
-    group.endpoints.push_back({*parse_ip("10." + std::to_string(number % 100) + "." + std::to_string(number / 100) + "." + std::to_string(i % 250 + 1)), ""});
+    group.endpoints.push_back(
+        {*parse_ip("10." + std::to_string(number % 100) + "." + std::to_string(number / 100) + "." + std::to_string(i % 250 + 1)), ""});
   }
   out->groups.push_back(std::move(group));
   return out;
@@ -39,7 +40,8 @@ std::shared_ptr<const Index> index() {
   static const std::shared_ptr<const Index> made = [] {
     IndexWriter writer(Index{});
     writer.put_namespace("default", true);
-    for (int i = 0; i < services; ++i) writer.put_service("default/s" + std::to_string(i), make_service("s" + std::to_string(i), 3, false, i));
+    for (int i = 0; i < services; ++i)
+      writer.put_service("default/s" + std::to_string(i), make_service("s" + std::to_string(i), 3, false, i));
     writer.put_service("default/many", make_service("many", 50, true, 1));
     return writer.finish(true, 1);
   }();

@@ -56,11 +56,13 @@ class Watches {
       if (frame->hd.type == NGHTTP2_HEADERS) ++static_cast<Watches*>(self)->answered_;
       return 0;
     });
-    ::nghttp2_session_callbacks_set_on_header_callback(callbacks, [](nghttp2_session*, const nghttp2_frame*, const std::uint8_t* name, std::size_t n, const std::uint8_t* value,
-                                                                     std::size_t m, std::uint8_t, void*) {
-      if (std::string_view(reinterpret_cast<const char*>(name), n) == ":status") check(std::string_view(reinterpret_cast<const char*>(value), m) == "200", "a watch was refused");
-      return 0;
-    });
+    ::nghttp2_session_callbacks_set_on_header_callback(
+        callbacks, [](nghttp2_session*, const nghttp2_frame*, const std::uint8_t* name, std::size_t n, const std::uint8_t* value,
+                      std::size_t m, std::uint8_t, void*) {
+          if (std::string_view(reinterpret_cast<const char*>(name), n) == ":status")
+            check(std::string_view(reinterpret_cast<const char*>(value), m) == "200", "a watch was refused");
+          return 0;
+        });
     ::nghttp2_session_client_new(&session_, callbacks, this);
     ::nghttp2_session_callbacks_del(callbacks);
     ::nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, nullptr, 0);
@@ -68,19 +70,27 @@ class Watches {
 
   void open(std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) {
-      std::string path = fmt::format("/api/v1/namespaces/ns-{}/configmaps?watch=1&resourceVersion=1&allowWatchBookmarks=true&timeoutSeconds=600", i % 50);
-      const std::pair<std::string_view, std::string_view> fields[] = {
-          {":method", "GET"}, {":scheme", "https"}, {":authority", "127.0.0.1"}, {":path", path}, {"user-agent", "bench/1"}, {"accept", "application/json"}, {"authorization", "Bearer bench-token"}};
+      std::string path =
+          fmt::format("/api/v1/namespaces/ns-{}/configmaps?watch=1&resourceVersion=1&allowWatchBookmarks=true&timeoutSeconds=600", i % 50);
+      const std::pair<std::string_view, std::string_view> fields[] = {{":method", "GET"},
+                                                                      {":scheme", "https"},
+                                                                      {":authority", "127.0.0.1"},
+                                                                      {":path", path},
+                                                                      {"user-agent", "bench/1"},
+                                                                      {"accept", "application/json"},
+                                                                      {"authorization", "Bearer bench-token"}};
       std::vector<nghttp2_nv> nv;
       for (auto [name, value] : fields)
-        nv.push_back({reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())), reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(), 0});
+        nv.push_back({reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())),
+                      reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(), 0});
       check(::nghttp2_submit_request(session_, nullptr, nv.data(), nv.size(), nullptr, nullptr) > 0, "HTTP/2");
     }
     send();
     while (answered_ < count) {
       char data[65536];
       int got = ::SSL_read(ssl_, data, sizeof data);
-      check(got > 0 && ::nghttp2_session_mem_recv(session_, reinterpret_cast<std::uint8_t*>(data), static_cast<std::size_t>(got)) >= 0, "the server is gone");
+      check(got > 0 && ::nghttp2_session_mem_recv(session_, reinterpret_cast<std::uint8_t*>(data), static_cast<std::size_t>(got)) >= 0,
+            "the server is gone");
       send();
     }
   }
@@ -88,7 +98,8 @@ class Watches {
  private:
   void send() {
     const std::uint8_t* data = nullptr;
-    for (ssize_t bytes; (bytes = ::nghttp2_session_mem_send(session_, &data)) > 0;) check(::SSL_write(ssl_, data, static_cast<int>(bytes)) == bytes, "the server is gone");
+    for (ssize_t bytes; (bytes = ::nghttp2_session_mem_send(session_, &data)) > 0;)
+      check(::SSL_write(ssl_, data, static_cast<int>(bytes)) == bytes, "the server is gone");
   }
   SSL* ssl_ = nullptr;
   nghttp2_session* session_ = nullptr;
@@ -104,7 +115,8 @@ std::size_t resident_bytes() {
 double cpu_seconds() {
   rusage use{};
   ::getrusage(RUSAGE_SELF, &use);
-  return static_cast<double>(use.ru_utime.tv_sec + use.ru_stime.tv_sec) + static_cast<double>(use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1e-6;
+  return static_cast<double>(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+         static_cast<double>(use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1e-6;
 }
 
 }  // namespace
@@ -112,7 +124,8 @@ double cpu_seconds() {
 int main(int argc, char** argv) {
   ::signal(SIGPIPE, SIG_IGN);
   ::mallopt(M_ARENA_MAX, 2);  // as the program does it
-  std::size_t watches = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 10000, streams = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 250;
+  std::size_t watches = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 10000,
+              streams = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 250;
   check(watches > 0 && streams > 0 && streams <= 250, "at least one watch, and up to 250 streams a connection");
   int port_pipe[2], ready_pipe[2], end_pipe[2];
   check(::pipe(port_pipe) == 0 && ::pipe(ready_pipe) == 0 && ::pipe(end_pipe) == 0, "pipe");
@@ -123,7 +136,8 @@ int main(int argc, char** argv) {
     check(::read(port_pipe[0], &port, sizeof port) == sizeof port, "pipe");
     SSL_CTX* context = ::SSL_CTX_new(::TLS_client_method());
     std::vector<std::unique_ptr<Watches>> all;
-    for (std::size_t left = watches; left > 0; left -= std::min(left, streams)) all.emplace_back(std::make_unique<Watches>(port, context))->open(std::min(left, streams));
+    for (std::size_t left = watches; left > 0; left -= std::min(left, streams))
+      all.emplace_back(std::make_unique<Watches>(port, context))->open(std::min(left, streams));
     char byte = 'r';
     check(::write(ready_pipe[1], &byte, 1) == 1 && ::read(end_pipe[0], &byte, 1) >= 0, "pipe");
     ::_exit(0);
@@ -152,8 +166,9 @@ int main(int argc, char** argv) {
   double used = cpu_seconds();
   std::this_thread::sleep_for(std::chrono::seconds(2));
   used = cpu_seconds() - used;
-  fmt::print("{} idle watches, {} a connection: {:.0f} bytes resident each ({:.0f} before malloc_trim), {:.2f} % of a processor\n", watches, streams,
-             static_cast<double>(trimmed - before) / static_cast<double>(watches), static_cast<double>(after - before) / static_cast<double>(watches), used * 50);
+  fmt::print("{} idle watches, {} a connection: {:.0f} bytes resident each ({:.0f} before malloc_trim), {:.2f} % of a processor\n", watches,
+             streams, static_cast<double>(trimmed - before) / static_cast<double>(watches),
+             static_cast<double>(after - before) / static_cast<double>(watches), used * 50);
   ::close(end_pipe[1]);
   ::waitpid(child, nullptr, 0);
   (*server)->stop(std::chrono::milliseconds(0));

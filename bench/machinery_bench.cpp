@@ -17,7 +17,8 @@ namespace {
 
 using namespace kybern;
 
-constexpr const char* pod_text = R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"web-0","namespace":"ns","labels":{"app":"web","tier":"front","track":"stable"}},
+constexpr const char* pod_text =
+    R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"web-0","namespace":"ns","labels":{"app":"web","tier":"front","track":"stable"}},
 "spec":{"containers":[
  {"name":"web","image":"nginx:1.27","ports":[{"name":"http","containerPort":80},{"name":"metrics","containerPort":9113}],
   "env":[{"name":"MODE","value":"prod"},{"name":"NODE","valueFrom":{"fieldRef":{"fieldPath":"spec.nodeName"}}}],
@@ -137,7 +138,8 @@ void validate_pod_update(benchmark::State& state) {
 BENCHMARK(validate_pod_update);
 
 void strategic_merge_of_a_container(benchmark::State& state) {
-  Document pod = whole_pod(), patch = parsed(R"({"metadata":{"labels":{"track":"canary"}},"spec":{"containers":[{"name":"log","image":"log:3"}]}})");
+  Document pod = whole_pod(),
+           patch = parsed(R"({"metadata":{"labels":{"track":"canary"}},"spec":{"containers":[{"name":"log","image":"log:3"}]}})");
   for (auto _ : state) {
     auto merged = strategic_merge(pod, patch, *pods().type);
     benchmark::DoNotOptimize(merged->freeze());
@@ -146,7 +148,8 @@ void strategic_merge_of_a_container(benchmark::State& state) {
 BENCHMARK(strategic_merge_of_a_container);
 
 void merge_patch_of_status(benchmark::State& state) {
-  Document pod = whole_pod(), patch = parsed(R"({"status":{"phase":"Running","podIP":"10.0.0.9","conditions":[{"type":"Ready","status":"True"}]}})");
+  Document pod = whole_pod(),
+           patch = parsed(R"({"status":{"phase":"Running","podIP":"10.0.0.9","conditions":[{"type":"Ready","status":"True"}]}})");
   for (auto _ : state) {
     auto merged = merge_patch(pod, patch);
     benchmark::DoNotOptimize(merged->freeze());

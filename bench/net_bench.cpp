@@ -146,8 +146,8 @@ struct Http2Load {
   }
   void submit() {
     static const std::pair<const char*, const char*> fields[] = {
-        {":method", "GET"}, {":scheme", "https"}, {":authority", "127.0.0.1"}, {"user-agent", "bench/1"},
-        {"accept", "application/json"}, {"authorization", "Bearer 0123456789012345678901234567890123456789"}};
+        {":method", "GET"},        {":scheme", "https"},           {":authority", "127.0.0.1"},
+        {"user-agent", "bench/1"}, {"accept", "application/json"}, {"authorization", "Bearer 0123456789012345678901234567890123456789"}};
     std::vector<nghttp2_nv> nv;
     auto add = [&](const char* name, const char* value) {
       nv.push_back({reinterpret_cast<std::uint8_t*>(const_cast<char*>(name)), reinterpret_cast<std::uint8_t*>(const_cast<char*>(value)),
@@ -162,7 +162,8 @@ struct Http2Load {
   void send() {
     std::string out;
     const std::uint8_t* data = nullptr;
-    for (ssize_t bytes; (bytes = ::nghttp2_session_mem_send(session, &data)) > 0;) out.append(reinterpret_cast<const char*>(data), static_cast<std::size_t>(bytes));
+    for (ssize_t bytes; (bytes = ::nghttp2_session_mem_send(session, &data)) > 0;)
+      out.append(reinterpret_cast<const char*>(data), static_cast<std::size_t>(bytes));
     if (!out.empty()) connection.send(out.data(), out.size());
   }
   void receive() {
@@ -179,7 +180,8 @@ struct Http2Load {
 
 std::uint64_t load_http2(int port, SSL_CTX* context) {
   std::vector<std::unique_ptr<Http2Load>> loads;
-  for (int i = 0; i < http2_connections; ++i) loads.push_back(std::make_unique<Http2Load>(port, context, "/api/v1/namespaces/default/pods/a"));
+  for (int i = 0; i < http2_connections; ++i)
+    loads.push_back(std::make_unique<Http2Load>(port, context, "/api/v1/namespaces/default/pods/a"));
   for (auto until = Clock::now() + run_time; Clock::now() < until;) {
     for (auto& load : loads) {
       while (load->open < http2_streams) load->submit();
@@ -225,7 +227,8 @@ void hold_http1(int port, SSL_CTX* context, int ready_fd, int end_fd) {
 double cpu_seconds() {
   rusage used{};
   ::getrusage(RUSAGE_SELF, &used);
-  return static_cast<double>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+  return static_cast<double>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+         static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 }
 
 std::size_t resident_bytes() {
@@ -248,7 +251,8 @@ struct Bench {
       streams.push_back(std::move(stream));
       return;
     }
-    exchange->respond({200, {{"content-type", "application/json"}, {"cache-control", "no-cache, private"}, {"audit-id", "0123456789"}}, body});
+    exchange->respond(
+        {200, {{"content-type", "application/json"}, {"cache-control", "no-cache, private"}, {"audit-id", "0123456789"}}, body});
   }
 
   std::unique_ptr<Server> start(bool tls) {
@@ -283,8 +287,8 @@ struct Bench {
     ::waitpid(child, nullptr, 0);
     server->stop(std::chrono::milliseconds(0));
     for (int fd : {port_pipe[0], port_pipe[1], count_pipe[0], count_pipe[1]}) ::close(fd);
-    fmt::print("{:<36} {:>9.0f} requests/s {:>9.0f} requests per CPU-second\n", name, static_cast<double>(done) / std::chrono::duration<double>(run_time).count(),
-               static_cast<double>(done) / used);
+    fmt::print("{:<36} {:>9.0f} requests/s {:>9.0f} requests per CPU-second\n", name,
+               static_cast<double>(done) / std::chrono::duration<double>(run_time).count(), static_cast<double>(done) / used);
     std::fflush(stdout);
   }
 
@@ -314,7 +318,8 @@ struct Bench {
     std::this_thread::sleep_for(std::chrono::seconds(1));
     double idle = cpu_seconds() - before;
     fmt::print("{:<36} {:>9.0f} bytes of heap each {:>9.0f} resident, {} connections, {:.4f} CPU-seconds in an idle second\n", name,
-               static_cast<double>(heap_after - heap) / watches, static_cast<double>(resident_after - resident) / watches, server->connections(), idle);
+               static_cast<double>(heap_after - heap) / watches, static_cast<double>(resident_after - resident) / watches,
+               server->connections(), idle);
     std::fflush(stdout);
     ::close(end_pipe[1]);
     ::waitpid(child, nullptr, 0);

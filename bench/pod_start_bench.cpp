@@ -28,7 +28,8 @@ namespace {
 constexpr std::string_view image = "kybern.io/busybox:1";
 
 Document make_pod(const std::string& name) {
-  Draft p = Draft::object({{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", Draft::object({{"name", name}, {"namespace", "default"}, {"uid", name}})}});
+  Draft p = Draft::object(
+      {{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", Draft::object({{"name", name}, {"namespace", "default"}, {"uid", name}})}});
   Draft c = Draft::object({{"name", "main"}, {"image", image}, {"imagePullPolicy", "IfNotPresent"}});
   c["command"] = Draft::array({"sleep", "3600"});
   p["spec"] = Draft::object({{"terminationGracePeriodSeconds", 0}});
@@ -38,7 +39,9 @@ Document make_pod(const std::string& name) {
 
 double ms_since(SteadyClock::time_point begin) { return std::chrono::duration<double, std::milli>(SteadyClock::now() - begin).count(); }
 
-struct Steps { double bound = 0, running = 0; };
+struct Steps {
+  double bound = 0, running = 0;
+};
 
 // Creates a pod and watches it until it runs; then deletes it and waits until it is gone.
 std::optional<Steps> through_the_api(client::Transport& api, const std::string& name) {
@@ -115,7 +118,8 @@ std::optional<double> by_the_runtime(kubelet::Cri& cri, const std::string& name,
 bool idle(kubelet::Cri& cri) {
   for (int i = 0; i < 3000; ++i) {
     auto sandboxes = cri.list_sandboxes();
-    if (sandboxes && std::none_of(sandboxes->begin(), sandboxes->end(), [](const auto& s) { return s.pod.starts_with("start-"); })) return true;
+    if (sandboxes && std::none_of(sandboxes->begin(), sandboxes->end(), [](const auto& s) { return s.pod.starts_with("start-"); }))
+      return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   return false;
@@ -133,7 +137,8 @@ int main(int argc, char** argv) {
   int count = argc > 3 ? std::max(1, std::atoi(argv[3])) : 10;
   std::string cgroup = argc > 4 ? argv[4] : "/kybern-bench";
   auto options = client::read_kubeconfig(argv[1]);
-  auto api = options ? client::http_transport(std::move(*options)) : Result<std::unique_ptr<client::Transport>>(std::unexpected(options.error()));
+  auto api =
+      options ? client::http_transport(std::move(*options)) : Result<std::unique_ptr<client::Transport>>(std::unexpected(options.error()));
   if (!api) return fmt::print(stderr, "{}\n", api.error().message), 1;
   auto cri = kubelet::Cri::connect(argv[2]);
   if (!cri) return fmt::print(stderr, "{}\n", cri.error().message), 1;
@@ -150,7 +155,9 @@ int main(int argc, char** argv) {
     alone.push_back(*direct);
   }
   std::filesystem::remove_all(logs);
-  fmt::print("{} pods, medians\ncreated -> bound to a node   {:7.1f} ms\ncreated -> running           {:7.1f} ms\nthe runtime alone            {:7.1f} ms\nratio                        {:7.2f}\n", count,
-             median(bound), median(running), median(alone), median(running) / median(alone));
+  fmt::print(
+      "{} pods, medians\ncreated -> bound to a node   {:7.1f} ms\ncreated -> running           {:7.1f} ms\nthe runtime alone            "
+      "{:7.1f} ms\nratio                        {:7.2f}\n",
+      count, median(bound), median(running), median(alone), median(running) / median(alone));
   return 0;
 }

@@ -16,9 +16,7 @@ Document pod() {
   std::stringstream text;
   text << file.rdbuf();
   auto document = parse_json(text.str());
-  if (!document) {
-    std::abort();
-  }
+  if (!document) { std::abort(); }
   return *document;
 }
 

@@ -21,8 +21,10 @@ std::string ip_text(int first, int number, int last) {
 
 ServiceRules rules(int number, int endpoints) {
   const std::string name = "s" + std::to_string(number);
-  const std::string service = "metadata: {namespace: default, name: " + name + "}\nspec: {clusterIP: " + ip_text(96, number, 1) + ", ports: [{port: 80}]}\n";
-  std::string slice = "metadata: {namespace: default, name: " + name + "-a, labels: {kubernetes.io/service-name: " + name + "}}\naddressType: IPv4\nports: [{port: 8080}]\nendpoints:\n";
+  const std::string service =
+      "metadata: {namespace: default, name: " + name + "}\nspec: {clusterIP: " + ip_text(96, number, 1) + ", ports: [{port: 80}]}\n";
+  std::string slice = "metadata: {namespace: default, name: " + name + "-a, labels: {kubernetes.io/service-name: " + name +
+                      "}}\naddressType: IPv4\nports: [{port: 8080}]\nendpoints:\n";
   // One pod in a hundred runs here.
   for (int i = 0; i < endpoints; ++i) {
     slice += "- {addresses: [" + ip_text(160, number, i + 2) + "], nodeName: " + (number % 100 == 0 && i == 0 ? "n1" : "n2") + "}\n";

@@ -32,7 +32,8 @@ struct Cluster {
       auto node = std::make_unique<NodeState>();
       node->set_node(*parse_json(fmt::format(
           R"({{"metadata":{{"name":"node-{0}","labels":{{"kubernetes.io/hostname":"node-{0}","kubernetes.io/os":"linux","topology.kubernetes.io/zone":"zone-{1}"}}}},)"
-          R"("status":{{"allocatable":{{"cpu":"8","memory":"32Gi","pods":"110"}}}}}})", i, i % 3)));
+          R"("status":{{"allocatable":{{"cpu":"8","memory":"32Gi","pods":"110"}}}}}})",
+          i, i % 3)));
       for (std::size_t j = 0; j < 20 + i % 20; ++j) node->add(resident, 1);
       nodes.push_back(node.get());
       owned.push_back(std::move(node));

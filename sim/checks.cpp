@@ -49,12 +49,14 @@ std::int64_t share(Value limit, std::int64_t replicas, bool up) {
 }  // namespace
 
 void Checker::complain(std::string problem) {
-  if (problems_.size() < problems_kept) problems_.push_back(fmt::format("at {:.3f} s: {}", std::chrono::duration<double>(cluster_.world().elapsed()).count(), problem));
+  if (problems_.size() < problems_kept)
+    problems_.push_back(fmt::format("at {:.3f} s: {}", std::chrono::duration<double>(cluster_.world().elapsed()).count(), problem));
 }
 
 // --- change by change --------------------------------------------------------------------------------------------------
 
-void Checker::follow(std::string_view prefix, std::unique_ptr<store::Watch>& watch, void (Checker::*saw)(const store::EntryPtr&, const store::EntryPtr&)) {
+void Checker::follow(std::string_view prefix, std::unique_ptr<store::Watch>& watch,
+                     void (Checker::*saw)(const store::EntryPtr&, const store::EntryPtr&)) {
   if (!watch) return;
   for (;;) {
     std::vector<store::ChangePtr> changes;
@@ -87,7 +89,8 @@ void Checker::relist() {
   nodes_.clear();
   rollouts_.clear();
   asked_.clear();
-  const auto begin = [&](std::string_view prefix, void (Checker::*saw)(const store::EntryPtr&, const store::EntryPtr&)) -> std::unique_ptr<store::Watch> {
+  const auto begin = [&](std::string_view prefix,
+                         void (Checker::*saw)(const store::EntryPtr&, const store::EntryPtr&)) -> std::unique_ptr<store::Watch> {
     now.scan(prefix, "", [&](const store::EntryPtr& entry) {
       (this->*saw)(nullptr, entry);
       return true;
@@ -141,7 +144,8 @@ void Checker::saw_pod(const store::EntryPtr& before, const store::EntryPtr& now)
     record.available = record.alive && is_ready(pod);
     if (!record.node.empty()) {
       auto [place, is_new] = bound_.try_emplace(record.uid, record.node);
-      if (!is_new && place->second != record.node) complain(fmt::format("pod {} was bound to {}, now to {}", entry->key, place->second, record.node));
+      if (!is_new && place->second != record.node)
+        complain(fmt::format("pod {} was bound to {}, now to {}", entry->key, place->second, record.node));
     } else if (bound_.contains(record.uid)) {
       complain(fmt::format("pod {} was bound to {} and is not any more", entry->key, bound_[record.uid]));
     }
@@ -151,8 +155,10 @@ void Checker::saw_pod(const store::EntryPtr& before, const store::EntryPtr& now)
       node.used_memory += record.memory_milli;
       ++node.used_pods;
       const bool was_there = before && before->value["spec"]["nodeName"].as_string() == record.node;
-      if (!was_there && node.known && (node.used_cpu > node.cpu_milli || node.used_memory > node.memory_milli || node.used_pods > node.pods))
-        complain(fmt::format("{} has more than it can hold since {} is bound to it: {} of {} mCPU, {} of {} pods", record.node, entry->key, node.used_cpu, node.cpu_milli, node.used_pods, node.pods));
+      if (!was_there && node.known &&
+          (node.used_cpu > node.cpu_milli || node.used_memory > node.memory_milli || node.used_pods > node.pods))
+        complain(fmt::format("{} has more than it can hold since {} is bound to it: {} of {} mCPU, {} of {} pods", record.node, entry->key,
+                             node.used_cpu, node.cpu_milli, node.used_pods, node.pods));
     }
     if (auto owner = deployment_of_.find(record.owner); owner != deployment_of_.end()) {
       rollouts_[owner->second].available += record.available;
@@ -170,7 +176,8 @@ void Checker::saw_apps(const store::EntryPtr& before, const store::EntryPtr& now
     const Value set = entry->value.root();
     for (Value reference : set["metadata"]["ownerReferences"].items())
       if (reference["kind"].as_string() == "Deployment") {
-        const std::string uid(uid_of(set)), deployment = "/apps/deployments/" + set["metadata"]["namespace"].str() + "/" + reference["name"].str();
+        const std::string uid(uid_of(set)),
+            deployment = "/apps/deployments/" + set["metadata"]["namespace"].str() + "/" + reference["name"].str();
         deployment_of_[uid] = deployment;
         const std::int64_t asks = now ? set["spec"]["replicas"].as_int() : 0;
         rollouts_[deployment].asked += asks - std::exchange(asked_[uid], asks);
@@ -196,12 +203,16 @@ void Checker::saw_apps(const store::EntryPtr& before, const store::EntryPtr& now
 void Checker::judge_rollout(const std::string& deployment) {
   if (!options_.rollouts) return;
   Rollout& rollout = rollouts_[deployment];
-  if (rollout.available >= rollout.replicas && rollout.alive == rollout.replicas && rollout.asked == rollout.replicas) rollout.settled = true;
+  if (rollout.available >= rollout.replicas && rollout.alive == rollout.replicas && rollout.asked == rollout.replicas)
+    rollout.settled = true;
   if (!rollout.settled) return;
   if (rollout.available < rollout.replicas - rollout.unavailable)
-    complain(fmt::format("{}: {} pods are available, of {} at most {} may be missing", deployment, rollout.available, rollout.replicas, rollout.unavailable));
+    complain(fmt::format("{}: {} pods are available, of {} at most {} may be missing", deployment, rollout.available, rollout.replicas,
+                         rollout.unavailable));
   // What is asked for counts: pods that are to go may still be there when the new ones come.
-  if (rollout.asked > rollout.replicas + rollout.surge) complain(fmt::format("{}: {} pods asked for, {} wanted and {} more allowed", deployment, rollout.asked, rollout.replicas, rollout.surge));
+  if (rollout.asked > rollout.replicas + rollout.surge)
+    complain(
+        fmt::format("{}: {} pods asked for, {} wanted and {} more allowed", deployment, rollout.asked, rollout.replicas, rollout.surge));
 }
 
 // --- across a crash ----------------------------------------------------------------------------------------------------
@@ -228,15 +239,18 @@ void Checker::before_crash(bool in_a_write) {
 void Checker::after_restart() {
   if (!cluster_.store() || kept_revision_ == 0) return;
   const store::Snapshot now = cluster_.store()->snapshot();
-  if (now.revision() < kept_revision_) complain(fmt::format("the store was at revision {}, after its restart it is at {}", kept_revision_, now.revision()));
+  if (now.revision() < kept_revision_)
+    complain(fmt::format("the store was at revision {}, after its restart it is at {}", kept_revision_, now.revision()));
   for (std::size_t i = 0; i < kept_.size(); ++i) {
     const auto& [key, revision] = kept_[i];
     const store::EntryPtr entry = now.get(key);
     // What the server wrote since its start, or had not answered before, has a larger revision.
     if (!entry && power_was_cut_ && now.revision() > kept_revision_) power_was_cut_ = false;  // the deletion that had no answer
     else if (!entry) complain(fmt::format("{} was stored at revision {} and is lost", key, revision));
-    else if (entry && entry->revision < revision) complain(fmt::format("{} was at revision {}, after the restart at {}", key, revision, entry->revision));
-    else if (entry && entry->revision == revision && std::to_string(hash_of(entry->value.root())) != kept_json_[i]) complain(fmt::format("{} is not what was stored at revision {}", key, revision));
+    else if (entry && entry->revision < revision)
+      complain(fmt::format("{} was at revision {}, after the restart at {}", key, revision, entry->revision));
+    else if (entry && entry->revision == revision && std::to_string(hash_of(entry->value.root())) != kept_json_[i])
+      complain(fmt::format("{} is not what was stored at revision {}", key, revision));
   }
   kept_.clear();
   kept_json_.clear();
@@ -248,7 +262,8 @@ void Checker::after_restart() {
 bool Checker::has_room_for(const PodRecord& pod) const {
   return std::any_of(nodes_.begin(), nodes_.end(), [&](const auto& entry) {
     const NodeRecord& node = entry.second;
-    return node.known && node.used_cpu + pod.cpu_milli <= node.cpu_milli && node.used_memory + pod.memory_milli <= node.memory_milli && node.used_pods < node.pods;
+    return node.known && node.used_cpu + pod.cpu_milli <= node.cpu_milli && node.used_memory + pod.memory_milli <= node.memory_milli &&
+           node.used_pods < node.pods;
   });
 }
 
@@ -276,7 +291,9 @@ std::vector<std::string> Checker::at_rest() {
     const Value object = entry->value.root();
     if (is_deleting(object)) return say(entry->key + " is still being deleted");
     for (Value reference : object["metadata"]["ownerReferences"].items())
-      if (!uids.contains(reference["uid"].str())) return say(fmt::format("{} has no owner any more ({} {})", entry->key, reference["kind"].as_string(), reference["name"].as_string()));
+      if (!uids.contains(reference["uid"].str()))
+        return say(
+            fmt::format("{} has no owner any more ({} {})", entry->key, reference["kind"].as_string(), reference["name"].as_string()));
     if (entry->key.starts_with("/nodes/")) {
       for (Value c : object["status"]["conditions"].items())
         if (c["type"].as_string() == "Ready" && c["status"].as_string() != "True") return say(entry->key + " is not ready");
@@ -315,7 +332,9 @@ std::vector<std::string> Checker::leaks() {
     const std::int64_t ready = queue["ready"].as_int(), failing = queue["failing"].as_int(), delayed = queue["delayed"].as_int();
     if (ready > 0) out.push_back(fmt::format("{} keys wait in the queue {}", ready, queue["name"].as_string()));
     // What failed is tried again later: whoever is not waiting for that was forgotten there.
-    if (failing > delayed) out.push_back(fmt::format("{} keys have failed in the queue {}, {} wait to be tried again", failing, queue["name"].as_string(), delayed));
+    if (failing > delayed)
+      out.push_back(
+          fmt::format("{} keys have failed in the queue {}, {} wait to be tried again", failing, queue["name"].as_string(), delayed));
   }
   const store::Snapshot now = cluster_.store()->snapshot();
   for (Value mirror : (*memory)["items"].items()) {
@@ -335,7 +354,8 @@ std::vector<std::string> Checker::leaks() {
       prefix = prefix.substr(0, at) + prefix.substr(end) + prefix.substr(at + in.size(), end - at - in.size()) + "/";
     }
     const auto held = static_cast<std::size_t>(mirror["objects"].as_int()), stored = now.count(prefix);
-    if (held != stored) out.push_back(fmt::format("a mirror of {} holds {} objects, the store {}", mirror["path"].as_string(), held, stored));
+    if (held != stored)
+      out.push_back(fmt::format("a mirror of {} holds {} objects, the store {}", mirror["path"].as_string(), held, stored));
   }
   return out;
 }

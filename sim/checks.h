@@ -58,7 +58,8 @@ class Checker {
     std::int64_t replicas = 0, surge = 0, unavailable = 0, available = 0, alive = 0, asked = 0;  // asked: by all its ReplicaSets
     bool settled = false;  // was whole since its replicas changed last
   };
-  void follow(std::string_view prefix, std::unique_ptr<store::Watch>& watch, void (Checker::*saw)(const store::EntryPtr& before, const store::EntryPtr& now));
+  void follow(std::string_view prefix, std::unique_ptr<store::Watch>& watch,
+              void (Checker::*saw)(const store::EntryPtr& before, const store::EntryPtr& now));
   void saw_pod(const store::EntryPtr& before, const store::EntryPtr& now);
   void saw_node(const store::EntryPtr& before, const store::EntryPtr& now);
   void saw_apps(const store::EntryPtr& before, const store::EntryPtr& now);
@@ -70,12 +71,12 @@ class Checker {
   const CheckOptions options_;
   std::unique_ptr<store::Watch> pods_watch_, nodes_watch_, apps_watch_;
   bool watching_ = false;
-  std::map<std::string, PodRecord> pods_;                // by key
-  std::unordered_map<std::string, std::string> bound_;   // uid to node, for ever
+  std::map<std::string, PodRecord> pods_;               // by key
+  std::unordered_map<std::string, std::string> bound_;  // uid to node, for ever
   std::map<std::string, NodeRecord> nodes_;
-  std::map<std::string, std::string> deployment_of_;     // uid of a ReplicaSet to the key of its Deployment
-  std::map<std::string, std::int64_t> asked_;            // by uid of a ReplicaSet: its replicas
-  std::map<std::string, Rollout> rollouts_;              // by key of the Deployment
+  std::map<std::string, std::string> deployment_of_;           // uid of a ReplicaSet to the key of its Deployment
+  std::map<std::string, std::int64_t> asked_;                  // by uid of a ReplicaSet: its replicas
+  std::map<std::string, Rollout> rollouts_;                    // by key of the Deployment
   std::vector<std::pair<std::string, store::Revision>> kept_;  // key and revision, before the crash
   std::vector<std::string> kept_json_;
   store::Revision kept_revision_ = 0;

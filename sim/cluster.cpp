@@ -12,8 +12,8 @@
 namespace kybern::sim {
 namespace {
 
-constexpr Duration doomed_look = std::chrono::milliseconds(1);      // whether a component has left its request
-constexpr Duration failed_start_retry = std::chrono::seconds(2);    // as a supervisor does
+constexpr Duration doomed_look = std::chrono::milliseconds(1);    // whether a component has left its request
+constexpr Duration failed_start_retry = std::chrono::seconds(2);  // as a supervisor does
 constexpr Duration server_start_cost = std::chrono::milliseconds(300);
 
 std::string make_folder() {

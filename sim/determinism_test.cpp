@@ -83,8 +83,8 @@ TEST_P(Determinism, OneSeedOneHistory) {
   live(2, network_, other);
   ASSERT_FALSE(HasFatalFailure());
   EXPECT_NE(first.digest, other.digest);
-  std::printf("seed 1: %llu events, revision %lld, digest %016llx\n", static_cast<unsigned long long>(first.events), static_cast<long long>(first.revision),
-              static_cast<unsigned long long>(first.digest));
+  std::printf("seed 1: %llu events, revision %lld, digest %016llx\n", static_cast<unsigned long long>(first.events),
+              static_cast<long long>(first.revision), static_cast<unsigned long long>(first.digest));
 }
 
 INSTANTIATE_TEST_SUITE_P(Requests, Determinism, testing::Bool(), [](const auto& p) { return p.param ? "take_time" : "are_instant"; });

@@ -74,15 +74,21 @@ int Disk::State::open(sqlite3_vfs* vfs, const char* name, sqlite3_file* f, int f
   me.methods = *me.real()->pMethods;
   me.methods.iVersion = 1;  // no shared memory, no mapping: what the store uses
   me.methods.xClose = [](sqlite3_file* x) { return file(x).real()->pMethods->xClose(file(x).real()); };
-  me.methods.xRead = [](sqlite3_file* x, void* p, int n, sqlite3_int64 at) { return file(x).real()->pMethods->xRead(file(x).real(), p, n, at); };
+  me.methods.xRead = [](sqlite3_file* x, void* p, int n, sqlite3_int64 at) {
+    return file(x).real()->pMethods->xRead(file(x).real(), p, n, at);
+  };
   me.methods.xWrite = write;
   me.methods.xTruncate = truncate;
   me.methods.xSync = sync;
   me.methods.xFileSize = [](sqlite3_file* x, sqlite3_int64* size) { return file(x).real()->pMethods->xFileSize(file(x).real(), size); };
   me.methods.xLock = [](sqlite3_file* x, int how) { return file(x).real()->pMethods->xLock(file(x).real(), how); };
   me.methods.xUnlock = [](sqlite3_file* x, int how) { return file(x).real()->pMethods->xUnlock(file(x).real(), how); };
-  me.methods.xCheckReservedLock = [](sqlite3_file* x, int* held) { return file(x).real()->pMethods->xCheckReservedLock(file(x).real(), held); };
-  me.methods.xFileControl = [](sqlite3_file* x, int what, void* p) { return file(x).real()->pMethods->xFileControl(file(x).real(), what, p); };
+  me.methods.xCheckReservedLock = [](sqlite3_file* x, int* held) {
+    return file(x).real()->pMethods->xCheckReservedLock(file(x).real(), held);
+  };
+  me.methods.xFileControl = [](sqlite3_file* x, int what, void* p) {
+    return file(x).real()->pMethods->xFileControl(file(x).real(), what, p);
+  };
   me.methods.xSectorSize = [](sqlite3_file* x) { return file(x).real()->pMethods->xSectorSize(file(x).real()); };
   me.methods.xDeviceCharacteristics = [](sqlite3_file* x) { return file(x).real()->pMethods->xDeviceCharacteristics(file(x).real()); };
   me.base.pMethods = &me.methods;
@@ -159,13 +165,15 @@ void Disk::State::settle_file(const std::string& name, Journal& journal) {
   std::vector<Unsynced> redo = journal.writes;
   for (auto w = journal.writes.rbegin(); w != journal.writes.rend(); ++w)
     if (!w->before.empty()) KYBERN_CHECK(::pwrite(fd, w->before.data(), w->before.size(), w->at) >= 0, "a simulated disk can be written");
-  struct stat info{};
-  if (::fstat(fd, &info) == 0 && info.st_size > journal.durable_size) KYBERN_CHECK(::ftruncate(fd, journal.durable_size) == 0, "a simulated disk can be cut");
+  struct stat info {};
+  if (::fstat(fd, &info) == 0 && info.st_size > journal.durable_size)
+    KYBERN_CHECK(::ftruncate(fd, journal.durable_size) == 0, "a simulated disk can be cut");
   const double kept = random_unit(random);  // of the sectors, this time
   for (const Unsynced& w : redo)
     for (std::size_t i = 0; i < w.now.size(); i += sector_bytes) {
       const std::size_t n = std::min(sector_bytes, w.now.size() - i);
-      if (random.chance(kept)) KYBERN_CHECK(::pwrite(fd, w.now.data() + i, n, w.at + static_cast<std::int64_t>(i)) >= 0, "a simulated disk can be written");
+      if (random.chance(kept))
+        KYBERN_CHECK(::pwrite(fd, w.now.data() + i, n, w.at + static_cast<std::int64_t>(i)) >= 0, "a simulated disk can be written");
     }
   ::close(fd);
 }

@@ -80,7 +80,11 @@ struct Fleet::Node {
 };
 
 Fleet::Fleet(SimulatedWorld& world, Network& network, NodeModel model)
-    : world_(world), network_(network), model_(std::move(model)), lane_(world.lane("nodes")), transport_(network.connect("system:admin", lane_)) {
+    : world_(world),
+      network_(network),
+      model_(std::move(model)),
+      lane_(world.lane("nodes")),
+      transport_(network.connect("system:admin", lane_)) {
   begin_watch();
 }
 
@@ -99,7 +103,9 @@ std::size_t Fleet::find(std::string_view name) const {
   auto found = by_name_.find(std::string(name));
   return found == by_name_.end() ? nodes_.size() : found->second;
 }
-std::string Fleet::zone_of(std::size_t node) const { return fmt::format("zone-{}", node % static_cast<std::size_t>(std::max(1, model_.zones))); }
+std::string Fleet::zone_of(std::size_t node) const {
+  return fmt::format("zone-{}", node % static_cast<std::size_t>(std::max(1, model_.zones)));
+}
 
 void Fleet::add_nodes(int count, Duration within) {
   for (int i = 0; i < count; ++i) {
@@ -128,14 +134,17 @@ void Fleet::register_node(Node& node) {
   const std::string time = format_rfc3339(world_.now());
   Draft body = Draft::object({{"kind", "Node"}, {"apiVersion", "v1"}});
   body["metadata"]["name"] = node.name;
-  body["metadata"]["labels"] = Draft::object({{"kubernetes.io/hostname", node.name}, {"kubernetes.io/os", "linux"}, {"topology.kubernetes.io/zone", zone_of(node.number)}});
+  body["metadata"]["labels"] = Draft::object(
+      {{"kubernetes.io/hostname", node.name}, {"kubernetes.io/os", "linux"}, {"topology.kubernetes.io/zone", zone_of(node.number)}});
   Draft capacity = Draft::object({{"cpu", model_.cpu}, {"memory", model_.memory}, {"pods", std::to_string(model_.pods)}});
   body["status"]["capacity"] = capacity;
   body["status"]["allocatable"] = std::move(capacity);
-  body["status"]["conditions"].push_back(Draft::object({{"type", "Ready"}, {"status", "True"}, {"reason", "KubeletReady"}, {"lastHeartbeatTime", time}, {"lastTransitionTime", time}}));
+  body["status"]["conditions"].push_back(Draft::object(
+      {{"type", "Ready"}, {"status", "True"}, {"reason", "KubeletReady"}, {"lastHeartbeatTime", time}, {"lastTransitionTime", time}}));
   body["status"]["addresses"].push_back(Draft::object({{"type", "InternalIP"}, {"address", node.ip}}));
   const auto answer = node.transport->call({.method = "POST", .path = "/api/v1/nodes", .query = {}, .body = body.freeze()});
-  if (!answer && answer.error().code != 409) return arm(node, world_.random().between(shortest_retry, longest_retry), &Fleet::register_node);
+  if (!answer && answer.error().code != 409)
+    return arm(node, world_.random().between(shortest_retry, longest_retry), &Fleet::register_node);
   node.registered = true;
   if (!answer) node.status_due = true;  // it was here before
   heartbeat(node);
@@ -179,9 +188,17 @@ void Fleet::report_status_now(Node& node) {
   node.status_due = false;
   const std::string time = format_rfc3339(world_.now());
   Draft patch = Draft::object();
-  patch["status"]["conditions"].push_back(
-      Draft::object({{"type", "Ready"}, {"status", "True"}, {"reason", "KubeletReady"}, {"message", "kubelet is posting ready status"}, {"lastHeartbeatTime", time}, {"lastTransitionTime", time}}));
-  const auto answer = node.transport->call({.method = "PATCH", .path = "/api/v1/nodes/" + node.name + "/status", .query = {}, .body = patch.freeze(), .patch = client::PatchType::strategic});
+  patch["status"]["conditions"].push_back(Draft::object({{"type", "Ready"},
+                                                         {"status", "True"},
+                                                         {"reason", "KubeletReady"},
+                                                         {"message", "kubelet is posting ready status"},
+                                                         {"lastHeartbeatTime", time},
+                                                         {"lastTransitionTime", time}}));
+  const auto answer = node.transport->call({.method = "PATCH",
+                                            .path = "/api/v1/nodes/" + node.name + "/status",
+                                            .query = {},
+                                            .body = patch.freeze(),
+                                            .patch = client::PatchType::strategic});
   if (!answer && answer.error().code != 404) node.status_due = true;  // with the next heartbeat
 }
 
@@ -320,7 +337,9 @@ void Fleet::admit(Node& node, Pod& pod) {
   const auto cpu = Quantity::parse(model_.cpu), memory = Quantity::parse(model_.memory);
   std::size_t live = 0;
   for (const auto& [uid, other] : node.pods) live += other.state != Pod::State::refused;
-  const bool fits = node.used.cpu_milli + pod.needs.cpu_milli <= cpu->milli_value() && node.used.memory_milli + pod.needs.memory_milli <= memory->milli_value() && live <= static_cast<std::size_t>(model_.pods);
+  const bool fits = node.used.cpu_milli + pod.needs.cpu_milli <= cpu->milli_value() &&
+                    node.used.memory_milli + pod.needs.memory_milli <= memory->milli_value() &&
+                    live <= static_cast<std::size_t>(model_.pods);
   const std::string uid(uid_of(pod.object));
   if (!fits) {
     pod.state = Pod::State::refused;
@@ -330,7 +349,12 @@ void Fleet::admit(Node& node, Pod& pod) {
     patch["metadata"]["uid"] = uid;
     patch["status"] = Draft::object({{"phase", "Failed"}, {"reason", "OutOfcpu"}, {"message", "Node didn't have enough resource"}});
     const Value meta = pod.object["metadata"];
-    (void)node.transport->call({.method = "PATCH", .path = client::object_path("v1", "pods", meta["namespace"].as_string(), meta["name"].as_string(), "status"), .query = {}, .body = patch.freeze(), .patch = client::PatchType::strategic});
+    (void)node.transport->call(
+        {.method = "PATCH",
+         .path = client::object_path("v1", "pods", meta["namespace"].as_string(), meta["name"].as_string(), "status"),
+         .query = {},
+         .body = patch.freeze(),
+         .patch = client::PatchType::strategic});
     return;
   }
   node.used.cpu_milli += pod.needs.cpu_milli;
@@ -378,12 +402,22 @@ bool Fleet::report(Node& node, Pod& pod, bool is_ready) {
   conditions.push_back(condition("Ready", is_ready, time));
   patch["status"]["conditions"] = std::move(conditions);
   for (Value container : pod.object["spec"]["containers"].items()) {
-    Draft status = Draft::object({{"name", container["name"]}, {"image", container["image"]}, {"imageID", container["image"]}, {"ready", is_ready}, {"started", pod.up}, {"restartCount", pod.restarts}});
+    Draft status = Draft::object({{"name", container["name"]},
+                                  {"image", container["image"]},
+                                  {"imageID", container["image"]},
+                                  {"ready", is_ready},
+                                  {"started", pod.up},
+                                  {"restartCount", pod.restarts}});
     if (pod.up) status["state"]["running"]["startedAt"] = time;
     else status["state"]["waiting"]["reason"] = "CrashLoopBackOff";
     patch["status"]["containerStatuses"].push_back(std::move(status));
   }
-  const auto answer = node.transport->call({.method = "PATCH", .path = client::object_path("v1", "pods", meta["namespace"].as_string(), meta["name"].as_string(), "status"), .query = {}, .body = patch.freeze(), .patch = client::PatchType::strategic});
+  const auto answer =
+      node.transport->call({.method = "PATCH",
+                            .path = client::object_path("v1", "pods", meta["namespace"].as_string(), meta["name"].as_string(), "status"),
+                            .query = {},
+                            .body = patch.freeze(),
+                            .patch = client::PatchType::strategic});
   if (answer) return true;
   if (!is_gone(answer.error())) return false;
   if (answer.error().code == 404) forget(node, uid);
@@ -433,7 +467,11 @@ void Fleet::finish(Node& node, const std::string& uid) {
   Draft options = Draft::object({{"kind", "DeleteOptions"}, {"apiVersion", "v1"}, {"gracePeriodSeconds", 0}});
   options["preconditions"]["uid"] = uid;
   const std::uint64_t era = node.era;
-  const auto answer = node.transport->call({.method = "DELETE", .path = client::object_path("v1", "pods", meta["namespace"].as_string(), meta["name"].as_string()), .query = {}, .body = options.freeze()});
+  const auto answer =
+      node.transport->call({.method = "DELETE",
+                            .path = client::object_path("v1", "pods", meta["namespace"].as_string(), meta["name"].as_string()),
+                            .query = {},
+                            .body = options.freeze()});
   if (node.era != era || !node.pods.contains(uid)) return;
   if (!answer && !is_gone(answer.error())) return retry(node, uid, &Fleet::finish);
   forget(node, uid);
@@ -478,8 +516,10 @@ void Fleet::restart_agent(std::size_t number) {
   // What was under way is done again from what the agent finds running.
   for (auto& [uid, pod] : node.pods) {
     if (pod.state == Pod::State::running || pod.state == Pod::State::ready) pod.state = Pod::State::admitted;
-    if (pod.state == Pod::State::admitted) later(node, uid, world_.random().between(std::chrono::milliseconds(100), std::chrono::seconds(1)), &Fleet::start);
-    if (pod.state == Pod::State::stopping) later(node, uid, world_.random().between(std::chrono::milliseconds(100), std::chrono::seconds(1)), &Fleet::finish);
+    if (pod.state == Pod::State::admitted)
+      later(node, uid, world_.random().between(std::chrono::milliseconds(100), std::chrono::seconds(1)), &Fleet::start);
+    if (pod.state == Pod::State::stopping)
+      later(node, uid, world_.random().between(std::chrono::milliseconds(100), std::chrono::seconds(1)), &Fleet::finish);
   }
   arm(node, world_.random().between(Duration(0), std::chrono::seconds(1)), &Fleet::register_node);
 }

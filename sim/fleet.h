@@ -27,7 +27,7 @@ struct NodeModel {
   Duration shortest_start = std::chrono::milliseconds(500), longest_start = std::chrono::seconds(3);
   Duration shortest_stop = std::chrono::milliseconds(200), longest_stop = std::chrono::seconds(2);
   Duration shortest_ready = std::chrono::milliseconds(100), longest_ready = std::chrono::seconds(2);  // after the start
-  Duration mean_life{};          // of a container, until it crashes; zero: for ever
+  Duration mean_life{};                               // of a container, until it crashes; zero: for ever
   Duration delivery = std::chrono::milliseconds(20);  // the longest way of a change to its node
 };
 
@@ -39,11 +39,11 @@ class Fleet {
   void stop();
 
   // What may happen to a node.
-  void crash(std::size_t node);     // the machine is gone, and what ran on it
-  void restart(std::size_t node);   // it is back; nothing runs there any more
-  void restart_agent(std::size_t node);  // the agent alone: pods run on, it reads the API anew
+  void crash(std::size_t node);                    // the machine is gone, and what ran on it
+  void restart(std::size_t node);                  // it is back; nothing runs there any more
+  void restart_agent(std::size_t node);            // the agent alone: pods run on, it reads the API anew
   void mute(std::size_t node, Duration how_long);  // no heartbeat
-  void remove(std::size_t node);    // for good; its Node object is deleted by whoever removes machines
+  void remove(std::size_t node);                   // for good; its Node object is deleted by whoever removes machines
 
   std::size_t size() const { return nodes_.size(); }
   std::string name(std::size_t node) const;
@@ -94,8 +94,8 @@ class Fleet {
   std::unique_ptr<client::Subscription> watch_, nodes_watch_;
   std::vector<std::unique_ptr<Node>> nodes_;
   std::unordered_map<std::string, std::size_t> by_name_;
-  std::unordered_map<std::string, Document> seen_;               // by namespace/name, as the watch has brought them
-  std::unordered_map<std::string, std::size_t> runs_on_;         // uid to node: containers that run now
+  std::unordered_map<std::string, Document> seen_;        // by namespace/name, as the watch has brought them
+  std::unordered_map<std::string, std::size_t> runs_on_;  // uid to node: containers that run now
   std::size_t running_ = 0;
   std::uint64_t started_ = 0, refused_ = 0;
   std::vector<std::string> violations_;

@@ -90,7 +90,8 @@ class KeyChecker {
       entries_.push_back({i, false, operations_[i]->answer == Answer::unknown ? never : operations_[i]->answered_ns});
     }
     // Calls first of what is at the same time: more may then overlap, nothing true is refuted.
-    std::sort(entries_.begin() + 1, entries_.end(), [](const Entry& a, const Entry& b) { return a.at != b.at ? a.at < b.at : a.is_call > b.is_call; });
+    std::sort(entries_.begin() + 1, entries_.end(),
+              [](const Entry& a, const Entry& b) { return a.at != b.at ? a.at < b.at : a.is_call > b.is_call; });
     call_of_.resize(operations_.size());
     answer_of_.resize(operations_.size());
     next_.resize(entries_.size());
@@ -177,7 +178,8 @@ std::optional<std::string> check_revisions(const History& history) {
   std::sort(writes.begin(), writes.end(), [](auto* a, auto* b) { return a->revision < b->revision; });
   const Operation *latest_call = nullptr, *previous = nullptr;
   for (const Operation* o : writes) {
-    if (previous && previous->revision == o->revision) return fmt::format("two writes have one revision:\n  {}\n  {}", describe(*previous), describe(*o));
+    if (previous && previous->revision == o->revision)
+      return fmt::format("two writes have one revision:\n  {}\n  {}", describe(*previous), describe(*o));
     previous = o;
     if (latest_call && o->answered_ns < latest_call->called_ns)
       return fmt::format("a write that was answered first has the larger revision:\n  {}\n  {}", describe(*latest_call), describe(*o));
@@ -191,9 +193,13 @@ std::optional<std::string> check_revisions(const History& history) {
 std::string describe(const Operation& o) {
   static constexpr const char* kinds[] = {"put", "erase", "get"};
   static constexpr const char* answers[] = {"no answer", "done", "refused", "failed"};
-  return fmt::format("[{} .. {}] client {}: {} {}{}{}: {}{}", o.called_ns, o.answer == Answer::unknown ? "?" : std::to_string(o.answered_ns), o.client, kinds[static_cast<int>(o.kind)], o.key,
-                     o.kind == Kind::put ? fmt::format(" = {}", o.value) : "", o.expected ? fmt::format(" if at {}", *o.expected) : "", answers[static_cast<int>(o.answer)],
-                     o.answer != Answer::done ? "" : o.kind == Kind::get ? fmt::format(", {} at {}", o.value, o.revision) : fmt::format(" at {}", o.revision));
+  return fmt::format("[{} .. {}] client {}: {} {}{}{}: {}{}", o.called_ns,
+                     o.answer == Answer::unknown ? "?" : std::to_string(o.answered_ns), o.client, kinds[static_cast<int>(o.kind)], o.key,
+                     o.kind == Kind::put ? fmt::format(" = {}", o.value) : "", o.expected ? fmt::format(" if at {}", *o.expected) : "",
+                     answers[static_cast<int>(o.answer)],
+                     o.answer != Answer::done ? ""
+                     : o.kind == Kind::get    ? fmt::format(", {} at {}", o.value, o.revision)
+                                              : fmt::format(" at {}", o.revision));
 }
 
 std::optional<std::string> check_linearizable(const History& history) {
@@ -203,14 +209,16 @@ std::optional<std::string> check_linearizable(const History& history) {
     keys[o.key].push_back(&o);
     if (o.answer != Answer::done || o.kind == Kind::erase || o.value == 0) continue;
     auto [place, is_new] = revisions.try_emplace(o.value, o.revision);
-    if (!is_new && place->second != o.revision) return fmt::format("a value has two revisions, {} and {}: {}", place->second, o.revision, describe(o));
+    if (!is_new && place->second != o.revision)
+      return fmt::format("a value has two revisions, {} and {}: {}", place->second, o.revision, describe(o));
   }
   if (auto wrong = check_revisions(history)) return wrong;
   for (auto& [key, operations] : keys) {
     std::sort(operations.begin(), operations.end(), [](auto* a, auto* b) { return a->called_ns < b->called_ns; });
     KeyChecker checker(operations, revisions);
     if (checker.check()) continue;
-    std::string text = fmt::format("the history of {} cannot be explained (at most {} of {} operations can):", key, checker.best(), operations.size());
+    std::string text =
+        fmt::format("the history of {} cannot be explained (at most {} of {} operations can):", key, checker.best(), operations.size());
     const std::size_t from = checker.best() > 6 ? checker.best() - 6 : 0;
     for (std::size_t i = from; i < operations.size() && i < checker.best() + 6; ++i) text += "\n  " + describe(*operations[i]);
     return text;

@@ -24,9 +24,9 @@ struct Operation {
   } answer = Answer::unknown;
   int client = 0;
   std::string key;
-  std::uint64_t value = 0;                  // of a put: no two puts of a history have the same
-  std::optional<std::int64_t> expected;     // revision; 0: the key must not exist
-  std::int64_t revision = 0;                // of the answer
+  std::uint64_t value = 0;               // of a put: no two puts of a history have the same
+  std::optional<std::int64_t> expected;  // revision; 0: the key must not exist
+  std::int64_t revision = 0;             // of the answer
   std::int64_t called_ns = 0, answered_ns = 0;
 };
 using History = std::vector<Operation>;

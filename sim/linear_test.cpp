@@ -38,8 +38,8 @@ Document document(std::uint64_t value) {
 
 // --- the checker itself ------------------------------------------------------------------------------------------------
 
-Operation op(int client, Kind kind, std::int64_t called, std::int64_t answered, std::uint64_t value, std::int64_t revision, Answer answer = Answer::done,
-             std::optional<std::int64_t> expected = std::nullopt) {
+Operation op(int client, Kind kind, std::int64_t called, std::int64_t answered, std::uint64_t value, std::int64_t revision,
+             Answer answer = Answer::done, std::optional<std::int64_t> expected = std::nullopt) {
   return {kind, answer, client, "/k/a", value, expected, revision, called, answered};
 }
 
@@ -55,11 +55,15 @@ TEST(Checker, KnowsWhatCanBeExplained) {
       {"one after another", {op(1, Kind::put, 0, 1, 7, 2), op(2, Kind::get, 2, 3, 7, 2)}, true},
       {"a stale read", {op(1, Kind::put, 0, 1, 7, 2), op(1, Kind::put, 2, 3, 8, 3), op(2, Kind::get, 4, 5, 7, 2)}, false},
       {"a read meanwhile may see either", {op(1, Kind::put, 0, 1, 7, 2), op(1, Kind::put, 2, 9, 8, 3), op(2, Kind::get, 4, 5, 7, 2)}, true},
-      {"what was seen cannot be unseen", {op(1, Kind::put, 0, 1, 7, 2), op(1, Kind::put, 2, 9, 8, 3), op(2, Kind::get, 3, 4, 8, 3), op(3, Kind::get, 5, 6, 7, 2)}, false},
+      {"what was seen cannot be unseen",
+       {op(1, Kind::put, 0, 1, 7, 2), op(1, Kind::put, 2, 9, 8, 3), op(2, Kind::get, 3, 4, 8, 3), op(3, Kind::get, 5, 6, 7, 2)},
+       false},
       {"a lost write", {op(1, Kind::put, 0, 1, 7, 2), op(2, Kind::get, 2, 3, 0, 0)}, false},
       {"no answer, and it happened", {op(1, Kind::put, 0, 0, 7, 0, Answer::unknown), op(2, Kind::get, 2, 3, 7, 2)}, true},
       {"no answer, and it did not", {op(1, Kind::put, 0, 0, 7, 0, Answer::unknown), op(2, Kind::get, 2, 3, 0, 0)}, true},
-      {"it cannot happen and then not", {op(1, Kind::put, 0, 0, 7, 0, Answer::unknown), op(2, Kind::get, 2, 3, 7, 2), op(2, Kind::get, 4, 5, 0, 0)}, false},
+      {"it cannot happen and then not",
+       {op(1, Kind::put, 0, 0, 7, 0, Answer::unknown), op(2, Kind::get, 2, 3, 7, 2), op(2, Kind::get, 4, 5, 0, 0)},
+       false},
       {"two creates", {op(1, Kind::put, 0, 5, 7, 2, Answer::done, 0), op(2, Kind::put, 0, 5, 8, 3, Answer::done, 0)}, false},
       {"one of two creates", {op(1, Kind::put, 0, 5, 7, 2, Answer::done, 0), op(2, Kind::put, 0, 5, 8, 0, Answer::refused, 0)}, true},
       {"refused without a reason", {op(1, Kind::put, 0, 1, 7, 0, Answer::refused, 0)}, false},
@@ -81,7 +85,8 @@ struct Load {
 // Before the call and after the answer the operation is written where it survives the process.
 using Record = std::function<void(int client, const Operation& operation, bool answered)>;
 
-void one_client(store::Store& store, const Load& load, int client, std::uint64_t first_value, const std::function<bool()>& go_on, const Record& record) {
+void one_client(store::Store& store, const Load& load, int client, std::uint64_t first_value, const std::function<bool()>& go_on,
+                const Record& record) {
   SplitMix random(load.seed * 1000 + static_cast<std::uint64_t>(client));
   std::int64_t last_seen = 0;
   for (int i = 0; i < load.operations && go_on(); ++i) {
@@ -126,11 +131,13 @@ History run(store::Store& store, const Load& load) {
   std::vector<std::thread> threads;
   for (int client = 0; client < load.clients; ++client)
     threads.emplace_back([&, client] {
-      one_client(store, load, client, static_cast<std::uint64_t>(client + 1) * 1'000'000, [] { return true; }, [&](int, const Operation& o, bool answered) {
-        if (!answered) return;
-        std::lock_guard lock(mutex);
-        history.push_back(o);
-      });
+      one_client(
+          store, load, client, static_cast<std::uint64_t>(client + 1) * 1'000'000, [] { return true; },
+          [&](int, const Operation& o, bool answered) {
+            if (!answered) return;
+            std::lock_guard lock(mutex);
+            history.push_back(o);
+          });
     });
   for (auto& thread : threads) thread.join();
   return history;
@@ -235,10 +242,14 @@ class LyingStore : public store::Store {
     return ++reads_ % 10 == 0 ? kept_.front() : fresh;
   }
 
-  Result<store::Snapshot> snapshot_at(store::Revision revision, std::string_view prefix) const override { return honest_->snapshot_at(revision, prefix); }
+  Result<store::Snapshot> snapshot_at(store::Revision revision, std::string_view prefix) const override {
+    return honest_->snapshot_at(revision, prefix);
+  }
   store::Revision revision() const override { return honest_->revision(); }
   store::Revision oldest_watchable(std::string_view prefix) const override { return honest_->oldest_watchable(prefix); }
-  Result<std::unique_ptr<store::Watch>> watch(std::string_view prefix, store::Revision after, std::function<void()> notify) override { return honest_->watch(prefix, after, std::move(notify)); }
+  Result<std::unique_ptr<store::Watch>> watch(std::string_view prefix, store::Revision after, std::function<void()> notify) override {
+    return honest_->watch(prefix, after, std::move(notify));
+  }
   Result<void> backup(const std::string& path) override { return honest_->backup(path); }
   Result<void> check_writable() const override { return honest_->check_writable(); }
   Stats stats() const override { return honest_->stats(); }
@@ -267,7 +278,8 @@ TEST_P(Lies, AreFoundOut) {
   FAIL() << "ten histories of a lying store were believed";
 }
 INSTANTIATE_TEST_SUITE_P(Of, Lies,
-                         testing::Values(Lie::drops_an_acknowledged_write, Lie::serves_a_stale_read, Lie::reorders, Lie::ignores_what_is_expected, Lie::writes_twice, Lie::refuses_and_writes));
+                         testing::Values(Lie::drops_an_acknowledged_write, Lie::serves_a_stale_read, Lie::reorders,
+                                         Lie::ignores_what_is_expected, Lie::writes_twice, Lie::refuses_and_writes));
 
 // --- kill -9 ---------------------------------------------------------------------------------------------------------------
 
@@ -295,22 +307,25 @@ void child(const std::string& file, const Load& load, int round, Shared& shared)
   for (int client = 0; client < load.clients; ++client)
     threads.emplace_back([&, client] {
       Shared::Slot* slot = nullptr;
-      const std::uint64_t first_value = static_cast<std::uint64_t>(round + 1) * 100'000'000 + static_cast<std::uint64_t>(client + 1) * 1'000'000;
-      one_client(**store, load, client, first_value, [&] { return shared.used < Shared::limit - 64; }, [&](int, const Operation& o, bool answered) {
-        if (!answered) slot = &shared.slots[shared.used++];
-        slot->kind = static_cast<int>(o.kind);
-        slot->answer = static_cast<int>(o.answer);
-        slot->client = o.client;
-        slot->key = std::atoi(o.key.c_str() + std::strlen("/k/key-"));
-        slot->value = o.value;
-        slot->has_expected = o.expected.has_value();
-        slot->expected = o.expected.value_or(0);
-        slot->revision = o.revision;
-        slot->called_ns = o.called_ns;
-        slot->answered_ns = o.answered_ns;
-        slot->state.store(answered ? 2 : 1, std::memory_order_release);
-        shared.ready = true;
-      });
+      const std::uint64_t first_value =
+          static_cast<std::uint64_t>(round + 1) * 100'000'000 + static_cast<std::uint64_t>(client + 1) * 1'000'000;
+      one_client(
+          **store, load, client, first_value, [&] { return shared.used < Shared::limit - 64; },
+          [&](int, const Operation& o, bool answered) {
+            if (!answered) slot = &shared.slots[shared.used++];
+            slot->kind = static_cast<int>(o.kind);
+            slot->answer = static_cast<int>(o.answer);
+            slot->client = o.client;
+            slot->key = std::atoi(o.key.c_str() + std::strlen("/k/key-"));
+            slot->value = o.value;
+            slot->has_expected = o.expected.has_value();
+            slot->expected = o.expected.value_or(0);
+            slot->revision = o.revision;
+            slot->called_ns = o.called_ns;
+            slot->answered_ns = o.answered_ns;
+            slot->state.store(answered ? 2 : 1, std::memory_order_release);
+            shared.ready = true;
+          });
     });
   for (auto& thread : threads) thread.join();
   ::_exit(0);
@@ -335,7 +350,8 @@ TEST(RealStoreKilled, IsLinearizableAcrossItsDeaths) {
     if (round + 1 < rounds) {
       const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
       const std::size_t enough = 50 + random.below(400);
-      while (shared.used < enough && std::chrono::steady_clock::now() < end && ::waitpid(pid, &status, WNOHANG) == 0) std::this_thread::yield();
+      while (shared.used < enough && std::chrono::steady_clock::now() < end && ::waitpid(pid, &status, WNOHANG) == 0)
+        std::this_thread::yield();
       ::kill(pid, SIGKILL);
     }
     ::waitpid(pid, &status, 0);
@@ -343,8 +359,15 @@ TEST(RealStoreKilled, IsLinearizableAcrossItsDeaths) {
       const Shared::Slot& slot = shared.slots[i];
       const int state = slot.state.load(std::memory_order_acquire);
       if (state == 0) continue;
-      Operation o{static_cast<Kind>(slot.kind), state == 2 ? static_cast<Answer>(slot.answer) : Answer::unknown, slot.client, "/k/key-" + std::to_string(slot.key), slot.value,
-                  slot.has_expected ? std::optional(slot.expected) : std::nullopt, slot.revision, slot.called_ns, slot.answered_ns};
+      Operation o{static_cast<Kind>(slot.kind),
+                  state == 2 ? static_cast<Answer>(slot.answer) : Answer::unknown,
+                  slot.client,
+                  "/k/key-" + std::to_string(slot.key),
+                  slot.value,
+                  slot.has_expected ? std::optional(slot.expected) : std::nullopt,
+                  slot.revision,
+                  slot.called_ns,
+                  slot.answered_ns};
       history.push_back(std::move(o));
     }
     ::munmap(memory, sizeof(Shared));

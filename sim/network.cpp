@@ -59,8 +59,8 @@ class WatchEnd final : public client::Subscription, public std::enable_shared_fr
       : connection_(connection), path_(std::move(path)), query_(std::move(query)), listener_(std::move(listener)) {}
 
   void begin();
-  void end();        // by its owner: nothing is called any more
-  void disconnect(); // what was under way is lost; it will begin anew
+  void end();         // by its owner: nothing is called any more
+  void disconnect();  // what was under way is lost; it will begin anew
   Lane& lane() const;
 
  private:

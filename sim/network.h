@@ -25,9 +25,9 @@ struct NetworkOptions {
 
 // What is wrong with the network now. Faults change it (sim/faults.h); all zero is a good day.
 struct Weather {
-  double lost_requests = 0;        // part of the requests that never reach the server
-  double lost_answers = 0;         // part whose answer never comes: the write has happened
-  Duration late_deliveries{};      // added to every delivery of a watch, up to
+  double lost_requests = 0;    // part of the requests that never reach the server
+  double lost_answers = 0;     // part whose answer never comes: the write has happened
+  Duration late_deliveries{};  // added to every delivery of a watch, up to
   bool is_good() const { return lost_requests == 0 && lost_answers == 0 && late_deliveries == Duration::zero(); }
 };
 
@@ -48,7 +48,7 @@ class Network {
   Weather weather;
   std::uint64_t calls = 0, watch_events = 0, lost = 0, drops = 0;
   std::map<std::string, std::uint64_t, std::less<>> calls_by_kind;  // "PATCH pods/status"
-  std::int64_t call_ns = 0;  // of the real processor, inside the server
+  std::int64_t call_ns = 0;                                         // of the real processor, inside the server
   std::size_t watches() const { return ends_.size(); }
   // Told of every answer of the server, at the moment it is made: for those who check.
   std::function<void(const std::string& user, const client::Call& call, const ApiResult<Document>& answer)> observer;

@@ -9,10 +9,13 @@ namespace {
 
 using Kind = Incident::Kind;
 
-constexpr const char* names[] = {"make a deployment", "scale a deployment", "update a deployment", "erase a deployment", "erase a pod", "evict a pod", "drain a node", "make a namespace",
-                                 "erase a namespace", "make a pod", "crash the controllers", "crash the scheduler", "crash the server", "cut the server's power", "pause the controllers",
-                                 "pause the scheduler", "lose requests", "lose answers", "delay watches", "drop watches", "disk errors", "disk full", "the clock jumps", "crash a node",
-                                 "restart an agent", "mute a node", "lose a zone"};
+constexpr const char* names[] = {
+    "make a deployment",     "scale a deployment",  "update a deployment", "erase a deployment",     "erase a pod",
+    "evict a pod",           "drain a node",        "make a namespace",    "erase a namespace",      "make a pod",
+    "crash the controllers", "crash the scheduler", "crash the server",    "cut the server's power", "pause the controllers",
+    "pause the scheduler",   "lose requests",       "lose answers",        "delay watches",          "drop watches",
+    "disk errors",           "disk full",           "the clock jumps",     "crash a node",           "restart an agent",
+    "mute a node",           "lose a zone"};
 static_assert(std::size(names) == static_cast<std::size_t>(Kind::count));
 
 constexpr Kind first_fault = Kind::crash_controllers;
@@ -36,7 +39,8 @@ Incident draw(SplitMix& random, bool fault, Duration span) {
     case Kind::cut_power: out.amount = static_cast<int>(random.below(12)); break;
     default: break;
   }
-  if (fault) out.lasts = random.between(std::chrono::milliseconds(50), random.chance(0.2) ? std::chrono::seconds(60) : std::chrono::seconds(8));
+  if (fault)
+    out.lasts = random.between(std::chrono::milliseconds(50), random.chance(0.2) ? std::chrono::seconds(60) : std::chrono::seconds(8));
   return out;
 }
 
@@ -59,7 +63,8 @@ bool is_gentle(const Incident& i) {
 }  // namespace
 
 std::string describe(const Incident& i) {
-  std::string out = fmt::format("#{} at {:.3f} s: {}", i.number, std::chrono::duration<double>(i.at).count(), names[static_cast<std::size_t>(i.kind)]);
+  std::string out =
+      fmt::format("#{} at {:.3f} s: {}", i.number, std::chrono::duration<double>(i.at).count(), names[static_cast<std::size_t>(i.kind)]);
   if (i.amount != 0) out += fmt::format(" ({})", i.amount);
   if (i.is_fault()) out += fmt::format(" for {:.3f} s", std::chrono::duration<double>(i.lasts).count());
   return out;

@@ -14,15 +14,37 @@ namespace kybern::sim {
 struct Incident {
   enum class Kind {
     // of users
-    make, scale, update, erase, erase_pod, evict, drain, make_namespace, erase_namespace, make_pod,
+    make,
+    scale,
+    update,
+    erase,
+    erase_pod,
+    evict,
+    drain,
+    make_namespace,
+    erase_namespace,
+    make_pod,
     // of components
-    crash_controllers, crash_scheduler, crash_server, cut_power, pause_controllers, pause_scheduler,
+    crash_controllers,
+    crash_scheduler,
+    crash_server,
+    cut_power,
+    pause_controllers,
+    pause_scheduler,
     // of the network
-    lose_requests, lose_answers, delay_watches, drop_watches,
+    lose_requests,
+    lose_answers,
+    delay_watches,
+    drop_watches,
     // of the disk and the clock
-    disk_errors, disk_full, clock_jump,
+    disk_errors,
+    disk_full,
+    clock_jump,
     // of nodes
-    crash_node, restart_agent, mute_node, lose_zone,
+    crash_node,
+    restart_agent,
+    mute_node,
+    lose_zone,
     count
   } kind = Kind::make;
   std::size_t number = 0;  // in its plan

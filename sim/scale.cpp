@@ -33,7 +33,8 @@ double memory_mb(const char* what) {
 
 class Scale {
  public:
-  Scale(const ScaleOptions& options) : options_(options), cluster_(cluster_options(options)), user_(cluster_.user()), checker_(cluster_, {.rollouts = false}) {}
+  Scale(const ScaleOptions& options)
+      : options_(options), cluster_(cluster_options(options)), user_(cluster_.user()), checker_(cluster_, {.rollouts = false}) {}
 
   std::string run(bool& well) {
     well = false;
@@ -48,7 +49,8 @@ class Scale {
     const bool filled = phase("pods run", seconds(5), [&] { return cluster_.fleet().running() == wanted_ && complete(); });
     const std::uint64_t decisions = bound() - bound_before;
     const double spent = static_cast<double>(scheduler->spent_ns() - spent_before) / 1e9;
-    line("scheduler", fmt::format("{} pods bound, {:.0f} a second of its own time ({:.2f} s)", decisions, static_cast<double>(decisions) / std::max(spent, 1e-9), spent));
+    line("scheduler", fmt::format("{} pods bound, {:.0f} a second of its own time ({:.2f} s)", decisions,
+                                  static_cast<double>(decisions) / std::max(spent, 1e-9), spent));
     if (!options_.scenario.empty()) play();
     if (options_.live > Duration::zero()) {
       churn();
@@ -56,10 +58,12 @@ class Scale {
       const Duration end = cluster_.world().elapsed() + options_.live;
       while (cluster_.world().elapsed() < end) {
         cluster_.run_for(std::min<Duration>(std::chrono::minutes(10), end - cluster_.world().elapsed()));
-        say(fmt::format("{:.0f} s of {:.0f} s lived in {:.1f} s", in_seconds(options_.live) - in_seconds(end - cluster_.world().elapsed()), in_seconds(options_.live), since(begin)));
+        say(fmt::format("{:.0f} s of {:.0f} s lived in {:.1f} s", in_seconds(options_.live) - in_seconds(end - cluster_.world().elapsed()),
+                        in_seconds(options_.live), since(begin)));
       }
       living_ = false;
-      line("life", fmt::format("{:.0f} s simulated in {:.1f} s of the processor, {:.0f} times as fast, {} changes by users", in_seconds(options_.live), since(begin), in_seconds(options_.live) / since(begin), changes_));
+      line("life", fmt::format("{:.0f} s simulated in {:.1f} s of the processor, {:.0f} times as fast, {} changes by users",
+                               in_seconds(options_.live), since(begin), in_seconds(options_.live) / since(begin), changes_));
       phase("comes to rest", seconds(5), [&] { return checker_.is_at_rest(); });
     }
     checker_.look();
@@ -94,13 +98,17 @@ class Scale {
     const Duration from = cluster_.world().elapsed();
     const std::uint64_t calls = cluster_.network().calls, events = cluster_.world().events();
     Duration next_word = from;
-    const bool reached = cluster_.run_until([&] {
-      if (cluster_.world().elapsed() >= next_word) {
-        next_word = cluster_.world().elapsed() + seconds(30);
-        say(fmt::format("{}: {} pods run, revision {}", what, cluster_.fleet().running(), cluster_.store()->revision()));
-      }
-      return done(); }, seconds(options_.fill_limit_seconds), step);
-    line(what, fmt::format("{} {:.0f} s simulated, {:.1f} s of the processor, {} requests, {} events, {:.0f} MB", reached ? "within" : "NOT within", in_seconds(cluster_.world().elapsed() - from), since(begin),
+    const bool reached = cluster_.run_until(
+        [&] {
+          if (cluster_.world().elapsed() >= next_word) {
+            next_word = cluster_.world().elapsed() + seconds(30);
+            say(fmt::format("{}: {} pods run, revision {}", what, cluster_.fleet().running(), cluster_.store()->revision()));
+          }
+          return done();
+        },
+        seconds(options_.fill_limit_seconds), step);
+    line(what, fmt::format("{} {:.0f} s simulated, {:.1f} s of the processor, {} requests, {} events, {:.0f} MB",
+                           reached ? "within" : "NOT within", in_seconds(cluster_.world().elapsed() - from), since(begin),
                            cluster_.network().calls - calls, cluster_.world().events() - events, memory_mb("VmRSS")));
     return reached;
   }
@@ -155,9 +163,14 @@ class Scale {
       case 0: (void)user_.update("default", name, 2 + static_cast<int>(changes_)); break;
       case 1:
       case 2:
-      case 3: (void)user_.scale("default", name, options_.pods_per_deployment - static_cast<int>(random.below(static_cast<std::uint64_t>(options_.pods_per_deployment / 2 + 1)))); break;
+      case 3:
+        (void)user_.scale("default", name,
+                          options_.pods_per_deployment -
+                              static_cast<int>(random.below(static_cast<std::uint64_t>(options_.pods_per_deployment / 2 + 1))));
+        break;
       default: {
-        store::EntryPtr pod = cluster_.store()->snapshot().next("/pods/default/", "/pods/default/" + name + "-" + std::string(1, "0123456789abcdef"[random.below(16)]));
+        store::EntryPtr pod = cluster_.store()->snapshot().next(
+            "/pods/default/", "/pods/default/" + name + "-" + std::string(1, "0123456789abcdef"[random.below(16)]));
         if (pod) (void)user_.erase_pod("default", pod->value["metadata"]["name"].str());
       }
     }
@@ -173,12 +186,14 @@ class Scale {
       for (std::size_t n = 0; n < fleet.size(); n += 10) nodes.push_back(n);
       for (std::size_t n : nodes) (void)user_.cordon(fleet.name(n), true);
       for (const Document& pod : cluster_.objects("/pods/"))
-        if (fleet.find(pod["spec"]["nodeName"].as_string()) % 10 == 0) (void)user_.evict(pod["metadata"]["namespace"].str(), pod["metadata"]["name"].str());
+        if (fleet.find(pod["spec"]["nodeName"].as_string()) % 10 == 0)
+          (void)user_.evict(pod["metadata"]["namespace"].str(), pod["metadata"]["name"].str());
     } else if (s == "zone") {
       for (std::size_t n = 0; n < fleet.size(); ++n)
         if (fleet.zone_of(n) == "zone-0") nodes.push_back(n);
       for (std::size_t n : nodes) fleet.crash(n);
-      phase("zone is lost", seconds(10), [&, end = cluster_.world().elapsed() + std::chrono::minutes(10)] { return cluster_.world().elapsed() >= end; });
+      phase("zone is lost", seconds(10),
+            [&, end = cluster_.world().elapsed() + std::chrono::minutes(10)] { return cluster_.world().elapsed() >= end; });
       for (std::size_t n : nodes) fleet.restart(n);
     } else if (s == "namespaces") {
       for (int i = 0; i < options_.namespaces; ++i) {
@@ -201,7 +216,8 @@ class Scale {
       for (std::size_t n = 0; n < fleet.size(); n += 20) fleet.crash(n);
       for (std::size_t n = 0; n < fleet.size(); n += 20)
         cluster_.user_lane().post_after(std::chrono::minutes(20), [&fleet, n] { fleet.restart(n); });
-      phase("controllers stop", seconds(60), [&, end = cluster_.world().elapsed() + std::chrono::hours(1)] { return cluster_.world().elapsed() >= end; });
+      phase("controllers stop", seconds(60),
+            [&, end = cluster_.world().elapsed() + std::chrono::hours(1)] { return cluster_.world().elapsed() >= end; });
       living_ = false;
       changes_per_minute_ = rate;
     }
@@ -217,20 +233,29 @@ class Scale {
 
   void totals() {
     const auto stats = cluster_.store()->stats();
-    line("memory", fmt::format("{:.0f} MB now, {:.0f} MB at most; {} objects of {:.0f} MB, {} changes kept, file {:.0f} MB", memory_mb("VmRSS"), memory_mb("VmHWM"), stats.entries,
-                               static_cast<double>(stats.bytes) / 1e6, stats.window_changes, static_cast<double>(stats.file_bytes) / 1e6));
-    line("requests", fmt::format("{}, {:.1f} us each; revision {}, {} disk writes, {} syncs", cluster_.network().calls, static_cast<double>(cluster_.network().call_ns) / 1e3 / static_cast<double>(std::max<std::uint64_t>(1, cluster_.network().calls)),
+    line("memory", fmt::format("{:.0f} MB now, {:.0f} MB at most; {} objects of {:.0f} MB, {} changes kept, file {:.0f} MB",
+                               memory_mb("VmRSS"), memory_mb("VmHWM"), stats.entries, static_cast<double>(stats.bytes) / 1e6,
+                               stats.window_changes, static_cast<double>(stats.file_bytes) / 1e6));
+    line("requests", fmt::format("{}, {:.1f} us each; revision {}, {} disk writes, {} syncs", cluster_.network().calls,
+                                 static_cast<double>(cluster_.network().call_ns) / 1e3 /
+                                     static_cast<double>(std::max<std::uint64_t>(1, cluster_.network().calls)),
                                  cluster_.store()->revision(), cluster_.disk().writes(), cluster_.disk().syncs()));
     std::vector<std::pair<std::uint64_t, std::string>> kinds;
     for (const auto& [kind, count] : cluster_.network().calls_by_kind) kinds.emplace_back(count, kind);
     std::sort(kinds.rbegin(), kinds.rend());
     std::string most;
-    for (std::size_t i = 0; i < std::min<std::size_t>(kinds.size(), 12); ++i) most += fmt::format("{}{} {}", most.empty() ? "" : ", ", kinds[i].second, kinds[i].first);
+    for (std::size_t i = 0; i < std::min<std::size_t>(kinds.size(), 12); ++i)
+      most += fmt::format("{}{} {}", most.empty() ? "" : ", ", kinds[i].second, kinds[i].first);
     line("of them", most);
     std::string spent;
-    for (Component c : {Component::server, Component::controllers, Component::scheduler}) spent += fmt::format("{} {:.1f} s, ", name_of(c), static_cast<double>(cluster_.lane(c)->spent_ns()) / 1e9);
-    line("time", fmt::format("{}requests {:.1f} s, user and checks {:.1f} s, all {:.1f} s", spent, static_cast<double>(cluster_.network().call_ns) / 1e9, static_cast<double>(cluster_.user_lane().spent_ns()) / 1e9, since(real_begin_)));
-    line("events", fmt::format("{}; {} watch events, {} watches, {} pods started, {} refused", cluster_.world().events(), cluster_.network().watch_events, cluster_.network().watches(), cluster_.fleet().started(), cluster_.fleet().refused()));
+    for (Component c : {Component::server, Component::controllers, Component::scheduler})
+      spent += fmt::format("{} {:.1f} s, ", name_of(c), static_cast<double>(cluster_.lane(c)->spent_ns()) / 1e9);
+    line("time", fmt::format("{}requests {:.1f} s, user and checks {:.1f} s, all {:.1f} s", spent,
+                             static_cast<double>(cluster_.network().call_ns) / 1e9,
+                             static_cast<double>(cluster_.user_lane().spent_ns()) / 1e9, since(real_begin_)));
+    line("events", fmt::format("{}; {} watch events, {} watches, {} pods started, {} refused", cluster_.world().events(),
+                               cluster_.network().watch_events, cluster_.network().watches(), cluster_.fleet().started(),
+                               cluster_.fleet().refused()));
     line("digest", fmt::format("{:016x}", cluster_.digest()));
   }
 

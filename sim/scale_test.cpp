@@ -38,12 +38,14 @@ INSTANTIATE_TEST_SUITE_P(All, Scenario, testing::Values("", "update", "drain", "
                          [](const auto& info) { return std::string(*info.param ? info.param : "churn"); });
 
 struct Small {
-  Small() : cluster([] {
-      ClusterOptions options;
-      options.seed = 5;
-      options.nodes = 3;
-      return options;
-    }()), checker(cluster, {}) {
+  Small()
+      : cluster([] {
+          ClusterOptions options;
+          options.seed = 5;
+          options.nodes = 3;
+          return options;
+        }()),
+        checker(cluster, {}) {
     EXPECT_TRUE(cluster.start());
     User user(cluster.user());
     DeploymentSpec spec;
@@ -70,15 +72,20 @@ TEST(Leaks, AKeyThatNobodyWorksOnIsSeen) {
 class DeafTransport final : public client::Transport {
  public:
   ApiResult<Document> call(client::Call) override { return fail(internal_error("deaf")); }
-  std::unique_ptr<client::Subscription> subscribe(std::string, std::string, client::Listener) override { return std::make_unique<client::Subscription>(); }
+  std::unique_ptr<client::Subscription> subscribe(std::string, std::string, client::Listener) override {
+    return std::make_unique<client::Subscription>();
+  }
 };
 
 TEST(Leaks, AMirrorThatIsBehindIsSeen) {
   Small small;
   DeafTransport deaf;
-  client::MirrorCore pods(deaf, "/api/v1/pods"), leases(deaf, "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"), none(deaf, "/apis/batch/v1/jobs");
-  EXPECT_EQ(small.checker.leaks(), (std::vector<std::string>{"a mirror of /api/v1/pods holds 0 objects, the store 3",
-                                                              "a mirror of /apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases holds 0 objects, the store 3"}));
+  client::MirrorCore pods(deaf, "/api/v1/pods"), leases(deaf, "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"),
+      none(deaf, "/apis/batch/v1/jobs");
+  EXPECT_EQ(small.checker.leaks(),
+            (std::vector<std::string>{
+                "a mirror of /api/v1/pods holds 0 objects, the store 3",
+                "a mirror of /apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases holds 0 objects, the store 3"}));
 }
 
 }  // namespace

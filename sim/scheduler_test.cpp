@@ -45,8 +45,7 @@ TEST_F(FullCluster, PodsThatWaitHaveOneTimerEach) {
     cluster_.run_for(seconds(1));
   }
   EXPECT_LT(cluster_.world().pending(), before + 100);
-  for (int i = 0; i < 58; ++i)
-    ASSERT_TRUE(user_.erase_pod("default", "large-" + std::to_string(i)));
+  for (int i = 0; i < 58; ++i) ASSERT_TRUE(user_.erase_pod("default", "large-" + std::to_string(i)));
   EXPECT_TRUE(cluster_.run_until([&] { return checker_.is_at_rest(); }, seconds(60))) << checker_.at_rest().front();
 }
 
@@ -62,7 +61,8 @@ TEST_F(FullCluster, ABindingWithoutAnAnswerKeepsItsPlace) {
   }
   EXPECT_TRUE(checker_.problems().empty()) << checker_.problems().front();
   cluster_.network().weather = {};
-  EXPECT_TRUE(cluster_.run_until([&] { return cluster_.fleet().running() == 8; }, seconds(400))) << cluster_.fleet().running() << " of " << made;
+  EXPECT_TRUE(cluster_.run_until([&] { return cluster_.fleet().running() == 8; }, seconds(400)))
+      << cluster_.fleet().running() << " of " << made;
   EXPECT_EQ(cluster_.fleet().refused(), 0u);
 }
 

@@ -44,7 +44,8 @@ TEST(Seeds, ThatFailedOnce) {
 TEST(Seeds, Fresh) {
   set_log_level(static_cast<LogLevel>(static_cast<int>(LogLevel::error) + 1));
   const auto begin = std::chrono::steady_clock::now();
-  const auto first = static_cast<std::uint64_t>(std::chrono::system_clock::now().time_since_epoch() / std::chrono::milliseconds(1)) % 1'000'000'000;
+  const auto first =
+      static_cast<std::uint64_t>(std::chrono::system_clock::now().time_since_epoch() / std::chrono::milliseconds(1)) % 1'000'000'000;
   int tried = 0;
   while (std::chrono::steady_clock::now() - begin < fresh_budget && succeeds(first + static_cast<std::uint64_t>(tried), {})) ++tried;
   std::printf("%d seeds from %llu on\n", tried, static_cast<unsigned long long>(first));

@@ -24,7 +24,11 @@ constexpr Duration settle_limit = seconds(60);  // for what is on its way at res
 class Stage {
  public:
   Stage(const Plan& plan, const TrialOptions& options)
-      : plan_(plan), options_(options), cluster_(cluster_options(plan, options)), user_(cluster_.user()), checker_(cluster_, {.rollouts = !disturbs_rollouts(plan)}) {}
+      : plan_(plan),
+        options_(options),
+        cluster_(cluster_options(plan, options)),
+        user_(cluster_.user()),
+        checker_(cluster_, {.rollouts = !disturbs_rollouts(plan)}) {}
 
   TrialResult run() {
     TrialResult result;
@@ -36,19 +40,22 @@ class Stage {
     watch_over();
     set_up();
     const Duration begin = cluster_.world().elapsed();
-    for (const Incident& incident : plan_.incidents)
-      cluster_.user_lane().post_after(incident.at, [this, &incident] { play(incident); });
-    while (cluster_.world().elapsed() < begin + plan_.options.span + seconds(1) && checker_.problems().empty()) cluster_.run_for(look_interval);
+    for (const Incident& incident : plan_.incidents) cluster_.user_lane().post_after(incident.at, [this, &incident] { play(incident); });
+    while (cluster_.world().elapsed() < begin + plan_.options.span + seconds(1) && checker_.problems().empty())
+      cluster_.run_for(look_interval);
     // What was being mended has its time; then everything is mended.
     while (broken_ > 0 && checker_.problems().empty()) cluster_.run_for(seconds(1));
     mend_all();
     const Duration mended = cluster_.world().elapsed();
-    const bool rested = checker_.problems().empty() && cluster_.run_until([&] { return !checker_.problems().empty() || rests(); }, options_.rest_within, seconds(5));
+    const bool rested = checker_.problems().empty() &&
+                        cluster_.run_until([&] { return !checker_.problems().empty() || rests(); }, options_.rest_within, seconds(5));
     result.rested_after = cluster_.world().elapsed() - mended;
     checker_.look();
     result.problems = checker_.problems();
     if (result.problems.empty() && !rested)
-      for (std::string& problem : checker_.at_rest()) result.problems.push_back(fmt::format("not at rest after {} s: {}", std::chrono::duration_cast<seconds>(options_.rest_within).count(), problem));
+      for (std::string& problem : checker_.at_rest())
+        result.problems.push_back(
+            fmt::format("not at rest after {} s: {}", std::chrono::duration_cast<seconds>(options_.rest_within).count(), problem));
     if (result.problems.empty()) check_leaks(result);
     result.digest = cluster_.digest();
     result.events = cluster_.world().events();
@@ -145,10 +152,12 @@ class Stage {
         if (deployment) (void)user_.erase(deployment->first, deployment->second, i.pick % 2 ? "Background" : "Foreground");
         return;
       case Kind::erase_pod:
-        if (const Document* pod = any_pod(i.pick)) (void)user_.erase_pod((*pod)["metadata"]["namespace"].str(), (*pod)["metadata"]["name"].str());
+        if (const Document* pod = any_pod(i.pick))
+          (void)user_.erase_pod((*pod)["metadata"]["namespace"].str(), (*pod)["metadata"]["name"].str());
         return;
       case Kind::evict:
-        if (const Document* pod = any_pod(i.pick)) (void)user_.evict((*pod)["metadata"]["namespace"].str(), (*pod)["metadata"]["name"].str());
+        if (const Document* pod = any_pod(i.pick))
+          (void)user_.evict((*pod)["metadata"]["namespace"].str(), (*pod)["metadata"]["name"].str());
         return;
       case Kind::drain: return drain(i);
       case Kind::make_namespace: {
@@ -214,7 +223,8 @@ class Stage {
         });
       case Kind::pause_controllers:
       case Kind::pause_scheduler:
-        if (Lane* lane = cluster_.lane(i.kind == Kind::pause_controllers ? Component::controllers : Component::scheduler)) lane->pause(i.lasts);
+        if (Lane* lane = cluster_.lane(i.kind == Kind::pause_controllers ? Component::controllers : Component::scheduler))
+          lane->pause(i.lasts);
         return;
       case Kind::lose_requests:
         network.weather.lost_requests = i.amount / 100.0;
@@ -229,13 +239,9 @@ class Stage {
       case Kind::disk_errors:
         cluster_.disk().set_fault_rate(i.amount / 100.0, i.amount / 200.0);
         return after(i.lasts, [this] { cluster_.disk().set_fault_rate(0, 0); });
-      case Kind::disk_full:
-        cluster_.disk().set_full(true);
-        return after(i.lasts, [this] { cluster_.disk().set_full(false); });
+      case Kind::disk_full: cluster_.disk().set_full(true); return after(i.lasts, [this] { cluster_.disk().set_full(false); });
       case Kind::clock_jump: return cluster_.world().jump(seconds(i.amount));
-      case Kind::crash_node:
-        fleet.crash(node);
-        return after(i.lasts, [&fleet, node] { fleet.restart(node); });
+      case Kind::crash_node: fleet.crash(node); return after(i.lasts, [&fleet, node] { fleet.restart(node); });
       case Kind::restart_agent: return fleet.restart_agent(node);
       case Kind::mute_node: return fleet.mute(node, i.lasts);
       case Kind::lose_zone: {
@@ -267,12 +273,14 @@ class Stage {
 
   void check_leaks(TrialResult& result) {
     const std::size_t watches = cluster_.network().watches();
-    if (watches != watchers_at_rest_) result.problems.push_back(fmt::format("{} watches, at the beginning there were {}", watches, watchers_at_rest_));
+    if (watches != watchers_at_rest_)
+      result.problems.push_back(fmt::format("{} watches, at the beginning there were {}", watches, watchers_at_rest_));
     if (!cluster_.run_until([&] { return checker_.leaks().empty(); }, settle_limit, seconds(1)))
       for (std::string& leak : checker_.leaks()) result.problems.push_back("left at rest: " + leak);
     const std::size_t pods = cluster_.objects("/pods/").size();
     const std::size_t expected = 4 * cluster_.fleet().size() + 4 * pods + 400;
-    if (cluster_.world().pending() > expected) result.problems.push_back(fmt::format("{} timers and tasks wait in a cluster at rest", cluster_.world().pending()));
+    if (cluster_.world().pending() > expected)
+      result.problems.push_back(fmt::format("{} timers and tasks wait in a cluster at rest", cluster_.world().pending()));
   }
 
   const Plan& plan_;

@@ -14,7 +14,9 @@ Draft number_or_text(const std::string& text) {
 
 std::string image(int version) { return fmt::format("registry.example/app:v{}", version); }
 
-std::string deployment_path(const std::string& ns, const std::string& name) { return client::object_path("apps/v1", "deployments", ns, name); }
+std::string deployment_path(const std::string& ns, const std::string& name) {
+  return client::object_path("apps/v1", "deployments", ns, name);
+}
 
 Draft container(const std::string& cpu, const std::string& memory, int version) {
   Draft out = Draft::object({{"name", "app"}, {"image", image(version)}});
@@ -99,7 +101,9 @@ ApiResult<Document> User::evict(const std::string& ns, const std::string& pod) {
   return call("POST", client::object_path("v1", "pods", ns, pod, "eviction"), body.freeze());
 }
 
-ApiResult<Document> User::erase_pod(const std::string& ns, const std::string& pod) { return call("DELETE", client::object_path("v1", "pods", ns, pod), {}); }
+ApiResult<Document> User::erase_pod(const std::string& ns, const std::string& pod) {
+  return call("DELETE", client::object_path("v1", "pods", ns, pod), {});
+}
 
 ApiResult<Document> User::erase_node(const std::string& node) { return call("DELETE", "/api/v1/nodes/" + node, {}); }
 

@@ -56,9 +56,7 @@ TimerId Lane::post_after(Duration delay, Task task) {
   return world_.schedule(*this, delay, std::move(task));
 }
 
-void Lane::pause(Duration how_long) {
-  paused_until_ns_ = std::max(paused_until_ns_, (world_.elapsed() + how_long).count());
-}
+void Lane::pause(Duration how_long) { paused_until_ns_ = std::max(paused_until_ns_, (world_.elapsed() + how_long).count()); }
 
 void Lane::cancel(TimerId id) { world_.cancel(id); }
 
@@ -173,8 +171,7 @@ bool SimulatedWorld::step() { return run_next(INT64_MAX); }
 void SimulatedWorld::run_for(Duration duration) {
   KYBERN_CHECK(!current_, "a task waits, it does not run the world");
   const Duration end = elapsed_ + duration;
-  while (run_next(end.count())) {
-  }
+  while (run_next(end.count())) {}
   elapsed_ = std::max(elapsed_, end);
 }
 
@@ -189,8 +186,7 @@ std::int64_t SimulatedWorld::measure(const std::function<void()>& work) {
 void SimulatedWorld::wait(Duration duration) {
   const Duration end = elapsed_ + duration;
   std::vector<Entry> outer = std::exchange(aside_, {});
-  while (run_next(end.count())) {
-  }
+  while (run_next(end.count())) {}
   for (const Entry& entry : aside_) {
     heap_.push_back(entry);
     std::push_heap(heap_.begin(), heap_.end(), std::greater<>());

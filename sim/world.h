@@ -74,7 +74,7 @@ class SimulatedWorld final : public Clock {
   explicit SimulatedWorld(std::uint64_t seed);
   ~SimulatedWorld() override;
 
-  Time now() const override;        // begins at `epoch`
+  Time now() const override;  // begins at `epoch`
   Instant steady() const override { return Instant(elapsed_); }
   Duration elapsed() const { return elapsed_; }
   void jump(Duration by) { skew_ += by; }  // the wall clock alone

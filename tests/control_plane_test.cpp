@@ -7,8 +7,8 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -107,7 +107,8 @@ class ControlPlane : public testing::Test {
     ASSERT_TRUE(eventually([&] { return static_cast<bool>(get("v1", "serviceaccounts", "default")); }));
   }
 
-  static Document call(std::string method, std::string path, Document body = {}, client::PatchType patch = client::PatchType::merge, bool may_fail = false) {
+  static Document call(std::string method, std::string path, Document body = {}, client::PatchType patch = client::PatchType::merge,
+                       bool may_fail = false) {
     ApiResult<Document> out = transport_->call({.method = method, .path = path, .query = {}, .body = body, .patch = patch});
     if (!out && !may_fail) ADD_FAILURE() << method << " " << path << ": " << out.error().message;
     return out ? *out : Document();
@@ -124,7 +125,8 @@ class ControlPlane : public testing::Test {
     for (Value item : all["items"].items()) out.push_back(item.document());
     return out;
   }
-  Document patch(std::string_view api, std::string_view resource, std::string_view name, const std::string& text, std::string_view sub = {}) const {
+  Document patch(std::string_view api, std::string_view resource, std::string_view name, const std::string& text,
+                 std::string_view sub = {}) const {
     return call("PATCH", client::object_path(api, resource, ns_, name, sub), json(text));
   }
   void erase(std::string_view api, std::string_view resource, std::string_view name, const std::string& options = "{}") const {
@@ -132,8 +134,9 @@ class ControlPlane : public testing::Test {
   }
   Document deployment(const std::string& name, int replicas, const std::string& image = "v1", const std::string& more = "") const {
     return make("apps/v1", "deployments", ns_,
-                R"({"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":")" + name + R"("},"spec":{)" + more + R"("replicas":)" + std::to_string(replicas) +
-                    R"(,"selector":{"matchLabels":{"app":")" + name + R"("}},"template":{"metadata":{"labels":{"app":")" + name +
+                R"({"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":")" + name + R"("},"spec":{)" + more + R"("replicas":)" +
+                    std::to_string(replicas) + R"(,"selector":{"matchLabels":{"app":")" + name +
+                    R"("}},"template":{"metadata":{"labels":{"app":")" + name +
                     R"("}},"spec":{"terminationGracePeriodSeconds":0,"containers":[{"name":"c","image":")" + image + R"("}]}}}})");
   }
   // What scheduler and kubelet would do for every pod that is not ready yet.
@@ -145,17 +148,20 @@ class ControlPlane : public testing::Test {
         continue;
       }
       if (controllers::is_ready(pod)) continue;
-      call("PATCH", client::object_path("v1", "pods", ns_, name, "status"),
-           json(R"({"status":{"phase":"Running","podIP":"10.9.0.1","podIPs":[{"ip":"10.9.0.1"}],"conditions":[{"type":"Ready","status":"True","lastTransitionTime":"2026-01-01T00:00:00Z"}]}})"),
-           client::PatchType::merge, true);
+      call(
+          "PATCH", client::object_path("v1", "pods", ns_, name, "status"),
+          json(
+              R"({"status":{"phase":"Running","podIP":"10.9.0.1","podIPs":[{"ip":"10.9.0.1"}],"conditions":[{"type":"Ready","status":"True","lastTransitionTime":"2026-01-01T00:00:00Z"}]}})"),
+          client::PatchType::merge, true);
     }
   }
   bool complete(const std::string& name) const {
     run_pods();
     const Document d = get("apps/v1", "deployments", name);
     const std::int64_t wanted = d["spec"]["replicas"].as_int();
-    return d["status"]["observedGeneration"].as_int() >= d["metadata"]["generation"].as_int() && d["status"]["availableReplicas"].as_int() == wanted &&
-           d["status"]["updatedReplicas"].as_int() == wanted && d["status"]["replicas"].as_int() == wanted;
+    return d["status"]["observedGeneration"].as_int() >= d["metadata"]["generation"].as_int() &&
+           d["status"]["availableReplicas"].as_int() == wanted && d["status"]["updatedReplicas"].as_int() == wanted &&
+           d["status"]["replicas"].as_int() == wanted;
   }
   std::vector<std::string> events(std::string_view reason) const {
     std::vector<std::string> out;
@@ -178,9 +184,13 @@ TEST_F(ControlPlane, ANamespaceGetsItsAccountAndItsCa) {
   EXPECT_TRUE(eventually([&] { return static_cast<bool>(get("v1", "configmaps", "kube-root-ca.crt")); }));
   const std::string uid(uid_of(get("v1", "serviceaccounts", "default")));
   erase("v1", "serviceaccounts", "default");
-  EXPECT_TRUE(eventually([&] { const Document now = get("v1", "serviceaccounts", "default"); return now && uid_of(now) != uid; }));
+  EXPECT_TRUE(eventually([&] {
+    const Document now = get("v1", "serviceaccounts", "default");
+    return now && uid_of(now) != uid;
+  }));
   patch("v1", "configmaps", "kube-root-ca.crt", R"({"data":{"ca.crt":"other"}})");
-  EXPECT_TRUE(eventually([&] { return get("v1", "configmaps", "kube-root-ca.crt")["data"]["ca.crt"].as_string() == "-----BEGIN CERTIFICATE-----\n"; }));
+  EXPECT_TRUE(eventually(
+      [&] { return get("v1", "configmaps", "kube-root-ca.crt")["data"]["ca.crt"].as_string() == "-----BEGIN CERTIFICATE-----\n"; }));
 }
 
 TEST_F(ControlPlane, ADeploymentRollsOutAndBack) {
@@ -188,18 +198,27 @@ TEST_F(ControlPlane, ADeploymentRollsOutAndBack) {
   ASSERT_TRUE(eventually([&] { return complete("web"); })) << to_json(get("apps/v1", "deployments", "web").root());
   const Document first = get("apps/v1", "deployments", "web");
   EXPECT_EQ(first["metadata"]["annotations"]["deployment.kubernetes.io/revision"].as_string(), "1");
-  EXPECT_TRUE(eventually([&] { return condition(get("apps/v1", "deployments", "web")["status"]["conditions"], "Progressing")["reason"].as_string() == "NewReplicaSetAvailable"; }));
+  EXPECT_TRUE(eventually([&] {
+    return condition(get("apps/v1", "deployments", "web")["status"]["conditions"], "Progressing")["reason"].as_string() ==
+           "NewReplicaSetAvailable";
+  }));
   EXPECT_TRUE(eventually([&] { return events("SuccessfulCreate").size() == 3; }));
   ASSERT_EQ(events("ScalingReplicaSet").size(), 1u);
   EXPECT_TRUE(events("ScalingReplicaSet")[0].ends_with(" from 0 to 3"));
 
   patch("apps/v1", "deployments", "web", R"({"spec":{"template":{"spec":{"containers":[{"name":"c","image":"v2"}]}}}})");
-  ASSERT_TRUE(eventually([&] { return complete("web") && get("apps/v1", "deployments", "web")["metadata"]["annotations"]["deployment.kubernetes.io/revision"].as_string() == "2"; }));
+  ASSERT_TRUE(eventually([&] {
+    return complete("web") &&
+           get("apps/v1", "deployments", "web")["metadata"]["annotations"]["deployment.kubernetes.io/revision"].as_string() == "2";
+  }));
   EXPECT_EQ(list("apps/v1", "replicasets").size(), 2u);
 
   // As `kubectl rollout undo` does it: the old template, without the hash.
   patch("apps/v1", "deployments", "web", R"({"spec":{"template":{"spec":{"containers":[{"name":"c","image":"v1"}]}}}})");
-  ASSERT_TRUE(eventually([&] { return complete("web") && get("apps/v1", "deployments", "web")["metadata"]["annotations"]["deployment.kubernetes.io/revision"].as_string() == "3"; }));
+  ASSERT_TRUE(eventually([&] {
+    return complete("web") &&
+           get("apps/v1", "deployments", "web")["metadata"]["annotations"]["deployment.kubernetes.io/revision"].as_string() == "3";
+  }));
   const std::vector<Document> sets = list("apps/v1", "replicasets");
   ASSERT_EQ(sets.size(), 2u);
   for (const Document& set : sets) {
@@ -211,7 +230,10 @@ TEST_F(ControlPlane, ADeploymentRollsOutAndBack) {
   patch("apps/v1", "deployments", "web", R"({"spec":{"replicas":5}})");
   ASSERT_TRUE(eventually([&] { return complete("web"); }));
   patch("apps/v1", "deployments", "web", R"({"spec":{"replicas":0}})");
-  EXPECT_TRUE(eventually([&] { run_pods(); return list("v1", "pods").empty(); }));
+  EXPECT_TRUE(eventually([&] {
+    run_pods();
+    return list("v1", "pods").empty();
+  }));
 }
 
 TEST_F(ControlPlane, NoMorePodsThanAskedFor) {
@@ -226,12 +248,18 @@ TEST_F(ControlPlane, DeletionGoesDownTheTree) {
   deployment("web", 2);
   ASSERT_TRUE(eventually([&] { return complete("web"); }));
   erase("apps/v1", "deployments", "web", R"({"propagationPolicy":"Background"})");
-  EXPECT_TRUE(eventually([&] { run_pods(); return list("v1", "pods").empty() && list("apps/v1", "replicasets").empty(); }));
+  EXPECT_TRUE(eventually([&] {
+    run_pods();
+    return list("v1", "pods").empty() && list("apps/v1", "replicasets").empty();
+  }));
 
   deployment("front", 2);
   ASSERT_TRUE(eventually([&] { return complete("front"); }));
   erase("apps/v1", "deployments", "front", R"({"propagationPolicy":"Foreground"})");
-  EXPECT_TRUE(eventually([&] { run_pods(); return list("v1", "pods").empty() && list("apps/v1", "replicasets").empty() && list("apps/v1", "deployments").empty(); }));
+  EXPECT_TRUE(eventually([&] {
+    run_pods();
+    return list("v1", "pods").empty() && list("apps/v1", "replicasets").empty() && list("apps/v1", "deployments").empty();
+  }));
 
   deployment("orphans", 2);
   ASSERT_TRUE(eventually([&] { return complete("orphans"); }));
@@ -246,7 +274,9 @@ TEST_F(ControlPlane, DeletionGoesDownTheTree) {
 }
 
 TEST_F(ControlPlane, AnObjectWithoutItsOwnerGoes) {
-  make("v1", "configmaps", ns_, R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"child","ownerReferences":[{"apiVersion":"v1","kind":"Secret","name":"none","uid":"11111111-1111-1111-1111-111111111111"}]}})");
+  make(
+      "v1", "configmaps", ns_,
+      R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"child","ownerReferences":[{"apiVersion":"v1","kind":"Secret","name":"none","uid":"11111111-1111-1111-1111-111111111111"}]}})");
   EXPECT_TRUE(eventually([&] { return !get("v1", "configmaps", "child"); }));
 }
 
@@ -256,8 +286,9 @@ TEST_F(ControlPlane, ACircleOfOwnersGoes) {
     make("v1", "configmaps", ns_, R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":")" + std::string(name) + R"("}})");
   for (int i = 0; i < 3; ++i) {
     const Document owner = get("v1", "configmaps", names[(i + 2) % 3]);
-    patch("v1", "configmaps", names[i], R"({"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":")" + std::string(name_of(owner)) +
-                                            R"(","uid":")" + std::string(uid_of(owner)) + R"(","controller":true,"blockOwnerDeletion":true}]}})");
+    patch("v1", "configmaps", names[i],
+          R"({"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":")" + std::string(name_of(owner)) +
+              R"(","uid":")" + std::string(uid_of(owner)) + R"(","controller":true,"blockOwnerDeletion":true}]}})");
   }
   erase("v1", "configmaps", "a", R"({"propagationPolicy":"Foreground"})");
   EXPECT_TRUE(eventually([&] { return !get("v1", "configmaps", "a") && !get("v1", "configmaps", "b") && !get("v1", "configmaps", "c"); }));
@@ -267,9 +298,12 @@ TEST_F(ControlPlane, OneOfTwoOwnersIsEnough) {
   for (const char* name : {"one", "two"})
     make("v1", "configmaps", ns_, R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":")" + std::string(name) + R"("}})");
   const auto reference = [&](const char* name) {
-    return R"({"apiVersion":"v1","kind":"ConfigMap","name":")" + std::string(name) + R"(","uid":")" + std::string(uid_of(get("v1", "configmaps", name))) + R"("})";
+    return R"({"apiVersion":"v1","kind":"ConfigMap","name":")" + std::string(name) + R"(","uid":")" +
+           std::string(uid_of(get("v1", "configmaps", name))) + R"("})";
   };
-  make("v1", "configmaps", ns_, R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"child","ownerReferences":[)" + reference("one") + "," + reference("two") + "]}}");
+  make("v1", "configmaps", ns_,
+       R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"child","ownerReferences":[)" + reference("one") + "," +
+           reference("two") + "]}}");
   erase("v1", "configmaps", "one");
   EXPECT_TRUE(eventually([&] { return get("v1", "configmaps", "child")["metadata"]["ownerReferences"].size() == 1; }));
   erase("v1", "configmaps", "two");
@@ -277,13 +311,18 @@ TEST_F(ControlPlane, OneOfTwoOwnersIsEnough) {
 }
 
 TEST_F(ControlPlane, AReplicationControllerAdoptsAndReleases) {
-  make("v1", "pods", ns_, R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"orphan","labels":{"app":"rc"}},"spec":{"containers":[{"name":"c","image":"i"}]}})");
-  make("v1", "replicationcontrollers", ns_, R"({"apiVersion":"v1","kind":"ReplicationController","metadata":{"name":"rc"},"spec":{"replicas":2,"selector":{"app":"rc"},"template":{"metadata":{"labels":{"app":"rc"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}})");
+  make(
+      "v1", "pods", ns_,
+      R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"orphan","labels":{"app":"rc"}},"spec":{"containers":[{"name":"c","image":"i"}]}})");
+  make(
+      "v1", "replicationcontrollers", ns_,
+      R"({"apiVersion":"v1","kind":"ReplicationController","metadata":{"name":"rc"},"spec":{"replicas":2,"selector":{"app":"rc"},"template":{"metadata":{"labels":{"app":"rc"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}})");
   EXPECT_TRUE(eventually([&] { return get("v1", "replicationcontrollers", "rc")["status"]["replicas"].as_int() == 2; }));
   EXPECT_EQ(list("v1", "pods").size(), 2u);
   EXPECT_EQ(controllers::controller_of(get("v1", "pods", "orphan"))["name"].as_string(), "rc");
   patch("v1", "pods", "orphan", R"({"metadata":{"labels":{"app":"other"}}})");
-  EXPECT_TRUE(eventually([&] { return list("v1", "pods").size() == 3 && get("v1", "pods", "orphan")["metadata"]["ownerReferences"].empty(); }));
+  EXPECT_TRUE(
+      eventually([&] { return list("v1", "pods").size() == 3 && get("v1", "pods", "orphan")["metadata"]["ownerReferences"].empty(); }));
 }
 
 TEST_F(ControlPlane, ADeniedPodShowsInTheStatus) {
@@ -297,27 +336,40 @@ TEST_F(ControlPlane, ADeniedPodShowsInTheStatus) {
   EXPECT_TRUE(eventually([&] { return !events("FailedCreate").empty(); }));
   make("v1", "serviceaccounts", ns_, R"({"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"nobody"}})");
   EXPECT_TRUE(eventually([&] { return complete("denied"); }));
-  EXPECT_TRUE(eventually([&] { return !condition(get("apps/v1", "deployments", "denied")["status"]["conditions"], "ReplicaFailure").exists(); }));
+  EXPECT_TRUE(
+      eventually([&] { return !condition(get("apps/v1", "deployments", "denied")["status"]["conditions"], "ReplicaFailure").exists(); }));
 }
 
 TEST_F(ControlPlane, EndpointsOfAServiceWithoutSelectorAreMirrored) {
-  make("v1", "services", ns_, R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"out"},"spec":{"ports":[{"name":"http","port":80}]}})");
-  make("v1", "endpoints", ns_, R"({"apiVersion":"v1","kind":"Endpoints","metadata":{"name":"out"},"subsets":[{"addresses":[{"ip":"10.1.2.3"}],"ports":[{"name":"http","port":80}]}]})");
-  EXPECT_TRUE(eventually([&] { const auto s = list("discovery.k8s.io/v1", "endpointslices"); return s.size() == 1 && s[0]["endpoints"][0]["addresses"][0].as_string() == "10.1.2.3"; }));
+  make("v1", "services", ns_,
+       R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"out"},"spec":{"ports":[{"name":"http","port":80}]}})");
+  make(
+      "v1", "endpoints", ns_,
+      R"({"apiVersion":"v1","kind":"Endpoints","metadata":{"name":"out"},"subsets":[{"addresses":[{"ip":"10.1.2.3"}],"ports":[{"name":"http","port":80}]}]})");
+  EXPECT_TRUE(eventually([&] {
+    const auto s = list("discovery.k8s.io/v1", "endpointslices");
+    return s.size() == 1 && s[0]["endpoints"][0]["addresses"][0].as_string() == "10.1.2.3";
+  }));
   patch("v1", "endpoints", "out", R"({"subsets":[{"addresses":[{"ip":"10.2.3.4"}],"ports":[{"name":"http","port":9090}]}]})");
-  EXPECT_TRUE(eventually([&] { const auto s = list("discovery.k8s.io/v1", "endpointslices"); return s.size() == 1 && s[0]["endpoints"][0]["addresses"][0].as_string() == "10.2.3.4" && s[0]["ports"][0]["port"].as_int() == 9090; }));
+  EXPECT_TRUE(eventually([&] {
+    const auto s = list("discovery.k8s.io/v1", "endpointslices");
+    return s.size() == 1 && s[0]["endpoints"][0]["addresses"][0].as_string() == "10.2.3.4" && s[0]["ports"][0]["port"].as_int() == 9090;
+  }));
   erase("v1", "endpoints", "out");
   EXPECT_TRUE(eventually([&] { return list("discovery.k8s.io/v1", "endpointslices").empty(); }));
 }
 
 TEST_F(ControlPlane, AServiceFollowsItsPods) {
-  make("v1", "services", ns_, R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"web"},"spec":{"selector":{"app":"web"},"ports":[{"port":80,"targetPort":8080}]}})");
+  make(
+      "v1", "services", ns_,
+      R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"web"},"spec":{"selector":{"app":"web"},"ports":[{"port":80,"targetPort":8080}]}})");
   EXPECT_TRUE(eventually([&] { return list("discovery.k8s.io/v1", "endpointslices").size() == 1 && get("v1", "endpoints", "web"); }));
   deployment("web", 3);
   ASSERT_TRUE(eventually([&] { return complete("web"); }));
   EXPECT_TRUE(eventually([&] {
     const std::vector<Document> slices = list("discovery.k8s.io/v1", "endpointslices");
-    return slices.size() == 1 && slices[0]["endpoints"].size() == 3 && slices[0]["endpoints"][0]["conditions"]["ready"].as_bool() && slices[0]["ports"][0]["port"].as_int() == 8080;
+    return slices.size() == 1 && slices[0]["endpoints"].size() == 3 && slices[0]["endpoints"][0]["conditions"]["ready"].as_bool() &&
+           slices[0]["ports"][0]["port"].as_int() == 8080;
   })) << to_json(list("discovery.k8s.io/v1", "endpointslices").at(0).root());
   EXPECT_TRUE(eventually([&] { return get("v1", "endpoints", "web")["subsets"][0]["addresses"].size() == 3; }));
   patch("apps/v1", "deployments", "web", R"({"spec":{"replicas":0}})");
@@ -332,7 +384,8 @@ TEST_F(ControlPlane, AServiceFollowsItsPods) {
 
 TEST_F(ControlPlane, AnEmptyNamespaceGoesAndAFullOneToo) {
   deployment("web", 2);
-  make("v1", "services", ns_, R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"web"},"spec":{"selector":{"app":"web"},"ports":[{"port":80}]}})");
+  make("v1", "services", ns_,
+       R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"web"},"spec":{"selector":{"app":"web"},"ports":[{"port":80}]}})");
   make("v1", "configmaps", ns_, R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"held","finalizers":["example.com/hold"]}})");
   ASSERT_TRUE(eventually([&] { return complete("web"); }));
   call("DELETE", "/api/v1/namespaces/" + ns_);
@@ -343,44 +396,77 @@ TEST_F(ControlPlane, AnEmptyNamespaceGoesAndAFullOneToo) {
            "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances";
   })) << to_json(found().root());
   patch("v1", "configmaps", "held", R"({"metadata":{"finalizers":null}})");
-  EXPECT_TRUE(eventually([&] { run_pods(); return !found(); })) << to_json(found().root());
+  EXPECT_TRUE(eventually([&] {
+    run_pods();
+    return !found();
+  })) << to_json(found().root());
 }
 
 TEST_F(ControlPlane, ASilentNodeIsUnknownAndItsPodsLeave) {
   const std::string node = "silent", other = "lively";
   for (const std::string& name : {node, other}) {
     make("v1", "nodes", "", R"({"apiVersion":"v1","kind":"Node","metadata":{"name":")" + name + R"("}})");
-    call("PATCH", "/api/v1/nodes/" + name + "/status", json(R"({"status":{"conditions":[{"type":"Ready","status":"True","reason":"KubeletReady","lastHeartbeatTime":"2026-01-01T00:00:00Z","lastTransitionTime":"2026-01-01T00:00:00Z"}]}})"));
+    call(
+        "PATCH", "/api/v1/nodes/" + name + "/status",
+        json(
+            R"({"status":{"conditions":[{"type":"Ready","status":"True","reason":"KubeletReady","lastHeartbeatTime":"2026-01-01T00:00:00Z","lastTransitionTime":"2026-01-01T00:00:00Z"}]}})"));
   }
-  make("v1", "pods", ns_, R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"leaves"},"spec":{"nodeName":"silent","terminationGracePeriodSeconds":0,"containers":[{"name":"c","image":"i"}],"tolerations":[{"key":"node.kubernetes.io/unreachable","operator":"Exists","effect":"NoExecute","tolerationSeconds":0}]}})");
-  make("v1", "pods", ns_, R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"stays"},"spec":{"nodeName":"silent","containers":[{"name":"c","image":"i"}],"tolerations":[{"operator":"Exists"}]}})");
-  call("PATCH", client::object_path("v1", "pods", ns_, "stays", "status"),
-       json(R"({"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True","lastTransitionTime":"2026-01-01T00:00:00Z"}]}})"));
+  make(
+      "v1", "pods", ns_,
+      R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"leaves"},"spec":{"nodeName":"silent","terminationGracePeriodSeconds":0,"containers":[{"name":"c","image":"i"}],"tolerations":[{"key":"node.kubernetes.io/unreachable","operator":"Exists","effect":"NoExecute","tolerationSeconds":0}]}})");
+  make(
+      "v1", "pods", ns_,
+      R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"stays"},"spec":{"nodeName":"silent","containers":[{"name":"c","image":"i"}],"tolerations":[{"operator":"Exists"}]}})");
+  call(
+      "PATCH", client::object_path("v1", "pods", ns_, "stays", "status"),
+      json(
+          R"({"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True","lastTransitionTime":"2026-01-01T00:00:00Z"}]}})"));
   int beat = 0;
   const auto beat_other = [&] {
     const int now = ++beat;
-    call("PATCH", "/api/v1/nodes/" + other + "/status", json(R"({"status":{"conditions":[{"type":"Ready","status":"True","reason":"KubeletReady","lastHeartbeatTime":"2026-01-01T00:)" + std::to_string(10 + now / 60) + ":" + std::to_string(10 + now % 50) + R"(Z","lastTransitionTime":"2026-01-01T00:00:00Z"}]}})"));
+    call("PATCH", "/api/v1/nodes/" + other + "/status",
+         json(R"({"status":{"conditions":[{"type":"Ready","status":"True","reason":"KubeletReady","lastHeartbeatTime":"2026-01-01T00:)" +
+              std::to_string(10 + now / 60) + ":" + std::to_string(10 + now % 50) +
+              R"(Z","lastTransitionTime":"2026-01-01T00:00:00Z"}]}})"));
   };
   const auto found = [&] { return call("GET", "/api/v1/nodes/" + node); };
-  EXPECT_TRUE(eventually([&] { beat_other(); return condition(found()["status"]["conditions"], "Ready")["status"].as_string() == "Unknown"; })) << to_json(found().root());
-  EXPECT_TRUE(eventually([&] { beat_other(); return found()["spec"]["taints"].size() == 2; })) << to_json(found()["spec"]);
-  EXPECT_TRUE(eventually([&] { beat_other(); const Document pod = get("v1", "pods", "leaves"); return !pod || controllers::is_deleting(pod); }));
+  EXPECT_TRUE(eventually([&] {
+    beat_other();
+    return condition(found()["status"]["conditions"], "Ready")["status"].as_string() == "Unknown";
+  })) << to_json(found().root());
+  EXPECT_TRUE(eventually([&] {
+    beat_other();
+    return found()["spec"]["taints"].size() == 2;
+  })) << to_json(found()["spec"]);
+  EXPECT_TRUE(eventually([&] {
+    beat_other();
+    const Document pod = get("v1", "pods", "leaves");
+    return !pod || controllers::is_deleting(pod);
+  }));
   EXPECT_FALSE(controllers::is_deleting(get("v1", "pods", "stays")));
-  EXPECT_TRUE(eventually([&] { beat_other(); return !controllers::is_ready(get("v1", "pods", "stays")); }));
+  EXPECT_TRUE(eventually([&] {
+    beat_other();
+    return !controllers::is_ready(get("v1", "pods", "stays"));
+  }));
   EXPECT_EQ(condition(call("GET", "/api/v1/nodes/" + other)["status"]["conditions"], "Ready")["status"].as_string(), "True");
-  call("PATCH", "/api/v1/nodes/" + node + "/status", json(R"({"status":{"conditions":[{"type":"Ready","status":"True","lastHeartbeatTime":"2026-01-01T02:00:00Z","lastTransitionTime":"2026-01-01T02:00:00Z"}]}})"));
+  call(
+      "PATCH", "/api/v1/nodes/" + node + "/status",
+      json(
+          R"({"status":{"conditions":[{"type":"Ready","status":"True","lastHeartbeatTime":"2026-01-01T02:00:00Z","lastTransitionTime":"2026-01-01T02:00:00Z"}]}})"));
   EXPECT_TRUE(eventually([&] { return found()["spec"]["taints"].empty(); })) << to_json(found()["spec"]);
   for (const std::string& name : {node, other}) call("DELETE", "/api/v1/nodes/" + name);
 }
 
 const std::string requests_path = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
 
-std::string certificate_request(const std::string& name, const std::string& key, const std::string& user, const std::string& group, const std::string& signer) {
+std::string certificate_request(const std::string& name, const std::string& key, const std::string& user, const std::string& group,
+                                const std::string& signer) {
   net::CertificateSpec spec;
   spec.common_name = user;
   spec.organizations = {group};
-  return R"({"apiVersion":"certificates.k8s.io/v1","kind":"CertificateSigningRequest","metadata":{"name":")" + name + R"("},"spec":{"request":")" + base64_encode(*net::new_request(key, spec)) +
-         R"(","signerName":"kubernetes.io/)" + signer + R"(","expirationSeconds":3600,"usages":["digital signature","client auth"]}})";
+  return R"({"apiVersion":"certificates.k8s.io/v1","kind":"CertificateSigningRequest","metadata":{"name":")" + name +
+         R"("},"spec":{"request":")" + base64_encode(*net::new_request(key, spec)) + R"(","signerName":"kubernetes.io/)" + signer +
+         R"(","expirationSeconds":3600,"usages":["digital signature","client auth"]}})";
 }
 
 TEST_F(ControlPlane, AnApprovedRequestBecomesAWorkingCertificate) {
@@ -389,7 +475,10 @@ TEST_F(ControlPlane, AnApprovedRequestBecomesAWorkingCertificate) {
   Document request = call("GET", path);
   EXPECT_EQ(request["spec"]["username"].as_string(), "kubernetes-admin");
   Draft decided(request);
-  decided["status"]["conditions"] = Draft::array({Draft::object({{"type", "Approved"}, {"status", "True"}, {"reason", "KubectlApprove"}, {"message", "This CSR was approved by kubectl certificate approve."}})});
+  decided["status"]["conditions"] = Draft::array({Draft::object({{"type", "Approved"},
+                                                                 {"status", "True"},
+                                                                 {"reason", "KubectlApprove"},
+                                                                 {"message", "This CSR was approved by kubectl certificate approve."}})});
   call("PUT", path + "/approval", decided.freeze());
   ASSERT_TRUE(eventually([&] { return call("GET", path)["status"]["certificate"].exists(); })) << to_json(call("GET", path).root());
   const std::string certificate = *base64_decode(call("GET", path)["status"]["certificate"].as_string());
@@ -403,7 +492,10 @@ TEST_F(ControlPlane, AnApprovedRequestBecomesAWorkingCertificate) {
   options.tls = {read_file(server_->credentials().ca_file), certificate, key, "", false};
   auto client = net::HttpClient::make(options);
   ASSERT_TRUE(client);
-  auto answer = (*client)->call({"POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {{"content-type", "application/json"}}, R"({"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"})"});
+  auto answer = (*client)->call({"POST",
+                                 "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+                                 {{"content-type", "application/json"}},
+                                 R"({"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"})"});
   ASSERT_TRUE(answer) << answer.error().message;
   EXPECT_EQ(json(answer->body)["status"]["userInfo"]["username"].as_string(), "jane");
   EXPECT_EQ(json(answer->body)["status"]["userInfo"]["groups"][0].as_string(), "people");
@@ -411,45 +503,67 @@ TEST_F(ControlPlane, AnApprovedRequestBecomesAWorkingCertificate) {
 
 TEST_F(ControlPlane, ARequestThatItsSignerRefusesFails) {
   const std::string path = requests_path + "/" + ns_;
-  call("POST", requests_path, json(certificate_request(ns_, *net::new_private_key_pem(), "system:node:a", "others", "kube-apiserver-client-kubelet")));
+  call("POST", requests_path,
+       json(certificate_request(ns_, *net::new_private_key_pem(), "system:node:a", "others", "kube-apiserver-client-kubelet")));
   call("PATCH", path + "/approval", json(R"({"status":{"conditions":[{"type":"Approved","status":"True"}]}})"));
   ASSERT_TRUE(eventually([&] { return condition(call("GET", path)["status"]["conditions"], "Failed").exists(); }));
-  EXPECT_EQ(condition(call("GET", path)["status"]["conditions"], "Failed")["message"].as_string(), "subject organization is not system:nodes");
+  EXPECT_EQ(condition(call("GET", path)["status"]["conditions"], "Failed")["message"].as_string(),
+            "subject organization is not system:nodes");
   EXPECT_FALSE(call("GET", path)["status"]["certificate"].exists());
   // Nobody asks to be a master, whoever approves it.
-  auto refused = transport_->call({.method = "POST", .path = requests_path, .query = {}, .body = json(certificate_request("masters", *net::new_private_key_pem(), "jane", "system:masters", "kube-apiserver-client"))});
+  auto refused = transport_->call(
+      {.method = "POST",
+       .path = requests_path,
+       .query = {},
+       .body = json(certificate_request("masters", *net::new_private_key_pem(), "jane", "system:masters", "kube-apiserver-client"))});
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().message, "certificatesigningrequests.certificates.k8s.io \"masters\" is forbidden: use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed");
+  EXPECT_EQ(refused.error().message,
+            "certificatesigningrequests.certificates.k8s.io \"masters\" is forbidden: use of kubernetes.io/kube-apiserver-client signer "
+            "with system:masters group is not allowed");
 }
 
 TEST_F(ControlPlane, ANodesOwnRequestIsApprovedWhenItMay) {
   if (!identities_.count("system:kube-controller-manager")) GTEST_SKIP() << "only with identities of their own";
-  make("rbac.authorization.k8s.io/v1", "clusterrolebindings", "",
-       R"({"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"renewal"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole",)"
-       R"("name":"system:certificates.k8s.io:certificatesigningrequests:selfnodeclient"},"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"Group","name":"system:nodes"}]})");
+  make(
+      "rbac.authorization.k8s.io/v1", "clusterrolebindings", "",
+      R"({"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"renewal"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole",)"
+      R"("name":"system:certificates.k8s.io:certificatesigningrequests:selfnodeclient"},"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"Group","name":"system:nodes"}]})");
   const std::string node = "system:node:" + ns_;
   auto kubelet = bin::local_transport(*server_, bin::component_user(node));
-  auto made = kubelet->call({.method = "POST", .path = requests_path, .query = {}, .body = json(certificate_request(ns_, *net::new_private_key_pem(), node, "system:nodes", "kube-apiserver-client-kubelet"))});
+  auto made = kubelet->call(
+      {.method = "POST",
+       .path = requests_path,
+       .query = {},
+       .body = json(certificate_request(ns_, *net::new_private_key_pem(), node, "system:nodes", "kube-apiserver-client-kubelet"))});
   ASSERT_TRUE(made) << made.error().message;
-  ASSERT_TRUE(eventually([&] { return call("GET", requests_path + "/" + ns_)["status"]["certificate"].exists(); })) << to_json(call("GET", requests_path + "/" + ns_).root());
+  ASSERT_TRUE(eventually([&] { return call("GET", requests_path + "/" + ns_)["status"]["certificate"].exists(); }))
+      << to_json(call("GET", requests_path + "/" + ns_).root());
   EXPECT_EQ(condition(call("GET", requests_path + "/" + ns_)["status"]["conditions"], "Approved")["reason"].as_string(), "AutoApproved");
-  auto other = kubelet->call({.method = "POST", .path = requests_path, .query = {}, .body = json(certificate_request(ns_ + "x", *net::new_private_key_pem(), "system:node:other", "system:nodes", "kube-apiserver-client-kubelet"))});
+  auto other = kubelet->call({.method = "POST",
+                              .path = requests_path,
+                              .query = {},
+                              .body = json(certificate_request(ns_ + "x", *net::new_private_key_pem(), "system:node:other", "system:nodes",
+                                                               "kube-apiserver-client-kubelet"))});
   ASSERT_FALSE(other);
-  EXPECT_EQ(other.error().message, "certificatesigningrequests.certificates.k8s.io \"" + ns_ + "x\" is forbidden: can only create a node CSR with CN=" + node);
+  EXPECT_EQ(other.error().message,
+            "certificatesigningrequests.certificates.k8s.io \"" + ns_ + "x\" is forbidden: can only create a node CSR with CN=" + node);
   call("DELETE", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/renewal");
 }
 
 TEST_F(ControlPlane, ABudgetHoldsEvictionsBackUntilOthersAreReady) {
   deployment("web", 3);
   ASSERT_TRUE(eventually([&] { return complete("web"); }));
-  make("policy/v1", "poddisruptionbudgets", ns_,
-       R"({"apiVersion":"policy/v1","kind":"PodDisruptionBudget","metadata":{"name":"web"},"spec":{"maxUnavailable":1,"selector":{"matchLabels":{"app":"web"}}}})");
+  make(
+      "policy/v1", "poddisruptionbudgets", ns_,
+      R"({"apiVersion":"policy/v1","kind":"PodDisruptionBudget","metadata":{"name":"web"},"spec":{"maxUnavailable":1,"selector":{"matchLabels":{"app":"web"}}}})");
   const auto status = [&] { return get("policy/v1", "poddisruptionbudgets", "web")["status"].document(); };
   ASSERT_TRUE(eventually([&] { return status()["disruptionsAllowed"].as_int() == 1; })) << to_json(status().root());
   EXPECT_EQ(status()["desiredHealthy"].as_int(), 2);
   EXPECT_EQ(status()["expectedPods"].as_int(), 3);
   const auto evict = [&](const std::string& name) {
-    return transport_->call({.method = "POST", .path = client::object_path("v1", "pods", ns_, name, "eviction"), .query = {},
+    return transport_->call({.method = "POST",
+                             .path = client::object_path("v1", "pods", ns_, name, "eviction"),
+                             .query = {},
                              .body = json(R"({"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":")" + name + R"("}})")});
   };
   std::vector<Document> pods = list("v1", "pods");
@@ -459,15 +573,23 @@ TEST_F(ControlPlane, ABudgetHoldsEvictionsBackUntilOthersAreReady) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, 429);
   // The next one may go once the first one's successor is ready.
-  EXPECT_TRUE(eventually([&] { run_pods(); return status()["disruptionsAllowed"].as_int() == 1; })) << to_json(status().root());
+  EXPECT_TRUE(eventually([&] {
+    run_pods();
+    return status()["disruptionsAllowed"].as_int() == 1;
+  })) << to_json(status().root());
   EXPECT_TRUE(evict(std::string(name_of(pods[1]))));
 }
 
 TEST_F(ControlPlane, APolicysTypesAreChecked) {
   const std::string path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
   auto policy = [&](const std::string& name, const std::string& expression) {
-    call("POST", path, json(R"({"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingAdmissionPolicy","metadata":{"name":")" + name + R"("},"spec":{"matchConstraints":{"resourceRules":[)"
-                            R"({"apiGroups":["apps"],"apiVersions":["v1"],"operations":["CREATE"],"resources":["deployments"]}]},"validations":[{"expression":")" + expression + R"("}]}})"));
+    call(
+        "POST", path,
+        json(
+            R"({"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingAdmissionPolicy","metadata":{"name":")" + name +
+            R"("},"spec":{"matchConstraints":{"resourceRules":[)"
+            R"({"apiGroups":["apps"],"apiVersions":["v1"],"operations":["CREATE"],"resources":["deployments"]}]},"validations":[{"expression":")" +
+            expression + R"("}]}})"));
     EXPECT_TRUE(eventually([&] { return call("GET", path + "/" + name)["status"]["observedGeneration"].as_int() == 1; })) << name;
     Document warnings = call("GET", path + "/" + name)["status"]["typeChecking"]["expressionWarnings"].document();
     call("DELETE", path + "/" + name);
@@ -477,7 +599,8 @@ TEST_F(ControlPlane, APolicysTypesAreChecked) {
   Document warnings = policy("wrong", "object.replicas < 5");
   ASSERT_EQ(warnings.root().size(), 1u);
   EXPECT_EQ(warnings.root()[0]["fieldRef"].as_string(), "spec.validations[0].expression");
-  EXPECT_EQ(warnings.root()[0]["warning"].as_string(), "apps/v1, Kind=Deployment: ERROR: <input>:1:7: undefined field 'replicas'\n | object.replicas < 5\n | ......^\n");
+  EXPECT_EQ(warnings.root()[0]["warning"].as_string(),
+            "apps/v1, Kind=Deployment: ERROR: <input>:1:7: undefined field 'replicas'\n | object.replicas < 5\n | ......^\n");
 }
 
 class ControlPlaneOverHttp : public ControlPlane {
@@ -486,7 +609,8 @@ class ControlPlaneOverHttp : public ControlPlane {
 };
 
 TEST_F(ControlPlaneOverHttp, ADeploymentComesAndGoes) {
-  make("v1", "services", ns_, R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"web"},"spec":{"selector":{"app":"web"},"ports":[{"port":80}]}})");
+  make("v1", "services", ns_,
+       R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"web"},"spec":{"selector":{"app":"web"},"ports":[{"port":80}]}})");
   deployment("web", 12);
   ASSERT_TRUE(eventually([&] { return complete("web"); }));
   EXPECT_EQ(list("v1", "pods").size(), 12u);
@@ -495,7 +619,10 @@ TEST_F(ControlPlaneOverHttp, ADeploymentComesAndGoes) {
     return slices.size() == 1 && slices[0]["endpoints"].size() == 12;
   }));
   erase("apps/v1", "deployments", "web", R"({"propagationPolicy":"Foreground"})");
-  EXPECT_TRUE(eventually([&] { run_pods(); return list("v1", "pods").empty() && list("apps/v1", "deployments").empty(); }));
+  EXPECT_TRUE(eventually([&] {
+    run_pods();
+    return list("v1", "pods").empty() && list("apps/v1", "deployments").empty();
+  }));
 }
 
 }  // namespace

@@ -14,7 +14,12 @@ namespace {
 const User server_user{"system:apiserver", "", {"system:masters", "system:authenticated"}, {}};
 
 Work work_at(Registry& registry, World world, const Place& place, std::string_view verb) {
-  Work work{.registry = registry, .world = world, .user = server_user, .served = registry.catalog().find(place.group, "v1", place.plural), .ns = std::string(place.ns), .name = std::string(place.name)};
+  Work work{.registry = registry,
+            .world = world,
+            .user = server_user,
+            .served = registry.catalog().find(place.group, "v1", place.plural),
+            .ns = std::string(place.ns),
+            .name = std::string(place.name)};
   work.verb = verb;
   return work;
 }
@@ -27,20 +32,25 @@ Result<void> ensure(Registry& registry, World world, const Place& place, Draft o
   object["metadata"]["name"] = place.name;
   if (!place.ns.empty()) object["metadata"]["namespace"] = place.ns;
   auto made = registry.create(work, object.freeze());
-  if (!made && made.error().reason != "AlreadyExists") return fail(Code::internal, fmt::format("{} {}: {}", place.plural, place.name, made.error().message));
+  if (!made && made.error().reason != "AlreadyExists")
+    return fail(Code::internal, fmt::format("{} {}: {}", place.plural, place.name, made.error().message));
   return {};
 }
 
-Result<void> ensure_fields(Registry& registry, World world, const Place& place, const Draft& object, std::initializer_list<std::string_view> fields, std::string_view subresource) {
+Result<void> ensure_fields(Registry& registry, World world, const Place& place, const Draft& object,
+                           std::initializer_list<std::string_view> fields, std::string_view subresource) {
   if (auto ok = ensure(registry, world, place, object); !ok) return ok;
   Work work = work_at(registry, world, place, "update");
   work.subresource = subresource;
-  auto changed = registry.modify(work, [&](Value before) -> ApiResult<Draft> {
-    Draft now(before);
-    for (std::string_view field : fields)
-      if (const Draft* wanted = object.find(field)) now[field] = *wanted;
-    return now;
-  }, true);
+  auto changed = registry.modify(
+      work,
+      [&](Value before) -> ApiResult<Draft> {
+        Draft now(before);
+        for (std::string_view field : fields)
+          if (const Draft* wanted = object.find(field)) now[field] = *wanted;
+        return now;
+      },
+      true);
   if (!changed) return fail(Code::internal, fmt::format("{} {}: {}", place.plural, place.name, changed.error().message));
   return {};
 }
@@ -79,7 +89,10 @@ Result<void> service_range(Registry& registry, World world) {
   range["spec"]["cidrs"] = Draft::array({registry.services().cidr()});
   if (auto ok = ensure(registry, world, place, range); !ok) return ok;
   if (!registry.read(place.group, "v1", place.plural, "", place.name)["status"]["conditions"].empty()) return {};
-  Draft condition = Draft::object({{"type", "Ready"}, {"status", "True"}, {"reason", ""}, {"lastTransitionTime", format_rfc3339(world.clock.now())},
+  Draft condition = Draft::object({{"type", "Ready"},
+                                   {"status", "True"},
+                                   {"reason", ""},
+                                   {"lastTransitionTime", format_rfc3339(world.clock.now())},
                                    {"message", "Kubernetes default Service CIDR is ready"}});
   Draft status = Draft::object();
   status["status"]["conditions"] = Draft::array({condition});
@@ -91,9 +104,14 @@ Result<void> service_range(Registry& registry, World world) {
 Result<void> bootstrap_objects(Registry& registry, World world, const std::string& advertise_address, int secure_port) {
   for (std::string_view ns : {"default", "kube-system", "kube-public", "kube-node-lease"})
     if (auto ok = ensure(registry, world, {"", "namespaces", "", ns}, Draft::object()); !ok) return ok;
-  struct PriorityClass { std::string_view name; std::int64_t value; std::string_view description; };
-  for (const PriorityClass& c : {PriorityClass{"system-cluster-critical", 2000000000, "For pods that the cluster needs, on whichever node they run."},
-                                 PriorityClass{"system-node-critical", 2000001000, "For pods that must stay on their node for the node to work."}}) {
+  struct PriorityClass {
+    std::string_view name;
+    std::int64_t value;
+    std::string_view description;
+  };
+  for (const PriorityClass& c :
+       {PriorityClass{"system-cluster-critical", 2000000000, "For pods that the cluster needs, on whichever node they run."},
+        PriorityClass{"system-node-critical", 2000001000, "For pods that must stay on their node for the node to work."}}) {
     Draft object = Draft::object({{"value", c.value}, {"description", c.description}});
     if (auto ok = ensure(registry, world, {"scheduling.k8s.io", "priorityclasses", "", c.name}, object); !ok) return ok;
   }

@@ -13,7 +13,8 @@ struct Place {
 // Creates what is missing.
 Result<void> ensure(Registry& registry, World world, const Place& place, Draft object);
 // Creates, or brings `fields` of the object to what they should be.
-Result<void> ensure_fields(Registry& registry, World world, const Place& place, const Draft& object, std::initializer_list<std::string_view> fields, std::string_view subresource = {});
+Result<void> ensure_fields(Registry& registry, World world, const Place& place, const Draft& object,
+                           std::initializer_list<std::string_view> fields, std::string_view subresource = {});
 // APIService objects for the group-versions that the server itself serves (bootstrap_apiservices.cpp).
 Result<void> ensure_apiservices(Registry& registry, World world);
 

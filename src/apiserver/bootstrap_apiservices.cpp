@@ -12,18 +12,44 @@ namespace kybern::apiserver {
 namespace {
 
 // groupPriorityMinimum by group, and versionPriority of versions other than a group's v1 (which has 15); upstream's numbers.
-struct GroupPriority { std::string_view group; int minimum; };
+struct GroupPriority {
+  std::string_view group;
+  int minimum;
+};
 constexpr GroupPriority group_priorities[] = {
-    {"", 18000}, {"apps", 17800}, {"events.k8s.io", 17750}, {"authentication.k8s.io", 17700}, {"authorization.k8s.io", 17600}, {"autoscaling", 17500},
-    {"batch", 17400}, {"certificates.k8s.io", 17300}, {"networking.k8s.io", 17200}, {"policy", 17100}, {"rbac.authorization.k8s.io", 17000},
-    {"storage.k8s.io", 16800}, {"storagemigration.k8s.io", 16800}, {"apiextensions.k8s.io", 16700}, {"admissionregistration.k8s.io", 16700},
-    {"scheduling.k8s.io", 16600}, {"coordination.k8s.io", 16500}, {"node.k8s.io", 16300}, {"discovery.k8s.io", 16200}, {"resource.k8s.io", 16200},
-    {"flowcontrol.apiserver.k8s.io", 16100}, {"internal.apiserver.k8s.io", 16000},
+    {"", 18000},
+    {"apps", 17800},
+    {"events.k8s.io", 17750},
+    {"authentication.k8s.io", 17700},
+    {"authorization.k8s.io", 17600},
+    {"autoscaling", 17500},
+    {"batch", 17400},
+    {"certificates.k8s.io", 17300},
+    {"networking.k8s.io", 17200},
+    {"policy", 17100},
+    {"rbac.authorization.k8s.io", 17000},
+    {"storage.k8s.io", 16800},
+    {"storagemigration.k8s.io", 16800},
+    {"apiextensions.k8s.io", 16700},
+    {"admissionregistration.k8s.io", 16700},
+    {"scheduling.k8s.io", 16600},
+    {"coordination.k8s.io", 16500},
+    {"node.k8s.io", 16300},
+    {"discovery.k8s.io", 16200},
+    {"resource.k8s.io", 16200},
+    {"flowcontrol.apiserver.k8s.io", 16100},
+    {"internal.apiserver.k8s.io", 16000},
 };
 constexpr int other_group_priority = 15000;
-struct VersionPriority { std::string_view group, version; int priority; };
+struct VersionPriority {
+  std::string_view group, version;
+  int priority;
+};
 constexpr VersionPriority version_priorities[] = {
-    {"", "v1", 1}, {"autoscaling", "v2", 30}, {"flowcontrol.apiserver.k8s.io", "v1", 21}, {"resource.k8s.io", "v1", 20},
+    {"", "v1", 1},
+    {"autoscaling", "v2", 30},
+    {"flowcontrol.apiserver.k8s.io", "v1", 21},
+    {"resource.k8s.io", "v1", 20},
 };
 
 int group_priority(std::string_view group) {
@@ -51,9 +77,14 @@ Result<void> ensure_one(Registry& registry, World world, std::string_view group,
   if (auto ok = ensure_fields(registry, world, place, object, {"spec"}); !ok) return ok;
   Document stored = registry.read(place.group, "v1", place.plural, "", name);
   for (Value condition : stored["status"]["conditions"].items())
-    if (condition["type"].as_string() == "Available" && condition["status"].as_string() == "True" && condition["reason"].as_string() == "Local") return {};
+    if (condition["type"].as_string() == "Available" && condition["status"].as_string() == "True" &&
+        condition["reason"].as_string() == "Local")
+      return {};
   Draft status = Draft::object();
-  Draft condition = Draft::object({{"type", "Available"}, {"status", "True"}, {"lastTransitionTime", format_rfc3339(world.clock.now())}, {"reason", "Local"},
+  Draft condition = Draft::object({{"type", "Available"},
+                                   {"status", "True"},
+                                   {"lastTransitionTime", format_rfc3339(world.clock.now())},
+                                   {"reason", "Local"},
                                    {"message", "Local APIServices are always available"}});
   status["status"]["conditions"] = Draft::array({condition});
   return ensure_fields(registry, world, place, status, {"status"}, "status");

@@ -36,10 +36,12 @@ Result<void> write_file(const std::string& path, std::string_view text, int mode
   std::string temporary = path + ".new";
   int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
   if (fd < 0) return fail(Code::unavailable, fmt::format("{}: {}; choose another folder with --data-dir", temporary, std::strerror(errno)));
-  bool ok = ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fchmod(fd, static_cast<mode_t>(mode)) == 0 && ::fsync(fd) == 0;
+  bool ok = ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fchmod(fd, static_cast<mode_t>(mode)) == 0 &&
+            ::fsync(fd) == 0;
   int problem = errno;
   ::close(fd);
-  if (!ok || ::rename(temporary.c_str(), path.c_str()) != 0) return fail(Code::unavailable, fmt::format("{}: {}", path, std::strerror(ok ? errno : problem)));
+  if (!ok || ::rename(temporary.c_str(), path.c_str()) != 0)
+    return fail(Code::unavailable, fmt::format("{}: {}", path, std::strerror(ok ? errno : problem)));
   return {};
 }
 
@@ -52,9 +54,11 @@ bool still_good(const std::string& certificate, const std::string& ca, const net
   auto info = net::read_certificate(certificate);
   if (!info || info->not_after - renew_before < now || !net::issued_by(certificate, ca)) return false;
   auto holds = [](const std::vector<std::string>& have, const std::vector<std::string>& want) {
-    return std::all_of(want.begin(), want.end(), [&](const std::string& w) { return std::find(have.begin(), have.end(), w) != have.end(); });
+    return std::all_of(want.begin(), want.end(),
+                       [&](const std::string& w) { return std::find(have.begin(), have.end(), w) != have.end(); });
   };
-  return info->common_name == spec.common_name && holds(info->organizations, spec.organizations) && holds(info->dns_names, spec.dns_names) && holds(info->ip_addresses, spec.ip_addresses);
+  return info->common_name == spec.common_name && holds(info->organizations, spec.organizations) &&
+         holds(info->dns_names, spec.dns_names) && holds(info->ip_addresses, spec.ip_addresses);
 }
 
 Result<void> ensure_certificate(const std::string& folder, const net::KeyPair& ca, Wanted wanted, Time now) {
@@ -70,8 +74,11 @@ Result<void> ensure_certificate(const std::string& folder, const net::KeyPair& c
 
 std::string kubeconfig_text(std::string_view url, std::string_view ca, std::string_view user, const net::KeyPair& pair) {
   Draft config = Draft::object({{"apiVersion", "v1"}, {"kind", "Config"}, {"preferences", Draft::object()}, {"current-context", "kybern"}});
-  config["clusters"].push_back(Draft::object({{"name", "kybern"}, {"cluster", Draft::object({{"server", url}, {"certificate-authority-data", base64_encode(ca)}})}}));
-  config["users"].push_back(Draft::object({{"name", user}, {"user", Draft::object({{"client-certificate-data", base64_encode(pair.certificate_pem)}, {"client-key-data", base64_encode(pair.key_pem)}})}}));
+  config["clusters"].push_back(Draft::object(
+      {{"name", "kybern"}, {"cluster", Draft::object({{"server", url}, {"certificate-authority-data", base64_encode(ca)}})}}));
+  config["users"].push_back(Draft::object({{"name", user},
+                                           {"user", Draft::object({{"client-certificate-data", base64_encode(pair.certificate_pem)},
+                                                                   {"client-key-data", base64_encode(pair.key_pem)}})}}));
   config["contexts"].push_back(Draft::object({{"name", "kybern"}, {"context", Draft::object({{"cluster", "kybern"}, {"user", user}})}}));
   std::string out;
   write_yaml(config.freeze().root(), out);
@@ -88,7 +95,8 @@ Result<net::KeyPair> load_ca(const std::string& folder) {
 std::vector<std::string> certificates_of(std::string_view bundle) {
   constexpr std::string_view end = "-----END CERTIFICATE-----\n";
   std::vector<std::string> out;
-  for (std::size_t at; (at = bundle.find(end)) != std::string_view::npos; bundle.remove_prefix(at + end.size())) out.emplace_back(bundle.substr(0, at + end.size()));
+  for (std::size_t at; (at = bundle.find(end)) != std::string_view::npos; bundle.remove_prefix(at + end.size()))
+    out.emplace_back(bundle.substr(0, at + end.size()));
   return out;
 }
 
@@ -116,20 +124,23 @@ Result<net::KeyPair> current_ca(const std::string& folder, Time now) {
   net::KeyPair ca = std::move(*there);
   std::vector<std::string> certificates = certificates_of(ca.certificate_pem);
   auto signing = net::read_certificate(ca.certificate_pem);
-  if (!signing || certificates.empty()) return fail(Code::invalid, fmt::format("{}/ca.crt: {}", folder, signing ? "no certificate ends here" : signing.error().message));
+  if (!signing || certificates.empty())
+    return fail(Code::invalid, fmt::format("{}/ca.crt: {}", folder, signing ? "no certificate ends here" : signing.error().message));
   const std::string next_key_file = folder + "/ca-next.key";
   std::string next_key = read_file(next_key_file);
   const bool has_next = !next_key.empty() && certificates.size() > 1;
   if (has_next && signing->not_after - switch_ca_before < now) {
     std::swap(certificates[0], certificates[1]);
     ca.key_pem = next_key;
-    log_info("apiserver", "the next certificate authority signs from now on", {{"until", format_rfc3339(net::read_certificate(certificates[0])->not_after)}});
+    log_info("apiserver", "the next certificate authority signs from now on",
+             {{"until", format_rfc3339(net::read_certificate(certificates[0])->not_after)}});
   } else if (!has_next && signing->not_after - next_ca_before < now) {
     auto next = make_ca(now);
     if (!next) return next;
     if (auto ok = write_file(next_key_file, next->key_pem, 0600); !ok) return std::unexpected(ok.error());
     certificates.insert(certificates.begin() + 1, next->certificate_pem);
-    log_info("apiserver", "a next certificate authority is trusted from now on", {{"instead of the one until", format_rfc3339(signing->not_after)}});
+    log_info("apiserver", "a next certificate authority is trusted from now on",
+             {{"instead of the one until", format_rfc3339(signing->not_after)}});
   }
   std::erase_if(certificates, [&](const std::string& pem) {
     auto info = net::read_certificate(pem);
@@ -148,8 +159,9 @@ Result<net::KeyPair> current_ca(const std::string& folder, Time now) {
 
 }  // namespace
 
-Result<void> ensure_serving_certificate(const std::string& data_dir, const std::string& name, const std::string& common_name, const std::vector<std::string>& organizations,
-                                        const std::vector<std::string>& dns_names, const std::vector<std::string>& ip_addresses, Time now) {
+Result<void> ensure_serving_certificate(const std::string& data_dir, const std::string& name, const std::string& common_name,
+                                        const std::vector<std::string>& organizations, const std::vector<std::string>& dns_names,
+                                        const std::vector<std::string>& ip_addresses, Time now) {
   auto ca = load_ca(data_dir + "/pki");
   if (!ca) return std::unexpected(ca.error());
   Wanted wanted{name, {}};
@@ -163,11 +175,13 @@ Result<void> ensure_serving_certificate(const std::string& data_dir, const std::
 
 Result<void> write_private_file(const std::string& path, std::string_view text) { return write_file(path, text, 0600); }
 
-Result<Credentials> ensure_pki(const ServerOptions& options, const std::string& service_ip, const std::string& advertise_address, Time now) {
+Result<Credentials> ensure_pki(const ServerOptions& options, const std::string& service_ip, const std::string& advertise_address,
+                               Time now) {
   std::string folder = options.data_dir + "/pki";
   std::error_code error;
   fs::create_directories(folder, error);
-  if (error) return fail(Code::unavailable, fmt::format("{}: {}; run as root or choose another folder with --data-dir", folder, error.message()));
+  if (error)
+    return fail(Code::unavailable, fmt::format("{}: {}; run as root or choose another folder with --data-dir", folder, error.message()));
   ::chmod(folder.c_str(), 0700);
   auto ca = current_ca(folder, now);
   if (!ca) return std::unexpected(ca.error());
@@ -179,7 +193,8 @@ Result<Credentials> ensure_pki(const ServerOptions& options, const std::string& 
   Wanted server{"apiserver", {}};
   server.spec.common_name = "kube-apiserver";
   server.spec.server = true;
-  server.spec.dns_names = {"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + options.cluster_domain, "localhost"};
+  server.spec.dns_names = {"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + options.cluster_domain,
+                           "localhost"};
   server.spec.ip_addresses = {"127.0.0.1", service_ip};
   if (!advertise_address.empty()) server.spec.ip_addresses.push_back(advertise_address);
   for (const std::string& name : options.extra_names) {
@@ -196,16 +211,24 @@ Result<Credentials> ensure_pki(const ServerOptions& options, const std::string& 
   kubelet_client.spec.client = true;
   for (const Wanted& wanted : {server, admin, kubelet_client})
     if (auto ok = ensure_certificate(folder, *ca, wanted, now); !ok) return std::unexpected(ok.error());
-  Credentials out{folder + "/ca.crt", folder + "/apiserver.crt", folder + "/apiserver.key", folder + "/service-account.key", options.data_dir + "/kubeconfig",
-                  folder + "/apiserver-kubelet-client.crt", folder + "/apiserver-kubelet-client.key", folder + "/ca.key"};
+  Credentials out{folder + "/ca.crt",
+                  folder + "/apiserver.crt",
+                  folder + "/apiserver.key",
+                  folder + "/service-account.key",
+                  options.data_dir + "/kubeconfig",
+                  folder + "/apiserver-kubelet-client.crt",
+                  folder + "/apiserver-kubelet-client.key",
+                  folder + "/ca.key"};
   return out;
 }
 
-Result<std::string> make_kubeconfig(const std::string& data_dir, std::string_view server_url, std::string_view user, const std::vector<std::string>& groups, Time now) {
+Result<std::string> make_kubeconfig(const std::string& data_dir, std::string_view server_url, std::string_view user,
+                                    const std::vector<std::string>& groups, Time now) {
   std::string folder = data_dir + "/pki";
   auto ca = load_ca(folder);
   if (!ca) return std::unexpected(ca.error());
-  if (user == "kubernetes-admin") return kubeconfig_text(server_url, ca->certificate_pem, user, {read_file(folder + "/admin.crt"), read_file(folder + "/admin.key")});
+  if (user == "kubernetes-admin")
+    return kubeconfig_text(server_url, ca->certificate_pem, user, {read_file(folder + "/admin.crt"), read_file(folder + "/admin.key")});
   net::CertificateSpec spec;
   spec.common_name = user;
   spec.organizations = groups;

@@ -15,11 +15,13 @@ namespace kybern::apiserver {
 Result<Credentials> ensure_pki(const ServerOptions& options, const std::string& service_ip, const std::string& advertise_address, Time now);
 
 // A client identity signed by the cluster's CA, as a kubeconfig text (certificate and key embedded).
-Result<std::string> make_kubeconfig(const std::string& data_dir, std::string_view server_url, std::string_view user, const std::vector<std::string>& groups, Time now);
+Result<std::string> make_kubeconfig(const std::string& data_dir, std::string_view server_url, std::string_view user,
+                                    const std::vector<std::string>& groups, Time now);
 
 // The serving certificate of a component under `data_dir`/pki/<name>.crt and .key, made or renewed.
-Result<void> ensure_serving_certificate(const std::string& data_dir, const std::string& name, const std::string& common_name, const std::vector<std::string>& organizations,
-                                        const std::vector<std::string>& dns_names, const std::vector<std::string>& ip_addresses, Time now);
+Result<void> ensure_serving_certificate(const std::string& data_dir, const std::string& name, const std::string& common_name,
+                                        const std::vector<std::string>& organizations, const std::vector<std::string>& dns_names,
+                                        const std::vector<std::string>& ip_addresses, Time now);
 
 // Whole or not at all, readable by its owner only.
 Result<void> write_private_file(const std::string& path, std::string_view text);

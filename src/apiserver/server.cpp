@@ -2,8 +2,8 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
-#include <net/if.h>
 #include <ifaddrs.h>
+#include <net/if.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -76,9 +76,16 @@ net::Request local_request(std::string_view method, std::string_view path, std::
 // A watch by a component in this process: the store's own documents, without any encoding.
 class Subscription : public LocalWatch, public std::enable_shared_from_this<Subscription> {
  public:
-  Subscription(Registry& registry, const Served& served, std::string ns, ListOptions options, User user, std::function<void(std::vector<Document>, std::uint64_t)> replaced,
+  Subscription(Registry& registry, const Served& served, std::string ns, ListOptions options, User user,
+               std::function<void(std::vector<Document>, std::uint64_t)> replaced,
                std::function<void(std::vector<LocalEvent>, std::uint64_t)> changed)
-      : registry_(registry), served_(served), ns_(std::move(ns)), options_(std::move(options)), user_(std::move(user)), replaced_(std::move(replaced)), changed_(std::move(changed)) {}
+      : registry_(registry),
+        served_(served),
+        ns_(std::move(ns)),
+        options_(std::move(options)),
+        user_(std::move(user)),
+        replaced_(std::move(replaced)),
+        changed_(std::move(changed)) {}
 
   void begin() { schedule(); }
 
@@ -173,7 +180,9 @@ class Subscription : public LocalWatch, public std::enable_shared_from_this<Subs
   }
 
   // Components look at the metadata of custom objects only: no webhook is asked for the rest.
-  Document form(Value stored) const { return served_.custom && served_.custom->converts() ? served_.custom->renamed(stored) : registry_.in_served_form(served_, stored); }
+  Document form(Value stored) const {
+    return served_.custom && served_.custom->converts() ? served_.custom->renamed(stored) : registry_.in_served_form(served_, stored);
+  }
 
   Registry& registry_;
   const Served& served_;
@@ -192,8 +201,11 @@ class Subscription : public LocalWatch, public std::enable_shared_from_this<Subs
 
 class LocalWatchHandle : public LocalWatch {
  public:
-  LocalWatchHandle(std::shared_ptr<Subscription> subscription, std::shared_ptr<audit::Record> record, const Served& served, const User& user, Instant now)
-      : record_(std::move(record)), subscription_(std::move(subscription)), open_("WATCH", served.group(), served.plural(), user.name, true, now) {}
+  LocalWatchHandle(std::shared_ptr<Subscription> subscription, std::shared_ptr<audit::Record> record, const Served& served,
+                   const User& user, Instant now)
+      : record_(std::move(record)),
+        subscription_(std::move(subscription)),
+        open_("WATCH", served.group(), served.plural(), user.name, true, now) {}
   ~LocalWatchHandle() override { subscription_->stop(); }
 
  private:
@@ -208,10 +220,13 @@ class ApiServerImpl : public ApiServer {
   ~ApiServerImpl() override { stop(std::chrono::milliseconds(0)); }
 
   Result<void> start() {
-    if (options_.advertise_address.empty()) options_.advertise_address = options_.bind_address != "0.0.0.0" ? options_.bind_address : find_advertise_address();
+    if (options_.advertise_address.empty())
+      options_.advertise_address = options_.bind_address != "0.0.0.0" ? options_.bind_address : find_advertise_address();
     std::error_code error;
     std::filesystem::create_directories(options_.data_dir, error);
-    if (error) return fail(Code::unavailable, fmt::format("{}: {}; run as root or choose another folder with --data-dir", options_.data_dir, error.message()));
+    if (error)
+      return fail(Code::unavailable,
+                  fmt::format("{}: {}; run as root or choose another folder with --data-dir", options_.data_dir, error.message()));
     store::StoreOptions store_options;
     store_options.path = options_.data_dir + "/kybern.db";
     if (!options_.listen) store_options.world = &world_;
@@ -230,13 +245,22 @@ class ApiServerImpl : public ApiServer {
     auto credentials = ensure_pki(options_, registry_->services().first_ip(), options_.advertise_address, world_.clock.now());
     if (!credentials) return std::unexpected(credentials.error());
     credentials_ = std::move(*credentials);
-    std::string issuer = options_.service_account_issuer.empty() ? "https://kubernetes.default.svc." + options_.cluster_domain : options_.service_account_issuer;
+    std::string issuer = options_.service_account_issuer.empty() ? "https://kubernetes.default.svc." + options_.cluster_domain
+                                                                 : options_.service_account_issuer;
     std::string key = read_file(credentials_.service_account_key);
     auto public_key = net::public_key_pem(key);
     if (!public_key) return fail(Code::invalid, fmt::format("{}: {}", credentials_.service_account_key, public_key.error().message));
     issuer_ = std::make_unique<TokenIssuer>(key, issuer, std::vector<std::string>{issuer});
     registry_->set_token_issuer(issuer_.get());
-    AuthenticationOptions authentication{options_.token_file, {*public_key}, issuer, {}, options_.anonymous, options_.bootstrap_tokens, options_.token_webhook, options_.oidc, options_.authentication_config};
+    AuthenticationOptions authentication{options_.token_file,
+                                         {*public_key},
+                                         issuer,
+                                         {},
+                                         options_.anonymous,
+                                         options_.bootstrap_tokens,
+                                         options_.token_webhook,
+                                         options_.oidc,
+                                         options_.authentication_config};
     auto authenticator = Authenticator::make(std::move(authentication), *registry_);
     if (!authenticator) return std::unexpected(authenticator.error());
     authenticator_ = std::move(*authenticator);
@@ -289,12 +313,13 @@ class ApiServerImpl : public ApiServer {
     if (server_) server_->stop(grace);
   }
 
-  ApiResult<Document> call(const User& user, std::string_view method, std::string_view path, std::string_view query, Document body, std::string_view patch_type) override {
+  ApiResult<Document> call(const User& user, std::string_view method, std::string_view path, std::string_view query, Document body,
+                           std::string_view patch_type) override {
     Query parsed(query);
     RequestInfo info = read_request_info(method, path, parsed);
     Observation observation(world_);
-    observation.describe(info, info.is_resource && registry_->catalog().find(info.group, info.version, info.resource), parsed.get("dryRun") == "All",
-                         patch_type == "apply" ? "application/apply-patch+yaml" : "");
+    observation.describe(info, info.is_resource && registry_->catalog().find(info.group, info.version, info.resource),
+                         parsed.get("dryRun") == "All", patch_type == "apply" ? "application/apply-patch+yaml" : "");
     if (audit::Auditor* auditor = handler_->auditor()) {
       bool kept = true;
       observation.audited(auditor->begin(user, info, local_request(method, path, query), new_uuid(world_.random), kept));
@@ -309,13 +334,17 @@ class ApiServerImpl : public ApiServer {
     return answer;
   }
 
-  ApiResult<Document> answer_call(const User& user, const RequestInfo& info, std::string_view method, std::string_view path, Query parsed, Document body, std::string_view patch_type, audit::Record* record) {
+  ApiResult<Document> answer_call(const User& user, const RequestInfo& info, std::string_view method, std::string_view path, Query parsed,
+                                  Document body, std::string_view patch_type, audit::Record* record) {
     if (auto ok = handler_->authorize(user, info, record); !ok) return fail(std::move(ok.error()));
     if (!info.is_resource) return discover(method, path);
     auto work = begin_work(*registry_, user, info, std::move(parsed));
     if (!work) return fail(std::move(work.error()));
     if (info.verb == "list") return list(*work);
-    PatchKind kind = patch_type == "json" ? PatchKind::json : patch_type == "merge" ? PatchKind::merge : patch_type == "apply" ? PatchKind::apply : PatchKind::strategic;
+    PatchKind kind = patch_type == "json"    ? PatchKind::json
+                     : patch_type == "merge" ? PatchKind::merge
+                     : patch_type == "apply" ? PatchKind::apply
+                                             : PatchKind::strategic;
     if (record) record->asked(body);
     // A component's threads are few, and it does without a webhook's answer better than without them.
     struct Turn {
@@ -326,7 +355,8 @@ class ApiServerImpl : public ApiServer {
     } turn;
     if (registry_->webhooks().concerns(*work)) {
       turn.count = &local_waiting_;
-      if (++local_waiting_ > most_local_waiting) return fail(too_many_requests("too many requests wait for webhooks, please try again later", 1));
+      if (++local_waiting_ > most_local_waiting)
+        return fail(too_many_requests("too many requests wait for webhooks, please try again later", 1));
     }
     auto answer = run_object_request(*work, info.verb, std::move(body), kind);
     if (record) record->annotate(work->audit_annotations);
@@ -334,7 +364,8 @@ class ApiServerImpl : public ApiServer {
     return std::move(answer->object);
   }
 
-  ApiResult<std::unique_ptr<LocalWatch>> subscribe(const User& user, std::string path, std::string query, std::function<void(std::vector<Document>, std::uint64_t)> replaced,
+  ApiResult<std::unique_ptr<LocalWatch>> subscribe(const User& user, std::string path, std::string query,
+                                                   std::function<void(std::vector<Document>, std::uint64_t)> replaced,
                                                    std::function<void(std::vector<LocalEvent>, std::uint64_t)> changed) override {
     Query parsed(query);
     RequestInfo info = read_request_info("GET", path, parsed);
@@ -346,11 +377,13 @@ class ApiServerImpl : public ApiServer {
     if (!work) return fail(std::move(work.error()));
     auto options = read_list_options(*work->served, work->query);
     if (!options) return fail(std::move(options.error()));
-    auto subscription = std::make_shared<Subscription>(*registry_, *work->served, work->ns, std::move(*options), user, std::move(replaced), std::move(changed));
+    auto subscription = std::make_shared<Subscription>(*registry_, *work->served, work->ns, std::move(*options), user, std::move(replaced),
+                                                       std::move(changed));
     subscription->begin();
     std::shared_ptr<audit::Record> record;
     bool kept = true;
-    if (audit::Auditor* auditor = handler_->auditor()) record = auditor->begin(user, info, local_request("GET", path, query), new_uuid(world_.random), kept);
+    if (audit::Auditor* auditor = handler_->auditor())
+      record = auditor->begin(user, info, local_request("GET", path, query), new_uuid(world_.random), kept);
     if (record) record->responded(200, true);
     return std::make_unique<LocalWatchHandle>(std::move(subscription), std::move(record), *work->served, user, world_.clock.steady());
   }
@@ -386,7 +419,8 @@ class ApiServerImpl : public ApiServer {
 
   Result<void> write_admin_kubeconfig() {
     std::string host = options_.bind_address == "0.0.0.0" ? "127.0.0.1" : options_.bind_address;
-    auto text = make_kubeconfig(options_.data_dir, fmt::format("https://{}:{}", host, port()), "kubernetes-admin", {"system:masters"}, world_.clock.now());
+    auto text = make_kubeconfig(options_.data_dir, fmt::format("https://{}:{}", host, port()), "kubernetes-admin", {"system:masters"},
+                                world_.clock.now());
     if (!text) return std::unexpected(text.error());
     if (read_file(credentials_.admin_kubeconfig) == *text) return {};
     return write_private_file(credentials_.admin_kubeconfig, *text);
@@ -397,7 +431,8 @@ class ApiServerImpl : public ApiServer {
     renewal_ = world_.executor.post_after(certificate_check_interval, [this] {
       auto renewed = ensure_pki(options_, registry_->services().first_ip(), options_.advertise_address, world_.clock.now());
       if (!renewed) log_error("apiserver", "certificates could not be renewed", {{"why", renewed.error().message}});
-      else if (auto ok = write_admin_kubeconfig(); !ok) log_error("apiserver", "kubeconfig could not be written", {{"why", ok.error().message}});
+      else if (auto ok = write_admin_kubeconfig(); !ok)
+        log_error("apiserver", "kubeconfig could not be written", {{"why", ok.error().message}});
       arm_renewal();
     });
   }

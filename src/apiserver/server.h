@@ -19,26 +19,26 @@
 namespace kybern::apiserver {
 
 struct ServerOptions {
-  std::string data_dir;                     // pki/ and kybern.db lie here
+  std::string data_dir;  // pki/ and kybern.db lie here
   std::string bind_address = "0.0.0.0";
   int secure_port = 6443;
-  std::string advertise_address;            // of the `kubernetes` service's endpoint; "": found by the default route
-  std::vector<std::string> extra_names;     // further DNS names and IPs for the serving certificate
+  std::string advertise_address;         // of the `kubernetes` service's endpoint; "": found by the default route
+  std::vector<std::string> extra_names;  // further DNS names and IPs for the serving certificate
   std::string service_cidr = "10.96.0.0/12";
   int node_port_low = 30000, node_port_high = 32767;
   std::string cluster_domain = "cluster.local";
   std::string token_file;
-  std::string service_account_issuer;       // "": https://kubernetes.default.svc.<cluster domain>
+  std::string service_account_issuer;  // "": https://kubernetes.default.svc.<cluster domain>
   // Who tokens may stand for besides (authn/authenticator.h).
   bool bootstrap_tokens = false;
   TokenWebhookOptions token_webhook;
   OidcOptions oidc;
   std::string authentication_config;
-  std::string encryption_config;            // how secrets lie on disk; "": as they are
-  bool encryption_reload = false;           // the file is followed
-  audit::SinkOptions audit;                 // what is kept of requests, and where
+  std::string encryption_config;   // how secrets lie on disk; "": as they are
+  bool encryption_reload = false;  // the file is followed
+  audit::SinkOptions audit;        // what is kept of requests, and where
   bool anonymous = true;
-  std::size_t max_requests = 600;           // at once, long-running ones not counted
+  std::size_t max_requests = 600;  // at once, long-running ones not counted
   // False: only components in this process reach it, and it has no threads: requests run on their callers', all else is
   // tasks of the world's executor.
   bool listen = true;

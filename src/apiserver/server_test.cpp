@@ -45,7 +45,8 @@ std::string gunzip(const std::string& bytes) {
   return out;
 }
 
-const char* small_pod = R"({"apiVersion":"v1","kind":"Pod","metadata":{"generateName":"p-"},"spec":{"containers":[{"name":"c","image":"i"}]}})";
+const char* small_pod =
+    R"({"apiVersion":"v1","kind":"Pod","metadata":{"generateName":"p-"},"spec":{"containers":[{"name":"c","image":"i"}]}})";
 
 class ApiServerTest : public testing::Test {
  protected:
@@ -81,7 +82,8 @@ class ApiServerTest : public testing::Test {
     must(admin, "POST", "/api/v1/namespaces", fmt::format(R"({{"apiVersion":"v1","kind":"Namespace","metadata":{{"name":"{}"}}}})", ns_));
   }
 
-  static ApiResult<Document> call(const User& user, std::string_view method, const std::string& path, const std::string& body = "", std::string_view query = "", std::string_view patch = "merge") {
+  static ApiResult<Document> call(const User& user, std::string_view method, const std::string& path, const std::string& body = "",
+                                  std::string_view query = "", std::string_view patch = "merge") {
     return server_->call(user, method, path, query, body.empty() ? Document() : json(body), patch);
   }
   static Document must(const User& user, std::string_view method, const std::string& path, const std::string& body = "") {
@@ -90,11 +92,14 @@ class ApiServerTest : public testing::Test {
     return out ? *out : Document();
   }
   std::string in_ns(std::string_view rest) const { return fmt::format("/api/v1/namespaces/{}/{}", ns_, rest); }
-  void make_account() const { must(admin, "POST", in_ns("serviceaccounts"), R"({"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"default"}})"); }
+  void make_account() const {
+    must(admin, "POST", in_ns("serviceaccounts"), R"({"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"default"}})");
+  }
   static std::string config_map(const std::string& name, const std::string& value = "v") {
     return fmt::format(R"({{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{}"}},"data":{{"k":"{}"}}}})", name, value);
   }
-  static net::Response http(std::string method, std::string target, net::Headers headers = {}, std::string body = "", const char* token = "secret-admin") {
+  static net::Response http(std::string method, std::string target, net::Headers headers = {}, std::string body = "",
+                            const char* token = "secret-admin") {
     if (token) headers.set("authorization", std::string("Bearer ") + token);
     auto out = client_->call({std::move(method), std::move(target), std::move(headers), std::move(body)});
     EXPECT_TRUE(out) << out.error().message;
@@ -124,10 +129,13 @@ TEST_F(ApiServerTest, MetricsTellOfRequests) {
   net::Response answer = http("GET", "/metrics");
   ASSERT_EQ(answer.status, 200);
   EXPECT_TRUE(answer.headers.get("content-type").starts_with("text/plain; version=0.0.4"));
-  for (std::string_view line : {R"(apiserver_request_total{verb="GET",dry_run="",group="",version="v1",resource="configmaps",subresource="",scope="resource",component="apiserver",code="404"})",
-                                R"(apiserver_request_duration_seconds_count{verb="GET",dry_run="",group="",version="v1",resource="configmaps",subresource="",scope="resource",component="apiserver"})",
-                                R"(apiserver_storage_objects{resource="configmaps"})", R"(apiserver_storage_objects{resource="apiservices.apiregistration.k8s.io"})", "apiserver_current_inflight_requests{request_kind=\"readOnly\"}",
-                                "process_resident_memory_bytes ", "process_start_time_seconds ", R"(apiserver_flowcontrol_nominal_limit_seats{priority_level="workload-low"})"})
+  for (
+      std::string_view line :
+      {R"(apiserver_request_total{verb="GET",dry_run="",group="",version="v1",resource="configmaps",subresource="",scope="resource",component="apiserver",code="404"})",
+       R"(apiserver_request_duration_seconds_count{verb="GET",dry_run="",group="",version="v1",resource="configmaps",subresource="",scope="resource",component="apiserver"})",
+       R"(apiserver_storage_objects{resource="configmaps"})", R"(apiserver_storage_objects{resource="apiservices.apiregistration.k8s.io"})",
+       "apiserver_current_inflight_requests{request_kind=\"readOnly\"}", "process_resident_memory_bytes ", "process_start_time_seconds ",
+       R"(apiserver_flowcontrol_nominal_limit_seats{priority_level="workload-low"})"})
     EXPECT_NE(answer.body.find(line), std::string::npos) << line;
   EXPECT_EQ(answer.body.find("nonsense"), std::string::npos);
   EXPECT_EQ(http("GET", "/metrics", {}, "", nullptr).status, 403);
@@ -135,7 +143,8 @@ TEST_F(ApiServerTest, MetricsTellOfRequests) {
 }
 
 TEST_F(ApiServerTest, LargeAnswersAreCompressedWhenAsked) {
-  for (int i = 0; i < 40; ++i) must(admin, "POST", in_ns("configmaps"), config_map(fmt::format("c{}", i), std::string(20000, static_cast<char>('a' + i % 26))));
+  for (int i = 0; i < 40; ++i)
+    must(admin, "POST", in_ns("configmaps"), config_map(fmt::format("c{}", i), std::string(20000, static_cast<char>('a' + i % 26))));
   net::Response plain = http("GET", in_ns("configmaps"));
   EXPECT_EQ(plain.headers.get("content-encoding"), "");
   ASSERT_GT(plain.body.size(), 700000u);
@@ -164,23 +173,28 @@ TEST_F(ApiServerTest, EveryAnswerNamesItsFlow) {
   Document exempt = must(admin, "GET", "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas/exempt");
   EXPECT_EQ(http("GET", in_ns("configmaps")).headers.get("x-kubernetes-pf-flowschema-uid"), exempt["metadata"]["uid"].as_string());
   // A change of the configuration is seen.
-  must(admin, "POST", "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas",
-       R"({"apiVersion":"flowcontrol.apiserver.k8s.io/v1","kind":"FlowSchema","metadata":{"name":"people"},"spec":{"matchingPrecedence":700,"priorityLevelConfiguration":{"name":"workload-low"},
+  must(
+      admin, "POST", "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas",
+      R"({"apiVersion":"flowcontrol.apiserver.k8s.io/v1","kind":"FlowSchema","metadata":{"name":"people"},"spec":{"matchingPrecedence":700,"priorityLevelConfiguration":{"name":"workload-low"},
            "rules":[{"subjects":[{"kind":"Group","group":{"name":"people"}}],"resourceRules":[{"verbs":["list"],"apiGroups":[""],"resources":["configmaps"],"namespaces":["*"]}]}]}})");
   Document people = must(admin, "GET", "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas/people");
   EXPECT_TRUE(flow_becomes(people["metadata"]["uid"].str()));
-  EXPECT_EQ(http("GET", in_ns("secrets"), {}, "", "secret-user").headers.get("x-kubernetes-pf-flowschema-uid"), schema["metadata"]["uid"].as_string());
+  EXPECT_EQ(http("GET", in_ns("secrets"), {}, "", "secret-user").headers.get("x-kubernetes-pf-flowschema-uid"),
+            schema["metadata"]["uid"].as_string());
   must(admin, "DELETE", "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas/people");
 }
 
 TEST_F(ApiServerTest, AFullLevelRefusesWhileOthersGoOn) {
   const std::string group = "/apis/flowcontrol.apiserver.k8s.io/v1/";
-  must(admin, "POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
-       R"({"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"people"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"cluster-admin"},"subjects":[{"kind":"Group","name":"people"}]})");
-  must(admin, "POST", group + "prioritylevelconfigurations",
-       R"({"apiVersion":"flowcontrol.apiserver.k8s.io/v1","kind":"PriorityLevelConfiguration","metadata":{"name":"tiny"},"spec":{"type":"Limited","limited":{"nominalConcurrencyShares":1,"borrowingLimitPercent":0,"limitResponse":{"type":"Reject"}}}})");
-  must(admin, "POST", group + "flowschemas",
-       R"({"apiVersion":"flowcontrol.apiserver.k8s.io/v1","kind":"FlowSchema","metadata":{"name":"tiny"},"spec":{"matchingPrecedence":600,"priorityLevelConfiguration":{"name":"tiny"},
+  must(
+      admin, "POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+      R"({"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"people"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"cluster-admin"},"subjects":[{"kind":"Group","name":"people"}]})");
+  must(
+      admin, "POST", group + "prioritylevelconfigurations",
+      R"({"apiVersion":"flowcontrol.apiserver.k8s.io/v1","kind":"PriorityLevelConfiguration","metadata":{"name":"tiny"},"spec":{"type":"Limited","limited":{"nominalConcurrencyShares":1,"borrowingLimitPercent":0,"limitResponse":{"type":"Reject"}}}})");
+  must(
+      admin, "POST", group + "flowschemas",
+      R"({"apiVersion":"flowcontrol.apiserver.k8s.io/v1","kind":"FlowSchema","metadata":{"name":"tiny"},"spec":{"matchingPrecedence":600,"priorityLevelConfiguration":{"name":"tiny"},
            "rules":[{"subjects":[{"kind":"Group","group":{"name":"people"}}],"resourceRules":[{"verbs":["*"],"apiGroups":["*"],"resources":["*"],"namespaces":["*"]}]}]}})");
   ASSERT_TRUE(flow_becomes(must(admin, "GET", group + "flowschemas/tiny")["metadata"]["uid"].str()));
   // There is no account in the namespace: the pod waits for it, and holds the only seat of the level.
@@ -240,7 +254,9 @@ TEST_F(ApiServerTest, ClusterIPsHaveTheirObjects) {
 
 TEST_F(ApiServerTest, AJudgementOfARequestIsDated) {
   const std::string path = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
-  must(admin, "POST", path, R"({"apiVersion":"certificates.k8s.io/v1","kind":"CertificateSigningRequest","metadata":{"name":"dated"},"spec":{"request":"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlIaE1JR0hBZ0VBTUNVeEVUQVBCZ05WQkFvTUNISnZMV2R5YjNWd01SQXdEZ1lEVlFRRERBZHlieTExYzJWeQpNRmt3RXdZSEtvWkl6ajBDQVFZSUtvWkl6ajBEQVFjRFFnQUVLRk8xOFk4bHh3U2VIT0k4YVJYMVNtVzloaFhWCnNzQzFFV3FKS0U2ZU0yQkRsRWZGbnlLejBpVW53T1l3Y1E4T0I5TGdzRFV3K3c0TkY5eVhtRzZSbUtBQU1Bb0cKQ0NxR1NNNDlCQU1DQTBrQU1FWUNJUUM3WjUxQjF6aDk2WG5USnBMMmJYV25NOTR2UGJyZXcwRlFXWGE1SldoVAoyZ0loQUp4REt6Z0pwZkVzNk9pQXBJdlNrSDRGUStHblJpYm9zbHI1cWF0YStqVzMKLS0tLS1FTkQgQ0VSVElGSUNBVEUgUkVRVUVTVC0tLS0tCg==","signerName":"example.com/s","usages":["client auth"]}})");
+  must(
+      admin, "POST", path,
+      R"({"apiVersion":"certificates.k8s.io/v1","kind":"CertificateSigningRequest","metadata":{"name":"dated"},"spec":{"request":"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlIaE1JR0hBZ0VBTUNVeEVUQVBCZ05WQkFvTUNISnZMV2R5YjNWd01SQXdEZ1lEVlFRRERBZHlieTExYzJWeQpNRmt3RXdZSEtvWkl6ajBDQVFZSUtvWkl6ajBEQVFjRFFnQUVLRk8xOFk4bHh3U2VIT0k4YVJYMVNtVzloaFhWCnNzQzFFV3FKS0U2ZU0yQkRsRWZGbnlLejBpVW53T1l3Y1E4T0I5TGdzRFV3K3c0TkY5eVhtRzZSbUtBQU1Bb0cKQ0NxR1NNNDlCQU1DQTBrQU1FWUNJUUM3WjUxQjF6aDk2WG5USnBMMmJYV25NOTR2UGJyZXcwRlFXWGE1SldoVAoyZ0loQUp4REt6Z0pwZkVzNk9pQXBJdlNrSDRGUStHblJpYm9zbHI1cWF0YStqVzMKLS0tLS1FTkQgQ0VSVElGSUNBVEUgUkVRVUVTVC0tLS0tCg==","signerName":"example.com/s","usages":["client auth"]}})");
   Document request = must(admin, "GET", path + "/dated");
   Draft approved(request);
   approved["status"]["conditions"] = Draft::array({Draft::object({{"type", "Approved"}, {"status", "True"}, {"reason", "x"}})});
@@ -254,8 +270,11 @@ TEST_F(ApiServerTest, AJudgementOfARequestIsDated) {
 
 TEST_F(ApiServerTest, ARowOfAPodThatIsDoneSaysSo) {
   make_account();
-  must(admin, "POST", in_ns("pods"), R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"i"}]}})");
-  auto row = [&] { return json(http("GET", in_ns("pods/p"), {{"accept", "application/json;as=Table;g=meta.k8s.io;v=v1"}}).body)["rows"][0].document(); };
+  must(admin, "POST", in_ns("pods"),
+       R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"i"}]}})");
+  auto row = [&] {
+    return json(http("GET", in_ns("pods/p"), {{"accept", "application/json;as=Table;g=meta.k8s.io;v=v1"}}).body)["rows"][0].document();
+  };
   EXPECT_FALSE(row()["conditions"].exists());
   must(admin, "PATCH", in_ns("pods/p/status"), R"({"status":{"phase":"Failed"}})");
   EXPECT_EQ(to_json(row()["conditions"]), R"([{"type":"Completed","status":"True","reason":"Failed","message":"The pod failed."}])");
@@ -264,10 +283,13 @@ TEST_F(ApiServerTest, ARowOfAPodThatIsDoneSaysSo) {
 TEST_F(ApiServerTest, APodThatAnotherRemovesMeanwhileIsRemoved) {
   make_account();
   // Removes whatever is marked, as the pod collector does with pods that have no node.
-  auto watch = server_->subscribe(admin, in_ns("pods"), "", [](std::vector<Document>, std::uint64_t) {}, [this](std::vector<LocalEvent> events, std::uint64_t) {
-    for (const LocalEvent& e : events)
-      if (!e.erased && e.object["metadata"]["deletionTimestamp"].exists()) (void)call(admin, "DELETE", in_ns("pods/" + e.object["metadata"]["name"].str()), R"({"gracePeriodSeconds":0})");
-  });
+  auto watch = server_->subscribe(
+      admin, in_ns("pods"), "", [](std::vector<Document>, std::uint64_t) {},
+      [this](std::vector<LocalEvent> events, std::uint64_t) {
+        for (const LocalEvent& e : events)
+          if (!e.erased && e.object["metadata"]["deletionTimestamp"].exists())
+            (void)call(admin, "DELETE", in_ns("pods/" + e.object["metadata"]["name"].str()), R"({"gracePeriodSeconds":0})");
+      });
   ASSERT_TRUE(watch);
   for (int i = 0; i < 100; ++i) {
     std::string name = must(admin, "POST", in_ns("pods"), small_pod)["metadata"]["name"].str();
@@ -278,9 +300,13 @@ TEST_F(ApiServerTest, APodThatAnotherRemovesMeanwhileIsRemoved) {
 }
 
 TEST_F(ApiServerTest, NestingIsBounded) {
-  auto nested = [](int depth) { return std::string(static_cast<std::size_t>(depth), '[') + std::string(static_cast<std::size_t>(depth), ']'); };
+  auto nested = [](int depth) {
+    return std::string(static_cast<std::size_t>(depth), '[') + std::string(static_cast<std::size_t>(depth), ']');
+  };
   auto revision = [&](int depth) {
-    return fmt::format(R"({{"apiVersion":"apps/v1","kind":"ControllerRevision","metadata":{{"name":"r{}"}},"revision":1,"data":{{"a":{}}}}})", depth, nested(depth));
+    return fmt::format(
+        R"({{"apiVersion":"apps/v1","kind":"ControllerRevision","metadata":{{"name":"r{}"}},"revision":1,"data":{{"a":{}}}}})", depth,
+        nested(depth));
   };
   std::string path = fmt::format("/apis/apps/v1/namespaces/{}/controllerrevisions", ns_);
   EXPECT_EQ(http("POST", path, {{"content-type", "application/json"}}, revision(10000)).status, 400);
@@ -292,28 +318,35 @@ TEST_F(ApiServerTest, NestingIsBounded) {
     code = http("PATCH", in_ns("configmaps/a"), {{"content-type", type}}, R"({"data":{"a":)" + nested(900) + "}}").status;
     EXPECT_TRUE(code == 400 || code == 422) << type << " " << code;
   }
-  EXPECT_EQ(http("PATCH", path + "/r900", {{"content-type", "application/merge-patch+json"}}, R"({"data":{"b":)" + nested(900) + "}}").status, 422);  // its data is immutable
+  EXPECT_EQ(
+      http("PATCH", path + "/r900", {{"content-type", "application/merge-patch+json"}}, R"({"data":{"b":)" + nested(900) + "}}").status,
+      422);  // its data is immutable
   EXPECT_EQ(http("GET", path + "/r900").status, 200);
   EXPECT_EQ(http("GET", path + "/r900", {{"accept", "application/yaml"}}).status, 200);
 }
 
 TEST_F(ApiServerTest, AStrictPatchNamesTheFieldPatch) {
   must(admin, "POST", in_ns("configmaps"), config_map("a"));
-  net::Response answer = http("PATCH", in_ns("configmaps/a?fieldValidation=Strict"), {{"content-type", "application/merge-patch+json"}}, R"({"nonsense":1})");
+  net::Response answer =
+      http("PATCH", in_ns("configmaps/a?fieldValidation=Strict"), {{"content-type", "application/merge-patch+json"}}, R"({"nonsense":1})");
   EXPECT_EQ(answer.status, 422);
   Document status = json(answer.body);
   EXPECT_EQ(status["details"]["causes"][0]["field"].as_string(), "patch");
   EXPECT_EQ(status["details"]["causes"][0]["reason"].as_string(), "FieldValueInvalid");
   EXPECT_TRUE(status["message"].as_string().starts_with(" \"\" is invalid: patch: Invalid value: \"{")) << status["message"].as_string();
-  EXPECT_TRUE(status["message"].as_string().ends_with("strict decoding error: unknown field \"nonsense\"")) << status["message"].as_string();
+  EXPECT_TRUE(status["message"].as_string().ends_with("strict decoding error: unknown field \"nonsense\""))
+      << status["message"].as_string();
 }
 
 TEST_F(ApiServerTest, AReviewRefusedSaysNoKind) {
-  auto refused = call(admin, "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", R"({"apiVersion":"authorization.k8s.io/v1","kind":"SelfSubjectAccessReview","spec":{}})");
+  auto refused = call(admin, "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+                      R"({"apiVersion":"authorization.k8s.io/v1","kind":"SelfSubjectAccessReview","spec":{}})");
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, 422);
   EXPECT_EQ(refused.error().kind, "");
-  EXPECT_TRUE(refused.error().message.starts_with(".authorization.k8s.io \"\" is invalid: spec.resourceAttributes: Invalid value: \"null\": exactly one of")) << refused.error().message;
+  EXPECT_TRUE(refused.error().message.starts_with(
+      ".authorization.k8s.io \"\" is invalid: spec.resourceAttributes: Invalid value: \"null\": exactly one of"))
+      << refused.error().message;
 }
 
 TEST_F(ApiServerTest, APodWaitsForItsNamespacesAccount) {
@@ -321,15 +354,20 @@ TEST_F(ApiServerTest, APodWaitsForItsNamespacesAccount) {
   auto pod = call(admin, "POST", in_ns("pods"), small_pod);
   maker.join();
   EXPECT_TRUE(pod) << pod.error().message;
-  auto refused = call(admin, "POST", in_ns("pods"), R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"x"},"spec":{"serviceAccountName":"none","containers":[{"name":"c","image":"i"}]}})");
+  auto refused = call(
+      admin, "POST", in_ns("pods"),
+      R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"x"},"spec":{"serviceAccountName":"none","containers":[{"name":"c","image":"i"}]}})");
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, 403);
 }
 
 TEST_F(ApiServerTest, ManyCreatesAtOnceKeepToTheQuota) {
   make_account();
-  must(admin, "POST", in_ns("resourcequotas"), R"({"apiVersion":"v1","kind":"ResourceQuota","metadata":{"name":"q"},"spec":{"hard":{"pods":"10"}}})");
-  must(admin, "PUT", in_ns("resourcequotas/q/status"), R"({"apiVersion":"v1","kind":"ResourceQuota","metadata":{"name":"q"},"spec":{"hard":{"pods":"10"}},"status":{"hard":{"pods":"10"},"used":{"pods":"0"}}})");
+  must(admin, "POST", in_ns("resourcequotas"),
+       R"({"apiVersion":"v1","kind":"ResourceQuota","metadata":{"name":"q"},"spec":{"hard":{"pods":"10"}}})");
+  must(
+      admin, "PUT", in_ns("resourcequotas/q/status"),
+      R"({"apiVersion":"v1","kind":"ResourceQuota","metadata":{"name":"q"},"spec":{"hard":{"pods":"10"}},"status":{"hard":{"pods":"10"},"used":{"pods":"0"}}})");
   std::atomic<int> made = 0, exceeded = 0, other = 0;
   std::vector<std::thread> threads;
   for (int t = 0; t < 8; ++t)
@@ -337,7 +375,9 @@ TEST_F(ApiServerTest, ManyCreatesAtOnceKeepToTheQuota) {
       for (int i = 0; i < 5; ++i) {
         auto pod = call(admin, "POST", in_ns("pods"), small_pod);
         if (pod) ++made;
-        else if (pod.error().code == 403 && pod.error().message.find("exceeded quota: q, requested: pods=1, used: pods=10, limited: pods=10") != std::string::npos) ++exceeded;
+        else if (pod.error().code == 403 &&
+                 pod.error().message.find("exceeded quota: q, requested: pods=1, used: pods=10, limited: pods=10") != std::string::npos)
+          ++exceeded;
         else ++other, ADD_FAILURE() << pod.error().message;
       }
     });
@@ -359,13 +399,17 @@ class NodeTest : public ApiServerTest {
       must(kubelet(node), "POST", "/api/v1/nodes", fmt::format(R"({{"apiVersion":"v1","kind":"Node","metadata":{{"name":"{}"}}}})", node));
       must(admin, "POST", in_ns("secrets"), fmt::format(R"({{"apiVersion":"v1","kind":"Secret","metadata":{{"name":"s{}"}}}})", n));
       must(admin, "POST", in_ns("configmaps"), config_map("m" + n));
-      must(admin, "POST", in_ns("pods"),
-           fmt::format(R"({{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"p{0}"}},"spec":{{"nodeName":"{1}","containers":[{{"name":"c","image":"i","envFrom":[{{"configMapRef":{{"name":"m{0}"}}}}]}}],
-             "volumes":[{{"name":"v","secret":{{"secretName":"s{0}"}}}},{{"name":"d","persistentVolumeClaim":{{"claimName":"d{0}"}}}}]}}}})", n, node));
+      must(
+          admin, "POST", in_ns("pods"),
+          fmt::format(
+              R"({{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"p{0}"}},"spec":{{"nodeName":"{1}","containers":[{{"name":"c","image":"i","envFrom":[{{"configMapRef":{{"name":"m{0}"}}}}]}}],
+             "volumes":[{{"name":"v","secret":{{"secretName":"s{0}"}}}},{{"name":"d","persistentVolumeClaim":{{"claimName":"d{0}"}}}}]}}}})",
+              n, node));
     }
   }
   std::string node_of(std::string_view n) const { return fmt::format("{}-node{}", ns_, n); }
-  int code(const std::string& node, std::string_view method, const std::string& path, const std::string& body = "", std::string_view query = "") {
+  int code(const std::string& node, std::string_view method, const std::string& path, const std::string& body = "",
+           std::string_view query = "") {
     auto answer = call(kubelet(node), method, path, body, query);
     if (!answer) why_ = answer.error().message;
     return answer ? 200 : answer.error().code;
@@ -380,7 +424,9 @@ TEST_F(NodeTest, ReadsWhatItsPodsReferTo) {
   EXPECT_EQ(code(one, "GET", in_ns("secrets"), "", "fieldSelector=metadata.name%3Ds1"), 200) << why_;
   EXPECT_EQ(code(one, "GET", in_ns("persistentvolumeclaims/d1")), 404) << why_;
   EXPECT_EQ(code(one, "GET", in_ns("secrets/s2")), 403);
-  EXPECT_EQ(why_, fmt::format("secrets \"s2\" is forbidden: User \"system:node:{0}\" cannot get resource \"secrets\" in API group \"\" in the namespace \"{1}\": no relationship found between node '{0}' and this object", one, ns_));
+  EXPECT_EQ(why_, fmt::format("secrets \"s2\" is forbidden: User \"system:node:{0}\" cannot get resource \"secrets\" in API group \"\" in "
+                              "the namespace \"{1}\": no relationship found between node '{0}' and this object",
+                              one, ns_));
   EXPECT_EQ(code(one, "GET", in_ns("configmaps/m2")), 403);
   EXPECT_EQ(code(one, "GET", in_ns("secrets")), 403);
   EXPECT_EQ(code(one, "GET", "/api/v1/secrets"), 403);
@@ -414,19 +460,25 @@ TEST_F(NodeTest, WritesOnlyWhatIsItsOwn) {
   const char* running = R"({"status":{"phase":"Running"}})";
   EXPECT_EQ(code(one, "PATCH", in_ns("pods/p1/status"), running), 200) << why_;
   EXPECT_EQ(code(one, "PATCH", in_ns("pods/p2/status"), running), 403);
-  EXPECT_EQ(why_, fmt::format("pods \"p2\" is forbidden: node \"{}\" can only update pod status for pods with spec.nodeName set to itself", one));
+  EXPECT_EQ(why_,
+            fmt::format("pods \"p2\" is forbidden: node \"{}\" can only update pod status for pods with spec.nodeName set to itself", one));
   EXPECT_EQ(code(one, "PATCH", in_ns("pods/p1/status"), R"({"metadata":{"labels":{"a":"b"}}})"), 403);
   EXPECT_EQ(code(one, "PATCH", in_ns("pods/p1"), R"({"metadata":{"labels":{"a":"b"}}})"), 403);
   EXPECT_EQ(code(one, "DELETE", in_ns("pods/p2")), 403);
   EXPECT_EQ(code(one, "POST", in_ns("pods"), small_pod), 403);
   EXPECT_EQ(code(one, "POST", in_ns("pods/p2/eviction"), R"({"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":"p2"}})"), 403);
-  EXPECT_EQ(code(one, "PATCH", "/api/v1/nodes/" + one, R"({"metadata":{"labels":{"node.kubernetes.io/x":"1","example.com/y":"2","kubernetes.io/os":"linux"}}})"), 200) << why_;
+  EXPECT_EQ(code(one, "PATCH", "/api/v1/nodes/" + one,
+                 R"({"metadata":{"labels":{"node.kubernetes.io/x":"1","example.com/y":"2","kubernetes.io/os":"linux"}}})"),
+            200)
+      << why_;
   EXPECT_EQ(code(one, "PATCH", "/api/v1/nodes/" + one, R"({"metadata":{"labels":{"node-restriction.kubernetes.io/x":"1"}}})"), 403);
   EXPECT_EQ(why_, fmt::format("nodes \"{}\" is forbidden: is not allowed to modify labels: node-restriction.kubernetes.io/x", one));
   EXPECT_EQ(code(one, "PATCH", "/api/v1/nodes/" + one, R"({"spec":{"taints":null}})"), 403);
   EXPECT_EQ(code(one, "PATCH", "/api/v1/nodes/" + other, R"({"metadata":{"labels":{"a":"b"}}})"), 403);
   EXPECT_EQ(code(one, "POST", "/api/v1/nodes", R"({"apiVersion":"v1","kind":"Node","metadata":{"name":"another"}})"), 403);
-  auto lease = [](const std::string& name) { return fmt::format(R"({{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{{"name":"{}"}}}})", name); };
+  auto lease = [](const std::string& name) {
+    return fmt::format(R"({{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{{"name":"{}"}}}})", name);
+  };
   EXPECT_EQ(code(one, "POST", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases", lease(one)), 200) << why_;
   EXPECT_EQ(code(one, "POST", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases", lease(other)), 403);
   EXPECT_EQ(code(one, "POST", "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases", lease(one)), 403);
@@ -436,13 +488,17 @@ TEST_F(NodeTest, AsksForTokensOfItsPods) {
   std::string one = node_of("1");
   auto uid = [&](const std::string& pod) { return must(admin, "GET", in_ns("pods/" + pod))["metadata"]["uid"].str(); };
   auto request = [&](const std::string& pod, std::string_view audiences = "") {
-    return fmt::format(R"({{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{{{}"expirationSeconds":600,"boundObjectRef":{{"apiVersion":"v1","kind":"Pod","name":"{}","uid":"{}"}}}}}})", audiences, pod, uid(pod));
+    return fmt::format(
+        R"({{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{{{}"expirationSeconds":600,"boundObjectRef":{{"apiVersion":"v1","kind":"Pod","name":"{}","uid":"{}"}}}}}})",
+        audiences, pod, uid(pod));
   };
   EXPECT_EQ(code(one, "POST", in_ns("serviceaccounts/default/token"), request("p1")), 200) << why_;
   EXPECT_EQ(code(one, "POST", in_ns("serviceaccounts/default/token"), request("p2")), 403);
   EXPECT_EQ(why_, "serviceaccounts \"default\" is forbidden: node requested token bound to a pod scheduled on a different node");
   EXPECT_EQ(code(one, "POST", in_ns("serviceaccounts/default/token"), request("p1", R"("audiences":["vault"],)")), 403);
-  EXPECT_EQ(code(one, "POST", in_ns("serviceaccounts/default/token"), R"({"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{"expirationSeconds":600}})"), 403);
+  EXPECT_EQ(code(one, "POST", in_ns("serviceaccounts/default/token"),
+                 R"({"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{"expirationSeconds":600}})"),
+            403);
   EXPECT_EQ(code(one, "POST", in_ns("serviceaccounts/other/token"), request("p1")), 403);
 }
 

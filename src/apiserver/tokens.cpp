@@ -25,25 +25,34 @@ ApiResult<Document> TokenIssuer::issue(Work& work, Value request) const {
   std::int64_t asked = spec["expirationSeconds"].as_int(default_seconds);
   FieldErrors errors;
   if (asked < min_seconds)
-    errors.push_back({FieldError::Type::invalid, "spec.expirationSeconds", std::to_string(asked), "may not specify a duration less than 10 minutes"});
+    errors.push_back(
+        {FieldError::Type::invalid, "spec.expirationSeconds", std::to_string(asked), "may not specify a duration less than 10 minutes"});
   if (asked > max_seconds)
-    errors.push_back({FieldError::Type::invalid, "spec.expirationSeconds", std::to_string(asked), "may not specify a duration larger than 2^32 seconds"});
+    errors.push_back({FieldError::Type::invalid, "spec.expirationSeconds", std::to_string(asked),
+                      "may not specify a duration larger than 2^32 seconds"});
   if (!errors.empty()) return fail(invalid("authentication.k8s.io", "TokenRequest", "", errors));
-  Draft bound = Draft::object({{"namespace", work.ns}, {"serviceaccount", Draft::object({{"name", work.name}, {"uid", account["metadata"]["uid"]}})}});
+  Draft bound = Draft::object(
+      {{"namespace", work.ns}, {"serviceaccount", Draft::object({{"name", work.name}, {"uid", account["metadata"]["uid"]}})}});
   Value ref = spec["boundObjectRef"];
   bool pod_bound = false;
   if (ref.is_object()) {
     std::string_view kind = ref["kind"].as_string(), version = ref["apiVersion"].as_string();
     std::string_view plural = kind == "Pod" ? "pods" : kind == "Secret" ? "secrets" : kind == "Node" ? "nodes" : "";
-    if (plural.empty() || version != "v1") return fail(bad_request(fmt::format("cannot bind token for serviceaccount \"{}\" to object {}/{}, Kind={}", work.name, "", version, kind)));
+    if (plural.empty() || version != "v1")
+      return fail(
+          bad_request(fmt::format("cannot bind token for serviceaccount \"{}\" to object {}/{}, Kind={}", work.name, "", version, kind)));
     std::string name = ref["name"].str();
     Document object = work.registry.read("", "v1", plural, kind == "Node" ? std::string() : work.ns, name);
     if (!object) return fail(not_found("", plural, name));
     std::string uid = object["metadata"]["uid"].str();
     if (std::string_view given = ref["uid"].as_string(); !given.empty() && given != uid)
-      return fail(conflict("", plural, name, fmt::format("the UID in the bound object reference ({}) does not match the UID in record. The object might have been deleted and then recreated", given)));
+      return fail(conflict("", plural, name,
+                           fmt::format("the UID in the bound object reference ({}) does not match the UID in record. The object might have "
+                                       "been deleted and then recreated",
+                                       given)));
     if (kind == "Pod" && object["spec"]["serviceAccountName"].as_string() != work.name)
-      return fail(bad_request(fmt::format("cannot bind token for serviceaccount \"{}\" to pod running with different serviceaccount name.", work.name)));
+      return fail(bad_request(
+          fmt::format("cannot bind token for serviceaccount \"{}\" to pod running with different serviceaccount name.", work.name)));
     bound[to_lower(kind)] = Draft::object({{"name", name}, {"uid", uid}});
     pod_bound = kind == "Pod";
     if (pod_bound)
@@ -77,11 +86,13 @@ ApiResult<Document> TokenIssuer::issue(Work& work, Value request) const {
   Draft answer(request);
   answer["kind"] = "TokenRequest";
   answer["apiVersion"] = "authentication.k8s.io/v1";
-  answer["metadata"] = Draft::object({{"name", work.name}, {"namespace", work.ns}, {"creationTimestamp", format_rfc3339(work.world.clock.now())}});
+  answer["metadata"] =
+      Draft::object({{"name", work.name}, {"namespace", work.ns}, {"creationTimestamp", format_rfc3339(work.world.clock.now())}});
   answer["spec"]["audiences"] = std::move(audiences);
   answer["spec"]["expirationSeconds"] = asked;
   if (!answer["spec"].find("boundObjectRef")) answer["spec"]["boundObjectRef"] = nullptr;
-  answer["status"] = Draft::object({{"token", *token}, {"expirationTimestamp", format_rfc3339(work.world.clock.now() + std::chrono::seconds(asked))}});
+  answer["status"] =
+      Draft::object({{"token", *token}, {"expirationTimestamp", format_rfc3339(work.world.clock.now() + std::chrono::seconds(asked))}});
   return answer.freeze();
 }
 

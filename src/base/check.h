@@ -5,5 +5,4 @@ namespace kybern {
 [[noreturn]] void check_failed(const char* condition, const char* why, const char* file, int line);
 }
 
-#define KYBERN_CHECK(condition, why) \
-  (static_cast<bool>(condition) ? void(0) : ::kybern::check_failed(#condition, why, __FILE__, __LINE__))
+#define KYBERN_CHECK(condition, why) (static_cast<bool>(condition) ? void(0) : ::kybern::check_failed(#condition, why, __FILE__, __LINE__))

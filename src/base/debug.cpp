@@ -31,8 +31,9 @@ All& all() {
 std::string heap_json() {
 #if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
   struct mallinfo2 m = ::mallinfo2();
-  return fmt::format(R"({{"type":"malloc","heapBytes":{},"usedBytes":{},"freeBytes":{},"mappedBytes":{},"mappedBlocks":{},"releasableBytes":{}}})", m.arena, m.uordblks + m.hblkhd, m.fordblks,
-                     m.hblkhd, m.hblks, m.keepcost);
+  return fmt::format(
+      R"({{"type":"malloc","heapBytes":{},"usedBytes":{},"freeBytes":{},"mappedBytes":{},"mappedBlocks":{},"releasableBytes":{}}})",
+      m.arena, m.uordblks + m.hblkhd, m.fordblks, m.hblkhd, m.hblks, m.keepcost);
 #else
   return R"({"type":"malloc"})";
 #endif
@@ -80,12 +81,15 @@ void serve_profile(Executor& executor, std::string_view query, std::function<voi
     return value ? std::optional<long>(*value) : std::nullopt;
   };
   auto seconds = number("seconds", profile_default_seconds), hz = number("hz", profile_default_hz);
-  if (!seconds || *seconds < 1 || *seconds > profile_max_seconds) return wrong(fmt::format("seconds is a number from 1 to {}", profile_max_seconds));
+  if (!seconds || *seconds < 1 || *seconds > profile_max_seconds)
+    return wrong(fmt::format("seconds is a number from 1 to {}", profile_max_seconds));
   if (!hz || *hz < 1 || *hz > profile_max_hz) return wrong(fmt::format("hz is a number from 1 to {}", profile_max_hz));
   std::string format = parameter(query, "format").value_or("pprof");
   if (format != "pprof" && format != "folded") return wrong("format is pprof or folded");
   auto profile = CpuProfile::begin(static_cast<int>(*hz));
-  if (!profile) return reply({profile.error().code == Code::conflict ? 409 : 500, "text/plain; charset=utf-8", "Could not enable CPU profiling: " + profile.error().message + "\n"});
+  if (!profile)
+    return reply({profile.error().code == Code::conflict ? 409 : 500, "text/plain; charset=utf-8",
+                  "Could not enable CPU profiling: " + profile.error().message + "\n"});
   auto running = std::make_shared<Profiling>(executor);
   running->profile = std::move(*profile);
   running->until = std::chrono::steady_clock::now() + std::chrono::seconds(*seconds);

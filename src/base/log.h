@@ -16,9 +16,17 @@ void set_log_level(LogLevel level);
 bool log_enabled(LogLevel level);
 void log(LogLevel level, std::string_view component, std::string_view message, LogFields fields = {});
 
-inline void log_debug(std::string_view component, std::string_view message, LogFields fields = {}) { log(LogLevel::debug, component, message, fields); }
-inline void log_info(std::string_view component, std::string_view message, LogFields fields = {}) { log(LogLevel::info, component, message, fields); }
-inline void log_warn(std::string_view component, std::string_view message, LogFields fields = {}) { log(LogLevel::warn, component, message, fields); }
-inline void log_error(std::string_view component, std::string_view message, LogFields fields = {}) { log(LogLevel::error, component, message, fields); }
+inline void log_debug(std::string_view component, std::string_view message, LogFields fields = {}) {
+  log(LogLevel::debug, component, message, fields);
+}
+inline void log_info(std::string_view component, std::string_view message, LogFields fields = {}) {
+  log(LogLevel::info, component, message, fields);
+}
+inline void log_warn(std::string_view component, std::string_view message, LogFields fields = {}) {
+  log(LogLevel::warn, component, message, fields);
+}
+inline void log_error(std::string_view component, std::string_view message, LogFields fields = {}) {
+  log(LogLevel::error, component, message, fields);
+}
 
 }  // namespace kybern

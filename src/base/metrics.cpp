@@ -27,7 +27,8 @@ std::string_view text_of(Type type) { return type == Type::counter ? "counter" :
 void append_number(std::string& out, double value) {
   if (std::isnan(value)) out += "NaN";
   else if (std::isinf(value)) out += value > 0 ? "+Inf" : "-Inf";
-  else if (value == std::floor(value) && std::fabs(value) < 1e15) fmt::format_to(std::back_inserter(out), "{}", static_cast<std::int64_t>(value));
+  else if (value == std::floor(value) && std::fabs(value) < 1e15)
+    fmt::format_to(std::back_inserter(out), "{}", static_cast<std::int64_t>(value));
   else fmt::format_to(std::back_inserter(out), "{}", value);
 }
 
@@ -107,7 +108,9 @@ struct Family::State {
   std::uint64_t dropped = 0;
 };
 
-void Counter::write(std::string& out, std::string_view name, std::string_view labels) const { append_line(out, name, "", labels, static_cast<double>(value())); }
+void Counter::write(std::string& out, std::string_view name, std::string_view labels) const {
+  append_line(out, name, "", labels, static_cast<double>(value()));
+}
 void Gauge::write(std::string& out, std::string_view name, std::string_view labels) const { append_line(out, name, "", labels, value()); }
 
 Histogram::Histogram(const std::vector<double>& bounds) : bounds_(bounds), buckets_(new std::atomic<std::uint64_t>[bounds.size() + 1]()) {}
@@ -250,14 +253,16 @@ void write_process(std::string& out) {
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
-  one("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.", Type::counter, seconds(usage.ru_utime) + seconds(usage.ru_stime));
+  one("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.", Type::counter,
+      seconds(usage.ru_utime) + seconds(usage.ru_stime));
   rlimit files{};
   ::getrlimit(RLIMIT_NOFILE, &files);
   one("process_max_fds", "Maximum number of open file descriptors.", Type::gauge, static_cast<double>(files.rlim_cur));
   std::error_code error;
   std::size_t open = 0;
   for (std::filesystem::directory_iterator i("/proc/self/fd", error), end; !error && i != end; i.increment(error)) ++open;
-  one("process_open_fds", "Number of open file descriptors.", Type::gauge, static_cast<double>(open > 0 ? open - 1 : 0));  // without that of the listing
+  one("process_open_fds", "Number of open file descriptors.", Type::gauge,
+      static_cast<double>(open > 0 ? open - 1 : 0));  // without that of the listing
   // proc(5), stat: after the name in parentheses, field 22 is the start in clock ticks since boot, 23 and 24 the memory.
   std::ifstream in("/proc/self/stat");
   std::string line;
@@ -271,13 +276,15 @@ void write_process(std::string& out) {
     at = end + 1;
   }
   if (fields.size() < 22) return;
-  one("process_resident_memory_bytes", "Resident memory size in bytes.", Type::gauge, std::stod(fields[21]) * static_cast<double>(::sysconf(_SC_PAGESIZE)));
+  one("process_resident_memory_bytes", "Resident memory size in bytes.", Type::gauge,
+      std::stod(fields[21]) * static_cast<double>(::sysconf(_SC_PAGESIZE)));
   one("process_virtual_memory_bytes", "Virtual memory size in bytes.", Type::gauge, std::stod(fields[20]));
   std::ifstream boot("/proc/stat");
   double boot_time = 0;
   while (std::getline(boot, line))
     if (line.starts_with("btime ")) boot_time = std::stod(line.substr(6));
-  one("process_start_time_seconds", "Start time of the process since unix epoch in seconds.", Type::gauge, boot_time + std::stod(fields[19]) / static_cast<double>(::sysconf(_SC_CLK_TCK)));
+  one("process_start_time_seconds", "Start time of the process since unix epoch in seconds.", Type::gauge,
+      boot_time + std::stod(fields[19]) / static_cast<double>(::sysconf(_SC_CLK_TCK)));
   double threads = std::stod(fields[17]);
   one("process_threads", "Number of threads of the process.", Type::gauge, threads);
 }

@@ -89,7 +89,8 @@ TEST(Metrics, ExposeTellsOfTheProcessAndOfCollectorsWhileTheyLive) {
     });
     std::string out = expose();
     EXPECT_NE(out.find("\ntest_collected{resource=\"pods\"} 7\n"), std::string::npos);
-    for (std::string_view name : {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_virtual_memory_bytes", "process_open_fds", "process_max_fds", "process_start_time_seconds"})
+    for (std::string_view name : {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_virtual_memory_bytes",
+                                  "process_open_fds", "process_max_fds", "process_start_time_seconds"})
       EXPECT_NE(out.find("\n" + std::string(name) + " "), std::string::npos) << name;
   }
   EXPECT_EQ(expose().find("test_collected"), std::string::npos);

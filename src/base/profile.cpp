@@ -32,14 +32,14 @@ struct Buffer {
   std::uint64_t* words = nullptr;
   std::atomic<std::size_t> used{0};
   std::atomic<std::uint64_t> dropped{0};
-  std::atomic<int> inside{0};       // handlers at work
+  std::atomic<int> inside{0};  // handlers at work
   std::atomic<bool> taking{false};
 };
 Buffer buffer;
-std::atomic<bool> running{false};   // a profile, of which there is one at a time
+std::atomic<bool> running{false};  // a profile, of which there is one at a time
 
 struct Walk {
-  std::uintptr_t from;              // where the thread was interrupted: the handler's own frames come before it
+  std::uintptr_t from;  // where the thread was interrupted: the handler's own frames come before it
   bool found = false;
   std::size_t count = 0;
   std::uintptr_t frames[profile_max_frames];
@@ -111,7 +111,8 @@ CpuProfile::CpuProfile() : state_(std::make_unique<State>()) {}
 Result<std::unique_ptr<CpuProfile>> CpuProfile::begin(int hz) {
   if (running.exchange(true)) return fail(Code::conflict, "a profile is being taken already");
   if (!buffer.words) {
-    void* at = ::mmap(nullptr, profile_buffer_words * sizeof(std::uint64_t), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* at = ::mmap(nullptr, profile_buffer_words * sizeof(std::uint64_t), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED) {
       running = false;
       return fail(Code::unavailable, "there is no memory for a profile");

@@ -32,11 +32,11 @@ struct ProfileData {
     std::vector<std::uintptr_t> frames;  // innermost first; addresses within the calling instruction
     std::uint64_t samples = 0;
   };
-  std::vector<Stack> stacks;             // the most frequent first
+  std::vector<Stack> stacks;  // the most frequent first
   int hz = profile_default_hz;
   Time begun{};
   Duration length{};
-  std::uint64_t dropped = 0;             // samples for which there was no room
+  std::uint64_t dropped = 0;  // samples for which there was no room
 };
 
 class CpuProfile {

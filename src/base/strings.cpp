@@ -153,7 +153,8 @@ std::string url_decode(std::string_view text, bool plus_is_space) {
 std::string url_encode(std::string_view text) {
   std::string out;
   for (unsigned char c : text) {
-    if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' || c == '_' || c == '.' || c == '~') out += static_cast<char>(c);
+    if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' || c == '_' || c == '.' || c == '~')
+      out += static_cast<char>(c);
     else out += fmt::format("%{:02X}", c);
   }
   return out;

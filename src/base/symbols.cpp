@@ -30,7 +30,7 @@ class Elf {
   explicit Elf(const std::string& file) {
     int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) return;
-    struct stat info{};
+    struct stat info {};
     if (::fstat(fd, &info) == 0 && info.st_size > static_cast<off_t>(sizeof(Elf64_Ehdr))) {
       size_ = static_cast<std::size_t>(info.st_size);
       void* at = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -49,7 +49,8 @@ class Elf {
     for (const Elf64_Phdr& load : loads_) {
       if (file_offset < load.p_offset || file_offset - load.p_offset >= load.p_filesz) continue;
       std::uint64_t address = file_offset - load.p_offset + load.p_vaddr;
-      auto after = std::upper_bound(functions_.begin(), functions_.end(), address, [](std::uint64_t a, const Function& f) { return a < f.begin; });
+      auto after =
+          std::upper_bound(functions_.begin(), functions_.end(), address, [](std::uint64_t a, const Function& f) { return a < f.begin; });
       if (after == functions_.begin()) return {};
       const Function& found = *std::prev(after);
       return found.size == 0 || address - found.begin < found.size ? found.name : std::string_view();
@@ -73,7 +74,8 @@ class Elf {
     const auto* sections = at<Elf64_Shdr>(head->e_shoff, head->e_shnum);
     if (!sections) return;
     for (unsigned i = 0; i < head->e_shnum; ++i)
-      if ((sections[i].sh_type == SHT_SYMTAB || sections[i].sh_type == SHT_DYNSYM) && sections[i].sh_link < head->e_shnum) add(sections[i], sections[sections[i].sh_link]);
+      if ((sections[i].sh_type == SHT_SYMTAB || sections[i].sh_type == SHT_DYNSYM) && sections[i].sh_link < head->e_shnum)
+        add(sections[i], sections[sections[i].sh_link]);
     std::stable_sort(functions_.begin(), functions_.end(), [](const Function& a, const Function& b) { return a.begin < b.begin; });
   }
 
@@ -124,7 +126,8 @@ Symbols::~Symbols() = default;
 const std::vector<Symbols::Region>& Symbols::regions() const { return state_->regions; }
 
 int Symbols::region_of(std::uintptr_t address) const {
-  auto after = std::upper_bound(state_->regions.begin(), state_->regions.end(), address, [](std::uintptr_t a, const Region& r) { return a < r.begin; });
+  auto after = std::upper_bound(state_->regions.begin(), state_->regions.end(), address,
+                                [](std::uintptr_t a, const Region& r) { return a < r.begin; });
   if (after == state_->regions.begin() || address >= std::prev(after)->end) return -1;
   return static_cast<int>(std::prev(after) - state_->regions.begin());
 }
@@ -140,7 +143,8 @@ std::string Symbols::name_of(std::uintptr_t address) {
     if (std::string_view name = elf->find(address - region.begin + region.offset); !name.empty()) return demangle(name);
   }
   auto slash = region.file.rfind('/');
-  return "[" + (slash == std::string::npos ? region.file.empty() ? std::string("anonymous") : region.file : region.file.substr(slash + 1)) + "]";
+  return "[" + (slash == std::string::npos ? region.file.empty() ? std::string("anonymous") : region.file : region.file.substr(slash + 1)) +
+         "]";
 }
 
 }  // namespace kybern

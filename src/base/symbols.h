@@ -17,7 +17,7 @@ class Symbols {
     std::uint64_t offset = 0;
     std::string file;
   };
-  const std::vector<Region>& regions() const;  // executable ones, by address
+  const std::vector<Region>& regions() const;   // executable ones, by address
   int region_of(std::uintptr_t address) const;  // -1: none
   // The function, demangled; "[libssl.so.3]" where a file has no symbol there, "[unknown]" outside of all files.
   std::string name_of(std::uintptr_t address);

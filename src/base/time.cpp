@@ -19,7 +19,8 @@ Civil civil(Time t) {
   auto rest = t - day;
   auto whole = duration_cast<seconds>(rest);
   std::int64_t s = whole.count();
-  return {int(ymd.year()), int(unsigned(ymd.month())), int(unsigned(ymd.day())), int(s / 3600), int(s / 60 % 60), int(s % 60), (rest - whole).count()};
+  return {int(ymd.year()), int(unsigned(ymd.month())), int(unsigned(ymd.day())), int(s / 3600), int(s / 60 % 60),
+          int(s % 60),     (rest - whole).count()};
 }
 
 std::string head(const Civil& c) {
@@ -62,7 +63,8 @@ std::optional<Time> parse_rfc3339(std::string_view s) {
   using namespace std::chrono;
   int y, mo, d, h, mi, sec;
   if (!digits(s, 0, 4, y) || s.size() < 20 || s[4] != '-' || !digits(s, 5, 2, mo) || s[7] != '-' || !digits(s, 8, 2, d) ||
-      (s[10] != 'T' && s[10] != 't') || !digits(s, 11, 2, h) || s[13] != ':' || !digits(s, 14, 2, mi) || s[16] != ':' || !digits(s, 17, 2, sec))
+      (s[10] != 'T' && s[10] != 't') || !digits(s, 11, 2, h) || s[13] != ':' || !digits(s, 14, 2, mi) || s[16] != ':' ||
+      !digits(s, 17, 2, sec))
     return std::nullopt;
   std::size_t at = 19;
   std::int64_t nanos = 0;
@@ -81,7 +83,8 @@ std::optional<Time> parse_rfc3339(std::string_view s) {
     if (at + 1 != s.size()) return std::nullopt;
   } else if (s[at] == '+' || s[at] == '-') {
     int oh, om;
-    if (at + 6 != s.size() || !digits(s, at + 1, 2, oh) || s[at + 3] != ':' || !digits(s, at + 4, 2, om) || oh > 24 || om > 59) return std::nullopt;
+    if (at + 6 != s.size() || !digits(s, at + 1, 2, oh) || s[at + 3] != ':' || !digits(s, at + 4, 2, om) || oh > 24 || om > 59)
+      return std::nullopt;
     offset_minutes = (oh * 60 + om) * (s[at] == '-' ? -1 : 1);
   } else {
     return std::nullopt;
@@ -136,8 +139,12 @@ std::optional<Duration> parse_duration(std::string_view text) {
       text.remove_prefix(1);
     }
     if (!any) return std::nullopt;
-    struct Unit { std::string_view name; std::int64_t nanos; };
-    static constexpr Unit units[] = {{"ns", 1}, {"us", 1000}, {"µs", 1000}, {"μs", 1000}, {"ms", 1'000'000}, {"s", 1'000'000'000}, {"m", 60'000'000'000}, {"h", 3'600'000'000'000}};
+    struct Unit {
+      std::string_view name;
+      std::int64_t nanos;
+    };
+    static constexpr Unit units[] = {{"ns", 1},         {"us", 1000},         {"µs", 1000},          {"μs", 1000},
+                                     {"ms", 1'000'000}, {"s", 1'000'000'000}, {"m", 60'000'000'000}, {"h", 3'600'000'000'000}};
     const Unit* found = nullptr;
     for (const Unit& unit : units)
       if (text.starts_with(unit.name) && (!found || unit.name.size() > found->name.size())) found = &unit;

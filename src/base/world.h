@@ -50,8 +50,8 @@ World real_world();
 void set_real_world_threads(std::size_t max_threads);
 void stop_real_world();
 
-std::string new_uuid(Random& random);                              // RFC 4122 version 4, lower case
-std::string random_suffix(Random& random, std::size_t length);     // of generateName: characters bcdfghjklmnpqrstvwxz2456789
-double random_unit(Random& random);                                // [0, 1)
+std::string new_uuid(Random& random);                           // RFC 4122 version 4, lower case
+std::string random_suffix(Random& random, std::size_t length);  // of generateName: characters bcdfghjklmnpqrstvwxz2456789
+double random_unit(Random& random);                             // [0, 1)
 
 }  // namespace kybern

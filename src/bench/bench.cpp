@@ -50,8 +50,10 @@ int run(const Options& options) {
   auto known = scenario_names();
   if (options.scenarios.empty()) std::erase(names, "schedule");  // a cluster with a scheduler is needed, and nodes are everybody's
   for (const std::string& name : names)
-    if (std::find(known.begin(), known.end(), name) == known.end()) return complain(fmt::format("there is no scenario {}: choose among {}", name, fmt::join(known, ", ")));
-  if (options.connections < 1 || options.count < 1 || options.nodes < 1 || options.watchers < 0 || options.page < 1 || options.rate < 0 || options.seconds < 0)
+    if (std::find(known.begin(), known.end(), name) == known.end())
+      return complain(fmt::format("there is no scenario {}: choose among {}", name, fmt::join(known, ", ")));
+  if (options.connections < 1 || options.count < 1 || options.nodes < 1 || options.watchers < 0 || options.page < 1 || options.rate < 0 ||
+      options.seconds < 0)
     return complain("connections, count, nodes and page are at least 1; watchers, rate and seconds at least 0");
   if (options.output != "table" && options.output != "json") return complain("the output is table or json");
   auto target = find_target(options.target);

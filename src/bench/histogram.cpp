@@ -37,7 +37,8 @@ void Histogram::add(const Histogram& other) {
 
 std::chrono::nanoseconds Histogram::quantile(double share) const {
   if (!count_) return {};
-  auto wanted = std::max<std::uint64_t>(1, static_cast<std::uint64_t>(std::ceil(std::clamp(share, 0.0, 1.0) * static_cast<double>(count_))));
+  auto wanted =
+      std::max<std::uint64_t>(1, static_cast<std::uint64_t>(std::ceil(std::clamp(share, 0.0, 1.0) * static_cast<double>(count_))));
   std::uint64_t seen = 0;
   for (std::size_t i = 0; i < bucket_count; ++i)
     if ((seen += buckets_[i]) >= wanted) return std::chrono::microseconds(std::min(top_of(i), max_));

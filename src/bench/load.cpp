@@ -19,7 +19,7 @@ namespace {
 using Steady = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-constexpr milliseconds look_interval{50};       // at the server's memory
+constexpr milliseconds look_interval{50};  // at the server's memory
 constexpr milliseconds progress_interval{1000};
 
 double seconds_of(Duration d) { return std::chrono::duration<double>(d).count(); }
@@ -33,7 +33,8 @@ struct Tally {
 
 class Run {
  public:
-  Run(const Target& target, const Load& load, Watcher& watcher) : target_(target), load_(load), watcher_(watcher), tallies_(load.connections) {}
+  Run(const Target& target, const Load& load, Watcher& watcher)
+      : target_(target), load_(load), watcher_(watcher), tallies_(load.connections) {}
 
   Measured go() {
     Measured out;
@@ -98,7 +99,8 @@ class Run {
       if (load_.count && number >= load_.count) return;
       Steady::time_point from = Steady::now();
       if (load_.rate > 0) {
-        from = begin_ + std::chrono::duration_cast<Steady::duration>(std::chrono::duration<double>(static_cast<double>(number) / load_.rate));
+        from =
+            begin_ + std::chrono::duration_cast<Steady::duration>(std::chrono::duration<double>(static_cast<double>(number) / load_.rate));
         if (load_.limit > Duration(0) && from - begin_ >= load_.limit) return;
         std::this_thread::sleep_until(from);
       } else if (load_.limit > Duration(0) && from - begin_ >= load_.limit) {
@@ -131,8 +133,8 @@ class Run {
       told = Steady::now();
       double seconds = seconds_of(told - begin_);
       std::size_t done = done_.load(std::memory_order_relaxed);
-      fmt::print(stderr, "{}{}: {} done in {:.0f} s, {:.0f}/s, {} failed{}", shown ? "\r\x1b[K" : "", load_.name, done, seconds, static_cast<double>(done) / seconds,
-                 failed_.load(std::memory_order_relaxed), shown ? "" : "\n");
+      fmt::print(stderr, "{}{}: {} done in {:.0f} s, {:.0f}/s, {} failed{}", shown ? "\r\x1b[K" : "", load_.name, done, seconds,
+                 static_cast<double>(done) / seconds, failed_.load(std::memory_order_relaxed), shown ? "" : "\n");
       std::fflush(stderr);
     }
     if (shown) fmt::print(stderr, "\r\x1b[K");

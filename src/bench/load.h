@@ -18,28 +18,28 @@
 namespace kybern::bench {
 
 struct Outcome {
-  std::string error;       // "" when it went well; few different ones, they are counted
-  std::size_t bytes = 0;   // of the answer
+  std::string error;      // "" when it went well; few different ones, they are counted
+  std::size_t bytes = 0;  // of the answer
 };
 Outcome outcome_of(const Result<net::Response>& answer);
 
 struct Load {
   std::string name;
   std::size_t connections = 1;
-  std::size_t count = 0;            // operations at most; 0: only time ends it
-  Duration limit{};                 // 0: only the count ends it
-  double rate = 0;                  // operations a second; 0: closed loop
-  Duration think{};                 // of a closed loop, on average (uniform from half to one and a half)
+  std::size_t count = 0;                                    // operations at most; 0: only time ends it
+  Duration limit{};                                         // 0: only the count ends it
+  double rate = 0;                                          // operations a second; 0: closed loop
+  Duration think{};                                         // of a closed loop, on average (uniform from half to one and a half)
   std::function<Outcome(Caller&, std::size_t number)> one;  // called by many threads
 };
 
 struct Measured {
-  std::string name, skipped;        // why it was not done
+  std::string name, skipped;  // why it was not done
   std::size_t operations = 0, connections = 0;
   double rate = 0, seconds = 0;
   std::uint64_t bytes = 0;
   std::map<std::string, std::size_t> errors;
-  Histogram latency;                // of those that went well
+  Histogram latency;  // of those that went well
   double own_cpu_seconds = 0, server_cpu_seconds = 0;
   long server_rss_before_kb = 0, server_rss_kb = 0, server_rss_peak_kb = 0;
   std::size_t failed() const;
@@ -53,10 +53,10 @@ struct ProcessUse {
 ProcessUse process_use(int pid);
 double own_cpu_seconds();
 
-struct Watcher {                    // what runs beside a load: progress, the interruption by a signal, the server's memory
+struct Watcher {  // what runs beside a load: progress, the interruption by a signal, the server's memory
   int server_pid = 0;
   bool progress = true;
-  std::atomic<bool> stop{false};    // set from outside: no new operation begins
+  std::atomic<bool> stop{false};  // set from outside: no new operation begins
 };
 Measured run_load(const Target& target, const Load& load, Watcher& watcher);
 

@@ -15,7 +15,8 @@ double per(double amount, double of) { return of > 0 ? amount / of : 0; }
 std::string table_of(const std::vector<Measured>& results) {
   bool server = false;
   for (const Measured& m : results) server = server || m.server_rss_kb > 0;
-  std::string out = fmt::format("{:<10}{:>9}{:>8}{:>10}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}", "", "done", "failed", "per s", "p50 ms", "p90 ms", "p99 ms", "p99.9", "max", "MB/s");
+  std::string out = fmt::format("{:<10}{:>9}{:>8}{:>10}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}", "", "done", "failed", "per s", "p50 ms", "p90 ms",
+                                "p99 ms", "p99.9", "max", "MB/s");
   out += fmt::format("{:>12}", "own us/op");
   if (server) out += fmt::format("{:>14}{:>10}{:>10}", "server us/op", "RSS MB", "rise MB");
   out += '\n';
@@ -25,9 +26,10 @@ std::string table_of(const std::vector<Measured>& results) {
       continue;
     }
     auto n = static_cast<double>(m.operations);
-    out += fmt::format("{:<10}{:>9}{:>8}{:>10.0f}{:>9.2f}{:>9.2f}{:>9.2f}{:>9.2f}{:>9.2f}{:>9.1f}{:>12.1f}", m.name, m.operations, m.failed(), per(n, m.seconds), ms(m.latency.quantile(0.5)),
-                       ms(m.latency.quantile(0.9)), ms(m.latency.quantile(0.99)), ms(m.latency.quantile(0.999)), ms(m.latency.max()), per(static_cast<double>(m.bytes) / 1e6, m.seconds),
-                       per(m.own_cpu_seconds * 1e6, n));
+    out += fmt::format("{:<10}{:>9}{:>8}{:>10.0f}{:>9.2f}{:>9.2f}{:>9.2f}{:>9.2f}{:>9.2f}{:>9.1f}{:>12.1f}", m.name, m.operations,
+                       m.failed(), per(n, m.seconds), ms(m.latency.quantile(0.5)), ms(m.latency.quantile(0.9)),
+                       ms(m.latency.quantile(0.99)), ms(m.latency.quantile(0.999)), ms(m.latency.max()),
+                       per(static_cast<double>(m.bytes) / 1e6, m.seconds), per(m.own_cpu_seconds * 1e6, n));
     if (server)
       out += fmt::format("{:>14.1f}{:>10.1f}{:>10.1f}", per(m.server_cpu_seconds * 1e6, n), static_cast<double>(m.server_rss_kb) / 1024,
                          static_cast<double>(m.server_rss_peak_kb - m.server_rss_before_kb) / 1024);
@@ -57,7 +59,8 @@ std::string json_of(const std::vector<Measured>& results) {
     one["bytes"] = static_cast<std::int64_t>(m.bytes);
     Draft& latency = one["latencyMs"];
     latency["mean"] = m.latency.mean_ms();
-    for (auto [name, share] : {std::pair("p50", 0.5), {"p90", 0.9}, {"p99", 0.99}, {"p99.9", 0.999}}) latency[name] = ms(m.latency.quantile(share));
+    for (auto [name, share] : {std::pair("p50", 0.5), {"p90", 0.9}, {"p99", 0.99}, {"p99.9", 0.999}})
+      latency[name] = ms(m.latency.quantile(share));
     latency["max"] = ms(m.latency.max());
     one["ownCpuMicrosecondsPerOperation"] = per(m.own_cpu_seconds * 1e6, n);
     if (m.server_rss_kb > 0) {

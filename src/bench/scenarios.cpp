@@ -40,13 +40,22 @@ std::string worst(const Measured& m) {
 
 }  // namespace
 
-std::vector<std::string> scenario_names() { return {"create", "get", "list", "pages", "update", "patch", "apply", "leases", "custom", "mixed", "watch", "delete", "schedule"}; }
+std::vector<std::string> scenario_names() {
+  return {"create", "get", "list", "pages", "update", "patch", "apply", "leases", "custom", "mixed", "watch", "delete", "schedule"};
+}
 
-Scenarios::Scenarios(const Options& options, Target target, Watcher& watcher) : options_(options), target_(std::move(target)), watcher_(watcher) {}
+Scenarios::Scenarios(const Options& options, Target target, Watcher& watcher)
+    : options_(options), target_(std::move(target)), watcher_(watcher) {}
 
-std::string Scenarios::pods(std::string_view name) const { return fmt::format("/api/v1/namespaces/{}/pods{}{}", ns_, name.empty() ? "" : "/", name); }
-std::string Scenarios::maps(std::string_view name) const { return fmt::format("/api/v1/namespaces/{}/configmaps{}{}", ns_, name.empty() ? "" : "/", name); }
-std::string Scenarios::leases(std::string_view name) const { return fmt::format("/apis/coordination.k8s.io/v1/namespaces/{}/leases{}{}", ns_, name.empty() ? "" : "/", name); }
+std::string Scenarios::pods(std::string_view name) const {
+  return fmt::format("/api/v1/namespaces/{}/pods{}{}", ns_, name.empty() ? "" : "/", name);
+}
+std::string Scenarios::maps(std::string_view name) const {
+  return fmt::format("/api/v1/namespaces/{}/configmaps{}{}", ns_, name.empty() ? "" : "/", name);
+}
+std::string Scenarios::leases(std::string_view name) const {
+  return fmt::format("/apis/coordination.k8s.io/v1/namespaces/{}/leases{}{}", ns_, name.empty() ? "" : "/", name);
+}
 
 Load Scenarios::load(std::string name) const {
   Load out;
@@ -72,8 +81,10 @@ Result<void> Scenarios::begin() {
   own_namespace_ = options_.ns.empty();
   ns_ = own_namespace_ ? "kybern-bench-" + random_suffix(real_world().random, 6) : options_.ns;
   if (!own_namespace_) return {};
-  auto answer = caller_->call("POST", "/api/v1/namespaces", fmt::format(R"({{"apiVersion":"v1","kind":"Namespace","metadata":{{"name":"{}"}}}})", ns_));
-  if (Outcome outcome = outcome_of(answer); !outcome.error.empty()) return fail(Code::unavailable, fmt::format("the namespace {} cannot be made: {}", ns_, outcome.error));
+  auto answer = caller_->call("POST", "/api/v1/namespaces",
+                              fmt::format(R"({{"apiVersion":"v1","kind":"Namespace","metadata":{{"name":"{}"}}}})", ns_));
+  if (Outcome outcome = outcome_of(answer); !outcome.error.empty())
+    return fail(Code::unavailable, fmt::format("the namespace {} cannot be made: {}", ns_, outcome.error));
   std::string accounts = fmt::format("/api/v1/namespaces/{}/serviceaccounts", ns_);
   bool there = wait_for(account_wait, [&] {
     auto found = caller_->call("GET", accounts + "/default");
@@ -108,7 +119,9 @@ std::string Scenarios::need_pods(std::size_t count) {
   making.rate = 0;
   making.count = count - from;
   making.limit = {};
-  making.one = [&](Caller& c, std::size_t i) { return outcome_of(c.call("POST", pods(), pod_text(ns_, from + i, static_cast<std::size_t>(options_.pod_bytes)))); };
+  making.one = [&](Caller& c, std::size_t i) {
+    return outcome_of(c.call("POST", pods(), pod_text(ns_, from + i, static_cast<std::size_t>(options_.pod_bytes))));
+  };
   Measured made = measure(making);
   pods_made_ = count;
   return made.failed() ? "its pods cannot be made: " + worst(made) : std::string();
@@ -121,7 +134,9 @@ std::string Scenarios::need_maps(std::size_t count) {
   making.rate = 0;
   making.count = count - from;
   making.limit = {};
-  making.one = [&](Caller& c, std::size_t i) { return outcome_of(c.call("POST", maps(), config_map_text(ns_, object_name("load", from + i), 0))); };
+  making.one = [&](Caller& c, std::size_t i) {
+    return outcome_of(c.call("POST", maps(), config_map_text(ns_, object_name("load", from + i), 0)));
+  };
   Measured made = measure(making);
   maps_made_ = count;
   return made.failed() ? "its config maps cannot be made: " + worst(made) : std::string();
@@ -130,7 +145,9 @@ std::string Scenarios::need_maps(std::size_t count) {
 Measured Scenarios::create() {
   Load l = load("create");
   std::size_t from = pods_made_;
-  l.one = [&](Caller& c, std::size_t i) { return outcome_of(c.call("POST", pods(), pod_text(ns_, from + i, static_cast<std::size_t>(options_.pod_bytes)))); };
+  l.one = [&](Caller& c, std::size_t i) {
+    return outcome_of(c.call("POST", pods(), pod_text(ns_, from + i, static_cast<std::size_t>(options_.pod_bytes))));
+  };
   Measured out = measure(l);
   pods_made_ = from + out.operations;
   return out;
@@ -138,7 +155,8 @@ Measured Scenarios::create() {
 
 Measured Scenarios::get() {
   auto objects = static_cast<std::size_t>(options_.count);
-  if (std::string why = need_pods(std::min<std::size_t>(objects, std::max<std::size_t>(pods_made_, 1000))); !why.empty()) return skipped("get", why);
+  if (std::string why = need_pods(std::min<std::size_t>(objects, std::max<std::size_t>(pods_made_, 1000))); !why.empty())
+    return skipped("get", why);
   Load l = load("get");
   if (l.limit > Duration(0)) l.count = 0;  // reads make nothing that would pile up
   l.one = [&, n = pods_made_](Caller& c, std::size_t i) { return outcome_of(c.call("GET", pods(object_name("load", i * 7919 % n)))); };
@@ -176,7 +194,8 @@ Measured Scenarios::pages() {
     Outcome all;
     std::string token;
     do {
-      auto answer = c.call("GET", fmt::format("{}?limit={}{}{}", pods(), options_.page, token.empty() ? "" : "&continue=", url_encode(token)));
+      auto answer =
+          c.call("GET", fmt::format("{}?limit={}{}{}", pods(), options_.page, token.empty() ? "" : "&continue=", url_encode(token)));
       Outcome one = outcome_of(answer);
       all.bytes += one.bytes;
       if (!one.error.empty()) return Outcome{one.error, all.bytes};
@@ -202,7 +221,8 @@ Measured Scenarios::patch() {
   if (std::string why = need_pods(std::min(options_.count, 1000)); !why.empty()) return skipped("patch", why);
   Load l = load("patch");
   l.one = [&, n = pods_made_](Caller& c, std::size_t i) {
-    return outcome_of(c.call("PATCH", pods(object_name("load", i % n)), fmt::format(R"({{"metadata":{{"labels":{{"round":"{}"}}}}}})", i), "application/strategic-merge-patch+json"));
+    return outcome_of(c.call("PATCH", pods(object_name("load", i % n)), fmt::format(R"({{"metadata":{{"labels":{{"round":"{}"}}}}}})", i),
+                             "application/strategic-merge-patch+json"));
   };
   return measure(l);
 }
@@ -212,7 +232,8 @@ Measured Scenarios::apply() {
   Load l = load("apply");
   l.one = [&](Caller& c, std::size_t i) {
     std::string name = object_name("applied", i % objects);
-    return outcome_of(c.call("PATCH", maps(name) + "?fieldManager=bench&force=true", config_map_text(ns_, name, i), "application/apply-patch+yaml"));
+    return outcome_of(
+        c.call("PATCH", maps(name) + "?fieldManager=bench&force=true", config_map_text(ns_, name, i), "application/apply-patch+yaml"));
   };
   return measure(l);
 }
@@ -226,7 +247,8 @@ Measured Scenarios::renew() {
     std::string& version = versions[i % n];
     std::string now = format_rfc3339_micro(real_world().clock.now());
     std::string body = lease_text(ns_, i % n, version, now);
-    auto answer = version.empty() ? c.call("POST", leases(), std::move(body)) : c.call("PUT", leases(object_name("load", i % n)), std::move(body));
+    auto answer =
+        version.empty() ? c.call("POST", leases(), std::move(body)) : c.call("PUT", leases(object_name("load", i % n)), std::move(body));
     Outcome outcome = outcome_of(answer);
     if (outcome.error.empty()) version = find_member(answer->body, "resourceVersion");
     return outcome;
@@ -279,7 +301,9 @@ Measured Scenarios::mixed() {
       }
       case 1:
       case 2: return outcome_of(c.call("PUT", maps(map), config_map_text(ns_, map, i)));
-      case 3: return outcome_of(c.call("PATCH", pods(object_name("load", i % n)), fmt::format(R"({{"metadata":{{"labels":{{"round":"{}"}}}}}})", i), "application/merge-patch+json"));
+      case 3:
+        return outcome_of(c.call("PATCH", pods(object_name("load", i % n)),
+                                 fmt::format(R"({{"metadata":{{"labels":{{"round":"{}"}}}}}})", i), "application/merge-patch+json"));
       case 4:
       case 5: return outcome_of(c.call("GET", pods() + "?limit=50&labelSelector=part%3D" + std::to_string(i % 100)));
       default: return outcome_of(c.call("GET", pods(object_name("load", i * 7919 % n))));
@@ -292,7 +316,10 @@ Measured Scenarios::erase() {
   if (std::string why = need_pods(static_cast<std::size_t>(options_.count)); !why.empty()) return skipped("delete", why);
   Load l = load("delete");
   l.count = std::min(l.count, pods_made_);
-  l.one = [&](Caller& c, std::size_t i) { return outcome_of(c.call("DELETE", pods(object_name("load", i)), R"({"apiVersion":"v1","kind":"DeleteOptions","gracePeriodSeconds":0})")); };
+  l.one = [&](Caller& c, std::size_t i) {
+    return outcome_of(
+        c.call("DELETE", pods(object_name("load", i)), R"({"apiVersion":"v1","kind":"DeleteOptions","gracePeriodSeconds":0})"));
+  };
   Measured out = measure(l);
   pods_made_ = 0;  // names with holes: a later scenario begins with others
   return out;

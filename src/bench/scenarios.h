@@ -13,7 +13,7 @@ class Scenarios {
  public:
   Scenarios(const Options& options, Target target, Watcher& watcher);
 
-  Result<void> begin();                 // the namespace and its service account
+  Result<void> begin();  // the namespace and its service account
   Measured run(const std::string& name);
   std::vector<std::string> clean_up();  // what could not be deleted
 
@@ -39,7 +39,7 @@ class Scenarios {
   Measured erase();
   Measured schedule();
   std::string make_nodes(std::size_t count);  // "", or why not
-  std::string need_pods(std::size_t count);  // "" when that many are there; else why not
+  std::string need_pods(std::size_t count);   // "" when that many are there; else why not
   std::string need_maps(std::size_t count);
 
   const Options& options_;

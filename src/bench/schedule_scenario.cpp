@@ -105,9 +105,11 @@ Measured Scenarios::schedule() {
   out.operations = bound.count;
   out.seconds = std::chrono::duration<double>(std::chrono::nanoseconds(std::max<std::int64_t>(1, bound.last - begin))).count();
   for (std::size_t i = 0; i < count; ++i)
-    if (bound.answered[i] && bound.at[i]) out.latency.record(std::chrono::nanoseconds(std::max<std::int64_t>(0, bound.at[i] - bound.answered[i])));
+    if (bound.answered[i] && bound.at[i])
+      out.latency.record(std::chrono::nanoseconds(std::max<std::int64_t>(0, bound.at[i] - bound.answered[i])));
   // For the next time, other names.
-  (void)caller_->call("DELETE", pods() + "?labelSelector=app%3Dfit", R"({"apiVersion":"v1","kind":"DeleteOptions","gracePeriodSeconds":0})");
+  (void)caller_->call("DELETE", pods() + "?labelSelector=app%3Dfit",
+                      R"({"apiVersion":"v1","kind":"DeleteOptions","gracePeriodSeconds":0})");
   return out;
 }
 

@@ -16,18 +16,18 @@ namespace {
 using Steady = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-constexpr double pods_per_second = 200;      // when no rate is given
-constexpr milliseconds read_turn{200};       // a watcher looks up this often
-constexpr milliseconds last_wait{10000};     // for the events of the last pods
+constexpr double pods_per_second = 200;   // when no rate is given
+constexpr milliseconds read_turn{200};    // a watcher looks up this often
+constexpr milliseconds last_wait{10000};  // for the events of the last pods
 
 std::int64_t now_ns() { return Steady::now().time_since_epoch().count(); }
 
 struct Pods {
   Pods(std::size_t first, std::size_t count) : first(first), answered(count), last_seen(count), seen(count) {}
-  std::size_t first;                                  // the number in the first one's name
-  std::vector<std::atomic<std::int64_t>> answered;    // when, by the steady clock
+  std::size_t first;                                // the number in the first one's name
+  std::vector<std::atomic<std::int64_t>> answered;  // when, by the steady clock
   std::vector<std::atomic<std::int64_t>> last_seen;
-  std::vector<std::atomic<std::uint32_t>> seen;       // by so many watchers
+  std::vector<std::atomic<std::uint32_t>> seen;  // by so many watchers
 };
 
 // Takes whole lines of events off `text`.
@@ -44,8 +44,7 @@ void take_events(std::string& text, Pods& pods) {
     if (number < pods.first || number - pods.first >= pods.seen.size()) continue;
     number -= pods.first;
     std::int64_t now = now_ns(), before = pods.last_seen[number].load(std::memory_order_relaxed);
-    while (before < now && !pods.last_seen[number].compare_exchange_weak(before, now)) {
-    }
+    while (before < now && !pods.last_seen[number].compare_exchange_weak(before, now)) {}
     pods.seen[number].fetch_add(1, std::memory_order_relaxed);
   }
   text.erase(0, used);
@@ -54,7 +53,8 @@ void take_events(std::string& text, Pods& pods) {
 }  // namespace
 
 Measured Scenarios::watch() {
-  std::size_t first = pods_made_ + 500000, count = std::min<std::size_t>(static_cast<std::size_t>(options_.count), 100000);  // names that no other scenario gives
+  std::size_t first = pods_made_ + 500000,
+              count = std::min<std::size_t>(static_cast<std::size_t>(options_.count), 100000);  // names that no other scenario gives
   first += watched_;
   watched_ += count;
   Pods pods_seen(first, count);
@@ -104,7 +104,8 @@ Measured Scenarios::watch() {
       if (pods_seen.answered[i] && pods_seen.seen[i] + broken < static_cast<std::size_t>(options_.watchers)) return false;
     return true;
   };
-  for (auto end = Steady::now() + last_wait; !all_seen() && Steady::now() < end && !watcher_.stop;) std::this_thread::sleep_for(milliseconds(20));
+  for (auto end = Steady::now() + last_wait; !all_seen() && Steady::now() < end && !watcher_.stop;)
+    std::this_thread::sleep_for(milliseconds(20));
   done = true;
   for (std::thread& t : threads) t.join();
   for (std::size_t i = 0; i < count; ++i) {

@@ -44,14 +44,19 @@ struct ApiClient {
   void add_diagnostics_to(Flags& flags, int usual_port) {
     diagnostics.usual_port = usual_port;
     flags.add("bind-address", &diagnostics.bind_address, "where metrics, health and /debug are served");
-    flags.add("secure-port", &diagnostics.port, fmt::format("on which port; -1: {}, or none when that is taken; 0: any free one", usual_port));
+    flags.add("secure-port", &diagnostics.port,
+              fmt::format("on which port; -1: {}, or none when that is taken; 0: any free one", usual_port));
     flags.add("tls-cert-file", &diagnostics.certificate_file, "the certificate for it; empty: a self-signed one");
     flags.add("tls-private-key-file", &diagnostics.key_file, "and its key");
     flags.add("client-ca-file", &diagnostics.client_ca_file, "signs the certificates of those who look; others need a token of the API's");
   }
   // Null when there is none.
-  Result<std::unique_ptr<Diagnostics>> diagnose(std::string_view component) { return Diagnostics::start(*transport, real_world(), std::string(component), diagnostics); }
-  void add_election_to(Flags& flags) { flags.add("leader-elect", &leader_elect, "work only while holding the component's lease in kube-system"); }
+  Result<std::unique_ptr<Diagnostics>> diagnose(std::string_view component) {
+    return Diagnostics::start(*transport, real_world(), std::string(component), diagnostics);
+  }
+  void add_election_to(Flags& flags) {
+    flags.add("leader-elect", &leader_elect, "work only while holding the component's lease in kube-system");
+  }
 
   Result<void> connect(std::string_view component) {
     if (kubeconfig.empty())
@@ -130,7 +135,8 @@ int run_controller_manager(const std::vector<std::string>& arguments) {
     if (options.ca_bundle().empty()) return complain(fmt::format("--root-ca-file {}: cannot be read", root_ca));
   }
   controllers::ControllerManager manager(real_world(), std::move(options));
-  return lead(api, "kube-controller-manager", [&] { manager.start(); }, [&] { manager.stop(); });
+  return lead(
+      api, "kube-controller-manager", [&] { manager.start(); }, [&] { manager.stop(); });
 }
 
 int run_scheduler(const std::vector<std::string>& arguments) {
@@ -143,13 +149,14 @@ int run_scheduler(const std::vector<std::string>& arguments) {
   flags.add("scheduler-name", &options.name, "serve pods with this spec.schedulerName");
   if (auto status = prepare(flags, api, "scheduler", arguments)) return *status;
   std::unique_ptr<scheduler::Scheduler> running;
-  return lead(api, "kube-scheduler",
-              [&] {
-                auto made = scheduler::Scheduler::start(*api.transport, real_world(), options);
-                if (!made) ::_exit(complain("scheduler: " + made.error().message));
-                running = std::move(*made);
-              },
-              [&] { running.reset(); });
+  return lead(
+      api, "kube-scheduler",
+      [&] {
+        auto made = scheduler::Scheduler::start(*api.transport, real_world(), options);
+        if (!made) ::_exit(complain("scheduler: " + made.error().message));
+        running = std::move(*made);
+      },
+      [&] { running.reset(); });
 }
 
 int run_kubelet(const std::vector<std::string>& arguments) {

@@ -62,7 +62,8 @@ Result<void> write_file(const std::string& path, std::string_view text) {
 
 class Impl final : public Diagnostics {
  public:
-  Impl(client::Transport& api, World world, std::string component, DiagnosticsOptions options) : api_(api), world_(world), component_(std::move(component)), options_(std::move(options)) {}
+  Impl(client::Transport& api, World world, std::string component, DiagnosticsOptions options)
+      : api_(api), world_(world), component_(std::move(component)), options_(std::move(options)) {}
   ~Impl() override {
     if (server_) server_->stop(stop_grace);
     std::error_code ignored;
@@ -91,7 +92,14 @@ class Impl final : public Diagnostics {
     Time now = world_.clock.now();
     auto ca = net::new_ca(component_, now - std::chrono::hours(1), now + std::chrono::hours(24 * 365));
     if (!ca) return std::unexpected(ca.error());
-    auto pair = net::issue(*ca, {component_, {}, {"localhost", component_}, {"127.0.0.1"}, true, false, now - std::chrono::hours(1), now + std::chrono::hours(24 * 365)});
+    auto pair = net::issue(*ca, {component_,
+                                 {},
+                                 {"localhost", component_},
+                                 {"127.0.0.1"},
+                                 true,
+                                 false,
+                                 now - std::chrono::hours(1),
+                                 now + std::chrono::hours(24 * 365)});
     if (!pair) return std::unexpected(pair.error());
     options_.certificate_file = folder_ + "/tls.crt";
     options_.key_file = folder_ + "/tls.key";
@@ -107,7 +115,9 @@ class Impl final : public Diagnostics {
     response.body = std::move(body);
     exchange->respond(std::move(response));
   }
-  static void answer_text(const std::shared_ptr<net::Exchange>& exchange, int status, std::string body) { answer(exchange, status, "text/plain; charset=utf-8", std::move(body)); }
+  static void answer_text(const std::shared_ptr<net::Exchange>& exchange, int status, std::string body) {
+    answer(exchange, status, "text/plain; charset=utf-8", std::move(body));
+  }
 
   void handle(const std::shared_ptr<net::Exchange>& exchange) {
     const net::Request& request = exchange->request();
@@ -116,9 +126,12 @@ class Impl final : public Diagnostics {
     if (path == "/healthz" || path == "/livez" || path == "/readyz") return answer_text(exchange, 200, "ok");
     auto caller = find_caller(request);
     if (!caller) return answer_text(exchange, 401, "Unauthorized\n");
-    if (!may(*caller, path)) return answer_text(exchange, 403, fmt::format("Forbidden: User {} cannot get path {}\n", go_quote(caller->name), go_quote(path)));
+    if (!may(*caller, path))
+      return answer_text(exchange, 403, fmt::format("Forbidden: User {} cannot get path {}\n", go_quote(caller->name), go_quote(path)));
     if (path == "/metrics") return answer(exchange, 200, metrics::content_type, metrics::expose());
-    bool known = debug::serve(world_.executor, path, request.query, [exchange](debug::Reply reply) { answer(exchange, reply.status, reply.content_type, std::move(reply.body)); });
+    bool known = debug::serve(world_.executor, path, request.query, [exchange](debug::Reply reply) {
+      answer(exchange, reply.status, reply.content_type, std::move(reply.body));
+    });
     if (!known) answer_text(exchange, 404, "404 page not found\n");
   }
 
@@ -178,7 +191,8 @@ class Impl final : public Diagnostics {
 
 }  // namespace
 
-Result<std::unique_ptr<Diagnostics>> Diagnostics::start(client::Transport& api, World world, std::string component, DiagnosticsOptions options) {
+Result<std::unique_ptr<Diagnostics>> Diagnostics::start(client::Transport& api, World world, std::string component,
+                                                        DiagnosticsOptions options) {
   bool usual = options.port < 0;
   auto out = std::make_unique<Impl>(api, world, component, std::move(options));
   if (auto ok = out->listen(); !ok) {

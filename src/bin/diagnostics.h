@@ -13,10 +13,10 @@ namespace kybern::bin {
 
 struct DiagnosticsOptions {
   std::string bind_address = "127.0.0.1";
-  int port = -1;                         // -1: the component's usual one, and none when that is taken; 0: any free one
+  int port = -1;  // -1: the component's usual one, and none when that is taken; 0: any free one
   int usual_port = 0;
   std::string certificate_file, key_file;  // "": a self-signed certificate, made anew at every start
-  std::string client_ca_file;            // signs client certificates, whose names are believed
+  std::string client_ca_file;              // signs client certificates, whose names are believed
 };
 
 class Diagnostics {

@@ -31,11 +31,15 @@ void Flags::add_flag(std::string name, Target into, std::string help, std::strin
 }
 void Flags::add(std::string name, std::string* into, std::string help) { add_flag(std::move(name), into, std::move(help), *into); }
 void Flags::add(std::string name, int* into, std::string help) { add_flag(std::move(name), into, std::move(help), std::to_string(*into)); }
-void Flags::add(std::string name, bool* into, std::string help) { add_flag(std::move(name), into, std::move(help), *into ? "true" : "false"); }
+void Flags::add(std::string name, bool* into, std::string help) {
+  add_flag(std::move(name), into, std::move(help), *into ? "true" : "false");
+}
 void Flags::add(std::string name, std::int64_t* into, std::string help) {
   add_flag(std::move(name), into, std::move(help), Quantity(*into, Quantity::Form::binary_si).str());
 }
-void Flags::add(std::string name, std::vector<std::string>* into, std::string help) { add_flag(std::move(name), into, std::move(help), join(*into, ",")); }
+void Flags::add(std::string name, std::vector<std::string>* into, std::string help) {
+  add_flag(std::move(name), into, std::move(help), join(*into, ","));
+}
 void Flags::section(std::string title) { section_ = std::move(title); }
 
 Flags::Flag* Flags::find(std::string_view name) {
@@ -54,7 +58,9 @@ Result<void> Flags::set(Flag& flag, std::string_view value, int rank, std::strin
   if (flag.rank > rank) return {};
   bool again = flag.rank == rank;
   flag.rank = rank;
-  auto wrong = [&](std::string_view expected) { return fail(Code::invalid, fmt::format("{}: {} is no {}", origin, go_quote(value), expected)); };
+  auto wrong = [&](std::string_view expected) {
+    return fail(Code::invalid, fmt::format("{}: {} is no {}", origin, go_quote(value), expected));
+  };
   if (auto* text = std::get_if<std::string*>(&flag.into)) {
     **text = value;
   } else if (auto* number = std::get_if<int*>(&flag.into)) {
@@ -93,7 +99,8 @@ Result<void> Flags::read_config(const std::string& file) {
     if (!flag) {
       // One file may serve several commands: a name that another command knows would be fine, but a slip must not pass.
       std::string near = nearest(m.key);
-      return fail(Code::invalid, fmt::format("config file {}: unknown setting {}{}", file, go_quote(m.key), near.empty() ? "" : fmt::format("; did you mean {}?", near)));
+      return fail(Code::invalid, fmt::format("config file {}: unknown setting {}{}", file, go_quote(m.key),
+                                             near.empty() ? "" : fmt::format("; did you mean {}?", near)));
     }
     std::string value;
     if (m.value.is_array()) {
@@ -115,13 +122,16 @@ Result<void> Flags::parse(const std::vector<std::string>& arguments, bool& help)
       help = true;
       return {};
     }
-    if (!argument.starts_with("--")) return fail(Code::invalid, fmt::format("{}: unexpected argument {}; see `{} --help`", command_, go_quote(argument), command_));
+    if (!argument.starts_with("--"))
+      return fail(Code::invalid, fmt::format("{}: unexpected argument {}; see `{} --help`", command_, go_quote(argument), command_));
     auto equals = argument.find('=');
     std::string_view name = argument.substr(2, equals == std::string_view::npos ? equals : equals - 2);
     Flag* flag = find(name);
     if (!flag) {
       std::string near = nearest(name);
-      return fail(Code::invalid, fmt::format("{}: unknown flag --{}{}", command_, name, near.empty() ? fmt::format("; see `{} --help`", command_) : fmt::format("; did you mean --{}?", near)));
+      return fail(Code::invalid,
+                  fmt::format("{}: unknown flag --{}{}", command_, name,
+                              near.empty() ? fmt::format("; see `{} --help`", command_) : fmt::format("; did you mean --{}?", near)));
     }
     std::string_view value;
     if (equals != std::string_view::npos) value = argument.substr(equals + 1);

@@ -20,7 +20,7 @@ class Flags {
   void add(std::string name, std::string* into, std::string help);
   void add(std::string name, int* into, std::string help);
   void add(std::string name, bool* into, std::string help);
-  void add(std::string name, std::int64_t* into, std::string help);  // bytes: "10Mi", "500k" or a plain number
+  void add(std::string name, std::int64_t* into, std::string help);              // bytes: "10Mi", "500k" or a plain number
   void add(std::string name, std::vector<std::string>* into, std::string help);  // comma-separated, may be repeated
   // Flags that configure another part are told apart in the help by a heading.
   void section(std::string title);

@@ -50,7 +50,9 @@ class LocalTransport : public client::Transport {
           if (shared->progressed) shared->progressed(revision);
         });
     // A component of this program that may not read what it needs is a mistake in its role, not a state to wait out.
-    if (!watch) log_error("kybern", "a component may not watch what it needs", {{"user", user_.name}, {"path", path}, {"why", watch.error().message}});
+    if (!watch)
+      log_error("kybern", "a component may not watch what it needs",
+                {{"user", user_.name}, {"path", path}, {"why", watch.error().message}});
     return std::make_unique<LocalSubscription>(watch ? std::move(*watch) : nullptr);
   }
 

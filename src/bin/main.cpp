@@ -27,7 +27,8 @@ const std::vector<Command>& commands() {
       {"sim", "a cluster of simulated nodes in one thread, from a seed: measured, or with faults and checks", run_sim},
       {"bench", "measures any Kubernetes API: throughput, latencies, the server's processor time and memory", run_bench},
       {"kubectl", "the command line client (also under the name kubectl)", [](const std::vector<std::string>& a) { return cli::run(a); }},
-      {"version", "what this program is", [](const std::vector<std::string>&) { return fmt::print("kybern v0.1.0, Kubernetes v1.36.0\n"), 0; }},
+      {"version", "what this program is",
+       [](const std::vector<std::string>&) { return fmt::print("kybern v0.1.0, Kubernetes v1.36.0\n"), 0; }},
   };
   return all;
 }
@@ -61,11 +62,13 @@ int run(const std::vector<std::string>& arguments) {
   }
   std::vector<std::string> names;
   for (const Command& command : commands()) {
-    if (command.name == arguments[0] || (command.name == "version" && arguments[0] == "--version")) return command.run({arguments.begin() + 1, arguments.end()});
+    if (command.name == arguments[0] || (command.name == "version" && arguments[0] == "--version"))
+      return command.run({arguments.begin() + 1, arguments.end()});
     names.emplace_back(command.name);
   }
   std::string near = edit_nearest(arguments[0], names);
-  return complain(fmt::format("unknown command {}{}", go_quote(arguments[0]), near.empty() ? "; see `kybern --help`" : fmt::format("; did you mean {}?", near)));
+  return complain(fmt::format("unknown command {}{}", go_quote(arguments[0]),
+                              near.empty() ? "; see `kybern --help`" : fmt::format("; did you mean {}?", near)));
 }
 
 }  // namespace
@@ -86,7 +89,7 @@ int main(int argc, char** argv) {
     sigaddset(&signals, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     if (!arguments.empty() && arguments[0] == "bench") return bin::run(arguments);  // many busy threads, each with an arena
-    mallopt(M_ARENA_MAX, 2);               // memory is given back rather than spread over an arena for each thread
+    mallopt(M_ARENA_MAX, 2);  // memory is given back rather than spread over an arena for each thread
     mallopt(M_TRIM_THRESHOLD, 1 << 20);
   }
   return bin::run(arguments);

@@ -3,8 +3,10 @@
 namespace kybern::bin {
 namespace {
 
-void add_batch(Flags& flags, const std::string& plugin, apiserver::audit::BatchOptions& batch, apiserver::audit::TruncateOptions& truncate) {
-  flags.add("audit-" + plugin + "-mode", &batch.mode, "batch: events wait for others; blocking: a request waits for its event; blocking-strict: and fails without");
+void add_batch(Flags& flags, const std::string& plugin, apiserver::audit::BatchOptions& batch,
+               apiserver::audit::TruncateOptions& truncate) {
+  flags.add("audit-" + plugin + "-mode", &batch.mode,
+            "batch: events wait for others; blocking: a request waits for its event; blocking-strict: and fails without");
   flags.add("audit-" + plugin + "-batch-buffer-size", &batch.buffer_size, "how many events may wait; more are dropped");
   flags.add("audit-" + plugin + "-batch-max-size", &batch.max_size, "how many events go together");
   flags.add("audit-" + plugin + "-batch-max-wait", &batch.max_wait, "how long an event waits for others");
@@ -21,21 +23,26 @@ void add_audit(Flags& flags, apiserver::audit::SinkOptions& options) {
   flags.add("audit-log-compress", &options.log_compress, "old audit logs are compressed with gzip");
   add_batch(flags, "log", options.log_batch, options.log_truncate);
   flags.add("audit-webhook-config-file", &options.webhook_config, "a kubeconfig of the service that audit events are sent to");
-  flags.add("audit-webhook-initial-backoff", &options.webhook_initial_backoff, "how long to wait before what failed is sent again, the first time");
+  flags.add("audit-webhook-initial-backoff", &options.webhook_initial_backoff,
+            "how long to wait before what failed is sent again, the first time");
   add_batch(flags, "webhook", options.webhook_batch, options.webhook_truncate);
 }
 
 void add_authentication(Flags& flags, apiserver::ServerOptions& options) {
-  flags.add("enable-bootstrap-token-auth", &options.bootstrap_tokens, "whether Secrets of type bootstrap.kubernetes.io/token in kube-system let nodes join");
-  flags.add("authentication-token-webhook-config-file", &options.token_webhook.config_file, "a kubeconfig of the service that says who a token stands for");
+  flags.add("enable-bootstrap-token-auth", &options.bootstrap_tokens,
+            "whether Secrets of type bootstrap.kubernetes.io/token in kube-system let nodes join");
+  flags.add("authentication-token-webhook-config-file", &options.token_webhook.config_file,
+            "a kubeconfig of the service that says who a token stands for");
   flags.add("authentication-token-webhook-cache-ttl", &options.token_webhook.cache_ttl, "how long its answers are kept");
-  flags.add("authentication-config", &options.authentication_config, "issuers of tokens, and who may come without: a file of AuthenticationConfiguration");
+  flags.add("authentication-config", &options.authentication_config,
+            "issuers of tokens, and who may come without: a file of AuthenticationConfiguration");
   apiserver::OidcOptions& oidc = options.oidc;
   flags.add("oidc-issuer-url", &oidc.issuer_url, "the issuer of OpenID Connect tokens, https");
   flags.add("oidc-client-id", &oidc.client_id, "for whom its tokens have to be meant");
   flags.add("oidc-ca-file", &oidc.ca_file, "the CA of the issuer; empty: the system's");
   flags.add("oidc-username-claim", &oidc.username_claim, "the claim that is the user's name");
-  flags.add("oidc-username-prefix", &oidc.username_prefix, "goes before it; -: nothing; empty: the issuer's URL and #, unless the claim is email");
+  flags.add("oidc-username-prefix", &oidc.username_prefix,
+            "goes before it; -: nothing; empty: the issuer's URL and #, unless the claim is email");
   flags.add("oidc-groups-claim", &oidc.groups_claim, "the claim that holds the user's groups");
   flags.add("oidc-groups-prefix", &oidc.groups_prefix, "goes before each of them");
   flags.add("oidc-required-claim", &oidc.required_claims, "name=value that a token has to hold");
@@ -46,7 +53,8 @@ void add_authentication(Flags& flags, apiserver::ServerOptions& options) {
 
 void add_security_flags(Flags& flags, apiserver::ServerOptions& options) {
   add_authentication(flags, options);
-  flags.add("encryption-provider-config", &options.encryption_config, "which resources are encrypted on disk, and how: a file of EncryptionConfiguration");
+  flags.add("encryption-provider-config", &options.encryption_config,
+            "which resources are encrypted on disk, and how: a file of EncryptionConfiguration");
   flags.add("encryption-provider-config-automatic-reload", &options.encryption_reload, "read that file again when it changes");
   add_audit(flags, options.audit);
 }

@@ -53,7 +53,8 @@ struct ApiFlags {
     flags.add("data-dir", &options.data_dir, "where everything is kept: database, certificates, kubeconfig, containers, logs");
     flags.add("bind-address", &options.bind_address, "the address to listen on");
     flags.add("secure-port", &options.secure_port, "the port of the API, HTTPS");
-    flags.add("advertise-address", &options.advertise_address, "the address that pods and nodes reach the API at; found by itself when empty");
+    flags.add("advertise-address", &options.advertise_address,
+              "the address that pods and nodes reach the API at; found by itself when empty");
     flags.add("tls-san", &options.extra_names, "further names or addresses for the serving certificate");
     flags.add("service-cidr", &options.service_cidr, "the range of cluster IPs");
     flags.add("service-node-port-range", &node_ports, "the range of node ports");
@@ -67,12 +68,16 @@ struct ApiFlags {
     auto dash = node_ports.find('-');
     auto low = parse_int(std::string_view(node_ports).substr(0, dash));
     auto high = dash == std::string::npos ? low : parse_int(std::string_view(node_ports).substr(dash + 1));
-    if (!low || !high || *low < 1 || *high > 65535 || *low > *high) return fail(Code::invalid, fmt::format("--service-node-port-range: {} is no range of ports such as 30000-32767", go_quote(node_ports)));
+    if (!low || !high || *low < 1 || *high > 65535 || *low > *high)
+      return fail(Code::invalid,
+                  fmt::format("--service-node-port-range: {} is no range of ports such as 30000-32767", go_quote(node_ports)));
     options.node_port_low = static_cast<int>(*low);
     options.node_port_high = static_cast<int>(*high);
     auto slash = options.service_cidr.find('/');
     auto bits = slash == std::string::npos ? std::nullopt : parse_int(std::string_view(options.service_cidr).substr(slash + 1));
-    if (!bits || *bits < 8 || *bits > 30) return fail(Code::invalid, fmt::format("--service-cidr: {} is no IPv4 range between /8 and /30, such as 10.96.0.0/12", go_quote(options.service_cidr)));
+    if (!bits || *bits < 8 || *bits > 30)
+      return fail(Code::invalid, fmt::format("--service-cidr: {} is no IPv4 range between /8 and /30, such as 10.96.0.0/12",
+                                             go_quote(options.service_cidr)));
     return {};
   }
 };
@@ -112,7 +117,8 @@ struct NodeFlags {
     flags.add("dns", &dns, "answer DNS for the cluster");
     flags.add("node-name", &options.node_name, "the node's name");
     flags.add("node-ip", &node_ip, "the node's address; found by itself when empty");
-    flags.add("container-runtime-endpoint", &options.runtime_endpoint, "a CRI socket such as unix:///run/containerd/containerd.sock; empty: a containerd of its own");
+    flags.add("container-runtime-endpoint", &options.runtime_endpoint,
+              "a CRI socket such as unix:///run/containerd/containerd.sock; empty: a containerd of its own");
     flags.add("pod-cidr", &pod_cidr, "the addresses of this node's pods");
     flags.add("cluster-cidr", &cluster_cidr, "the addresses of all pods");
     flags.add("image-archives", &options.image_archives, "OCI archives to import into the own containerd");
@@ -129,7 +135,8 @@ struct NodeFlags {
 }  // namespace
 
 int run_apiserver(const std::vector<std::string>& arguments) {
-  Flags flags("kybern apiserver", "The API server alone, with its own store. Makes CA, certificates and an admin kubeconfig on its first start.");
+  Flags flags("kybern apiserver",
+              "The API server alone, with its own store. Makes CA, certificates and an admin kubeconfig on its first start.");
   ApiFlags api;
   api.add_to(flags);
   bool help = false;
@@ -155,7 +162,8 @@ int run_server(const std::vector<std::string>& arguments) {
   if (auto ok = flags.parse(arguments, help); !ok) return complain(ok.error().message);
   if (help) return fmt::print("{}", flags.help()), 0;
   if (auto ok = api.check(); !ok) return complain(ok.error().message);
-  if (node.agent && ::geteuid() != 0) return complain("running pods needs root: run as root, or with --agent=false --proxy=false for the control plane alone");
+  if (node.agent && ::geteuid() != 0)
+    return complain("running pods needs root: run as root, or with --agent=false --proxy=false for the control plane alone");
   World world = real_world();
   auto started = apiserver::ApiServer::start(api.options, world);
   if (!started) return complain(started.error().message);
@@ -167,7 +175,8 @@ int run_server(const std::vector<std::string>& arguments) {
   controller_options.node_grace = std::chrono::seconds(node.grace_s);
   controller_options.for_identity = [&](const std::string& name) -> client::Transport& { return identities.of(name); };
   controller_options.ca_bundle = [file = server.credentials().ca_file] { return read_file(file); };
-  if (auto ok = node.signing.apply(controller_options, server.credentials().ca_file, server.credentials().ca_key); !ok) return complain(ok.error().message);
+  if (auto ok = node.signing.apply(controller_options, server.credentials().ca_file, server.credentials().ca_key); !ok)
+    return complain(ok.error().message);
   controllers::ControllerManager controllers(world, std::move(controller_options));
   controllers.start();
 
@@ -182,7 +191,8 @@ int run_server(const std::vector<std::string>& arguments) {
   auto installer = local_transport(server, {"system:kybern", "", {"system:masters", "system:authenticated"}, {}});
   // The DNS service is made before the first pod, so that no pod starts without a resolver.
   if (node.dns) {
-    auto made = start_cluster_dns(*installer, identities.of("system:kube-dns"), world, {address, server.dns_service_ip(), api.options.cluster_domain, node.options.resolv_conf});
+    auto made = start_cluster_dns(*installer, identities.of("system:kube-dns"), world,
+                                  {address, server.dns_service_ip(), api.options.cluster_domain, node.options.resolv_conf});
     if (!made) return complain("dns: " + made.error().message);
     dns = std::move(*made);
     node.options.cluster_dns = {server.dns_service_ip()};
@@ -202,7 +212,8 @@ int run_server(const std::vector<std::string>& arguments) {
     options.data_dir = api.options.data_dir;
     options.pod_cidrs = {node.pod_cidr};
     options.cluster_domain = api.options.cluster_domain;
-    auto serving = apiserver::ensure_serving_certificate(options.data_dir, "kubelet", "system:node:" + options.node_name, {"system:nodes"}, {options.node_name}, {address, "127.0.0.1"}, world.clock.now());
+    auto serving = apiserver::ensure_serving_certificate(options.data_dir, "kubelet", "system:node:" + options.node_name, {"system:nodes"},
+                                                         {options.node_name}, {address, "127.0.0.1"}, world.clock.now());
     if (!serving) return complain("kubelet: " + serving.error().message);
     options.tls_certificate_file = options.data_dir + "/pki/kubelet.crt";
     options.tls_key_file = options.data_dir + "/pki/kubelet.key";

@@ -29,12 +29,14 @@ void SigningFlags::add_to(Flags& flags) {
 }
 
 Result<void> SigningFlags::apply(controllers::Options& options, std::string default_certificate, std::string default_key) const {
-  if (certificate.empty() != key.empty()) return fail(Code::invalid, "--cluster-signing-cert-file and --cluster-signing-key-file go together");
+  if (certificate.empty() != key.empty())
+    return fail(Code::invalid, "--cluster-signing-cert-file and --cluster-signing-key-file go together");
   auto pem = read("--cluster-signing-cert-file", certificate.empty() ? default_certificate : certificate);
   auto key_pem = read("--cluster-signing-key-file", key.empty() ? default_key : key);
   if (!pem || !key_pem) return std::unexpected((pem ? key_pem : pem).error());
   auto length = parse_duration(duration);
-  if (!length || *length <= Duration(0)) return fail(Code::invalid, fmt::format("--cluster-signing-duration: {} is no duration such as 8760h", go_quote(duration)));
+  if (!length || *length <= Duration(0))
+    return fail(Code::invalid, fmt::format("--cluster-signing-duration: {} is no duration such as 8760h", go_quote(duration)));
   options.signing_certificate_pem = std::move(*pem);
   options.signing_key_pem = std::move(*key_pem);
   options.signing_duration = *length;

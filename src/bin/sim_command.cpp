@@ -25,8 +25,9 @@ int run_trial(std::uint64_t seed, const std::vector<std::string>& numbers, bool 
     plan = sim::only(plan, kept);
   }
   const sim::TrialResult result = sim::carry_out(plan, options);
-  fmt::print("seed {}: {} incidents, {} events, {} requests, {} changes, at rest after {:.0f} s, digest {:016x}\n", seed, plan.incidents.size(), result.events, result.calls, result.changes,
-             std::chrono::duration<double>(result.rested_after).count(), result.digest);
+  fmt::print("seed {}: {} incidents, {} events, {} requests, {} changes, at rest after {:.0f} s, digest {:016x}\n", seed,
+             plan.incidents.size(), result.events, result.calls, result.changes, std::chrono::duration<double>(result.rested_after).count(),
+             result.digest);
   for (const std::string& problem : result.problems) fmt::print("  {}\n", problem);
   return result.problems.empty() ? 0 : 1;
 }
@@ -49,7 +50,8 @@ int run_trials(std::uint64_t first, int count) {
 }  // namespace
 
 int run_sim(const std::vector<std::string>& arguments) {
-  Flags flags("kybern sim", "The control plane in one thread with simulated nodes, clock, network and disk. The same seed gives the same history.");
+  Flags flags("kybern sim",
+              "The control plane in one thread with simulated nodes, clock, network and disk. The same seed gives the same history.");
   sim::ScaleOptions scale;
   int seed = 1, live_seconds = 0, trials = 0;
   bool trial = false, help = false;
@@ -69,7 +71,8 @@ int run_sim(const std::vector<std::string>& arguments) {
   flags.add("log-level", &log_level, "of the components: debug, info, warn, error, none");
   if (auto ok = flags.parse(arguments, help); !ok) return complain(ok.error().message);
   if (help) return fmt::print("{}", flags.help()), 0;
-  if (seed < 0 || scale.nodes < 1 || scale.pods < 0 || scale.pods_per_deployment < 1) return complain("sim: numbers of nodes, pods and the seed are not negative");
+  if (seed < 0 || scale.nodes < 1 || scale.pods < 0 || scale.pods_per_deployment < 1)
+    return complain("sim: numbers of nodes, pods and the seed are not negative");
   const std::vector<std::string> levels{"debug", "info", "warn", "error", "none"};
   for (std::size_t i = 0; i < levels.size(); ++i)
     if (levels[i] == log_level) set_log_level(static_cast<LogLevel>(i));

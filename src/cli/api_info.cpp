@@ -70,7 +70,8 @@ Result<int> api_versions(Session& session, const Arguments&) {
 
 Result<int> cluster_info(Session& session, const Arguments&) {
   if (auto ready = session.connect(); !ready) return std::unexpected(ready.error());
-  auto services = session.call("GET", "/api/v1/namespaces/kube-system/services", query_of({{"labelSelector", "kubernetes.io/cluster-service=true"}}));
+  auto services =
+      session.call("GET", "/api/v1/namespaces/kube-system/services", query_of({{"labelSelector", "kubernetes.io/cluster-service=true"}}));
   if (!services) return std::unexpected(shown(services.error()));
   fmt::print("Kubernetes control plane is running at {}\n", session.url());
   for (Value service : (*services)["items"].items()) {
@@ -78,7 +79,8 @@ Result<int> cluster_info(Session& session, const Arguments&) {
     const Value port = service["spec"]["ports"][0];
     std::string shown_name = service["metadata"]["labels"]["kubernetes.io/name"].str();
     if (shown_name.empty()) shown_name = name;
-    fmt::print("{} is running at {}/api/v1/namespaces/kube-system/services/{}{}/proxy\n", shown_name, session.url(), name, port["name"].as_string().empty() ? "" : ":" + port["name"].str());
+    fmt::print("{} is running at {}/api/v1/namespaces/kube-system/services/{}{}/proxy\n", shown_name, session.url(), name,
+               port["name"].as_string().empty() ? "" : ":" + port["name"].str());
   }
   fmt::print("\nTo further debug and diagnose cluster problems, use 'kubectl cluster-info dump'.\n");
   return 0;
@@ -88,8 +90,13 @@ struct Dump {
   const char *file, *path;  // of a namespace, or of the cluster
 };
 constexpr Dump of_cluster[] = {{"nodes", "/api/v1/nodes"}};
-constexpr Dump of_namespace[] = {{"events", "/api/v1/namespaces/{}/events"}, {"replication-controllers", "/api/v1/namespaces/{}/replicationcontrollers"}, {"services", "/api/v1/namespaces/{}/services"},
-                                 {"daemonsets", "/apis/apps/v1/namespaces/{}/daemonsets"}, {"deployments", "/apis/apps/v1/namespaces/{}/deployments"}, {"replicasets", "/apis/apps/v1/namespaces/{}/replicasets"}, {"pods", "/api/v1/namespaces/{}/pods"}};
+constexpr Dump of_namespace[] = {{"events", "/api/v1/namespaces/{}/events"},
+                                 {"replication-controllers", "/api/v1/namespaces/{}/replicationcontrollers"},
+                                 {"services", "/api/v1/namespaces/{}/services"},
+                                 {"daemonsets", "/apis/apps/v1/namespaces/{}/daemonsets"},
+                                 {"deployments", "/apis/apps/v1/namespaces/{}/deployments"},
+                                 {"replicasets", "/apis/apps/v1/namespaces/{}/replicasets"},
+                                 {"pods", "/api/v1/namespaces/{}/pods"}};
 
 // Everything worth knowing of some namespaces, on standard output or as files; with the logs of the pods.
 Result<int> dump(Session& session, const Arguments& arguments) {
@@ -133,9 +140,11 @@ Result<int> dump(Session& session, const Arguments& arguments) {
       for (Value pod : (*done)["items"].items())
         for (Value container : pod["spec"]["containers"].items()) {
           const std::string name = pod["metadata"]["name"].str();
-          auto log = session.raw("GET", "/api/v1/namespaces/" + url_encode(ns) + "/pods/" + url_encode(name) + "/log", query_of({{"container", container["name"].as_string()}}), "", json_type, "*/*");
-          const std::string text = fmt::format("==== START logs for container {0} of pod {1}/{2} ====\n{3}\n==== END logs for container {0} of pod {1}/{2} ====\n", container["name"].as_string(), ns, name,
-                                               log ? *log : "Request log error: " + log.error().message);
+          auto log = session.raw("GET", "/api/v1/namespaces/" + url_encode(ns) + "/pods/" + url_encode(name) + "/log",
+                                 query_of({{"container", container["name"].as_string()}}), "", json_type, "*/*");
+          const std::string text = fmt::format(
+              "==== START logs for container {0} of pod {1}/{2} ====\n{3}\n==== END logs for container {0} of pod {1}/{2} ====\n",
+              container["name"].as_string(), ns, name, log ? *log : "Request log error: " + log.error().message);
           if (auto written = put(ns + "/" + name + "/logs.txt", text); !written) return std::unexpected(written.error());
         }
     }
@@ -145,7 +154,12 @@ Result<int> dump(Session& session, const Arguments& arguments) {
 }
 
 Result<int> version(Session& session, const Arguments& arguments) {
-  Draft out = Draft::object({{"clientVersion", Draft::object({{"major", "1"}, {"minor", "36"}, {"gitVersion", "v1.36.0"}, {"gitTreeState", "clean"}, {"platform", "linux/amd64"}, {"compiler", "gcc"}})},
+  Draft out = Draft::object({{"clientVersion", Draft::object({{"major", "1"},
+                                                              {"minor", "36"},
+                                                              {"gitVersion", "v1.36.0"},
+                                                              {"gitTreeState", "clean"},
+                                                              {"platform", "linux/amd64"},
+                                                              {"compiler", "gcc"}})},
                              {"kustomizeVersion", ""}});
   out.erase("kustomizeVersion");
   Result<void> failed;
@@ -164,7 +178,8 @@ Result<int> version(Session& session, const Arguments& arguments) {
     if (!server.empty()) fmt::print("Server Version: {}\n", server);
   } else {
     auto output = Output::parse(format);
-    if (!output || (output->type != Output::Type::json && output->type != Output::Type::yaml)) return refuse("--output must be 'yaml' or 'json'");
+    if (!output || (output->type != Output::Type::json && output->type != Output::Type::yaml))
+      return refuse("--output must be 'yaml' or 'json'");
     auto text = output->print({out.freeze()}, false, nullptr);
     if (!text) return std::unexpected(text.error());
     fmt::print("{}", *text);
@@ -177,22 +192,36 @@ Result<int> version(Session& session, const Arguments& arguments) {
 
 Command api_resources_command() {
   using namespace flags;
-  return {"api-resources", "what kinds of objects there are", "[flags]",
-          {output(), text("api-group", "of this group"), boolean("namespaced", "only what lies in namespaces (or, =false, what does not)", true), list("verbs", "only what can do all of these"),
-           list("categories", "only what is in all of these categories"), boolean("no-headers", "without the line of column names"), text("sort-by", "name or kind"), boolean("cached", "accepted for compatibility")},
+  return {"api-resources",
+          "what kinds of objects there are",
+          "[flags]",
+          {output(), text("api-group", "of this group"),
+           boolean("namespaced", "only what lies in namespaces (or, =false, what does not)", true),
+           list("verbs", "only what can do all of these"), list("categories", "only what is in all of these categories"),
+           boolean("no-headers", "without the line of column names"), text("sort-by", "name or kind"),
+           boolean("cached", "accepted for compatibility")},
           api_resources};
 }
 Command api_versions_command() { return {"api-versions", "the API's groups and versions", "", {}, api_versions}; }
 Command cluster_info_command() {
   using namespace flags;
   Command out{"cluster-info", "where the control plane is", "", {}, cluster_info};
-  out.children = {{"dump", "everything about the cluster, for those who look for a fault", "[flags]",
-                   {output(), text("output-directory", "write files into this folder instead"), list("namespaces", "of these namespaces"), boolean("all-namespaces", "of all namespaces", false, 'A'), duration("pod-running-timeout", "accepted for compatibility", "20s")}, dump}};
+  out.children = {
+      {"dump",
+       "everything about the cluster, for those who look for a fault",
+       "[flags]",
+       {output(), text("output-directory", "write files into this folder instead"), list("namespaces", "of these namespaces"),
+        boolean("all-namespaces", "of all namespaces", false, 'A'), duration("pod-running-timeout", "accepted for compatibility", "20s")},
+       dump}};
   return out;
 }
 Command version_command() {
   using namespace flags;
-  return {"version", "the client's and the server's version", "[flags]", {output(), boolean("client", "only the client's"), boolean("short", "accepted for compatibility")}, version};
+  return {"version",
+          "the client's and the server's version",
+          "[flags]",
+          {output(), boolean("client", "only the client's"), boolean("short", "accepted for compatibility")},
+          version};
 }
 
 }  // namespace kybern::cli

@@ -30,7 +30,8 @@ struct Apply {
   bool keep_configuration = true;  // in the annotation
 
   std::string query() const {
-    return query_of({{"dryRun", dry_run_query(dry_run)}, {"fieldManager", arguments.text("field-manager")}, {"fieldValidation", validation}});
+    return query_of(
+        {{"dryRun", dry_run_query(dry_run)}, {"fieldManager", arguments.text("field-manager")}, {"fieldValidation", validation}});
   }
   Result<Applied> server_side(const Subject& subject);
   Result<Applied> one(const Subject& subject);
@@ -48,14 +49,17 @@ std::string_view field_validation(std::string_view validate) {
 Result<Applied> Apply::server_side(const Subject& subject) {
   const std::string manager = arguments.given("field-manager") ? arguments.text("field-manager") : "kubectl";
   auto answer = session.call("PATCH", subject.path(),
-                             query_of({{"dryRun", dry_run_query(dry_run)}, {"fieldManager", manager}, {"fieldValidation", validation},
+                             query_of({{"dryRun", dry_run_query(dry_run)},
+                                       {"fieldManager", manager},
+                                       {"fieldValidation", validation},
                                        {"force", arguments.on("force-conflicts") ? "true" : "false"}}),
                              subject.object, apply_type);
   if (answer) return Applied{*std::move(answer), "serverside-applied"};
   if (!answer.error().is("Conflict")) return std::unexpected(shown(answer.error()));
   Error error = shown(answer.error());
   error.message = "error: " + answer.error().message +
-                  "\nPlease review the fields above--they currently have other managers. To take them over, apply again with --force-conflicts; to leave "
+                  "\nPlease review the fields above--they currently have other managers. To take them over, apply again with "
+                  "--force-conflicts; to leave "
                   "them to their managers, take them out of the manifest.";
   return std::unexpected(std::move(error));
 }
@@ -85,9 +89,10 @@ Result<Applied> Apply::create(const Subject& subject, Value wanted) {
 
 Error Apply::patch_failed(const Subject& subject, const Status& status, Value patch) const {
   const ApiResource& type = *subject.type;
-  return shown(status, fmt::format("error when applying patch:\n{}\nto:\nResource: \"{}, Resource={}\", GroupVersionKind: \"{}, Kind={}\"\nName: {}, Namespace: {}\nfor: {}: error when patching {}: ",
-                                   to_json(patch), type.group + "/" + type.version, type.plural, type.group + "/" + type.version, type.kind, go_quote(subject.name),
-                                   go_quote(subject.ns), go_quote(subject.source), go_quote(subject.source)));
+  return shown(status, fmt::format("error when applying patch:\n{}\nto:\nResource: \"{}, Resource={}\", GroupVersionKind: \"{}, "
+                                   "Kind={}\"\nName: {}, Namespace: {}\nfor: {}: error when patching {}: ",
+                                   to_json(patch), type.group + "/" + type.version, type.plural, type.group + "/" + type.version, type.kind,
+                                   go_quote(subject.name), go_quote(subject.ns), go_quote(subject.source), go_quote(subject.source)));
 }
 
 Result<Applied> Apply::one(const Subject& subject) {
@@ -95,13 +100,18 @@ Result<Applied> Apply::one(const Subject& subject) {
   for (int attempt = 0;; ++attempt) {
     auto current = session.call("GET", subject.path());
     if (!current) {
-      if (current.error().code != 404) return std::unexpected(shown(current.error(), "error when retrieving current configuration of " + go_quote(subject.source) + ": "));
+      if (current.error().code != 404)
+        return std::unexpected(shown(current.error(), "error when retrieving current configuration of " + go_quote(subject.source) + ": "));
       return create(subject, wanted);
     }
     auto plan = plan_apply(wanted, *current);
-    if (!plan) return fail(plan.error().code, fmt::format("error: error when applying {}: {}", go_quote(subject.source), plan.error().message));
+    if (!plan)
+      return fail(plan.error().code, fmt::format("error: error when applying {}: {}", go_quote(subject.source), plan.error().message));
     if (plan->lost_annotation && attempt == 0 && keep_configuration)
-      fmt::print(stderr, "Warning: resource {}/{} is missing the {} annotation which is required by kubectl apply. kubectl apply should only be used on resources created declaratively by either kubectl create --save-config or kubectl apply. The missing annotation will be patched automatically.\n",
+      fmt::print(stderr,
+                 "Warning: resource {}/{} is missing the {} annotation which is required by kubectl apply. kubectl apply should only be "
+                 "used on resources created declaratively by either kubectl create --save-config or kubectl apply. The missing annotation "
+                 "will be patched automatically.\n",
                  subject.type->plural, subject.name, last_applied);
     if (dry_run == "client") return Applied{*current, "configured"};
     if (plan->patch.root().empty()) return Applied{*current, "unchanged"};
@@ -114,7 +124,9 @@ Result<Applied> Apply::one(const Subject& subject) {
     if (patched.error().is("Conflict") && attempt < conflict_retries) continue;
     const bool immutable = patched.error().code == 422 || patched.error().is("Conflict");
     if (!arguments.on("force") || !immutable) return std::unexpected(patch_failed(subject, patched.error(), plan->patch));
-    if (auto gone = session.call("DELETE", subject.path(), query_of({{"propagationPolicy", "Background"}})); !gone && gone.error().code != 404) return std::unexpected(shown(gone.error()));
+    if (auto gone = session.call("DELETE", subject.path(), query_of({{"propagationPolicy", "Background"}}));
+        !gone && gone.error().code != 404)
+      return std::unexpected(shown(gone.error()));
     auto away = observe(session, subject.type->path(subject.ns), name_query(subject.name), deadline_after(std::chrono::minutes(5)),
                         {[](std::string_view type, Value) { return type == "DELETED"; }, [](std::size_t count) { return count == 0; }});
     if (!away) return std::unexpected(away.error());
@@ -127,13 +139,30 @@ Result<Applied> Apply::one(const Subject& subject) {
 // Deletes what carries the label selector's labels, was applied, and is in no manifest any more.
 Result<void> Apply::prune(const std::vector<Subject>& kept) {
   const std::string selector = arguments.text("selector");
-  if (selector.empty() && !arguments.on("all")) return refuse("all resources selected for prune without explicitly passing --all. To prune all resources, pass the --all flag. If you did not mean to prune all resources, specify a label selector");
+  if (selector.empty() && !arguments.on("all"))
+    return refuse(
+        "all resources selected for prune without explicitly passing --all. To prune all resources, pass the --all flag. If you did not "
+        "mean to prune all resources, specify a label selector");
   auto discovery = session.discovery();
   if (!discovery) return std::unexpected(discovery.error());
   std::vector<std::string> kinds = arguments.list("prune-allowlist");
   if (kinds.empty())
-    kinds = {"v1/ConfigMap", "v1/Endpoints", "v1/Namespace", "v1/PersistentVolumeClaim", "v1/PersistentVolume", "v1/Pod", "v1/ReplicationController", "v1/Secret", "v1/Service",
-             "batch/v1/Job", "batch/v1/CronJob", "networking.k8s.io/v1/Ingress", "apps/v1/DaemonSet", "apps/v1/Deployment", "apps/v1/ReplicaSet", "apps/v1/StatefulSet"};
+    kinds = {"v1/ConfigMap",
+             "v1/Endpoints",
+             "v1/Namespace",
+             "v1/PersistentVolumeClaim",
+             "v1/PersistentVolume",
+             "v1/Pod",
+             "v1/ReplicationController",
+             "v1/Secret",
+             "v1/Service",
+             "batch/v1/Job",
+             "batch/v1/CronJob",
+             "networking.k8s.io/v1/Ingress",
+             "apps/v1/DaemonSet",
+             "apps/v1/Deployment",
+             "apps/v1/ReplicaSet",
+             "apps/v1/StatefulSet"};
   for (std::string kind : kinds) {
     if (kind.starts_with("core/")) kind = kind.substr(5);
     const std::size_t slash = kind.rfind('/');
@@ -144,9 +173,14 @@ Result<void> Apply::prune(const std::vector<Subject>& kept) {
     for (Value item : (*found)["items"].items()) {
       const std::string_view name = item["metadata"]["name"].as_string(), ns = item["metadata"]["namespace"].as_string();
       if (!item["metadata"]["annotations"][last_applied].exists()) continue;
-      if (std::any_of(kept.begin(), kept.end(), [&](const Subject& s) { return s.type->kind == type->kind && s.type->group == type->group && s.name == name && s.ns == ns; })) continue;
+      if (std::any_of(kept.begin(), kept.end(), [&](const Subject& s) {
+            return s.type->kind == type->kind && s.type->group == type->group && s.name == name && s.ns == ns;
+          }))
+        continue;
       if (dry_run != "client")
-        if (auto gone = session.call("DELETE", type->path(ns, name), query_of({{"dryRun", dry_run_query(dry_run)}, {"propagationPolicy", "Background"}})); !gone && gone.error().code != 404)
+        if (auto gone = session.call("DELETE", type->path(ns, name),
+                                     query_of({{"dryRun", dry_run_query(dry_run)}, {"propagationPolicy", "Background"}}));
+            !gone && gone.error().code != 404)
           return std::unexpected(shown(gone.error()));
       fmt::print("{}/{} pruned{}\n", type->shown_kind(), name, dry_run_suffix(dry_run));
     }
@@ -156,17 +190,21 @@ Result<void> Apply::prune(const std::vector<Subject>& kept) {
 
 std::unexpected<Error> nameless(const Subject& subject) {
   const ApiResource& type = *subject.type;
-  return refuse(fmt::format("error when retrieving current configuration of:\nResource: \"{0}/{1}, Resource={2}\", GroupVersionKind: \"{0}/{1}, Kind={3}\"\nName: \"\", Namespace: {4}\nfrom server for: {5}: resource name may not be empty",
-                            type.group, type.version, type.plural, type.kind, go_quote(subject.ns), go_quote(subject.source)));
+  return refuse(
+      fmt::format("error when retrieving current configuration of:\nResource: \"{0}/{1}, Resource={2}\", GroupVersionKind: \"{0}/{1}, "
+                  "Kind={3}\"\nName: \"\", Namespace: {4}\nfrom server for: {5}: resource name may not be empty",
+                  type.group, type.version, type.plural, type.kind, go_quote(subject.ns), go_quote(subject.source)));
 }
 
 Result<int> apply(Session& session, const Arguments& arguments) {
-  if (!arguments.words.empty()) return refuse("Unexpected args: [" + join(arguments.words, " ") + "]\nSee 'kubectl apply -h' for help and examples");
+  if (!arguments.words.empty())
+    return refuse("Unexpected args: [" + join(arguments.words, " ") + "]\nSee 'kubectl apply -h' for help and examples");
   if (!arguments.given("filename")) return refuse("must specify one of -f and -k");
   auto dry_run = dry_run_of(arguments);
   if (!dry_run) return std::unexpected(dry_run.error());
   const bool server_side = arguments.on("server-side");
-  if (server_side && *dry_run == "client") return refuse("--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)");
+  if (server_side && *dry_run == "client")
+    return refuse("--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)");
   if (arguments.on("force-conflicts") && !server_side) return refuse("--force-conflicts only works with --server-side");
   auto output = Output::parse(arguments.text("output"));
   if (!output) return std::unexpected(output.error());
@@ -193,7 +231,7 @@ Result<int> apply(Session& session, const Arguments& arguments) {
     }
     done.push_back(*std::move(subject));
     if (done.back().type->kind == "CustomResourceDefinition") {  // its kind may follow in the same files
-      done.clear();  // their types are the discovery's
+      done.clear();                                              // their types are the discovery's
       session.forget_discovery();
     }
   }
@@ -221,7 +259,8 @@ namespace {
 
 Result<int> view_last_applied(Session& session, const Arguments& arguments) {
   const std::string format = arguments.text("output");
-  if (format != "yaml" && format != "json") return refuse_usage(arguments, "Unexpected -o output mode: " + format + ". We only support '-o yaml' and '-o json'.");
+  if (format != "yaml" && format != "json")
+    return refuse_usage(arguments, "Unexpected -o output mode: " + format + ". We only support '-o yaml' and '-o json'.");
   auto subjects = select(session, arguments, arguments.words, {});
   if (!subjects) return std::unexpected(subjects.error());
   for (const Subject& subject : *subjects) {
@@ -247,18 +286,25 @@ Result<int> set_last_applied(Session& session, const Arguments& arguments) {
     auto current = session.call("GET", subject.path());
     if (!current) return std::unexpected(shown(current.error()));
     const Value kept = (*current)["metadata"]["annotations"][last_applied];
-    if (!kept.exists() && !arguments.on("create-annotation")) return refuse(fmt::format("no last-applied-configuration annotation found on resource: {}, to create the annotation, run the command with --create-annotation", subject.name));
+    if (!kept.exists() && !arguments.on("create-annotation"))
+      return refuse(
+          fmt::format("no last-applied-configuration annotation found on resource: {}, to create the annotation, run the command with "
+                      "--create-annotation",
+                      subject.name));
     const Document wanted = with_last_applied(subject.object);
     Document object = *current;
     const bool same = kept == wanted["metadata"]["annotations"][last_applied];
     if (!same && *dry_run != "client") {
       Draft annotations = Draft::object();
       annotations[last_applied] = Draft(wanted["metadata"]["annotations"][last_applied]);
-      auto done = session.call("PATCH", subject.path(), query_of({{"dryRun", dry_run_query(*dry_run)}}), Draft::object({{"metadata", Draft::object({{"annotations", std::move(annotations)}})}}).freeze(), merge_type);
+      auto done =
+          session.call("PATCH", subject.path(), query_of({{"dryRun", dry_run_query(*dry_run)}}),
+                       Draft::object({{"metadata", Draft::object({{"annotations", std::move(annotations)}})}}).freeze(), merge_type);
       if (!done) return std::unexpected(shown(done.error()));
       object = *std::move(done);
     }
-    if (auto printed = print_change(session, arguments, object, *subject.type, "configured"); !printed) return std::unexpected(printed.error());
+    if (auto printed = print_change(session, arguments, object, *subject.type, "configured"); !printed)
+      return std::unexpected(printed.error());
   }
   return 0;
 }
@@ -267,16 +313,31 @@ Result<int> set_last_applied(Session& session, const Arguments& arguments) {
 
 Command apply_command() {
   using namespace flags;
-  Command out{"apply", "make the server's objects like the manifests", "-f FILE [flags]",
-          {filename(), recursive(), output(), dry_run(), validate(), selector(), field_manager("kubectl-client-side-apply"),
-           boolean("server-side", "let the server merge, and keep who owns which field"), boolean("force-conflicts", "with --server-side: take over fields that others own"),
-           boolean("force", "delete and make again what cannot be changed"), boolean("prune", "delete applied objects of the selector that are in no manifest"),
-           boolean("all", "with --prune: of the whole namespace"), list("prune-allowlist", "with --prune: the kinds, group/version/Kind"),
-           boolean("overwrite", "the manifest wins over changes made otherwise", true), boolean("wait", "wait for deletions"),
-           boolean("openapi-patch", "accepted for compatibility", true), boolean("show-managed-fields", "with metadata.managedFields in JSON and YAML")},
-          apply};
-  out.children = {{"view-last-applied", "the configuration that was applied last", "(TYPE NAME | TYPE/NAME | -f FILE)", {filename(), recursive(), selector(), boolean("all", "all of the type in the namespace"), text("output", "yaml or json", "yaml", 'o')}, view_last_applied},
-                  {"set-last-applied", "take manifests for what was applied last, without applying them", "-f FILE", {filename(), recursive(), output(), dry_run(), boolean("create-annotation", "also of what was not made by apply")}, set_last_applied}};
+  Command out{
+      "apply",
+      "make the server's objects like the manifests",
+      "-f FILE [flags]",
+      {filename(), recursive(), output(), dry_run(), validate(), selector(), field_manager("kubectl-client-side-apply"),
+       boolean("server-side", "let the server merge, and keep who owns which field"),
+       boolean("force-conflicts", "with --server-side: take over fields that others own"),
+       boolean("force", "delete and make again what cannot be changed"),
+       boolean("prune", "delete applied objects of the selector that are in no manifest"),
+       boolean("all", "with --prune: of the whole namespace"), list("prune-allowlist", "with --prune: the kinds, group/version/Kind"),
+       boolean("overwrite", "the manifest wins over changes made otherwise", true), boolean("wait", "wait for deletions"),
+       boolean("openapi-patch", "accepted for compatibility", true),
+       boolean("show-managed-fields", "with metadata.managedFields in JSON and YAML")},
+      apply};
+  out.children = {{"view-last-applied",
+                   "the configuration that was applied last",
+                   "(TYPE NAME | TYPE/NAME | -f FILE)",
+                   {filename(), recursive(), selector(), boolean("all", "all of the type in the namespace"),
+                    text("output", "yaml or json", "yaml", 'o')},
+                   view_last_applied},
+                  {"set-last-applied",
+                   "take manifests for what was applied last, without applying them",
+                   "-f FILE",
+                   {filename(), recursive(), output(), dry_run(), boolean("create-annotation", "also of what was not made by apply")},
+                   set_last_applied}};
   return out;
 }
 

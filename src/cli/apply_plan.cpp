@@ -40,7 +40,8 @@ Result<ApplyPatch> plan_apply(Value wanted, Value current) {
   Document original = Draft::object().freeze();
   if (text.is_string() && !text.as_string().empty()) {
     auto parsed = parse_json(text.as_string());
-    if (!parsed || !parsed->root().is_object()) return fail(Code::invalid, "the annotation " + std::string(last_applied) + " of the object is not readable");
+    if (!parsed || !parsed->root().is_object())
+      return fail(Code::invalid, "the annotation " + std::string(last_applied) + " of the object is not readable");
     original = *std::move(parsed);
   } else {
     out.lost_annotation = true;

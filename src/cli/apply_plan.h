@@ -16,7 +16,7 @@ inline constexpr std::string_view last_applied = "kubectl.kubernetes.io/last-app
 Document with_last_applied(Value manifest);
 
 struct ApplyPatch {
-  Document patch;         // {} when nothing is to be done
+  Document patch;  // {} when nothing is to be done
   bool strategic = false;
   bool lost_annotation = false;  // the object was not made by apply
 };

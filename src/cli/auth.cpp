@@ -24,7 +24,8 @@ void print_rules(Value status, bool headers) {
   for (Value rule : status["resourceRules"].items())
     for (Value group : rule["apiGroups"].items())
       for (Value resource : rule["resources"].items())
-        resources.push_back({group.str() + "/" + resource.str(), resource.str() + (group.as_string().empty() ? "" : "." + group.str()), "[]", words_text(rule["resourceNames"]), words_text(rule["verbs"])});
+        resources.push_back({group.str() + "/" + resource.str(), resource.str() + (group.as_string().empty() ? "" : "." + group.str()),
+                             "[]", words_text(rule["resourceNames"]), words_text(rule["verbs"])});
   for (Value rule : status["nonResourceRules"].items())
     for (Value url : rule["nonResourceURLs"].items()) urls.push_back({"", "", "[" + url.str() + "]", "[]", words_text(rule["verbs"])});
   std::sort(resources.begin(), resources.end());
@@ -37,13 +38,18 @@ void print_rules(Value status, bool headers) {
 
 Result<int> can_i(Session& session, const Arguments& arguments) {
   if (arguments.on("list")) {
-    const Document review = Draft::object({{"apiVersion", "authorization.k8s.io/v1"}, {"kind", "SelfSubjectRulesReview"}, {"spec", Draft::object({{"namespace", session.ns()}})}}).freeze();
+    const Document review = Draft::object({{"apiVersion", "authorization.k8s.io/v1"},
+                                           {"kind", "SelfSubjectRulesReview"},
+                                           {"spec", Draft::object({{"namespace", session.ns()}})}})
+                                .freeze();
     auto answer = session.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", "", review);
     if (!answer) return std::unexpected(shown(answer.error()));
     print_rules((*answer)["status"], !arguments.on("no-headers"));
     return 0;
   }
-  if (arguments.words.size() < 2 || arguments.words.size() > 3) return refuse("you must specify two arguments: verb resource or verb resource/resourceName.\nSee 'kubectl auth can-i -h' for help and examples.");
+  if (arguments.words.size() < 2 || arguments.words.size() > 3)
+    return refuse(
+        "you must specify two arguments: verb resource or verb resource/resourceName.\nSee 'kubectl auth can-i -h' for help and examples.");
   const std::string verb = arguments.words[0], what = arguments.words[1];
   Draft spec = Draft::object();
   if (what.starts_with('/')) {
@@ -58,7 +64,9 @@ Result<int> can_i(Session& session, const Arguments& arguments) {
       if (auto type = (*discovery)->find(resource)) {
         group = (*type)->group;
         resource = (*type)->plural;
-        if (!(*type)->namespaced) fmt::print(stderr, "Warning: resource '{}' is not namespace scoped{}\n\n", resource, group.empty() ? "" : " in group '" + group + "'");
+        if (!(*type)->namespaced)
+          fmt::print(stderr, "Warning: resource '{}' is not namespace scoped{}\n\n", resource,
+                     group.empty() ? "" : " in group '" + group + "'");
       } else {
         fmt::print(stderr, "Warning: the server doesn't have a resource type '{}'\n\n", resource);
       }
@@ -71,7 +79,8 @@ Result<int> can_i(Session& session, const Arguments& arguments) {
     if (auto sub = arguments.text("subresource"); !sub.empty()) attributes["subresource"] = sub;
     spec["resourceAttributes"] = std::move(attributes);
   }
-  const Document review = Draft::object({{"apiVersion", "authorization.k8s.io/v1"}, {"kind", "SelfSubjectAccessReview"}, {"spec", std::move(spec)}}).freeze();
+  const Document review =
+      Draft::object({{"apiVersion", "authorization.k8s.io/v1"}, {"kind", "SelfSubjectAccessReview"}, {"spec", std::move(spec)}}).freeze();
   auto answer = session.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "", review);
   if (!answer) return std::unexpected(shown(answer.error()));
   const Value status = (*answer)["status"];
@@ -119,7 +128,13 @@ Command auth_command() {
   using namespace flags;
   Command out{"auth", "who we are and what we may do", "COMMAND"};
   out.children = {
-      {"can-i", "may this be done?", "VERB (TYPE | TYPE/NAME | /PATH)", {boolean("all-namespaces", "in all namespaces", false, 'A'), boolean("list", "all that may be done"), boolean("quiet", "only the exit status", false, 'q'), text("subresource", "of this subresource"), boolean("no-headers", "without the line of column names")}, can_i},
+      {"can-i",
+       "may this be done?",
+       "VERB (TYPE | TYPE/NAME | /PATH)",
+       {boolean("all-namespaces", "in all namespaces", false, 'A'), boolean("list", "all that may be done"),
+        boolean("quiet", "only the exit status", false, 'q'), text("subresource", "of this subresource"),
+        boolean("no-headers", "without the line of column names")},
+       can_i},
       {"whoami", "the user that the server sees", "", {output()}, who_am_i},
   };
   return out;

@@ -20,7 +20,8 @@ Result<int> decide(Session& session, const Arguments& arguments, bool approve) {
   if (!subjects) return std::unexpected(subjects.error());
   const std::string type = approve ? "Approved" : "Denied", other = approve ? "Denied" : "Approved";
   for (const Subject& subject : *subjects) {
-    if (subject.type->kind != "CertificateSigningRequest") return refuse("can only handle certificates.k8s.io CertificateSigningRequest objects");
+    if (subject.type->kind != "CertificateSigningRequest")
+      return refuse("can only handle certificates.k8s.io CertificateSigningRequest objects");
     bool done = false, opposed = false;
     for (Value condition : subject.object["status"]["conditions"].items()) {
       done = done || condition["type"].as_string() == type;
@@ -33,12 +34,18 @@ Result<int> decide(Session& session, const Arguments& arguments, bool approve) {
       Draft changed(subject.object);
       Draft& conditions = changed["status"]["conditions"];
       if (conditions.is_array()) std::erase_if(conditions.items(), [&](Draft& c) { return c["type"].as_string() == type; });
-      conditions.push_back(Draft::object({{"type", type}, {"status", "True"}, {"reason", approve ? "KubectlApprove" : "KubectlDeny"}, {"message", fmt::format("This CSR was {} by kubectl certificate {}.", approve ? "approved" : "denied", approve ? "approve" : "deny")}, {"lastUpdateTime", now}}));
+      conditions.push_back(Draft::object({{"type", type},
+                                          {"status", "True"},
+                                          {"reason", approve ? "KubectlApprove" : "KubectlDeny"},
+                                          {"message", fmt::format("This CSR was {} by kubectl certificate {}.",
+                                                                  approve ? "approved" : "denied", approve ? "approve" : "deny")},
+                                          {"lastUpdateTime", now}}));
       auto sent = session.call("PUT", subject.path("approval"), "", changed.freeze());
       if (!sent) return std::unexpected(shown(sent.error()));
       object = *std::move(sent);
     }
-    if (auto printed = print_change(session, arguments, object, *subject.type, approve ? "approved" : "denied"); !printed) return std::unexpected(printed.error());
+    if (auto printed = print_change(session, arguments, object, *subject.type, approve ? "approved" : "denied"); !printed)
+      return std::unexpected(printed.error());
   }
   return 0;
 }

@@ -37,11 +37,16 @@ Result<int> scale(Session& session, const Arguments& arguments) {
     }
     if (timeout->count() > 0 && *dry_run == "none") {
       auto met = observe(session, subject.type->path(subject.ns), name_query(subject.name), deadline_after(*timeout),
-                         {[&](std::string_view, Value o) { return o["status"]["observedGeneration"].as_int() >= o["metadata"]["generation"].as_int() && o["status"]["replicas"].as_int() == *replicas; }, {}});
+                         {[&](std::string_view, Value o) {
+                            return o["status"]["observedGeneration"].as_int() >= o["metadata"]["generation"].as_int() &&
+                                   o["status"]["replicas"].as_int() == *replicas;
+                          },
+                          {}});
       if (!met) return std::unexpected(met.error());
       if (!*met) return refuse("timed out waiting for " + go_quote(subject.name) + " to be synced");
     }
-    if (auto printed = print_change(session, arguments, subject.object, *subject.type, "scaled"); !printed) return std::unexpected(printed.error());
+    if (auto printed = print_change(session, arguments, subject.object, *subject.type, "scaled"); !printed)
+      return std::unexpected(printed.error());
   }
   return 0;
 }
@@ -49,7 +54,9 @@ Result<int> scale(Session& session, const Arguments& arguments) {
 // What the patch makes of the object here, without a server.
 Result<Document> patched_here(const Subject& subject, Value patch, std::string_view type) {
   const schema::Type* known = schema::find_type(subject.object["apiVersion"].as_string(), subject.object["kind"].as_string());
-  auto done = type == "json" ? json_patch(subject.object, patch) : type == "merge" || !known ? merge_patch(subject.object, patch) : strategic_merge(subject.object, patch, *known);
+  auto done = type == "json"              ? json_patch(subject.object, patch)
+              : type == "merge" || !known ? merge_patch(subject.object, patch)
+                                          : strategic_merge(subject.object, patch, *known);
   if (!done) return refuse(done.error().message);
   return done->freeze();
 }
@@ -71,14 +78,16 @@ Result<int> patch(Session& session, const Arguments& arguments) {
   }
   if (text.empty()) return refuse("must specify --patch or --patch-file containing the contents of the patch");
   const std::string type = arguments.text("type");
-  if (type != "strategic" && type != "merge" && type != "json") return refuse("--type must be one of [json merge strategic], not " + go_quote(type));
+  if (type != "strategic" && type != "merge" && type != "json")
+    return refuse("--type must be one of [json merge strategic], not " + go_quote(type));
   auto dry_run = dry_run_of(arguments);
   if (!dry_run) return std::unexpected(dry_run.error());
   const bool local = arguments.on("local");
   auto subjects = select(session, arguments, arguments.words, {.local = local});
   if (!subjects) return std::unexpected(subjects.error());
   auto parsed = parse_yaml(text);
-  if (!parsed || parsed->size() != 1) return refuse("unable to parse " + go_quote(text) + ": " + (parsed ? "one patch was expected" : parsed.error().message));
+  if (!parsed || parsed->size() != 1)
+    return refuse("unable to parse " + go_quote(text) + ": " + (parsed ? "one patch was expected" : parsed.error().message));
   const Document change = parsed->front();
   const std::string sub = arguments.text("subresource");
   for (const Subject& subject : *subjects) {
@@ -90,7 +99,9 @@ Result<int> patch(Session& session, const Arguments& arguments) {
       continue;
     }
     std::string_view media = type == "json" ? json_patch_type : type == "merge" ? merge_type : strategic_type;
-    if (type == "strategic" && !arguments.given("type") && !schema::find_kind(subject.type->group, subject.type->version, subject.type->kind)) media = merge_type;
+    if (type == "strategic" && !arguments.given("type") &&
+        !schema::find_kind(subject.type->group, subject.type->version, subject.type->kind))
+      media = merge_type;
     auto done = patch_subject(session, arguments, subject, change, media, sub);
     if (!done) return std::unexpected(done.error());
     const bool same = subject.object["metadata"]["resourceVersion"] == (*done)["metadata"]["resourceVersion"] && *dry_run == "none";
@@ -114,26 +125,31 @@ Result<int> replace(Session& session, const Arguments& arguments) {
   for (const Manifest& manifest : *manifests) {
     auto subject = manifest_subject(session, manifest.object, manifest.source);
     if (!subject) return std::unexpected(subject.error());
-    const std::string query = query_of({{"dryRun", dry_run_query(*dry_run)}, {"fieldManager", arguments.text("field-manager")}, {"fieldValidation", "Strict"}});
+    const std::string query =
+        query_of({{"dryRun", dry_run_query(*dry_run)}, {"fieldManager", arguments.text("field-manager")}, {"fieldValidation", "Strict"}});
     ApiResult<Document> done = subject->object;
     if (*dry_run != "client" && arguments.on("force")) {
       auto gone = session.call("DELETE", subject->path(), query_of({{"propagationPolicy", "Background"}, {"gracePeriodSeconds", "0"}}));
       if (!gone && gone.error().code != 404) return std::unexpected(shown(gone.error()));
-      if (gone) fmt::print("{} {} deleted{}\n", subject->type->shown_kind(), go_quote(subject->name), subject->type->namespaced ? " from " + subject->ns + " namespace" : "");
+      if (gone)
+        fmt::print("{} {} deleted{}\n", subject->type->shown_kind(), go_quote(subject->name),
+                   subject->type->namespaced ? " from " + subject->ns + " namespace" : "");
       auto away = observe(session, subject->type->path(subject->ns), name_query(subject->name), deadline_after(std::chrono::minutes(5)),
                           {[](std::string_view type, Value) { return type == "DELETED"; }, [](std::size_t count) { return count == 0; }});
       if (!away) return std::unexpected(away.error());
       done = session.call("POST", subject->type->path(subject->ns), query, subject->object);
     } else if (*dry_run != "client") {
       Draft wanted(subject->object);
-      if (auto now = session.call("GET", subject->path()); now && !manifest.object["metadata"]["resourceVersion"].exists()) wanted["metadata"]["resourceVersion"] = Draft((*now)["metadata"]["resourceVersion"]);
+      if (auto now = session.call("GET", subject->path()); now && !manifest.object["metadata"]["resourceVersion"].exists())
+        wanted["metadata"]["resourceVersion"] = Draft((*now)["metadata"]["resourceVersion"]);
       done = session.call("PUT", subject->path(), query, wanted.freeze());
     }
     if (!done) {
       errors += (errors.empty() ? "" : "\n") + shown(done.error(), "error when replacing " + go_quote(manifest.source) + ": ").message;
       continue;
     }
-    if (auto printed = print_change(session, arguments, *done, *subject->type, "replaced"); !printed) return std::unexpected(printed.error());
+    if (auto printed = print_change(session, arguments, *done, *subject->type, "replaced"); !printed)
+      return std::unexpected(printed.error());
   }
   if (!errors.empty()) return fail(Code::invalid, errors);
   return 0;
@@ -143,22 +159,34 @@ Result<int> replace(Session& session, const Arguments& arguments) {
 
 Command scale_command() {
   using namespace flags;
-  return {"scale", "set the number of replicas", "--replicas=COUNT (TYPE NAME | TYPE/NAME | -f FILE)",
-          {filename(), recursive(), selector(), output(), dry_run(), boolean("all", "all of the type in the namespace"), required(number("replicas", "how many")), number("current-replicas", "only when there are so many now", "-1"),
-           text("resource-version", "accepted for compatibility"), duration("timeout", "wait so long until it is done; 0: do not wait", "0s")},
-          scale};
+  return {
+      "scale",
+      "set the number of replicas",
+      "--replicas=COUNT (TYPE NAME | TYPE/NAME | -f FILE)",
+      {filename(), recursive(), selector(), output(), dry_run(), boolean("all", "all of the type in the namespace"),
+       required(number("replicas", "how many")), number("current-replicas", "only when there are so many now", "-1"),
+       text("resource-version", "accepted for compatibility"), duration("timeout", "wait so long until it is done; 0: do not wait", "0s")},
+      scale};
 }
 Command patch_command() {
   using namespace flags;
-  return {"patch", "change fields of an object", "(TYPE NAME | TYPE/NAME | -f FILE) -p PATCH [--type=strategic|merge|json]",
-          {filename(), recursive(), output(), dry_run(), text("patch", "the patch, JSON or YAML", "", 'p'), text("patch-file", "a file with the patch"), text("type", "strategic, merge or json", "strategic"),
-           text("subresource", "of this subresource: status, scale"), field_manager("kubectl-patch"), boolean("local", "change the files' objects and print them, without a server"),
+  return {"patch",
+          "change fields of an object",
+          "(TYPE NAME | TYPE/NAME | -f FILE) -p PATCH [--type=strategic|merge|json]",
+          {filename(), recursive(), output(), dry_run(), text("patch", "the patch, JSON or YAML", "", 'p'),
+           text("patch-file", "a file with the patch"), text("type", "strategic, merge or json", "strategic"),
+           text("subresource", "of this subresource: status, scale"), field_manager("kubectl-patch"),
+           boolean("local", "change the files' objects and print them, without a server"),
            boolean("show-managed-fields", "with metadata.managedFields in JSON and YAML")},
           patch};
 }
 Command replace_command() {
   using namespace flags;
-  return {"replace", "put manifests in the place of objects", "-f FILE [flags]",
-          {filename(), recursive(), output(), dry_run(), validate(), field_manager("kubectl-replace"), boolean("force", "delete and make again")}, replace};
+  return {"replace",
+          "put manifests in the place of objects",
+          "-f FILE [flags]",
+          {filename(), recursive(), output(), dry_run(), validate(), field_manager("kubectl-replace"),
+           boolean("force", "delete and make again")},
+          replace};
 }
 }  // namespace kybern::cli

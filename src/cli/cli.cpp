@@ -17,11 +17,14 @@ std::unexpected<Error> refuse_usage(const Arguments& arguments, std::string what
 
 // In the order in which the help shows them.
 std::vector<Command> all_commands() {
-  return {create_command(), expose_command(), run_command(), set_command(), explain_command(), get_command(), edit_command(), delete_command(), rollout_command(),
-          scale_command(), autoscale_command(), certificate_command(), cluster_info_command(), top_command(), cordon_command(), uncordon_command(), drain_command(),
-          taint_command(), describe_command(), logs_command(), attach_command(), exec_command(), port_forward_command(), proxy_command(), cp_command(), auth_command(),
-          debug_command(), events_command(), diff_command(), apply_command(), patch_command(), replace_command(), wait_command(), label_command(), annotate_command(),
-          completion_command(), config_command(), version_command(), api_versions_command(), api_resources_command()};
+  return {create_command(),     expose_command(),      run_command(),          set_command(),          explain_command(),
+          get_command(),        edit_command(),        delete_command(),       rollout_command(),      scale_command(),
+          autoscale_command(),  certificate_command(), cluster_info_command(), top_command(),          cordon_command(),
+          uncordon_command(),   drain_command(),       taint_command(),        describe_command(),     logs_command(),
+          attach_command(),     exec_command(),        port_forward_command(), proxy_command(),        cp_command(),
+          auth_command(),       debug_command(),       events_command(),       diff_command(),         apply_command(),
+          patch_command(),      replace_command(),     wait_command(),         label_command(),        annotate_command(),
+          completion_command(), config_command(),      version_command(),      api_versions_command(), api_resources_command()};
 }
 
 namespace {
@@ -31,7 +34,8 @@ std::string flag_lines(const std::vector<Flag>& flags) {
   for (const Flag& flag : flags) {
     std::string head = flag.letter ? fmt::format("-{}, --{}", flag.letter, flag.name) : "    --" + flag.name;
     if (flag.kind != Flag::Kind::boolean) head += flag.bare.empty() ? "=..." : "[=...]";
-    out += fmt::format("    {:<32}{}{}\n", head, flag.help, flag.fallback.empty() || flag.fallback == "true" ? "" : " (default " + flag.fallback + ")");
+    out += fmt::format("    {:<32}{}{}\n", head, flag.help,
+                       flag.fallback.empty() || flag.fallback == "true" ? "" : " (default " + flag.fallback + ")");
   }
   return out;
 }
@@ -43,7 +47,8 @@ std::string overview(const std::vector<Command>& commands) {
 }
 
 std::string help_of(const Command& command, const std::string& path) {
-  std::string out = fmt::format("{}: {}\n\nUsage:\n  {}{}{}\n", command.name, command.summary, path, command.usage.empty() ? "" : " ", command.usage);
+  std::string out =
+      fmt::format("{}: {}\n\nUsage:\n  {}{}{}\n", command.name, command.summary, path, command.usage.empty() ? "" : " ", command.usage);
   if (!command.aliases.empty()) out += "\nAlso known as: " + join(command.aliases, ", ") + "\n";
   if (!command.children.empty()) {
     out += "\nCommands:\n";
@@ -70,7 +75,8 @@ int unknown(std::string_view word, const std::string& path, const std::vector<Co
   std::vector<std::string> names;
   for (const Command& command : commands) names.push_back(command.name);
   const auto near = suggestions(word, names);
-  return complain(fmt::format("error: unknown command {} for {}{}", go_quote(word), go_quote(path), near.empty() ? "" : "\n\nDid you mean this?\n\t" + join(near, "\n\t")));
+  return complain(fmt::format("error: unknown command {} for {}{}", go_quote(word), go_quote(path),
+                              near.empty() ? "" : "\n\nDid you mean this?\n\t" + join(near, "\n\t")));
 }
 
 // The word that names the command, although global flags may come before it: the index, or the number of words.
@@ -96,9 +102,7 @@ int run_leaf(const Command& command, const std::string& path, const std::vector<
     return asked ? 0 : 1;
   }
   auto arguments = Arguments::parse(command.flags + global_flags(), words);
-  if (!arguments && !asked) {
-    return complain(arguments.error().message + "\nSee '" + path + " --help' for usage.");
-  }
+  if (!arguments && !asked) { return complain(arguments.error().message + "\nSee '" + path + " --help' for usage."); }
   if (!arguments || arguments->on("help")) {
     fmt::print("{}", help_of(command, path));
     return 0;
@@ -111,7 +115,8 @@ int run_leaf(const Command& command, const std::string& path, const std::vector<
   if (!session.deferred().empty()) complain(session.deferred());
   if (!status && !status.error().message.empty()) complain(status.error().message);
   if (!status || (!session.deferred().empty() && *status == 0)) return command.failure;
-  if (arguments->on("warnings-as-errors") && session.warnings() > 0) return complain(fmt::format("error: {} warning{} received", session.warnings(), session.warnings() == 1 ? "" : "s"));
+  if (arguments->on("warnings-as-errors") && session.warnings() > 0)
+    return complain(fmt::format("error: {} warning{} received", session.warnings(), session.warnings() == 1 ? "" : "s"));
   return *status;
 }
 

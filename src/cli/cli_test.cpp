@@ -24,7 +24,8 @@ Document json(std::string_view text) {
 }
 
 TEST(JsonPath, Prints) {
-  const Document data = json(R"({"items":[{"metadata":{"name":"a","labels":{"x.io/y":"1"}},"n":1,"ok":true},{"metadata":{"name":"b"},"n":2}],"status":{"conditions":[{"type":"Ready","status":"True"},{"type":"Other","status":"False"}]}})");
+  const Document data = json(
+      R"({"items":[{"metadata":{"name":"a","labels":{"x.io/y":"1"}},"n":1,"ok":true},{"metadata":{"name":"b"},"n":2}],"status":{"conditions":[{"type":"Ready","status":"True"},{"type":"Other","status":"False"}]}})");
   const std::pair<const char*, const char*> rows[] = {
       {"{.items[*].metadata.name}", "a b"},
       {"{range .items[*]}{.metadata.name}{\"\\n\"}{end}", "a\nb\n"},
@@ -48,8 +49,10 @@ TEST(JsonPath, Prints) {
     ASSERT_TRUE(path) << text << ": " << path.error().message;
     EXPECT_EQ(path->print(data), want) << text;
   }
-  for (const char* bad : {"{.a", "{range .items[*]}x", "{end}", "{.a[}", "{.a[x]}", "{.a[?(@.x==]}", "{foo}", "{'open}"}) EXPECT_FALSE(JsonPath::parse(bad)) << bad;
-  for (const char* relaxed : {"items[0].n", ".items[0].n", "{.items[0].n}"}) EXPECT_EQ(JsonPath::parse_relaxed(relaxed)->print(data), "1") << relaxed;
+  for (const char* bad : {"{.a", "{range .items[*]}x", "{end}", "{.a[}", "{.a[x]}", "{.a[?(@.x==]}", "{foo}", "{'open}"})
+    EXPECT_FALSE(JsonPath::parse(bad)) << bad;
+  for (const char* relaxed : {"items[0].n", ".items[0].n", "{.items[0].n}"})
+    EXPECT_EQ(JsonPath::parse_relaxed(relaxed)->print(data), "1") << relaxed;
 }
 
 TEST(Table, AlignsAndKeepsItsWidths) {
@@ -63,7 +66,8 @@ TEST(Table, AlignsAndKeepsItsWidths) {
 }
 
 TEST(Table, OfTheServer) {
-  const Document answer = json(R"({"columnDefinitions":[{"name":"Name","format":"name","priority":0},{"name":"Ready","priority":0},{"name":"IP","priority":1}],
+  const Document answer =
+      json(R"({"columnDefinitions":[{"name":"Name","format":"name","priority":0},{"name":"Ready","priority":0},{"name":"IP","priority":1}],
     "rows":[{"cells":["web","1/1","10.0.0.1"],"object":{"metadata":{"namespace":"default","labels":{"b":"2","a":"1"}}}}]})");
   const auto print = [&](TableOptions options) {
     TableWriter out;
@@ -78,8 +82,15 @@ TEST(Table, OfTheServer) {
 }
 
 TEST(Flags, Read) {
-  const std::vector<Flag> all{flags::output(), flags::text("namespace", "", "", 'n'), flags::boolean("stdin", "", false, 'i'), flags::boolean("tty", "", false, 't'), flags::list("filename", "", 'f'), flags::dry_run(), flags::boolean("wait", "", true)};
-  auto a = Arguments::parse(all, {"pods", "-oyaml", "-n", "x", "-it", "-f", "a,b", "-f=c", "--dry-run", "--wait=false", "web", "--", "-o", "ls"});
+  const std::vector<Flag> all{flags::output(),
+                              flags::text("namespace", "", "", 'n'),
+                              flags::boolean("stdin", "", false, 'i'),
+                              flags::boolean("tty", "", false, 't'),
+                              flags::list("filename", "", 'f'),
+                              flags::dry_run(),
+                              flags::boolean("wait", "", true)};
+  auto a = Arguments::parse(
+      all, {"pods", "-oyaml", "-n", "x", "-it", "-f", "a,b", "-f=c", "--dry-run", "--wait=false", "web", "--", "-o", "ls"});
   ASSERT_TRUE(a);
   EXPECT_EQ(a->words, (std::vector<std::string>{"pods", "web", "-o", "ls"}));
   EXPECT_EQ(a->dash, 2u);
@@ -121,8 +132,10 @@ TEST(Words, NameObjects) {
 
 TEST(Discovery, FindsByAnyName) {
   Discovery d;
-  d.add_groups(json(R"({"items":[{"metadata":{},"versions":[{"version":"v1","resources":[{"resource":"pods","singularResource":"pod","responseKind":{"kind":"Pod"},"scope":"Namespaced","shortNames":["po"],"categories":["all"],"verbs":["get"],"subresources":[{"subresource":"log"}]}]}]}]})"));
-  d.add_groups(json(R"({"items":[{"metadata":{"name":"apps"},"versions":[{"version":"v1","resources":[{"resource":"deployments","singularResource":"deployment","responseKind":{"kind":"Deployment"},"scope":"Namespaced","shortNames":["deploy"],"categories":["all"],"verbs":["get"]}]}]}]})"));
+  d.add_groups(json(
+      R"({"items":[{"metadata":{},"versions":[{"version":"v1","resources":[{"resource":"pods","singularResource":"pod","responseKind":{"kind":"Pod"},"scope":"Namespaced","shortNames":["po"],"categories":["all"],"verbs":["get"],"subresources":[{"subresource":"log"}]}]}]}]})"));
+  d.add_groups(json(
+      R"({"items":[{"metadata":{"name":"apps"},"versions":[{"version":"v1","resources":[{"resource":"deployments","singularResource":"deployment","responseKind":{"kind":"Deployment"},"scope":"Namespaced","shortNames":["deploy"],"categories":["all"],"verbs":["get"]}]}]}]})"));
   for (const char* word : {"deploy", "deployment", "Deployments", "deployments.apps", "deployments.v1.apps", "deployment.apps"}) {
     auto found = d.find(word);
     ASSERT_TRUE(found) << word;
@@ -136,12 +149,14 @@ TEST(Discovery, FindsByAnyName) {
 }
 
 TEST(Manifest, Reads) {
-  auto two = parse_manifests("apiVersion: v1\nkind: Pod\n---\n# nothing\n---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Service}\n", "x.yaml");
+  auto two = parse_manifests(
+      "apiVersion: v1\nkind: Pod\n---\n# nothing\n---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Service}\n", "x.yaml");
   ASSERT_TRUE(two);
   ASSERT_EQ(two->size(), 2u);
   EXPECT_EQ((*two)[1].object["kind"].as_string(), "Service");
   EXPECT_EQ(parse_manifests("kind: Pod\n", "x.yaml").error().message,
-            "error: error validating \"x.yaml\": error validating data: apiVersion not set; if you choose to ignore these errors, turn validation off with --validate=false");
+            "error: error validating \"x.yaml\": error validating data: apiVersion not set; if you choose to ignore these errors, turn "
+            "validation off with --validate=false");
   EXPECT_FALSE(parse_manifests("a: [", "x.yaml"));
   EXPECT_TRUE(parse_manifests("", "x.yaml")->empty());
 }
@@ -150,13 +165,15 @@ TEST(Apply, DecidesWhatToSend) {
   const Document manifest = json(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","namespace":"x"},"data":{"k":"<1>"}})");
   const Document wanted = with_last_applied(manifest);
   EXPECT_EQ(wanted["metadata"]["annotations"][last_applied].as_string(),
-            "{\"apiVersion\":\"v1\",\"data\":{\"k\":\"\\u003c1\\u003e\"},\"kind\":\"ConfigMap\",\"metadata\":{\"annotations\":{},\"name\":\"a\",\"namespace\":\"x\"}}\n");
+            "{\"apiVersion\":\"v1\",\"data\":{\"k\":\"\\u003c1\\u003e\"},\"kind\":\"ConfigMap\",\"metadata\":{\"annotations\":{},\"name\":"
+            "\"a\",\"namespace\":\"x\"}}\n");
   auto same = plan_apply(wanted, wanted);
   ASSERT_TRUE(same);
   EXPECT_EQ(to_json(same->patch.root()), "{}");
   EXPECT_FALSE(same->lost_annotation);
   // What others have added stays, what was taken out of the manifest goes.
-  Draft current(with_last_applied(json(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","namespace":"x"},"data":{"k":"0","old":"1"}})")));
+  Draft current(with_last_applied(
+      json(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","namespace":"x"},"data":{"k":"0","old":"1"}})")));
   current["data"]["others"] = "1";
   auto plan = plan_apply(wanted, current.freeze());
   ASSERT_TRUE(plan);
@@ -178,7 +195,8 @@ TEST(Edits, LabelsAndTaints) {
   auto taints = take_taints(words);
   ASSERT_TRUE(taints);
   const Document now = json(R"([{"key":"old","effect":"NoExecute"},{"key":"k","effect":"NoSchedule","value":"z"}])");
-  EXPECT_EQ(edited_taints(now, *taints, false, "n").error().message, "error: node n already has k taint(s) with same effect(s) and --overwrite is false");
+  EXPECT_EQ(edited_taints(now, *taints, false, "n").error().message,
+            "error: node n already has k taint(s) with same effect(s) and --overwrite is false");
   EXPECT_EQ(to_json(*edited_taints(now, *taints, true, "n")), R"([{"effect":"NoSchedule","key":"k","value":"v"}])");
   words = {"nodes", "n", "k=v:Sometimes"};
   EXPECT_FALSE(take_taints(words));
@@ -186,11 +204,16 @@ TEST(Edits, LabelsAndTaints) {
 
 TEST(Rollout, SaysHowFarItIs) {
   const std::pair<const char*, const char*> rows[] = {
-      {R"({"kind":"Deployment","metadata":{"name":"w","generation":2},"spec":{"replicas":2},"status":{"observedGeneration":1}})", "Waiting for deployment spec update to be observed...\n"},
-      {R"({"kind":"Deployment","metadata":{"name":"w"},"spec":{"replicas":2},"status":{"updatedReplicas":1}})", "Waiting for deployment \"w\" rollout to finish: 1 out of 2 new replicas have been updated...\n"},
-      {R"({"kind":"Deployment","metadata":{"name":"w"},"spec":{"replicas":2},"status":{"updatedReplicas":2,"replicas":3}})", "Waiting for deployment \"w\" rollout to finish: 1 old replicas are pending termination...\n"},
-      {R"({"kind":"Deployment","metadata":{"name":"w"},"spec":{"replicas":2},"status":{"updatedReplicas":2,"replicas":2,"availableReplicas":1}})", "Waiting for deployment \"w\" rollout to finish: 1 of 2 updated replicas are available...\n"},
-      {R"({"kind":"Deployment","metadata":{"name":"w"},"spec":{"replicas":2},"status":{"updatedReplicas":2,"replicas":2,"availableReplicas":2}})", "deployment \"w\" successfully rolled out\n"},
+      {R"({"kind":"Deployment","metadata":{"name":"w","generation":2},"spec":{"replicas":2},"status":{"observedGeneration":1}})",
+       "Waiting for deployment spec update to be observed...\n"},
+      {R"({"kind":"Deployment","metadata":{"name":"w"},"spec":{"replicas":2},"status":{"updatedReplicas":1}})",
+       "Waiting for deployment \"w\" rollout to finish: 1 out of 2 new replicas have been updated...\n"},
+      {R"({"kind":"Deployment","metadata":{"name":"w"},"spec":{"replicas":2},"status":{"updatedReplicas":2,"replicas":3}})",
+       "Waiting for deployment \"w\" rollout to finish: 1 old replicas are pending termination...\n"},
+      {R"({"kind":"Deployment","metadata":{"name":"w"},"spec":{"replicas":2},"status":{"updatedReplicas":2,"replicas":2,"availableReplicas":1}})",
+       "Waiting for deployment \"w\" rollout to finish: 1 of 2 updated replicas are available...\n"},
+      {R"({"kind":"Deployment","metadata":{"name":"w"},"spec":{"replicas":2},"status":{"updatedReplicas":2,"replicas":2,"availableReplicas":2}})",
+       "deployment \"w\" successfully rolled out\n"},
   };
   for (const auto& [object, want] : rows) EXPECT_EQ(rollout_state(json(object), 0)->message, want);
 }
@@ -202,7 +225,8 @@ TEST(Ports, Read) {
   EXPECT_EQ(read_port_spec("80")->local, 80);
   for (const char* bad : {"", ":", "8080:", "99999:80", "a:b:c"}) EXPECT_FALSE(read_port_spec(bad)) << bad;
   const Document pod = json(R"({"metadata":{"name":"p"},"spec":{"containers":[{"ports":[{"name":"http","containerPort":8000}]}]}})");
-  const Document service = json(R"({"metadata":{"name":"s"},"spec":{"ports":[{"port":80,"targetPort":"http"},{"port":81,"targetPort":9}]}})");
+  const Document service =
+      json(R"({"metadata":{"name":"s"},"spec":{"ports":[{"port":80,"targetPort":"http"},{"port":81,"targetPort":9}]}})");
   EXPECT_EQ(*container_port("http", {}, pod), 8000);
   EXPECT_EQ(*container_port("80", service, pod), 8000);
   EXPECT_EQ(*container_port("81", service, pod), 9);

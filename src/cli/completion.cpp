@@ -57,7 +57,9 @@ Result<int> complete(Session& session, const Arguments& arguments) {
   for (std::size_t i = 0; i + 1 < arguments.words.size(); ++i) {
     const std::string& word = arguments.words[i];
     if (word.starts_with('-')) continue;
-    const auto child = std::find_if(level->begin(), level->end(), [&](const Command& c) { return c.name == word || std::find(c.aliases.begin(), c.aliases.end(), word) != c.aliases.end(); });
+    const auto child = std::find_if(level->begin(), level->end(), [&](const Command& c) {
+      return c.name == word || std::find(c.aliases.begin(), c.aliases.end(), word) != c.aliases.end();
+    });
     if (child == level->end() || !plain.empty()) {
       plain.push_back(word);
       continue;
@@ -66,7 +68,8 @@ Result<int> complete(Session& session, const Arguments& arguments) {
     level = &command->children;
   }
   if (last.starts_with('-')) {
-    for (const Flag& flag : (command ? command->flags : std::vector<Flag>()) + global_flags()) found.push_back("--" + flag.name + (flag.kind == Flag::Kind::boolean ? "" : "="));
+    for (const Flag& flag : (command ? command->flags : std::vector<Flag>()) + global_flags())
+      found.push_back("--" + flag.name + (flag.kind == Flag::Kind::boolean ? "" : "="));
   } else if (!level->empty()) {
     for (const Command& child : *level) found.push_back(child.name);
   } else if (command) {

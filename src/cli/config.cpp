@@ -77,7 +77,8 @@ std::vector<std::string> config_files(const std::string& flag) {
       if (!file.empty() && fs::exists(fs::path(file), error)) out.emplace_back(file);
     return out;
   }
-  if (const std::string home = environment("HOME"); !home.empty() && fs::exists(home + "/.kube/config", error)) out.push_back(home + "/.kube/config");
+  if (const std::string home = environment("HOME"); !home.empty() && fs::exists(home + "/.kube/config", error))
+    out.push_back(home + "/.kube/config");
   return out;
 }
 
@@ -108,15 +109,19 @@ namespace {
 bool has_entry(const Draft& config, std::string_view list, std::string_view name) {
   const Draft* entries = config.find(list);
   if (!entries || !entries->is_array()) return false;
-  return std::any_of(entries->items().begin(), entries->items().end(), [&](const Draft& entry) { return entry.find("name") && entry.find("name")->as_string() == name; });
+  return std::any_of(entries->items().begin(), entries->items().end(),
+                     [&](const Draft& entry) { return entry.find("name") && entry.find("name")->as_string() == name; });
 }
 
 // Puts the chosen context, cluster and user into the config, as a context of its own when they differ from what stands there.
 Result<void> choose(Draft& config, const ConfigChoice& choice) {
   const std::string context = choice.context.empty() ? config["current-context"].str() : choice.context;
-  if (!choice.context.empty() && !has_entry(config, "contexts", context)) return fail(Code::not_found, "Error in configuration: context was not found for specified context: " + context);
-  if (!choice.cluster.empty() && !has_entry(config, "clusters", choice.cluster)) return fail(Code::not_found, "error: no server found for cluster " + go_quote(choice.cluster));
-  if (!choice.user.empty() && !has_entry(config, "users", choice.user)) return fail(Code::not_found, "error: auth info " + go_quote(choice.user) + " does not exist");
+  if (!choice.context.empty() && !has_entry(config, "contexts", context))
+    return fail(Code::not_found, "Error in configuration: context was not found for specified context: " + context);
+  if (!choice.cluster.empty() && !has_entry(config, "clusters", choice.cluster))
+    return fail(Code::not_found, "error: no server found for cluster " + go_quote(choice.cluster));
+  if (!choice.user.empty() && !has_entry(config, "users", choice.user))
+    return fail(Code::not_found, "error: auth info " + go_quote(choice.user) + " does not exist");
   config["current-context"] = context;
   if (choice.cluster.empty() && choice.user.empty()) return {};
   Draft body = Draft::object();
@@ -144,7 +149,9 @@ Result<client::HttpOptions> load_options(const ConfigChoice& choice) {
   auto merged = merged_config(files);
   if (!merged) return std::unexpected(merged.error());
   if (auto chosen = choose(*merged, choice); !chosen) return std::unexpected(chosen.error());
-  if (const Draft* contexts = merged->find("contexts"); merged->find("current-context")->as_string().empty() && (!contexts || contexts->empty())) return local;
+  if (const Draft* contexts = merged->find("contexts");
+      merged->find("current-context")->as_string().empty() && (!contexts || contexts->empty()))
+    return local;
   std::string text;
   write_yaml(merged->freeze(), text);
   auto options = client::parse_kubeconfig(text, "", "/");

@@ -36,7 +36,8 @@ Result<int> view(Session&, const Arguments& arguments) {
     if (current.empty()) current = (*config)["current-context"].str();
     const auto keep = [&](std::string_view list, std::string_view name) {
       Draft* entries = config->find(list);
-      if (entries && entries->is_array()) std::erase_if(entries->items(), [&](Draft& e) { return !e.find("name") || e.find("name")->as_string() != name; });
+      if (entries && entries->is_array())
+        std::erase_if(entries->items(), [&](Draft& e) { return !e.find("name") || e.find("name")->as_string() != name; });
     };
     keep("contexts", current);
     Draft* contexts = config->find("contexts");
@@ -51,7 +52,9 @@ Result<int> view(Session&, const Arguments& arguments) {
   if (!output) return std::unexpected(output.error());
   for (const char* list : {"clusters", "contexts", "users"})
     if (Draft* entries = config->find(list); entries && entries->is_array()) {
-      std::stable_sort(entries->items().begin(), entries->items().end(), [](const Draft& a, const Draft& b) { return a.find("name") && b.find("name") && a.find("name")->as_string() < b.find("name")->as_string(); });
+      std::stable_sort(entries->items().begin(), entries->items().end(), [](const Draft& a, const Draft& b) {
+        return a.find("name") && b.find("name") && a.find("name")->as_string() < b.find("name")->as_string();
+      });
       if (entries->empty()) *entries = Draft();
     }
   auto text = output->print({sorted(config->freeze())}, false, nullptr);
@@ -93,7 +96,10 @@ Result<int> get_contexts(Session&, const Arguments& arguments) {
       missing += (missing.empty() ? "error: context " : "\nerror: context ") + name + " not found";
       continue;
     }
-    const auto text = [&](const char* field) { const Draft* found = entry->find_path({"context", field}); return found ? found->str() : std::string(); };
+    const auto text = [&](const char* field) {
+      const Draft* found = entry->find_path({"context", field});
+      return found ? found->str() : std::string();
+    };
     if (names) table.row({name});
     else table.row({name == all["current-context"].as_string() ? "*" : "", name, text("cluster"), text("user"), text("namespace")});
   }
@@ -126,9 +132,11 @@ Result<int> use_context(Session&, const Arguments& arguments) {
 }
 
 // Makes or changes one entry of a list: its file, or the default one.
-Result<bool> change_entry(const Arguments& arguments, std::string_view list, const std::string& name, const std::function<Result<void>(Draft&)>& change) {
+Result<bool> change_entry(const Arguments& arguments, std::string_view list, const std::string& name,
+                          const std::function<Result<void>(Draft&)>& change) {
   const std::string flag = arguments.text("kubeconfig"), known = config_file_of(flag, list, name);
-  auto done = change_config(known.empty() ? default_config_file(flag) : known, [&](Draft& config) { return change(*named_entry(config, list, name, true)); });
+  auto done = change_config(known.empty() ? default_config_file(flag) : known,
+                            [&](Draft& config) { return change(*named_entry(config, list, name, true)); });
   if (!done) return std::unexpected(done.error());
   return known.empty();
 }
@@ -145,7 +153,9 @@ Result<void> take_file(const Arguments& arguments, const char* flag, Draft& body
   const std::string file = arguments.text(flag);
   if (!arguments.on("embed-certs")) {
     body.erase(field + "-data");
-    body[field] = std::filesystem::absolute(file).lexically_relative(std::filesystem::absolute(default_config_file(arguments.text("kubeconfig"))).parent_path()).string();
+    body[field] = std::filesystem::absolute(file)
+                      .lexically_relative(std::filesystem::absolute(default_config_file(arguments.text("kubeconfig"))).parent_path())
+                      .string();
     return {};
   }
   auto bytes = read_whole_file(file);
@@ -156,7 +166,8 @@ Result<void> take_file(const Arguments& arguments, const char* flag, Draft& body
 }
 
 Result<int> set_context(Session&, const Arguments& arguments) {
-  if (arguments.on("current") && !arguments.words.empty()) return refuse_usage(arguments, "Unexpected args: [" + join(arguments.words, " ") + "]");
+  if (arguments.on("current") && !arguments.words.empty())
+    return refuse_usage(arguments, "Unexpected args: [" + join(arguments.words, " ") + "]");
   if (!arguments.on("current") && arguments.words.size() != 1) return refuse("you must specify a non-empty context name or --current");
   std::string name = arguments.words.empty() ? "" : arguments.words[0];
   if (arguments.on("current")) {
@@ -207,7 +218,8 @@ Result<int> set_cluster(Session&, const Arguments& arguments) {
 
 Result<int> set_credentials(Session&, const Arguments& arguments) {
   if (arguments.words.size() != 1) return refuse("Unexpected args: [" + join(arguments.words, " ") + "]");
-  if (arguments.given("token") && (arguments.given("username") || arguments.given("password"))) return refuse("you cannot specify more than one authentication method at the same time: --token, --username/--password");
+  if (arguments.given("token") && (arguments.given("username") || arguments.given("password")))
+    return refuse("you cannot specify more than one authentication method at the same time: --token, --username/--password");
   auto done = change_entry(arguments, "users", arguments.words[0], [&](Draft& entry) -> Result<void> {
     Draft& body = entry["user"];
     if (!body.is_object()) body = Draft::object();
@@ -225,9 +237,12 @@ Result<int> set_credentials(Session&, const Arguments& arguments) {
 
 Result<int> rename_context(Session&, const Arguments& arguments) {
   if (arguments.words.size() != 2) return refuse_usage(arguments, "Unexpected args: [" + join(arguments.words, " ") + "]");
-  const std::string &from = arguments.words[0], &to = arguments.words[1], flag = arguments.text("kubeconfig"), file = config_file_of(flag, "contexts", from);
+  const std::string &from = arguments.words[0], &to = arguments.words[1], flag = arguments.text("kubeconfig"),
+                    file = config_file_of(flag, "contexts", from);
   if (file.empty()) return refuse(fmt::format("cannot rename the context {}, it's not in {}", go_quote(from), default_config_file(flag)));
-  if (!config_file_of(flag, "contexts", to).empty()) return refuse(fmt::format("cannot rename the context {}, the context {} already exists in {}", go_quote(from), go_quote(to), default_config_file(flag)));
+  if (!config_file_of(flag, "contexts", to).empty())
+    return refuse(fmt::format("cannot rename the context {}, the context {} already exists in {}", go_quote(from), go_quote(to),
+                              default_config_file(flag)));
   auto done = change_config(file, [&](Draft& config) -> Result<void> {
     (*named_entry(config, "contexts", from))["name"] = to;
     if (config["current-context"].as_string() == from) config["current-context"] = to;
@@ -326,15 +341,32 @@ Command config_command() {
   const Flag embed = boolean("embed-certs", "keep the files' contents instead of their names");
   Command out{"config", "look at and change the kubeconfig", "COMMAND"};
   out.children = {
-      {"view", "all of it, without secrets", "[flags]", {output(), boolean("raw", "with secrets"), boolean("minify", "only what the current context uses"), boolean("flatten", "accepted for compatibility"), boolean("merge", "accepted for compatibility", true)}, view},
+      {"view",
+       "all of it, without secrets",
+       "[flags]",
+       {output(), boolean("raw", "with secrets"), boolean("minify", "only what the current context uses"),
+        boolean("flatten", "accepted for compatibility"), boolean("merge", "accepted for compatibility", true)},
+       view},
       {"current-context", "the name of the current context", "", {}, current_context},
       {"use-context", "make another context the current one", "NAME", {}, use_context, {}, {"use"}},
       {"get-contexts", "the contexts", "[NAME...]", {output(), boolean("no-headers", "without the line of column names")}, get_contexts},
       {"get-clusters", "the names of the clusters", "", {}, get_clusters},
       {"get-users", "the names of the users", "", {}, get_users},
-      {"set-context", "make or change a context", "(NAME | --current) [--namespace=...] [--cluster=...] [--user=...]", {boolean("current", "the current one")}, set_context},
-      {"set-cluster", "make or change a cluster", "NAME [--server=...] [--certificate-authority=FILE]", {embed, text("proxy-url", "reach it through this proxy")}, set_cluster},
-      {"set-credentials", "make or change a user", "NAME [--token=...] [--client-certificate=FILE --client-key=FILE]", {embed}, set_credentials},
+      {"set-context",
+       "make or change a context",
+       "(NAME | --current) [--namespace=...] [--cluster=...] [--user=...]",
+       {boolean("current", "the current one")},
+       set_context},
+      {"set-cluster",
+       "make or change a cluster",
+       "NAME [--server=...] [--certificate-authority=FILE]",
+       {embed, text("proxy-url", "reach it through this proxy")},
+       set_cluster},
+      {"set-credentials",
+       "make or change a user",
+       "NAME [--token=...] [--client-certificate=FILE --client-key=FILE]",
+       {embed},
+       set_credentials},
       {"set", "change one value: contexts.NAME.namespace", "PROPERTY VALUE", {}, set_property},
       {"unset", "take one value away", "PROPERTY", {}, unset_property},
       {"rename-context", "give a context another name", "NAME NEW_NAME", {}, rename_context},

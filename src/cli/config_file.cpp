@@ -40,7 +40,9 @@ void sort_entries(Draft& config) {
     if (!entries) continue;
     if (entries->is_array() && entries->empty()) *entries = Draft();
     if (!entries->is_array()) continue;
-    std::stable_sort(entries->items().begin(), entries->items().end(), [](const Draft& a, const Draft& b) { return a.find("name") && b.find("name") && a.find("name")->as_string() < b.find("name")->as_string(); });
+    std::stable_sort(entries->items().begin(), entries->items().end(), [](const Draft& a, const Draft& b) {
+      return a.find("name") && b.find("name") && a.find("name")->as_string() < b.find("name")->as_string();
+    });
   }
 }
 

@@ -26,7 +26,8 @@ Result<FileSpec> read_spec(const std::string& text) {
   if (colon == 0) return refuse("filespec must match the canonical format: [[namespace/]pod:]file/path");
   if (colon == std::string::npos) return FileSpec{"", text};
   FileSpec out{text.substr(0, colon), text.substr(colon + 1)};
-  if (std::count(out.pod.begin(), out.pod.end(), '/') > 1 || out.pod.starts_with('/') || out.pod.ends_with('/')) return refuse("filespec must match the canonical format: [[namespace/]pod:]file/path");
+  if (std::count(out.pod.begin(), out.pod.end(), '/') > 1 || out.pod.starts_with('/') || out.pod.ends_with('/'))
+    return refuse("filespec must match the canonical format: [[namespace/]pod:]file/path");
   return out;
 }
 
@@ -34,7 +35,9 @@ Result<FileSpec> read_spec(const std::string& text) {
 Result<ContainerPlace> place_of(Session& session, const Arguments& arguments, const FileSpec& spec) {
   const std::size_t slash = spec.pod.find('/');
   if (slash == std::string::npos) return find_container(session, arguments, spec.pod, "exec into");
-  return ContainerPlace{fmt::format("/api/v1/namespaces/{}/pods/{}", url_encode(spec.pod.substr(0, slash)), url_encode(spec.pod.substr(slash + 1))), arguments.text("container")};
+  return ContainerPlace{
+      fmt::format("/api/v1/namespaces/{}/pods/{}", url_encode(spec.pod.substr(0, slash)), url_encode(spec.pod.substr(slash + 1))),
+      arguments.text("container")};
 }
 
 class Pipe {
@@ -76,7 +79,9 @@ Result<int> upload(Session& session, const Arguments& arguments, const std::stri
   fs::path target(to.file);
   auto is_folder = converse(session, *place, "exec", {"test", "-d", to.file}, {-1, false, [](bool, std::string_view) {}});
   if (!is_folder) return std::unexpected(is_folder.error());
-  if (*is_folder == 0) target /= fs::path(local).lexically_normal().filename().empty() ? fs::path(local).lexically_normal().parent_path().filename() : fs::path(local).lexically_normal().filename();
+  if (*is_folder == 0)
+    target /= fs::path(local).lexically_normal().filename().empty() ? fs::path(local).lexically_normal().parent_path().filename()
+                                                                    : fs::path(local).lexically_normal().filename();
   target = target.lexically_normal();
   std::string folder = target.parent_path().string();
   std::vector<std::string> command{"tar", "-xmf", "-"};
@@ -126,7 +131,8 @@ class Unpacker {
       return error ? refuse(place.string() + ": " + error.message()) : Result<void>();
     }
     if (entry.type == '2') {
-      fmt::print(stderr, "warning: skipping symlink: {} (consider using \"kubectl exec -n NAMESPACE POD -- tar cf - PATH | tar xf -\")\n", go_quote(place.string()));
+      fmt::print(stderr, "warning: skipping symlink: {} (consider using \"kubectl exec -n NAMESPACE POD -- tar cf - PATH | tar xf -\")\n",
+                 go_quote(place.string()));
       return {};
     }
     if (entry.type != '0') return {};
@@ -137,7 +143,8 @@ class Unpacker {
     return {};
   }
   Result<void> data(std::string_view bytes) {
-    if (out_.is_open() && !out_.write(bytes.data(), static_cast<std::streamsize>(bytes.size()))) return refuse("cannot write: the disk may be full");
+    if (out_.is_open() && !out_.write(bytes.data(), static_cast<std::streamsize>(bytes.size())))
+      return refuse("cannot write: the disk may be full");
     return {};
   }
   std::size_t entries = 0;
@@ -153,12 +160,13 @@ Result<int> download(Session& session, const Arguments& arguments, const FileSpe
   auto place = place_of(session, arguments, from);
   if (!place) return std::unexpected(place.error());
   Unpacker unpacker(from.file, local);
-  TarReader reader([&](const TarReader::Entry& entry) { return unpacker.begin(entry); }, [&](std::string_view bytes) { return unpacker.data(bytes); });
+  TarReader reader([&](const TarReader::Entry& entry) { return unpacker.begin(entry); },
+                   [&](std::string_view bytes) { return unpacker.data(bytes); });
   Result<void> unpacked;
   auto done = converse(session, *place, "exec", {"tar", "cf", "-", from.file}, {-1, false, [&](bool error, std::string_view bytes) {
-                                                                                   if (error) copy_output(true, bytes);
-                                                                                   else if (unpacked) unpacked = reader.feed(bytes);
-                                                                                 }});
+                                                                                  if (error) copy_output(true, bytes);
+                                                                                  else if (unpacked) unpacked = reader.feed(bytes);
+                                                                                }});
   if (!unpacked) return std::unexpected(unpacked.error());
   return done;
 }
@@ -177,8 +185,12 @@ Result<int> cp(Session& session, const Arguments& arguments) {
 
 Command cp_command() {
   using namespace flags;
-  return {"cp", "copy files to and from containers (which need tar)", "[[NAMESPACE/]POD:]FILE [[NAMESPACE/]POD:]FILE [-c CONTAINER]",
-          {text("container", "of this container", "", 'c'), boolean("no-preserve", "do not keep owner and permissions in the container"), number("retries", "accepted for compatibility"), boolean("quiet", "say less", false, 'q')}, cp};
+  return {"cp",
+          "copy files to and from containers (which need tar)",
+          "[[NAMESPACE/]POD:]FILE [[NAMESPACE/]POD:]FILE [-c CONTAINER]",
+          {text("container", "of this container", "", 'c'), boolean("no-preserve", "do not keep owner and permissions in the container"),
+           number("retries", "accepted for compatibility"), boolean("quiet", "say less", false, 'q')},
+          cp};
 }
 
 }  // namespace kybern::cli

@@ -31,14 +31,19 @@ Result<void> send(Session& session, const Arguments& arguments, Value manifest, 
   if (!dry_run) return std::unexpected(dry_run.error());
   auto output = Output::parse(arguments.text("output"));
   if (!output) return std::unexpected(output.error());
-  if (*dry_run == "client" && source.empty() && !output->human()) return print_object(session, *output, as_typed(manifest));  // without a server
+  if (*dry_run == "client" && source.empty() && !output->human())
+    return print_object(session, *output, as_typed(manifest));  // without a server
   auto subject = manifest_subject(session, manifest, source);
   if (!subject) return std::unexpected(subject.error());
   Document object = arguments.on("save-config") ? with_last_applied(subject->object) : subject->object;
   if (*dry_run != "client") {
     auto made = session.call("POST", subject->type->path(subject->ns),
-                             query_of({{"dryRun", dry_run_query(*dry_run)}, {"fieldManager", arguments.text("field-manager")}, {"fieldValidation", validation_of(arguments)}}), object);
-    if (!made && !failure.empty() && made.error().code != 0) return fail(Code::invalid, "error: " + std::string(failure) + made.error().message);
+                             query_of({{"dryRun", dry_run_query(*dry_run)},
+                                       {"fieldManager", arguments.text("field-manager")},
+                                       {"fieldValidation", validation_of(arguments)}}),
+                             object);
+    if (!made && !failure.empty() && made.error().code != 0)
+      return fail(Code::invalid, "error: " + std::string(failure) + made.error().message);
     if (!made) return std::unexpected(shown(made.error(), source.empty() ? "" : "error when creating " + go_quote(source) + ": "));
     object = *std::move(made);
   }
@@ -94,7 +99,11 @@ Draft new_object(std::string_view api_version, std::string_view kind, std::strin
 
 std::vector<Flag> create_flags() {
   using namespace flags;
-  return {output(), dry_run(), validate(), field_manager("kubectl-create"), boolean("save-config", "keep the configuration in the object, for later applies"),
+  return {output(),
+          dry_run(),
+          validate(),
+          field_manager("kubectl-create"),
+          boolean("save-config", "keep the configuration in the object, for later applies"),
           boolean("show-managed-fields", "with metadata.managedFields in JSON and YAML")};
 }
 
@@ -144,8 +153,11 @@ Result<int> create_deployment(Session& session, const Arguments& arguments) {
   object["metadata"]["labels"] = labels;
   Draft list = containers(images, after_dash(arguments));
   if (*port > 0) list.items()[0]["ports"].push_back(Draft::object({{"containerPort", *port}}));
-  object["spec"] = Draft::object({{"replicas", *replicas}, {"selector", Draft::object({{"matchLabels", labels}})}, {"strategy", Draft::object()},
-                                  {"template", Draft::object({{"metadata", Draft::object({{"labels", labels}})}, {"spec", Draft::object({{"containers", std::move(list)}})}})}});
+  object["spec"] = Draft::object({{"replicas", *replicas},
+                                  {"selector", Draft::object({{"matchLabels", labels}})},
+                                  {"strategy", Draft::object()},
+                                  {"template", Draft::object({{"metadata", Draft::object({{"labels", labels}})},
+                                                              {"spec", Draft::object({{"containers", std::move(list)}})}})}});
   return finish_create(session, arguments, object, "failed to create deployment: ");
 }
 
@@ -161,7 +173,11 @@ Result<int> create_job(Session& session, const Arguments& arguments) {
     object["metadata"]["annotations"] = Draft(model["metadata"]["annotations"]);
     object["metadata"]["annotations"]["cronjob.kubernetes.io/instantiate"] = "manual";
     if (model["metadata"]["labels"].exists()) object["metadata"]["labels"] = Draft(model["metadata"]["labels"]);
-    object["metadata"]["ownerReferences"].push_back(Draft::object({{"apiVersion", "batch/v1"}, {"kind", "CronJob"}, {"name", cron->name}, {"uid", Draft(cron->object["metadata"]["uid"])}, {"controller", true}}));
+    object["metadata"]["ownerReferences"].push_back(Draft::object({{"apiVersion", "batch/v1"},
+                                                                   {"kind", "CronJob"},
+                                                                   {"name", cron->name},
+                                                                   {"uid", Draft(cron->object["metadata"]["uid"])},
+                                                                   {"controller", true}}));
     object["spec"] = Draft(model["spec"]);
     return finish_create(session, arguments, object, "failed to create job: ");
   }
@@ -169,7 +185,9 @@ Result<int> create_job(Session& session, const Arguments& arguments) {
   if (image.empty()) return refuse("either --image or --from must be specified");
   Draft list = containers({image}, after_dash(arguments));
   list.items()[0]["name"] = *name;
-  object["spec"] = Draft::object({{"template", Draft::object({{"metadata", Draft::object()}, {"spec", Draft::object({{"containers", std::move(list)}, {"restartPolicy", "Never"}})}})}});
+  object["spec"] = Draft::object(
+      {{"template", Draft::object({{"metadata", Draft::object()},
+                                   {"spec", Draft::object({{"containers", std::move(list)}, {"restartPolicy", "Never"}})}})}});
   return finish_create(session, arguments, object, "failed to create job: ");
 }
 
@@ -181,19 +199,24 @@ Result<int> create_cron_job(Session& session, const Arguments& arguments) {
   list.items()[0]["name"] = *name;
   const std::string restart = arguments.text("restart");
   Draft pod = Draft::object({{"containers", std::move(list)}, {"restartPolicy", restart.empty() ? "OnFailure" : restart}});
-  Draft job = Draft::object({{"metadata", Draft::object({{"name", *name}})}, {"spec", Draft::object({{"template", Draft::object({{"metadata", Draft::object()}, {"spec", std::move(pod)}})}})}});
+  Draft job =
+      Draft::object({{"metadata", Draft::object({{"name", *name}})},
+                     {"spec", Draft::object({{"template", Draft::object({{"metadata", Draft::object()}, {"spec", std::move(pod)}})}})}});
   object["spec"] = Draft::object({{"schedule", arguments.text("schedule")}, {"jobTemplate", std::move(job)}});
   return finish_create(session, arguments, object, "failed to create cronjob: ");
 }
 
 // --from-literal key=value and --from-file [key=]path; `put` stores one.
 Result<void> read_entries(const Arguments& arguments, const std::function<void(std::string_view, std::string_view)>& put) {
-  if (arguments.given("from-env-file") && (arguments.given("from-file") || arguments.given("from-literal"))) return refuse("from-env-file cannot be combined with from-file or from-literal");
+  if (arguments.given("from-env-file") && (arguments.given("from-file") || arguments.given("from-literal")))
+    return refuse("from-env-file cannot be combined with from-file or from-literal");
   for (const std::string& literal : arguments.list("from-literal")) {
     const std::size_t equals = literal.find('=');
-    if (equals == std::string::npos || equals == 0) return fail(Code::invalid, "error: invalid literal source " + literal + ", expected key=value");
+    if (equals == std::string::npos || equals == 0)
+      return fail(Code::invalid, "error: invalid literal source " + literal + ", expected key=value");
     std::string_view value = std::string_view(literal).substr(equals + 1);
-    if (value.size() >= 2 && (value.front() == '"' || value.front() == '\'') && value.back() == value.front()) value = value.substr(1, value.size() - 2);
+    if (value.size() >= 2 && (value.front() == '"' || value.front() == '\'') && value.back() == value.front())
+      value = value.substr(1, value.size() - 2);
     put(std::string_view(literal).substr(0, equals), value);
   }
   for (const std::string& source : arguments.list("from-file")) {
@@ -233,12 +256,15 @@ Result<int> create_config_map(Session& session, const Arguments& arguments) {
   Draft object = new_object("v1", "ConfigMap", *name, session, true);
   std::string twice;
   auto read = read_entries(arguments, [&](std::string_view key, std::string_view value) {
-    if ((object.find("data") && object["data"].find(key)) || (object.find("binaryData") && object["binaryData"].find(key))) twice = std::string(key);
+    if ((object.find("data") && object["data"].find(key)) || (object.find("binaryData") && object["binaryData"].find(key)))
+      twice = std::string(key);
     if (valid_utf8(value)) object["data"][key] = value;
     else object["binaryData"][key] = base64_encode(value);
   });
   if (!read) return std::unexpected(read.error());
-  if (!twice.empty()) return refuse(fmt::format("cannot add key {}, another key by that name already exists in Data for ConfigMap {}", go_quote(twice), go_quote(*name)));
+  if (!twice.empty())
+    return refuse(fmt::format("cannot add key {}, another key by that name already exists in Data for ConfigMap {}", go_quote(twice),
+                              go_quote(*name)));
   return finish_create(session, arguments, object, "failed to create configmap: ");
 }
 
@@ -261,7 +287,9 @@ Result<int> create_secret_tls(Session& session, const Arguments& arguments) {
     const std::string file = arguments.text(flag);
     auto bytes = read_whole_file(file);
     if (!bytes) return refuse(fmt::format("Cannot read file {}, open {}: no such file or directory", file, file));
-    if (bytes->find("-----BEGIN ") == std::string::npos) return refuse(std::string("tls: failed to find any PEM data in ") + (field == std::string_view("tls.crt") ? "certificate" : "key") + " input");
+    if (bytes->find("-----BEGIN ") == std::string::npos)
+      return refuse(std::string("tls: failed to find any PEM data in ") + (field == std::string_view("tls.crt") ? "certificate" : "key") +
+                    " input");
     object["data"][field] = base64_encode(*bytes);
   }
   object["type"] = "kubernetes.io/tls";
@@ -271,8 +299,10 @@ Result<int> create_secret_tls(Session& session, const Arguments& arguments) {
 Result<int> create_secret_registry(Session& session, const Arguments& arguments) {
   auto name = one_name(arguments);
   if (!name) return std::unexpected(name.error());
-  const std::string user = arguments.text("docker-username"), password = arguments.text("docker-password"), email = arguments.text("docker-email");
-  if (user.empty() || password.empty()) return refuse("either --from-file or the combination of --docker-username, --docker-password and --docker-server is required");
+  const std::string user = arguments.text("docker-username"), password = arguments.text("docker-password"),
+                    email = arguments.text("docker-email");
+  if (user.empty() || password.empty())
+    return refuse("either --from-file or the combination of --docker-username, --docker-password and --docker-server is required");
   Draft entry = Draft::object({{"username", user}, {"password", password}});
   if (!email.empty()) entry["email"] = email;
   entry["auth"] = base64_encode(user + ":" + password);
@@ -328,12 +358,14 @@ Result<int> create_external_name(Session& s, const Arguments& a) { return make_s
 Result<int> create_token(Session& session, const Arguments& arguments) {
   auto name = one_name(arguments);
   if (!name) return std::unexpected(name.error());
-  Draft object = Draft::object({{"apiVersion", "authentication.k8s.io/v1"}, {"kind", "TokenRequest"}, {"metadata", Draft::object()}, {"spec", Draft::object()}});
+  Draft object = Draft::object(
+      {{"apiVersion", "authentication.k8s.io/v1"}, {"kind", "TokenRequest"}, {"metadata", Draft::object()}, {"spec", Draft::object()}});
   for (const std::string& audience : arguments.list("audience")) object["spec"]["audiences"].push_back(audience);
   auto duration = arguments.duration("duration");
   if (!duration) return std::unexpected(duration.error());
   if (duration->count() > 0) object["spec"]["expirationSeconds"] = std::chrono::duration_cast<std::chrono::seconds>(*duration).count();
-  auto made = session.call("POST", "/api/v1/namespaces/" + url_encode(session.ns()) + "/serviceaccounts/" + url_encode(*name) + "/token", "", object.freeze());
+  auto made = session.call("POST", "/api/v1/namespaces/" + url_encode(session.ns()) + "/serviceaccounts/" + url_encode(*name) + "/token",
+                           "", object.freeze());
   if (!made) return fail(Code::internal, "error: failed to create token: " + made.error().message);
   auto output = Output::parse(arguments.text("output"));
   if (!output) return std::unexpected(output.error());
@@ -344,32 +376,81 @@ Result<int> create_token(Session& session, const Arguments& arguments) {
 
 std::vector<Flag> entries() {
   using namespace flags;
-  return {texts("from-literal", "key=value"), texts("from-file", "[key=]path of a file, or a folder of files"), texts("from-env-file", "a file of key=value lines")};
+  return {texts("from-literal", "key=value"), texts("from-file", "[key=]path of a file, or a folder of files"),
+          texts("from-env-file", "a file of key=value lines")};
 }
 
 }  // namespace
 
 Command create_command() {
   using namespace flags;
-  Command out{"create", "create objects", "-f FILE [flags]", create_flags() + std::vector<Flag>{filename(), recursive(), selector(), text("raw", "POST the file to this path"), boolean("edit", "change it in an editor first")}, create};
+  Command out{"create", "create objects", "-f FILE [flags]",
+              create_flags() + std::vector<Flag>{filename(), recursive(), selector(), text("raw", "POST the file to this path"),
+                                                 boolean("edit", "change it in an editor first")},
+              create};
   out.children = {
       {"namespace", "a namespace", "NAME", create_flags(), create_namespace, {}, {"ns"}},
       {"serviceaccount", "a service account", "NAME", create_flags(), create_service_account, {}, {"sa"}},
-      {"deployment", "a deployment", "NAME --image=IMAGE [-- COMMAND...]", create_flags() + std::vector<Flag>{required(list("image", "the containers' images")), number("replicas", "how many pods", "1", 'r'), text("port", "the port that the container listens on", "-1")}, create_deployment, {}, {"deploy"}},
-      {"job", "a job", "NAME --image=IMAGE [-- COMMAND...]", create_flags() + std::vector<Flag>{text("image", "the container's image"), text("from", "take the template of this: cronjob/NAME")}, create_job},
-      {"cronjob", "a job on a schedule", "NAME --image=IMAGE --schedule=\"*/5 * * * *\" [-- COMMAND...]", create_flags() + std::vector<Flag>{required(text("image", "the container's image")), required(text("schedule", "when, in cron's form")), text("restart", "OnFailure or Never")}, create_cron_job, {}, {"cj"}},
-      {"configmap", "a config map", "NAME [--from-literal=KEY=VALUE] [--from-file=[KEY=]PATH]", create_flags() + entries(), create_config_map, {}, {"cm"}},
-      {"secret", "a secret", "TYPE NAME", {}, nullptr,
-       {{"generic", "of files and texts", "NAME", create_flags() + entries() + std::vector<Flag>{text("type", "the secret's type")}, create_secret_generic},
-        {"tls", "of a certificate and its key", "NAME --cert=FILE --key=FILE", create_flags() + std::vector<Flag>{text("cert", "the certificate's file"), text("key", "the key's file")}, create_secret_tls},
-        {"docker-registry", "for pulling images", "NAME --docker-username=USER --docker-password=PASSWORD", create_flags() + std::vector<Flag>{text("docker-username", "the user"), text("docker-password", "the password"), text("docker-email", "the address"), text("docker-server", "the registry", "https://index.docker.io/v1/")}, create_secret_registry}}},
-      {"service", "a service", "TYPE NAME", {}, nullptr,
-       {{"clusterip", "reached inside the cluster", "NAME --tcp=PORT:TARGET", create_flags() + std::vector<Flag>{list("tcp", "port[:target]"), text("clusterip", "its address, or None")}, create_cluster_ip},
-        {"nodeport", "reached on a port of every node", "NAME --tcp=PORT:TARGET", create_flags() + std::vector<Flag>{list("tcp", "port[:target]"), text("node-port", "the nodes' port", "0")}, create_node_port},
-        {"loadbalancer", "reached through a load balancer", "NAME --tcp=PORT:TARGET", create_flags() + std::vector<Flag>{list("tcp", "port[:target]")}, create_load_balancer},
-        {"externalname", "a name elsewhere", "NAME --external-name=HOST", create_flags() + std::vector<Flag>{list("tcp", "port[:target]"), required(text("external-name", "the host's name"))}, create_external_name}},
+      {"deployment",
+       "a deployment",
+       "NAME --image=IMAGE [-- COMMAND...]",
+       create_flags() + std::vector<Flag>{required(list("image", "the containers' images")), number("replicas", "how many pods", "1", 'r'),
+                                          text("port", "the port that the container listens on", "-1")},
+       create_deployment,
+       {},
+       {"deploy"}},
+      {"job", "a job", "NAME --image=IMAGE [-- COMMAND...]",
+       create_flags() + std::vector<Flag>{text("image", "the container's image"), text("from", "take the template of this: cronjob/NAME")},
+       create_job},
+      {"cronjob",
+       "a job on a schedule",
+       "NAME --image=IMAGE --schedule=\"*/5 * * * *\" [-- COMMAND...]",
+       create_flags() + std::vector<Flag>{required(text("image", "the container's image")),
+                                          required(text("schedule", "when, in cron's form")), text("restart", "OnFailure or Never")},
+       create_cron_job,
+       {},
+       {"cj"}},
+      {"configmap",
+       "a config map",
+       "NAME [--from-literal=KEY=VALUE] [--from-file=[KEY=]PATH]",
+       create_flags() + entries(),
+       create_config_map,
+       {},
+       {"cm"}},
+      {"secret",
+       "a secret",
+       "TYPE NAME",
+       {},
+       nullptr,
+       {{"generic", "of files and texts", "NAME", create_flags() + entries() + std::vector<Flag>{text("type", "the secret's type")},
+         create_secret_generic},
+        {"tls", "of a certificate and its key", "NAME --cert=FILE --key=FILE",
+         create_flags() + std::vector<Flag>{text("cert", "the certificate's file"), text("key", "the key's file")}, create_secret_tls},
+        {"docker-registry", "for pulling images", "NAME --docker-username=USER --docker-password=PASSWORD",
+         create_flags() + std::vector<Flag>{text("docker-username", "the user"), text("docker-password", "the password"),
+                                            text("docker-email", "the address"),
+                                            text("docker-server", "the registry", "https://index.docker.io/v1/")},
+         create_secret_registry}}},
+      {"service",
+       "a service",
+       "TYPE NAME",
+       {},
+       nullptr,
+       {{"clusterip", "reached inside the cluster", "NAME --tcp=PORT:TARGET",
+         create_flags() + std::vector<Flag>{list("tcp", "port[:target]"), text("clusterip", "its address, or None")}, create_cluster_ip},
+        {"nodeport", "reached on a port of every node", "NAME --tcp=PORT:TARGET",
+         create_flags() + std::vector<Flag>{list("tcp", "port[:target]"), text("node-port", "the nodes' port", "0")}, create_node_port},
+        {"loadbalancer", "reached through a load balancer", "NAME --tcp=PORT:TARGET",
+         create_flags() + std::vector<Flag>{list("tcp", "port[:target]")}, create_load_balancer},
+        {"externalname", "a name elsewhere", "NAME --external-name=HOST",
+         create_flags() + std::vector<Flag>{list("tcp", "port[:target]"), required(text("external-name", "the host's name"))},
+         create_external_name}},
        {"svc"}},
-      {"token", "a token of a service account", "SERVICEACCOUNT", {output(), list("audience", "whom it is for"), duration("duration", "how long it is good", "0s")}, create_token},
+      {"token",
+       "a token of a service account",
+       "SERVICEACCOUNT",
+       {output(), list("audience", "whom it is for"), duration("duration", "how long it is good", "0s")},
+       create_token},
   };
   for (Command& more : create_rbac_commands()) out.children.push_back(std::move(more));
   for (Command& more : create_policy_commands()) out.children.push_back(std::move(more));

@@ -18,7 +18,9 @@ struct IngressRule {
 
 // host/path=service:port[,tls[=secret]]; a path that ends in * is a prefix.
 Result<IngressRule> read_rule(const std::string& text) {
-  const auto wrong = [&] { return refuse("rule " + text + " is invalid and should be in format host/path=svcname:svcport[,tls[=secret]]"); };
+  const auto wrong = [&] {
+    return refuse("rule " + text + " is invalid and should be in format host/path=svcname:svcport[,tls[=secret]]");
+  };
   const std::size_t slash = text.find('/'), equals = text.find('=');
   if (slash == std::string::npos || equals == std::string::npos || equals < slash) return wrong();
   IngressRule out;
@@ -63,7 +65,9 @@ Result<int> create_ingress(Session& session, const Arguments& arguments) {
   const auto texts = arguments.list("rule");
   const std::string fallback = arguments.text("default-backend");
   if (texts.empty() && fallback.empty())
-    return refuse("not enough information provided: every ingress has to either specify a default-backend (which catches all traffic) or a list of rules (which catch specific paths)");
+    return refuse(
+        "not enough information provided: every ingress has to either specify a default-backend (which catches all traffic) or a list of "
+        "rules (which catch specific paths)");
   Draft object = new_object("networking.k8s.io/v1", "Ingress", *name, session, true);
   for (const std::string& annotation : arguments.list("annotation")) {
     const std::size_t equals = annotation.find('=');
@@ -79,7 +83,8 @@ Result<int> create_ingress(Session& session, const Arguments& arguments) {
   for (const std::string& text : texts) {
     auto rule = read_rule(text);
     if (!rule) return std::unexpected(rule.error());
-    Draft path = Draft::object({{"backend", backend(rule->service, rule->port)}, {"path", rule->path}, {"pathType", rule->prefix ? "Prefix" : "Exact"}});
+    Draft path = Draft::object(
+        {{"backend", backend(rule->service, rule->port)}, {"path", rule->path}, {"pathType", rule->prefix ? "Prefix" : "Exact"}});
     entry(spec["rules"], "host", rule->host)["http"]["paths"].push_back(std::move(path));
     if (!rule->tls) continue;
     Draft& tls = entry(spec["tls"], "secretName", rule->secret);
@@ -108,7 +113,8 @@ const char* operator_name(LabelOperator op) {
   switch (op) {
     case LabelOperator::exists: return "Exists";
     case LabelOperator::does_not_exist: return "DoesNotExist";
-    case LabelOperator::not_equals: case LabelOperator::not_in: return "NotIn";
+    case LabelOperator::not_equals:
+    case LabelOperator::not_in: return "NotIn";
     default: return "In";
   }
 }
@@ -131,7 +137,8 @@ Draft selector_object(const LabelSelector& selector) {
 Result<int> create_disruption_budget(Session& session, const Arguments& arguments) {
   auto name = one_name(arguments);
   if (!name) return std::unexpected(name.error());
-  const std::string selector = arguments.text("selector"), least = arguments.text("min-available"), most = arguments.text("max-unavailable");
+  const std::string selector = arguments.text("selector"), least = arguments.text("min-available"),
+                    most = arguments.text("max-unavailable");
   if (selector.empty()) return refuse("a selector must be specified");
   if (least.empty() && most.empty()) return refuse("one of min-available or max-unavailable must be specified");
   if (!least.empty() && !most.empty()) return refuse("min-available and max-unavailable cannot be both specified");
@@ -140,7 +147,8 @@ Result<int> create_disruption_budget(Session& session, const Arguments& argument
   Draft object = new_object("policy/v1", "PodDisruptionBudget", *name, session, true);
   const std::string& amount = least.empty() ? most : least;
   const auto number = parse_int(amount);
-  object["spec"] = Draft::object({{least.empty() ? "maxUnavailable" : "minAvailable", number ? Draft(*number) : Draft(amount)}, {"selector", selector_object(*parsed)}});
+  object["spec"] = Draft::object({{least.empty() ? "maxUnavailable" : "minAvailable", number ? Draft(*number) : Draft(amount)},
+                                  {"selector", selector_object(*parsed)}});
   return finish_create(session, arguments, object, "failed to create poddisruptionbudgets: ");
 }
 
@@ -159,13 +167,40 @@ Result<int> create_priority_class(Session& session, const Arguments& arguments) 
 
 std::vector<Command> create_policy_commands() {
   using namespace flags;
-  return {{"ingress", "how requests from outside reach services", "NAME --rule=HOST/PATH=SERVICE:PORT[,tls[=SECRET]]",
-           create_flags() + std::vector<Flag>{texts("rule", "host/path=service:port[,tls[=secret]]"), text("class", "the ingress class"), texts("annotation", "KEY=VALUE"), text("default-backend", "service:port for what no rule matches")}, create_ingress, {}, {"ing"}},
-          {"quota", "how much a namespace may use", "NAME [--hard=KEY=VALUE,...] [--scopes=SCOPE,...]", create_flags() + std::vector<Flag>{list("hard", "resource=amount"), list("scopes", "which objects count")}, create_quota, {}, {"resourcequota"}},
-          {"poddisruptionbudget", "how many pods may be missing at once", "NAME --selector=SELECTOR (--min-available=N | --max-unavailable=N)",
-           create_flags() + std::vector<Flag>{text("selector", "the pods' labels"), text("min-available", "how many must stay, or a percentage"), text("max-unavailable", "how many may be missing, or a percentage")}, create_disruption_budget, {}, {"pdb"}},
-          {"priorityclass", "how important pods are", "NAME --value=VALUE",
-           create_flags() + std::vector<Flag>{number("value", "the priority"), boolean("global-default", "of pods that name none"), text("description", "what it is for"), text("preemption-policy", "PreemptLowerPriority or Never", "PreemptLowerPriority")}, create_priority_class, {}, {"pc"}}};
+  return {{"ingress",
+           "how requests from outside reach services",
+           "NAME --rule=HOST/PATH=SERVICE:PORT[,tls[=SECRET]]",
+           create_flags() + std::vector<Flag>{texts("rule", "host/path=service:port[,tls[=secret]]"), text("class", "the ingress class"),
+                                              texts("annotation", "KEY=VALUE"),
+                                              text("default-backend", "service:port for what no rule matches")},
+           create_ingress,
+           {},
+           {"ing"}},
+          {"quota",
+           "how much a namespace may use",
+           "NAME [--hard=KEY=VALUE,...] [--scopes=SCOPE,...]",
+           create_flags() + std::vector<Flag>{list("hard", "resource=amount"), list("scopes", "which objects count")},
+           create_quota,
+           {},
+           {"resourcequota"}},
+          {"poddisruptionbudget",
+           "how many pods may be missing at once",
+           "NAME --selector=SELECTOR (--min-available=N | --max-unavailable=N)",
+           create_flags() + std::vector<Flag>{text("selector", "the pods' labels"),
+                                              text("min-available", "how many must stay, or a percentage"),
+                                              text("max-unavailable", "how many may be missing, or a percentage")},
+           create_disruption_budget,
+           {},
+           {"pdb"}},
+          {"priorityclass",
+           "how important pods are",
+           "NAME --value=VALUE",
+           create_flags() + std::vector<Flag>{number("value", "the priority"), boolean("global-default", "of pods that name none"),
+                                              text("description", "what it is for"),
+                                              text("preemption-policy", "PreemptLowerPriority or Never", "PreemptLowerPriority")},
+           create_priority_class,
+           {},
+           {"pc"}}};
 }
 
 }  // namespace kybern::cli

@@ -42,9 +42,12 @@ Result<ResourceWord> resolve(Session& session, std::string_view word) {
 }
 
 void warn_of_verbs(const std::vector<std::string>& verbs) {
-  static const std::vector<std::string> known{"get", "delete", "list", "create", "update", "patch", "watch", "proxy", "deletecollection", "use", "bind", "escalate", "impersonate", "*", "approve", "sign"};
+  static const std::vector<std::string> known{
+      "get", "delete", "list",     "create",      "update", "patch",   "watch", "proxy", "deletecollection",
+      "use", "bind",   "escalate", "impersonate", "*",      "approve", "sign"};
   for (const std::string& verb : verbs)
-    if (std::find(known.begin(), known.end(), verb) == known.end()) fmt::print(stderr, "Warning: '{}' is not a standard resource verb\n", verb);
+    if (std::find(known.begin(), known.end(), verb) == known.end())
+      fmt::print(stderr, "Warning: '{}' is not a standard resource verb\n", verb);
 }
 
 // One rule for each group, with its resources; one more for the URLs.
@@ -54,7 +57,8 @@ Result<Draft> rules(Session& session, const Arguments& arguments, bool of_cluste
   const auto words = arguments.list("resource"), names = unique(arguments.list("resource-name"));
   const std::vector<std::string> urls = of_cluster ? unique(arguments.list("non-resource-url")) : std::vector<std::string>();
   if (verbs.empty()) return refuse("at least one verb must be specified");
-  if (words.empty() && urls.empty()) return refuse(of_cluster ? "one of resource or nonResourceURL must be specified" : "at least one resource must be specified");
+  if (words.empty() && urls.empty())
+    return refuse(of_cluster ? "one of resource or nonResourceURL must be specified" : "at least one resource must be specified");
   if (words.empty() && !names.empty()) return refuse("resourceName can only be applied to resource");
   if (!words.empty()) warn_of_verbs(verbs);
   std::vector<std::pair<std::string, std::vector<std::string>>> groups;
@@ -92,14 +96,16 @@ Result<int> create_cluster_role(Session& session, const Arguments& arguments) {
   if (!name) return std::unexpected(name.error());
   Draft object = new_object(rbac_version, "ClusterRole", *name, session, false);
   if (arguments.given("aggregation-rule")) {
-    if (arguments.given("verb") || arguments.given("resource") || arguments.given("non-resource-url")) return refuse("aggregation rule must be specified without other rules");
+    if (arguments.given("verb") || arguments.given("resource") || arguments.given("non-resource-url"))
+      return refuse("aggregation rule must be specified without other rules");
     Draft labels = Draft::object();
     for (const std::string& pair : arguments.list("aggregation-rule")) {
       const std::size_t equals = pair.find('=');
       if (equals == std::string::npos) return refuse(pair + " must be formatted as key=value");
       labels[pair.substr(0, equals)] = pair.substr(equals + 1);
     }
-    object["aggregationRule"] = Draft::object({{"clusterRoleSelectors", Draft::array({Draft::object({{"matchLabels", std::move(labels)}})})}});
+    object["aggregationRule"] =
+        Draft::object({{"clusterRoleSelectors", Draft::array({Draft::object({{"matchLabels", std::move(labels)}})})}});
     object["rules"] = Draft();
     return finish_create(session, arguments, object, "");
   }
@@ -115,7 +121,8 @@ Result<int> create_binding(Session& session, const Arguments& arguments, bool of
   const std::string cluster_role = arguments.text("clusterrole"), role = of_cluster ? "" : arguments.text("role");
   if (!of_cluster && cluster_role.empty() == role.empty()) return refuse("exactly one of clusterrole or role must be specified");
   Draft object = new_object(rbac_version, of_cluster ? "ClusterRoleBinding" : "RoleBinding", *name, session, !of_cluster);
-  object["roleRef"] = Draft::object({{"apiGroup", rbac_group}, {"kind", role.empty() ? "ClusterRole" : "Role"}, {"name", role.empty() ? cluster_role : role}});
+  object["roleRef"] = Draft::object(
+      {{"apiGroup", rbac_group}, {"kind", role.empty() ? "ClusterRole" : "Role"}, {"name", role.empty() ? cluster_role : role}});
   auto subjects = rbac_subjects(arguments);
   if (!subjects) return std::unexpected(subjects.error());
   if (!subjects->empty()) object["subjects"] = *std::move(subjects);
@@ -128,8 +135,10 @@ Result<int> create_cluster_role_binding(Session& s, const Arguments& a) { return
 
 Result<Draft> rbac_subjects(const Arguments& arguments) {
   Draft out = Draft::array();
-  for (const std::string& user : arguments.list("user")) out.push_back(Draft::object({{"apiGroup", rbac_group}, {"kind", "User"}, {"name", user}}));
-  for (const std::string& group : arguments.list("group")) out.push_back(Draft::object({{"apiGroup", rbac_group}, {"kind", "Group"}, {"name", group}}));
+  for (const std::string& user : arguments.list("user"))
+    out.push_back(Draft::object({{"apiGroup", rbac_group}, {"kind", "User"}, {"name", user}}));
+  for (const std::string& group : arguments.list("group"))
+    out.push_back(Draft::object({{"apiGroup", rbac_group}, {"kind", "Group"}, {"name", group}}));
   for (const std::string& account : arguments.list("serviceaccount")) {
     const auto pieces = split(account, ':');
     if (pieces.size() != 2 || pieces[0].empty() || pieces[1].empty()) return refuse("serviceaccount must be <namespace>:<name>");
@@ -140,19 +149,26 @@ Result<Draft> rbac_subjects(const Arguments& arguments) {
 
 std::vector<Flag> rbac_subject_flags() {
   using namespace flags;
-  return {list("user", "bind these users"), list("group", "bind these groups"), list("serviceaccount", "bind these service accounts, namespace:name")};
+  return {list("user", "bind these users"), list("group", "bind these groups"),
+          list("serviceaccount", "bind these service accounts, namespace:name")};
 }
 
 std::vector<Command> create_rbac_commands() {
   using namespace flags;
-  const std::vector<Flag> rule{list("verb", "what may be done"), list("resource", "to which resources: pods, deployments.apps, pods/log"), list("resource-name", "only to those with these names")};
+  const std::vector<Flag> rule{list("verb", "what may be done"), list("resource", "to which resources: pods, deployments.apps, pods/log"),
+                               list("resource-name", "only to those with these names")};
   const Flag cluster_role = text("clusterrole", "the cluster role that is given");
   return {{"role", "what may be done in a namespace", "NAME --verb=VERB --resource=RESOURCE", create_flags() + rule, create_role},
           {"clusterrole", "what may be done in the cluster", "NAME --verb=VERB --resource=RESOURCE",
-           create_flags() + rule + std::vector<Flag>{list("non-resource-url", "these paths of the API server"), list("aggregation-rule", "the rules of all cluster roles with these labels")}, create_cluster_role},
+           create_flags() + rule +
+               std::vector<Flag>{list("non-resource-url", "these paths of the API server"),
+                                 list("aggregation-rule", "the rules of all cluster roles with these labels")},
+           create_cluster_role},
           {"rolebinding", "who has a role in a namespace", "NAME (--role=NAME | --clusterrole=NAME) [--user=USER] [--group=GROUP]",
-           create_flags() + rbac_subject_flags() + std::vector<Flag>{cluster_role, text("role", "the role that is given")}, create_role_binding},
-          {"clusterrolebinding", "who has a role in the cluster", "NAME --clusterrole=NAME [--user=USER] [--group=GROUP]", create_flags() + rbac_subject_flags() + std::vector<Flag>{required(cluster_role)}, create_cluster_role_binding}};
+           create_flags() + rbac_subject_flags() + std::vector<Flag>{cluster_role, text("role", "the role that is given")},
+           create_role_binding},
+          {"clusterrolebinding", "who has a role in the cluster", "NAME --clusterrole=NAME [--user=USER] [--group=GROUP]",
+           create_flags() + rbac_subject_flags() + std::vector<Flag>{required(cluster_role)}, create_cluster_role_binding}};
 }
 
 }  // namespace kybern::cli

@@ -26,9 +26,12 @@ Result<std::string> propagation(const Arguments& arguments) {
 Result<void> wait_until_gone(Session& session, const Deleted& item, Deadline deadline) {
   const auto other = [&](Value object) { return !item.uid.empty() && object["metadata"]["uid"].as_string() != item.uid; };
   auto gone = observe(session, item.subject.type->path(item.subject.ns), name_query(item.subject.name), deadline,
-                      {[&](std::string_view type, Value object) { return type == "DELETED" || other(object); }, [](std::size_t count) { return count == 0; }});
-  if (!gone) return gone.error().code == Code::forbidden || gone.error().code == Code::not_found ? Result<void>() : std::unexpected(gone.error());
-  if (!*gone) return fail(Code::timeout, "error: timed out waiting for the condition on " + item.subject.type->plural + "/" + item.subject.name);
+                      {[&](std::string_view type, Value object) { return type == "DELETED" || other(object); },
+                       [](std::size_t count) { return count == 0; }});
+  if (!gone)
+    return gone.error().code == Code::forbidden || gone.error().code == Code::not_found ? Result<void>() : std::unexpected(gone.error());
+  if (!*gone)
+    return fail(Code::timeout, "error: timed out waiting for the condition on " + item.subject.type->plural + "/" + item.subject.name);
   return {};
 }
 
@@ -56,7 +59,9 @@ Result<int> remove(Session& session, const Arguments& arguments) {
   const bool all = arguments.on("all"), by_selector = !arguments.text("selector").empty() || !arguments.text("field-selector").empty();
   if (all && !arguments.text("selector").empty()) return refuse("cannot set --all and --selector at the same time");
   if (force && seconds == 0)
-    fmt::print(stderr, "Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. The resource may continue to run on the cluster indefinitely.\n");
+    fmt::print(stderr,
+               "Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. The resource may "
+               "continue to run on the cluster indefinitely.\n");
   auto subjects = select(session, arguments, arguments.words, {.fetch = false, .manifests_from_server = false});
   if (!subjects) return std::unexpected(subjects.error());
   const bool ignore = arguments.on("ignore-not-found") || all || by_selector;
@@ -86,7 +91,8 @@ Result<int> remove(Session& session, const Arguments& arguments) {
       fmt::print("{}\n", subject.shown());
     } else {
       const std::string where = subject.type->namespaced ? " from " + subject.ns + " namespace" : "";
-      fmt::print("{} {} {}deleted{}{}\n", subject.type->shown_kind(), go_quote(subject.name), force && seconds == 0 ? "force " : "", where, dry_run_suffix(*dry_run));
+      fmt::print("{} {} {}deleted{}{}\n", subject.type->shown_kind(), go_quote(subject.name), force && seconds == 0 ? "force " : "", where,
+                 dry_run_suffix(*dry_run));
     }
     std::fflush(stdout);
     deleted.push_back({subject, uid});
@@ -107,12 +113,14 @@ Command delete_command() {
   using namespace flags;
   Flag cascade = text("cascade", "what happens to what the object owns: background, foreground or orphan", "background");
   cascade.bare = "background";
-  return {"delete", "delete objects", "(TYPE NAME... | TYPE/NAME... | TYPE -l SELECTOR | TYPE --all | -f FILE) [flags]",
+  return {"delete",
+          "delete objects",
+          "(TYPE NAME... | TYPE/NAME... | TYPE -l SELECTOR | TYPE --all | -f FILE) [flags]",
           {filename(), recursive(), selector(), field_selector(), output(), dry_run(), boolean("all", "all of the type in the namespace"),
            boolean("all-namespaces", "of all namespaces", false, 'A'), cascade, boolean("force", "do not wait for the node's word"),
-           text("raw", "DELETE this path"), number("grace-period", "seconds that a pod has to end; negative: its own setting", "-1"), boolean("now", "end at once: a grace period of 1"),
-           boolean("ignore-not-found", "what does not exist is no failure"), boolean("wait", "wait until the objects are gone", true),
-           duration("timeout", "how long to wait; 0: as long as it takes", "0s")},
+           text("raw", "DELETE this path"), number("grace-period", "seconds that a pod has to end; negative: its own setting", "-1"),
+           boolean("now", "end at once: a grace period of 1"), boolean("ignore-not-found", "what does not exist is no failure"),
+           boolean("wait", "wait until the objects are gone", true), duration("timeout", "how long to wait; 0: as long as it takes", "0s")},
           remove};
 }
 

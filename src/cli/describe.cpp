@@ -28,7 +28,8 @@ void add(Session& session, std::vector<Document>& out, const std::string& path, 
 
 std::vector<Document> related(Session& session, Value object) {
   const std::string name = object["metadata"]["name"].str(), ns = object["metadata"]["namespace"].str(), kind = object["kind"].str();
-  const std::string core = "/api/v1/namespaces/" + url_encode(kind == "Namespace" ? name : ns), selector = query_of({{"labelSelector", selector_text(object["spec"]["selector"])}});
+  const std::string core = "/api/v1/namespaces/" + url_encode(kind == "Namespace" ? name : ns),
+                    selector = query_of({{"labelSelector", selector_text(object["spec"]["selector"])}});
   std::vector<Document> out;
   if (kind == "Node") {
     add(session, out, "/api/v1/pods", query_of({{"fieldSelector", "spec.nodeName=" + name}}));
@@ -36,7 +37,8 @@ std::vector<Document> related(Session& session, Value object) {
     if (lease) out.push_back(*lease);
     else out.push_back(Draft::object({{"kind", "Status"}, {"message", lease.error().message}}).freeze());
   } else if (kind == "Service") {
-    add(session, out, "/apis/discovery.k8s.io/v1/namespaces/" + url_encode(ns) + "/endpointslices", query_of({{"labelSelector", "kubernetes.io/service-name=" + name}}));
+    add(session, out, "/apis/discovery.k8s.io/v1/namespaces/" + url_encode(ns) + "/endpointslices",
+        query_of({{"labelSelector", "kubernetes.io/service-name=" + name}}));
   } else if (kind == "Namespace") {
     add(session, out, core + "/resourcequotas", "");
     add(session, out, core + "/limitranges", "");
@@ -56,7 +58,10 @@ std::vector<Document> related(Session& session, Value object) {
 }
 
 Result<int> describe_objects(Session& session, const Arguments& arguments) {
-  auto subjects = select(session, arguments, arguments.words, {.need_names = false, .nothing_given = "error: You must specify the type of resource to describe. Use \"kubectl api-resources\" for a complete list of supported resources."});
+  auto subjects = select(session, arguments, arguments.words,
+                         {.need_names = false,
+                          .nothing_given = "error: You must specify the type of resource to describe. Use \"kubectl api-resources\" for a "
+                                           "complete list of supported resources."});
   const char* end = "";
   if (!subjects && subjects.error().code == Code::not_found && arguments.words.size() == 2) {  // perhaps the beginning of names
     auto all = select(session, arguments, {arguments.words[0]}, {.need_names = false});
@@ -71,18 +76,25 @@ Result<int> describe_objects(Session& session, const Arguments& arguments) {
     }
   }
   if (!subjects) return std::unexpected(subjects.error());
-  if (subjects->empty()) fmt::print(stderr, "{}\n", arguments.on("all-namespaces") ? "No resources found" : fmt::format("No resources found in {} namespace.", session.ns()));
+  if (subjects->empty())
+    fmt::print(stderr, "{}\n",
+               arguments.on("all-namespaces") ? "No resources found" : fmt::format("No resources found in {} namespace.", session.ns()));
   bool first = true;
   for (const Subject& subject : *subjects) {
     std::vector<Document> events;
     const bool with_events = arguments.on("show-events");
     if (with_events) {
       const std::string about = fmt::format("involvedObject.name={},involvedObject.kind={}", subject.name, subject.type->kind);
-      const std::string uid = subject.type->kind == "Node" ? "" : ",involvedObject.uid=" + subject.object["metadata"]["uid"].str();  // a node's events carry its name or its uid
-      add(session, events, subject.ns.empty() ? "/api/v1/events" : "/api/v1/namespaces/" + url_encode(subject.ns) + "/events", query_of({{"fieldSelector", about + uid}}));
+      const std::string uid =
+          subject.type->kind == "Node"
+              ? ""
+              : ",involvedObject.uid=" + subject.object["metadata"]["uid"].str();  // a node's events carry its name or its uid
+      add(session, events, subject.ns.empty() ? "/api/v1/events" : "/api/v1/namespaces/" + url_encode(subject.ns) + "/events",
+          query_of({{"fieldSelector", about + uid}}));
     }
     const Time now = real_world().clock.now();
-    fmt::print("{}{}{}", first || *end ? "" : "\n\n", describe(subject.object, related(session, subject.object), with_events ? &events : nullptr, now), end);
+    fmt::print("{}{}{}", first || *end ? "" : "\n\n",
+               describe(subject.object, related(session, subject.object), with_events ? &events : nullptr, now), end);
     first = false;
   }
   return 0;
@@ -92,8 +104,12 @@ Result<int> describe_objects(Session& session, const Arguments& arguments) {
 
 Command describe_command() {
   using namespace flags;
-  return {"describe", "tell all about objects, with their events", "(TYPE [NAME... | -l SELECTOR] | TYPE/NAME... | -f FILE)",
-          {selector(), filename(), recursive(), boolean("all-namespaces", "of all namespaces", false, 'A'), boolean("show-events", "with the events", true)}, describe_objects};
+  return {"describe",
+          "tell all about objects, with their events",
+          "(TYPE [NAME... | -l SELECTOR] | TYPE/NAME... | -f FILE)",
+          {selector(), filename(), recursive(), boolean("all-namespaces", "of all namespaces", false, 'A'),
+           boolean("show-events", "with the events", true)},
+          describe_objects};
 }
 
 }  // namespace kybern::cli

@@ -34,7 +34,8 @@ Sums sums_of(Value pod) {  // init containers run one after another, so the larg
       out.limits[i] += Quantity::of(c["resources"]["limits"][resources[i]]);
     }
     for (Value c : pod["spec"]["initContainers"].items()) {
-      const Quantity request = Quantity::of(c["resources"]["requests"][resources[i]]), limit = Quantity::of(c["resources"]["limits"][resources[i]]);
+      const Quantity request = Quantity::of(c["resources"]["requests"][resources[i]]),
+                     limit = Quantity::of(c["resources"]["limits"][resources[i]]);
       if (c["restartPolicy"].as_string() == "Always") {
         out.requests[i] += request;
         out.limits[i] += limit;
@@ -49,7 +50,10 @@ Sums sums_of(Value pod) {  // init containers run one after another, so the larg
 
 std::string share(const Quantity& amount, Value whole) {  // "100m (3%)"
   const Quantity all = Quantity::of(whole);
-  const auto percent = all.value() == 0 ? 0 : static_cast<std::int64_t>(static_cast<double>(amount.milli_value()) / static_cast<double>(all.milli_value()) * 100);
+  const auto percent =
+      all.value() == 0
+          ? 0
+          : static_cast<std::int64_t>(static_cast<double>(amount.milli_value()) / static_cast<double>(all.milli_value()) * 100);
   return fmt::format("{} ({}%)", amount.str(), percent);
 }
 
@@ -63,13 +67,22 @@ void pods_of_node(Page& page, Value allocatable, const std::vector<Document>& re
     ++running;
     const Sums sums = sums_of(pod);
     total.add(sums);
-    rows += fmt::format("  {}\t{}\t\t{}\t{}\t{}\t{}\t{}\n", pod["metadata"]["namespace"].as_string(), pod["metadata"]["name"].as_string(), share(sums.requests[0], allocatable["cpu"]), share(sums.limits[0], allocatable["cpu"]),
-                        share(sums.requests[1], allocatable["memory"]), share(sums.limits[1], allocatable["memory"]), human_age(parse_rfc3339(pod["metadata"]["creationTimestamp"].as_string()).value_or(Time()), page.now));
+    rows += fmt::format("  {}\t{}\t\t{}\t{}\t{}\t{}\t{}\n", pod["metadata"]["namespace"].as_string(), pod["metadata"]["name"].as_string(),
+                        share(sums.requests[0], allocatable["cpu"]), share(sums.limits[0], allocatable["cpu"]),
+                        share(sums.requests[1], allocatable["memory"]), share(sums.limits[1], allocatable["memory"]),
+                        human_age(parse_rfc3339(pod["metadata"]["creationTimestamp"].as_string()).value_or(Time()), page.now));
   }
   page.line(0, "Non-terminated Pods", fmt::format("({} in total)", running));
-  page.text += "  Namespace\tName\t\tCPU Requests\tCPU Limits\tMemory Requests\tMemory Limits\tAge\n  ---------\t----\t\t------------\t----------\t---------------\t-------------\t---\n" + rows;
-  page.text += "Allocated resources:\n  (Total limits may be over 100 percent, i.e., overcommitted.)\n  Resource\tRequests\tLimits\n  --------\t--------\t------\n";
-  for (std::size_t i = 0; i < resource_count; ++i) page.text += fmt::format("  {}\t{}\t{}\n", resources[i], share(total.requests[i], allocatable[resources[i]]), share(total.limits[i], allocatable[resources[i]]));
+  page.text +=
+      "  Namespace\tName\t\tCPU Requests\tCPU Limits\tMemory Requests\tMemory Limits\tAge\n  "
+      "---------\t----\t\t------------\t----------\t---------------\t-------------\t---\n" +
+      rows;
+  page.text +=
+      "Allocated resources:\n  (Total limits may be over 100 percent, i.e., overcommitted.)\n  Resource\tRequests\tLimits\n  "
+      "--------\t--------\t------\n";
+  for (std::size_t i = 0; i < resource_count; ++i)
+    page.text += fmt::format("  {}\t{}\t{}\n", resources[i], share(total.requests[i], allocatable[resources[i]]),
+                             share(total.limits[i], allocatable[resources[i]]));
 }
 
 void lease(Page& page, const std::vector<Document>& related) {
@@ -96,13 +109,18 @@ void describe_node(Page& page, Value o, const std::vector<Document>& related) {
   page.labels(o);
   page.line(0, "CreationTimestamp", page.date(o["metadata"]["creationTimestamp"]));
   std::vector<std::string> taints;
-  for (Value t : o["spec"]["taints"].items()) taints.push_back(t["key"].str() + (t["value"].as_string().empty() ? "" : "=" + t["value"].str()) + ":" + t["effect"].str());
+  for (Value t : o["spec"]["taints"].items())
+    taints.push_back(t["key"].str() + (t["value"].as_string().empty() ? "" : "=" + t["value"].str()) + ":" + t["effect"].str());
   page.line(0, "Taints", taints.empty() ? "<none>" : join(taints, "\n\t"));
   page.line(0, "Unschedulable", o["spec"]["unschedulable"].as_bool() ? "true" : "false");
   lease(page, related);
-  page.text += "Conditions:\n  Type\tStatus\tLastHeartbeatTime\tLastTransitionTime\tReason\tMessage\n  ----\t------\t-----------------\t------------------\t------\t-------\n";
+  page.text +=
+      "Conditions:\n  Type\tStatus\tLastHeartbeatTime\tLastTransitionTime\tReason\tMessage\n  "
+      "----\t------\t-----------------\t------------------\t------\t-------\n";
   for (Value c : status["conditions"].items())
-    page.text += fmt::format("  {} \t{} \t{} \t{} \t{} \t{}\n", c["type"].as_string(), c["status"].as_string(), page.date(c["lastHeartbeatTime"]), page.date(c["lastTransitionTime"]), c["reason"].as_string(), c["message"].as_string());
+    page.text +=
+        fmt::format("  {} \t{} \t{} \t{} \t{} \t{}\n", c["type"].as_string(), c["status"].as_string(), page.date(c["lastHeartbeatTime"]),
+                    page.date(c["lastTransitionTime"]), c["reason"].as_string(), c["message"].as_string());
   page.title(0, "Addresses");
   for (Value a : status["addresses"].items()) page.line(1, a["type"].as_string(), a["address"].as_string());
   for (const char* kind : {"capacity", "allocatable"}) {
@@ -110,9 +128,11 @@ void describe_node(Page& page, Value o, const std::vector<Document>& related) {
     for (Member m : status[kind].members()) page.line(1, m.key, plain_text(m.value));
   }
   page.title(0, "System Info");
-  for (const auto& [field, name] : {std::pair{"machineID", "Machine ID"}, std::pair{"systemUUID", "System UUID"}, std::pair{"bootID", "Boot ID"}, std::pair{"kernelVersion", "Kernel Version"}, std::pair{"osImage", "OS Image"},
-                                    std::pair{"operatingSystem", "Operating System"}, std::pair{"architecture", "Architecture"}, std::pair{"containerRuntimeVersion", "Container Runtime Version"},
-                                    std::pair{"kubeletVersion", "Kubelet Version"}, std::pair{"kubeProxyVersion", "Kube-Proxy Version"}})
+  for (const auto& [field, name] :
+       {std::pair{"machineID", "Machine ID"}, std::pair{"systemUUID", "System UUID"}, std::pair{"bootID", "Boot ID"},
+        std::pair{"kernelVersion", "Kernel Version"}, std::pair{"osImage", "OS Image"}, std::pair{"operatingSystem", "Operating System"},
+        std::pair{"architecture", "Architecture"}, std::pair{"containerRuntimeVersion", "Container Runtime Version"},
+        std::pair{"kubeletVersion", "Kubelet Version"}, std::pair{"kubeProxyVersion", "Kube-Proxy Version"}})
     page.line(1, name, status["nodeInfo"][field].as_string());
   if (o["spec"]["podCIDR"].exists()) page.line(0, "PodCIDR", o["spec"]["podCIDR"].as_string());
   if (!o["spec"]["podCIDRs"].empty()) {

@@ -33,7 +33,8 @@ void service(Page& page, Value o, const std::vector<Document>& slices) {
   page.line(0, "IPs", text_list(spec["clusterIPs"]));
   if (spec["externalName"].exists()) page.line(0, "External Name", spec["externalName"].as_string());
   if (!spec["externalIPs"].empty()) page.line(0, "External IPs", text_list(spec["externalIPs"]));
-  for (Value ingress : o["status"]["loadBalancer"]["ingress"].items()) page.line(0, "LoadBalancer Ingress", ingress["ip"].exists() ? ingress["ip"].as_string() : ingress["hostname"].as_string());
+  for (Value ingress : o["status"]["loadBalancer"]["ingress"].items())
+    page.line(0, "LoadBalancer Ingress", ingress["ip"].exists() ? ingress["ip"].as_string() : ingress["hostname"].as_string());
   for (Value port : spec["ports"].items()) {
     const std::string name = port["name"].as_string().empty() ? "<unset>" : port["name"].str(), protocol = port["protocol"].str();
     page.text += fmt::format("Port:\t{}\t{}/{}\n", name, port["port"].as_int(), protocol);
@@ -62,13 +63,15 @@ void secret_or_config_map(Page& page, Value o) {
   page.labels(o);
   if (o["kind"].as_string() == "Secret") {
     page.text += "\nType:  " + o["type"].str() + "\n\nData\n====\n";
-    for (Member m : o["data"].members()) page.text += std::string(m.key) + ":\t" + std::to_string(base64_decode(m.value.as_string()).value_or("").size()) + " bytes\n";
+    for (Member m : o["data"].members())
+      page.text += std::string(m.key) + ":\t" + std::to_string(base64_decode(m.value.as_string()).value_or("").size()) + " bytes\n";
     return;
   }
   page.text += "\nData\n====\n";
   for (Member m : o["data"].members()) page.text += std::string(m.key) + ":\n----\n" + m.value.str() + "\n\n";
   page.text += "\nBinaryData\n====\n";
-  for (Member m : o["binaryData"].members()) page.text += std::string(m.key) + ": " + std::to_string(base64_decode(m.value.as_string()).value_or("").size()) + " bytes\n";
+  for (Member m : o["binaryData"].members())
+    page.text += std::string(m.key) + ": " + std::to_string(base64_decode(m.value.as_string()).value_or("").size()) + " bytes\n";
   page.text += "\n";
 }
 
@@ -76,20 +79,24 @@ void name_space(Page& page, Value o, const std::vector<Document>& related) {
   page.line(0, "Name", o["metadata"]["name"].as_string());
   page.labels(o);
   page.line(0, "Status", o["status"]["phase"].as_string());
-  const auto quotas = std::count_if(related.begin(), related.end(), [](const Document& d) { return d["kind"].as_string() == "ResourceQuota"; });
+  const auto quotas =
+      std::count_if(related.begin(), related.end(), [](const Document& d) { return d["kind"].as_string() == "ResourceQuota"; });
   if (quotas == 0) page.text += "\nNo resource quota.\n";
   else page.text += "\nResource Quotas\n";
   for (const Document& quota : related) {
     if (quota["kind"].as_string() != "ResourceQuota") continue;
     page.text += "  Name:\t" + quota["metadata"]["name"].str() + "\n  Resource\tUsed\tHard\n  --------\t---\t---\n";
-    for (Member m : quota["status"]["hard"].members()) page.text += fmt::format("  {}\t{}\t{}\n", m.key, plain_text(quota["status"]["used"][m.key]), plain_text(m.value));
+    for (Member m : quota["status"]["hard"].members())
+      page.text += fmt::format("  {}\t{}\t{}\n", m.key, plain_text(quota["status"]["used"][m.key]), plain_text(m.value));
   }
   const bool limited = std::any_of(related.begin(), related.end(), [](const Document& d) { return d["kind"].as_string() == "LimitRange"; });
   if (!limited) {
     page.text += "\nNo LimitRange resource.\n";
     return;
   }
-  page.text += "\nResource Limits\n Type\tResource\tMin\tMax\tDefault Request\tDefault Limit\tMax Limit/Request Ratio\n ----\t--------\t---\t---\t---------------\t-------------\t-----------------------\n";
+  page.text +=
+      "\nResource Limits\n Type\tResource\tMin\tMax\tDefault Request\tDefault Limit\tMax Limit/Request Ratio\n "
+      "----\t--------\t---\t---\t---------------\t-------------\t-----------------------\n";
 }
 
 void limit_rows(Page& page, Value range) {
@@ -99,15 +106,20 @@ void limit_rows(Page& page, Value range) {
       for (Member m : limit[part].members())
         if (std::find(names.begin(), names.end(), m.key) == names.end()) names.emplace_back(m.key);
     std::sort(names.begin(), names.end());
-    const auto amount = [&](const char* part, const std::string& name) { return limit[part][name].exists() ? plain_text(limit[part][name]) : std::string("-"); };
+    const auto amount = [&](const char* part, const std::string& name) {
+      return limit[part][name].exists() ? plain_text(limit[part][name]) : std::string("-");
+    };
     for (const std::string& name : names)
-      page.text += fmt::format("{}\t{}\t{}\t{}\t{}\t{}\t{}\n", limit["type"].as_string(), name, amount("min", name), amount("max", name), amount("defaultRequest", name), amount("default", name), amount("maxLimitRequestRatio", name));
+      page.text += fmt::format("{}\t{}\t{}\t{}\t{}\t{}\t{}\n", limit["type"].as_string(), name, amount("min", name), amount("max", name),
+                               amount("defaultRequest", name), amount("default", name), amount("maxLimitRequestRatio", name));
   }
 }
 
 void limit_range(Page& page, Value o) {
   page.head(o);
-  page.text += "Type\tResource\tMin\tMax\tDefault Request\tDefault Limit\tMax Limit/Request Ratio\n----\t--------\t---\t---\t---------------\t-------------\t-----------------------\n";
+  page.text +=
+      "Type\tResource\tMin\tMax\tDefault Request\tDefault Limit\tMax Limit/Request "
+      "Ratio\n----\t--------\t---\t---\t---------------\t-------------\t-----------------------\n";
   limit_rows(page, o);
 }
 
@@ -122,7 +134,8 @@ void quota(Page& page, Value o) {
   std::vector<std::string> names;
   for (Member m : o["status"]["hard"].members()) names.emplace_back(m.key);
   std::sort(names.begin(), names.end());
-  for (const std::string& name : names) page.text += fmt::format("{}\t{}\t{}\n", name, plain_text(o["status"]["used"][name]), plain_text(o["status"]["hard"][name]));
+  for (const std::string& name : names)
+    page.text += fmt::format("{}\t{}\t{}\n", name, plain_text(o["status"]["used"][name]), plain_text(o["status"]["hard"][name]));
 }
 
 std::string words_text(Value list) {
@@ -134,13 +147,17 @@ std::string words_text(Value list) {
 void role(Page& page, Value o) {
   page.line(0, "Name", o["metadata"]["name"].as_string());
   page.labels(o);
-  page.text += "PolicyRule:\n  Resources\tNon-Resource URLs\tResource Names\tVerbs\n  ---------\t-----------------\t--------------\t-----\n";
+  page.text +=
+      "PolicyRule:\n  Resources\tNon-Resource URLs\tResource Names\tVerbs\n  ---------\t-----------------\t--------------\t-----\n";
   std::vector<std::pair<std::string, std::string>> rows;  // by group and resource; URLs first
   for (Value rule : o["rules"].items()) {
     for (Value group : rule["apiGroups"].items())
       for (Value resource : rule["resources"].items())
-        rows.emplace_back("1" + group.str() + "/" + resource.str(), fmt::format("  {}{}\t[]\t{}\t{}\n", resource.as_string(), group.as_string().empty() ? "" : "." + group.str(), words_text(rule["resourceNames"]), words_text(rule["verbs"])));
-    for (Value url : rule["nonResourceURLs"].items()) rows.emplace_back("2[" + url.str() + "]", fmt::format("  \t[{}]\t{}\t{}\n", url.as_string(), "[]", words_text(rule["verbs"])));
+        rows.emplace_back("1" + group.str() + "/" + resource.str(),
+                          fmt::format("  {}{}\t[]\t{}\t{}\n", resource.as_string(), group.as_string().empty() ? "" : "." + group.str(),
+                                      words_text(rule["resourceNames"]), words_text(rule["verbs"])));
+    for (Value url : rule["nonResourceURLs"].items())
+      rows.emplace_back("2[" + url.str() + "]", fmt::format("  \t[{}]\t{}\t{}\n", url.as_string(), "[]", words_text(rule["verbs"])));
   }
   std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   for (const auto& [key, row] : rows) page.text += row;
@@ -153,7 +170,8 @@ void role_binding(Page& page, Value o) {
   page.line(1, "Kind", o["roleRef"]["kind"].as_string());
   page.line(1, "Name", o["roleRef"]["name"].as_string());
   page.text += "Subjects:\n  Kind\tName\tNamespace\n  ----\t----\t---------\n";
-  for (Value subject : o["subjects"].items()) page.text += fmt::format("  {}\t{}\t{}\n", subject["kind"].as_string(), subject["name"].as_string(), subject["namespace"].as_string());
+  for (Value subject : o["subjects"].items())
+    page.text += fmt::format("  {}\t{}\t{}\n", subject["kind"].as_string(), subject["name"].as_string(), subject["namespace"].as_string());
 }
 
 void service_account(Page& page, Value o) {
@@ -176,7 +194,9 @@ void disruption_budget(Page& page, Value o) {
   else if (spec["maxUnavailable"].exists()) page.line(0, "Max unavailable", plain_text(spec["maxUnavailable"]));
   page.line(0, "Selector", spec["selector"].exists() ? labels_text(spec["selector"]["matchLabels"]) : "<unset>");
   page.title(0, "Status");
-  for (const auto& [field, name] : {std::pair{"disruptionsAllowed", "Allowed disruptions"}, std::pair{"currentHealthy", "Current"}, std::pair{"desiredHealthy", "Desired"}, std::pair{"expectedPods", "Total"}}) page.line(2, name, std::to_string(status[field].as_int()));
+  for (const auto& [field, name] : {std::pair{"disruptionsAllowed", "Allowed disruptions"}, std::pair{"currentHealthy", "Current"},
+                                    std::pair{"desiredHealthy", "Desired"}, std::pair{"expectedPods", "Total"}})
+    page.line(2, name, std::to_string(status[field].as_int()));
 }
 
 void priority_class(Page& page, Value o) {
@@ -190,11 +210,13 @@ void priority_class(Page& page, Value o) {
 
 void storage_class(Page& page, Value o) {
   page.line(0, "Name", o["metadata"]["name"].as_string());
-  page.line(0, "IsDefaultClass", o["metadata"]["annotations"]["storageclass.kubernetes.io/is-default-class"].as_string() == "true" ? "Yes" : "No");
+  page.line(0, "IsDefaultClass",
+            o["metadata"]["annotations"]["storageclass.kubernetes.io/is-default-class"].as_string() == "true" ? "Yes" : "No");
   page.line(0, "Annotations", labels_text(o["metadata"]["annotations"]));
   page.line(0, "Provisioner", o["provisioner"].as_string());
   page.line(0, "Parameters", labels_text(o["parameters"]));
-  page.line(0, "AllowVolumeExpansion", o["allowVolumeExpansion"].exists() ? (o["allowVolumeExpansion"].as_bool() ? "True" : "False") : "<unset>");
+  page.line(0, "AllowVolumeExpansion",
+            o["allowVolumeExpansion"].exists() ? (o["allowVolumeExpansion"].as_bool() ? "True" : "False") : "<unset>");
   std::vector<std::string> options;
   for (Value option : o["mountOptions"].items()) options.push_back(option.str());
   page.line(0, "MountOptions", options.empty() ? "<none>" : join(options, "\n\t"));
@@ -204,7 +226,8 @@ void storage_class(Page& page, Value o) {
 
 std::string access_modes(Value list) {
   std::vector<std::string> out;
-  for (const auto& [name, shorter] : {std::pair{"ReadWriteOnce", "RWO"}, std::pair{"ReadOnlyMany", "ROX"}, std::pair{"ReadWriteMany", "RWX"}, std::pair{"ReadWriteOncePod", "RWOP"}})
+  for (const auto& [name, shorter] : {std::pair{"ReadWriteOnce", "RWO"}, std::pair{"ReadOnlyMany", "ROX"},
+                                      std::pair{"ReadWriteMany", "RWX"}, std::pair{"ReadWriteOncePod", "RWOP"}})
     for (Value mode : list.items())
       if (mode.as_string() == name) {
         out.emplace_back(shorter);
@@ -228,7 +251,8 @@ void volume_claim(Page& page, Value o, const std::vector<Document>& related) {
   std::vector<std::string> users;
   for (const Document& pod : related)
     for (Value volume : pod["spec"]["volumes"].items())
-      if (volume["persistentVolumeClaim"]["claimName"].as_string() == o["metadata"]["name"].as_string()) users.push_back(pod["metadata"]["name"].str());
+      if (volume["persistentVolumeClaim"]["claimName"].as_string() == o["metadata"]["name"].as_string())
+        users.push_back(pod["metadata"]["name"].str());
   page.line(0, "Used By", users.empty() ? "<none>" : join(users, "\n\t"));
 }
 

@@ -12,9 +12,15 @@
 
 namespace kybern::cli {
 
-void Page::line(int level, std::string_view title, std::string_view value) { text += std::string(static_cast<std::size_t>(level) * 2, ' ') + std::string(title) + ":\t" + std::string(value) + "\n"; }
-void Page::title(int level, std::string_view name) { text += std::string(static_cast<std::size_t>(level) * 2, ' ') + std::string(name) + ":\n"; }
-void Page::raw(int level, std::string_view value) { text += std::string(static_cast<std::size_t>(level) * 2, ' ') + std::string(value) + "\n"; }
+void Page::line(int level, std::string_view title, std::string_view value) {
+  text += std::string(static_cast<std::size_t>(level) * 2, ' ') + std::string(title) + ":\t" + std::string(value) + "\n";
+}
+void Page::title(int level, std::string_view name) {
+  text += std::string(static_cast<std::size_t>(level) * 2, ' ') + std::string(name) + ":\n";
+}
+void Page::raw(int level, std::string_view value) {
+  text += std::string(static_cast<std::size_t>(level) * 2, ' ') + std::string(value) + "\n";
+}
 
 void Page::map(int level, std::string_view name, Value values, std::string_view joint) {
   std::vector<std::string> lines;
@@ -42,8 +48,8 @@ std::string Page::date(Value time) const {
   const std::chrono::hh_mm_ss hms(std::chrono::floor<std::chrono::seconds>(*parsed - day));
   static const char* days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
   static const char* months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-  return fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} +0000", days[std::chrono::weekday(day).c_encoding()], unsigned(ymd.day()), months[unsigned(ymd.month()) - 1], int(ymd.year()),
-                     hms.hours().count(), hms.minutes().count(), hms.seconds().count());
+  return fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} +0000", days[std::chrono::weekday(day).c_encoding()], unsigned(ymd.day()),
+                     months[unsigned(ymd.month()) - 1], int(ymd.year()), hms.hours().count(), hms.minutes().count(), hms.seconds().count());
 }
 std::string spaced(std::string_view key) {  // "restartPolicy" -> "Restart Policy"
   std::string out;
@@ -89,14 +95,16 @@ void Page::events(const std::vector<Document>& list) {
     const std::string age = event_age(event, now);
     std::string from = event["source"]["component"].str();
     if (from.empty()) from = event["reportingComponent"].str();
-    text += fmt::format("  {}\t{}\t{}\t{}\t{}\n", event["type"].as_string(), event["reason"].as_string(), age, from, trim(event["message"].as_string()));
+    text += fmt::format("  {}\t{}\t{}\t{}\t{}\n", event["type"].as_string(), event["reason"].as_string(), age, from,
+                        trim(event["message"].as_string()));
   }
 }
 
 void Page::conditions(Value list) {
   if (list.empty()) return;
   text += "Conditions:\n  Type\tStatus\tReason\n  ----\t------\t------\n";
-  for (Value c : list.items()) text += fmt::format("  {}\t{}\t{}\n", c["type"].as_string(), c["status"].as_string(), c["reason"].as_string());
+  for (Value c : list.items())
+    text += fmt::format("  {}\t{}\t{}\n", c["type"].as_string(), c["status"].as_string(), c["reason"].as_string());
 }
 
 std::string owner_of(Value object) {

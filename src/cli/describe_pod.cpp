@@ -19,7 +19,8 @@ void state(Page& page, int level, std::string_view title, Value state) {
     if (!now.exists()) continue;
     page.line(level, title, spaced(kind));
     if (!now["reason"].as_string().empty()) page.line(level + 1, "Reason", now["reason"].as_string());
-    if (!now["message"].as_string().empty() && std::string_view(kind) == "terminated") page.line(level + 1, "Message", now["message"].as_string());
+    if (!now["message"].as_string().empty() && std::string_view(kind) == "terminated")
+      page.line(level + 1, "Message", now["message"].as_string());
     if (now["exitCode"].exists()) page.line(level + 1, "Exit Code", plain_text(now["exitCode"]));
     if (now["startedAt"].exists()) page.line(level + 1, "Started", page.date(now["startedAt"]));
     if (now["finishedAt"].exists()) page.line(level + 1, "Finished", page.date(now["finishedAt"]));
@@ -42,8 +43,9 @@ std::string probe_text(Value probe) {
     for (Value word : exec["command"].items()) words.push_back(word.str());
     what = "exec [" + join(words, " ") + "]";
   }
-  return fmt::format("{} delay={}s timeout={}s period={}s #success={} #failure={}", what, probe["initialDelaySeconds"].as_int(), probe["timeoutSeconds"].as_int(1), probe["periodSeconds"].as_int(10),
-                     probe["successThreshold"].as_int(1), probe["failureThreshold"].as_int(3));
+  return fmt::format("{} delay={}s timeout={}s period={}s #success={} #failure={}", what, probe["initialDelaySeconds"].as_int(),
+                     probe["timeoutSeconds"].as_int(1), probe["periodSeconds"].as_int(10), probe["successThreshold"].as_int(1),
+                     probe["failureThreshold"].as_int(3));
 }
 
 // "limits.cpu" of the container in the wanted units; of a limit that is not set, what the node has: not known here.
@@ -68,7 +70,8 @@ void Page::container(Value c, Value status, int level) {
   if (status.exists()) line(in, "Image ID", status["imageID"].as_string());
   std::vector<std::string> ports, host_ports;
   for (Value port : c["ports"].items()) {
-    ports.push_back(fmt::format("{}/{}{}", port["containerPort"].as_int(), port["protocol"].as_string("TCP"), port["name"].exists() ? " (" + port["name"].str() + ")" : ""));
+    ports.push_back(fmt::format("{}/{}{}", port["containerPort"].as_int(), port["protocol"].as_string("TCP"),
+                                port["name"].exists() ? " (" + port["name"].str() + ")" : ""));
     host_ports.push_back(fmt::format("{}/{}", port["hostPort"].as_int(), port["protocol"].as_string("TCP")));
   }
   line(in, ports.size() > 1 ? "Ports" : "Port", ports.empty() ? "<none>" : join(ports, ", "));
@@ -89,29 +92,40 @@ void Page::container(Value c, Value status, int level) {
     title(in, spaced(kind));
     for (Member m : c["resources"][kind].members()) line(in + 1, m.key, plain_text(m.value));
   }
-  for (const auto& [field, name] : {std::pair{"livenessProbe", "Liveness"}, std::pair{"readinessProbe", "Readiness"}, std::pair{"startupProbe", "Startup"}})
+  for (const auto& [field, name] :
+       {std::pair{"livenessProbe", "Liveness"}, std::pair{"readinessProbe", "Readiness"}, std::pair{"startupProbe", "Startup"}})
     if (c[field].exists()) line(in, name, probe_text(c[field]));
   if (!c["envFrom"].empty()) {
     title(in, "Environment Variables from");
     for (Value from : c["envFrom"].items())
       for (const auto& [field, kind] : {std::pair{"configMapRef", "ConfigMap"}, std::pair{"secretRef", "Secret"}})
-        if (from[field].exists()) text += fmt::format("{}{}\t{}{}\tOptional: {}\n", std::string(static_cast<std::size_t>(in + 1) * 2, ' '), from[field]["name"].as_string(), kind, from["prefix"].as_string().empty() ? "" : " with prefix '" + from["prefix"].str() + "'", from[field]["optional"].as_bool());
+        if (from[field].exists())
+          text += fmt::format(
+              "{}{}\t{}{}\tOptional: {}\n", std::string(static_cast<std::size_t>(in + 1) * 2, ' '), from[field]["name"].as_string(), kind,
+              from["prefix"].as_string().empty() ? "" : " with prefix '" + from["prefix"].str() + "'", from[field]["optional"].as_bool());
   }
   if (c["env"].empty()) line(in, "Environment", "<none>");
   else title(in, "Environment");
   for (Value env : c["env"].items()) {
     const Value from = env["valueFrom"];
     std::string value = env["value"].str();
-    if (from["fieldRef"].exists()) value = fmt::format(" ({}:{})", from["fieldRef"]["apiVersion"].as_string("v1"), from["fieldRef"]["fieldPath"].as_string());
-    if (from["secretKeyRef"].exists()) value = fmt::format("<set to the key '{}' in secret '{}'>\tOptional: {}", from["secretKeyRef"]["key"].as_string(), from["secretKeyRef"]["name"].as_string(), from["secretKeyRef"]["optional"].as_bool());
-    if (from["configMapKeyRef"].exists()) value = fmt::format("<set to the key '{}' of config map '{}'>\tOptional: {}", from["configMapKeyRef"]["key"].as_string(), from["configMapKeyRef"]["name"].as_string(), from["configMapKeyRef"]["optional"].as_bool());
-    if (from["resourceFieldRef"].exists()) value = fmt::format("{} ({})", resource_value(c, from["resourceFieldRef"]), from["resourceFieldRef"]["resource"].as_string());
+    if (from["fieldRef"].exists())
+      value = fmt::format(" ({}:{})", from["fieldRef"]["apiVersion"].as_string("v1"), from["fieldRef"]["fieldPath"].as_string());
+    if (from["secretKeyRef"].exists())
+      value = fmt::format("<set to the key '{}' in secret '{}'>\tOptional: {}", from["secretKeyRef"]["key"].as_string(),
+                          from["secretKeyRef"]["name"].as_string(), from["secretKeyRef"]["optional"].as_bool());
+    if (from["configMapKeyRef"].exists())
+      value = fmt::format("<set to the key '{}' of config map '{}'>\tOptional: {}", from["configMapKeyRef"]["key"].as_string(),
+                          from["configMapKeyRef"]["name"].as_string(), from["configMapKeyRef"]["optional"].as_bool());
+    if (from["resourceFieldRef"].exists())
+      value = fmt::format("{} ({})", resource_value(c, from["resourceFieldRef"]), from["resourceFieldRef"]["resource"].as_string());
     line(in + 1, env["name"].as_string(), value);
   }
   if (c["volumeMounts"].empty()) return line(in, "Mounts", "<none>");
   title(in, "Mounts");
   for (Value mount : c["volumeMounts"].items())
-    raw(in + 1, fmt::format("{} from {} ({}{})", mount["mountPath"].as_string(), mount["name"].as_string(), mount["readOnly"].as_bool() ? "ro" : "rw",
+    raw(in + 1, fmt::format("{} from {} ({}{})", mount["mountPath"].as_string(), mount["name"].as_string(),
+                            mount["readOnly"].as_bool() ? "ro" : "rw",
                             mount["subPath"].exists() ? ",path=" + go_quote(mount["subPath"].as_string()) : ""));
 }
 
@@ -158,11 +172,14 @@ void volume_source(Page& page, std::string_view kind, Value v) {
   } else if (kind == "downwardAPI") {
     page.line(2, "Type", "DownwardAPI (a volume populated by information about the pod)");
     page.title(2, "Items");
-    for (Value item : v["items"].items()) page.raw(3, (item["fieldRef"].exists() ? item["fieldRef"]["fieldPath"].str() : item["resourceFieldRef"]["resource"].str()) + " -> " + item["path"].str());
+    for (Value item : v["items"].items())
+      page.raw(3, (item["fieldRef"].exists() ? item["fieldRef"]["fieldPath"].str() : item["resourceFieldRef"]["resource"].str()) + " -> " +
+                      item["path"].str());
   } else if (kind == "projected") {
     page.line(2, "Type", "Projected (a volume that contains injected data from multiple sources)");
     for (Value source : v["sources"].items()) {
-      if (source["serviceAccountToken"].exists()) page.line(2, "TokenExpirationSeconds", plain_text(source["serviceAccountToken"]["expirationSeconds"]));
+      if (source["serviceAccountToken"].exists())
+        page.line(2, "TokenExpirationSeconds", plain_text(source["serviceAccountToken"]["expirationSeconds"]));
       if (source["downwardAPI"].exists()) page.line(2, "DownwardAPI", "true");
       for (const auto& [field, title] : {std::pair{"configMap", "ConfigMapName"}, std::pair{"secret", "SecretName"}}) {
         if (!source[field].exists()) continue;
@@ -250,7 +267,8 @@ std::string pod_template_text(Value pods) {
   if (pods["spec"]["serviceAccountName"].exists()) inner.line(0, "Service Account", pods["spec"]["serviceAccountName"].as_string());
   inner.containers(pods["spec"], {}, {});
   inner.volumes(pods["spec"]);
-  if (const Value priority = pods["spec"]["priorityClassName"]; !priority.as_string().empty()) inner.line(0, "Priority Class Name", priority.as_string());
+  if (const Value priority = pods["spec"]["priorityClassName"]; !priority.as_string().empty())
+    inner.line(0, "Priority Class Name", priority.as_string());
   tolerations(inner, pods["spec"]);
   for (std::string_view line : split(trim(inner.text), '\n')) {
     const std::size_t indent = line.starts_with('\t') ? 4 : line.find_first_not_of(' ');

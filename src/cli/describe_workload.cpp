@@ -19,20 +19,27 @@ void deployment(Page& page, Value o, const std::vector<Document>& sets) {
   page.line(0, "CreationTimestamp", page.date(o["metadata"]["creationTimestamp"]));
   page.labels(o);
   page.line(0, "Selector", labels_text(spec["selector"]["matchLabels"]));
-  page.line(0, "Replicas", fmt::format("{} desired | {} updated | {} total | {} available | {} unavailable", spec["replicas"].as_int(), status["updatedReplicas"].as_int(), status["replicas"].as_int(),
-                                       status["availableReplicas"].as_int(), status["unavailableReplicas"].as_int()));
+  page.line(0, "Replicas",
+            fmt::format("{} desired | {} updated | {} total | {} available | {} unavailable", spec["replicas"].as_int(),
+                        status["updatedReplicas"].as_int(), status["replicas"].as_int(), status["availableReplicas"].as_int(),
+                        status["unavailableReplicas"].as_int()));
   page.line(0, "StrategyType", spec["strategy"]["type"].as_string());
   page.line(0, "MinReadySeconds", std::to_string(spec["minReadySeconds"].as_int()));
   if (const Value rolling = spec["strategy"]["rollingUpdate"]; rolling.exists())
-    page.line(0, "RollingUpdateStrategy", plain_text(rolling["maxUnavailable"]) + " max unavailable, " + plain_text(rolling["maxSurge"]) + " max surge");
+    page.line(0, "RollingUpdateStrategy",
+              plain_text(rolling["maxUnavailable"]) + " max unavailable, " + plain_text(rolling["maxSurge"]) + " max surge");
   page.pod_template(spec["template"]);
   page.conditions(status["conditions"]);
-  const auto replicas = [](Value set) { return fmt::format("{} ({}/{} replicas created)", set["metadata"]["name"].as_string(), set["status"]["replicas"].as_int(), set["spec"]["replicas"].as_int()); };
+  const auto replicas = [](Value set) {
+    return fmt::format("{} ({}/{} replicas created)", set["metadata"]["name"].as_string(), set["status"]["replicas"].as_int(),
+                       set["spec"]["replicas"].as_int());
+  };
   std::string current;
   std::vector<std::string> old;
   for (const Document& set : sets) {
     if (set["kind"].as_string() != "ReplicaSet") continue;
-    const bool newest = set["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == o["metadata"]["annotations"]["deployment.kubernetes.io/revision"];
+    const bool newest = set["metadata"]["annotations"]["deployment.kubernetes.io/revision"] ==
+                        o["metadata"]["annotations"]["deployment.kubernetes.io/revision"];
     if (newest) current = replicas(set);
     else old.push_back(replicas(set));
   }
@@ -48,7 +55,8 @@ Phases phases_of(Value object, const std::vector<Document>& related) {
   for (const Document& pod : related) {
     if (pod["kind"].as_string() != "Pod") continue;
     bool owned = false;
-    for (Value owner : pod["metadata"]["ownerReferences"].items()) owned = owned || (owner["controller"].as_bool() && owner["uid"] == object["metadata"]["uid"]);
+    for (Value owner : pod["metadata"]["ownerReferences"].items())
+      owned = owned || (owner["controller"].as_bool() && owner["uid"] == object["metadata"]["uid"]);
     if (!owned) continue;
     const std::string_view phase = pod["status"]["phase"].as_string();
     ++(phase == "Running" ? out.running : phase == "Pending" ? out.waiting : phase == "Succeeded" ? out.succeeded : out.failed);
@@ -57,7 +65,8 @@ Phases phases_of(Value object, const std::vector<Document>& related) {
 }
 void pods_status(Page& page, Value object, const std::vector<Document>& related) {
   const Phases p = phases_of(object, related);
-  page.line(0, "Pods Status", fmt::format("{} Running / {} Waiting / {} Succeeded / {} Failed", p.running, p.waiting, p.succeeded, p.failed));
+  page.line(0, "Pods Status",
+            fmt::format("{} Running / {} Waiting / {} Succeeded / {} Failed", p.running, p.waiting, p.succeeded, p.failed));
 }
 
 std::string selector_of(Value selector) {
@@ -66,7 +75,9 @@ std::string selector_of(Value selector) {
     std::vector<std::string> values;
     for (Value v : e["values"].items()) values.push_back(v.str());
     const std::string_view op = e["operator"].as_string(), key = e["key"].as_string();
-    const std::string text = op == "Exists" ? std::string(key) : op == "DoesNotExist" ? "!" + std::string(key) : fmt::format("{} {} ({})", key, op == "In" ? "in" : "notin", join(values, ","));
+    const std::string text = op == "Exists"         ? std::string(key)
+                             : op == "DoesNotExist" ? "!" + std::string(key)
+                                                    : fmt::format("{} {} ({})", key, op == "In" ? "in" : "notin", join(values, ","));
     out = out == "<none>" ? text : out + "," + text;
   }
   return out;
@@ -92,7 +103,8 @@ void stateful_set(Page& page, Value o, const std::vector<Document>& related) {
   page.labels(o);
   page.line(0, "Replicas", fmt::format("{} desired | {} total", spec["replicas"].as_int(), o["status"]["replicas"].as_int()));
   page.line(0, "Update Strategy", spec["updateStrategy"]["type"].as_string());
-  if (const Value partition = spec["updateStrategy"]["rollingUpdate"]["partition"]; partition.exists()) page.line(1, "Partition", plain_text(partition));
+  if (const Value partition = spec["updateStrategy"]["rollingUpdate"]["partition"]; partition.exists())
+    page.line(1, "Partition", plain_text(partition));
   pods_status(page, o, related);
   page.pod_template(spec["template"]);
   if (spec["volumeClaimTemplates"].empty()) return page.line(0, "Volume Claims", "<none>");
@@ -102,7 +114,9 @@ void stateful_set(Page& page, Value o, const std::vector<Document>& related) {
     page.line(1, "StorageClass", claim["spec"]["storageClassName"].as_string());
     page.map(1, "Labels", claim["metadata"]["labels"], "=");
     page.map(1, "Annotations", claim["metadata"]["annotations"], "=");
-    page.line(1, "Capacity", claim["spec"]["resources"]["requests"]["storage"].exists() ? plain_text(claim["spec"]["resources"]["requests"]["storage"]) : "<default>");
+    page.line(1, "Capacity",
+              claim["spec"]["resources"]["requests"]["storage"].exists() ? plain_text(claim["spec"]["resources"]["requests"]["storage"])
+                                                                         : "<default>");
     std::vector<std::string> modes;
     for (Value mode : claim["spec"]["accessModes"].items()) modes.push_back(mode.str());
     page.line(1, "Access Modes", "[" + join(modes, " ") + "]");
@@ -115,8 +129,11 @@ void daemon_set(Page& page, Value o, const std::vector<Document>& related) {
   page.line(0, "Selector", selector_of(spec["selector"]));
   page.line(0, "Node-Selector", labels_text(spec["template"]["spec"]["nodeSelector"]));
   page.labels(o);
-  for (const auto& [field, name] : {std::pair{"desiredNumberScheduled", "Desired Number of Nodes Scheduled"}, std::pair{"currentNumberScheduled", "Current Number of Nodes Scheduled"}, std::pair{"updatedNumberScheduled", "Number of Nodes Scheduled with Up-to-date Pods"},
-                                    std::pair{"numberAvailable", "Number of Nodes Scheduled with Available Pods"}, std::pair{"numberMisscheduled", "Number of Nodes Misscheduled"}})
+  for (const auto& [field, name] : {std::pair{"desiredNumberScheduled", "Desired Number of Nodes Scheduled"},
+                                    std::pair{"currentNumberScheduled", "Current Number of Nodes Scheduled"},
+                                    std::pair{"updatedNumberScheduled", "Number of Nodes Scheduled with Up-to-date Pods"},
+                                    std::pair{"numberAvailable", "Number of Nodes Scheduled with Available Pods"},
+                                    std::pair{"numberMisscheduled", "Number of Nodes Misscheduled"}})
     page.raw(0, fmt::format("{}: {}", name, status[field].as_int()));
   pods_status(page, o, related);
   page.pod_template(spec["template"]);
@@ -136,10 +153,14 @@ void job(Page& page, Value o) {
   if (spec["ttlSecondsAfterFinished"].exists()) page.line(0, "TTL Seconds After Finished", plain_text(spec["ttlSecondsAfterFinished"]));
   if (status["startTime"].exists()) page.line(0, "Start Time", page.date(status["startTime"]));
   if (status["completionTime"].exists()) page.line(0, "Completed At", page.date(status["completionTime"]));
-  if (const auto from = parse_rfc3339(status["startTime"].as_string()), to = parse_rfc3339(status["completionTime"].as_string()); from && to) page.line(0, "Duration", human_age(*from, *to));
+  if (const auto from = parse_rfc3339(status["startTime"].as_string()), to = parse_rfc3339(status["completionTime"].as_string());
+      from && to)
+    page.line(0, "Duration", human_age(*from, *to));
   if (spec["activeDeadlineSeconds"].exists()) page.line(0, "Active Deadline Seconds", plain_text(spec["activeDeadlineSeconds"]) + "s");
   const std::string ready = status["ready"].exists() ? fmt::format(" ({} Ready)", status["ready"].as_int()) : "";
-  page.line(0, "Pods Statuses", fmt::format("{} Active{} / {} Succeeded / {} Failed", status["active"].as_int(), ready, status["succeeded"].as_int(), status["failed"].as_int()));
+  page.line(0, "Pods Statuses",
+            fmt::format("{} Active{} / {} Succeeded / {} Failed", status["active"].as_int(), ready, status["succeeded"].as_int(),
+                        status["failed"].as_int()));
   page.pod_template(spec["template"]);
 }
 
@@ -154,7 +175,8 @@ void cron_job(Page& page, Value o) {
   page.line(0, "Suspend", spec["suspend"].as_bool() ? "True" : "False");
   page.line(0, "Successful Job History Limit", number(spec["successfulJobsHistoryLimit"]));
   page.line(0, "Failed Job History Limit", number(spec["failedJobsHistoryLimit"]));
-  page.line(0, "Starting Deadline Seconds", spec["startingDeadlineSeconds"].exists() ? number(spec["startingDeadlineSeconds"]) + "s" : "<unset>");
+  page.line(0, "Starting Deadline Seconds",
+            spec["startingDeadlineSeconds"].exists() ? number(spec["startingDeadlineSeconds"]) + "s" : "<unset>");
   page.line(0, "Selector", job["selector"].exists() ? selector_of(job["selector"]) : "<unset>");
   page.line(0, "Parallelism", number(job["parallelism"]));
   page.line(0, "Completions", number(job["completions"]));

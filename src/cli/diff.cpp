@@ -48,7 +48,9 @@ void mask(Draft& data, const Draft* other, bool before) {  // values that differ
 
 void mask_secrets(Draft& live, Draft& merged) {
   const Draft old = live, fresh = merged;
-  const auto data = [](const Draft& object) { return object.find("data") && object.find("data")->is_object() ? object.find("data") : nullptr; };
+  const auto data = [](const Draft& object) {
+    return object.find("data") && object.find("data")->is_object() ? object.find("data") : nullptr;
+  };
   if (data(live)) mask(*live.find("data"), data(fresh), true);
   if (data(merged)) mask(*merged.find("data"), data(old), false);
 }
@@ -115,7 +117,8 @@ Result<int> diff(Session& session, const Arguments& arguments) {
     Draft before = now ? shown_of(*now) : Draft(), after = shown_of(*then);
     if (subject->type->kind == "Secret" && subject->type->group.empty()) mask_secrets(before, after);
     const ApiResource& type = *subject->type;
-    const std::string name = (type.group.empty() ? "" : type.group + ".") + fmt::format("{}.{}.{}.{}", type.version, type.kind, subject->ns, subject->name);
+    const std::string name =
+        (type.group.empty() ? "" : type.group + ".") + fmt::format("{}.{}.{}.{}", type.version, type.kind, subject->ns, subject->name);
     if (now)
       if (auto done = write(live.path(), name, before); !done) return std::unexpected(done.error());
     if (auto done = write(merged.path(), name, after); !done) return std::unexpected(done.error());
@@ -127,10 +130,15 @@ Result<int> diff(Session& session, const Arguments& arguments) {
 
 Command diff_command() {
   using namespace flags;
-  Command out{"diff", "what apply would change", "-f FILE [flags]",
-              {filename(), recursive(), selector(), field_manager("kubectl-client-side-apply"), boolean("server-side", "as apply --server-side"), boolean("force-conflicts", "with --server-side: take over fields that others own"),
-               boolean("force", "delete and make again what cannot be changed"), boolean("show-managed-fields", "with metadata.managedFields"), number("concurrency", "accepted for compatibility", "1"), boolean("prune", "accepted for compatibility")},
-              diff};
+  Command out{
+      "diff",
+      "what apply would change",
+      "-f FILE [flags]",
+      {filename(), recursive(), selector(), field_manager("kubectl-client-side-apply"), boolean("server-side", "as apply --server-side"),
+       boolean("force-conflicts", "with --server-side: take over fields that others own"),
+       boolean("force", "delete and make again what cannot be changed"), boolean("show-managed-fields", "with metadata.managedFields"),
+       number("concurrency", "accepted for compatibility", "1"), boolean("prune", "accepted for compatibility")},
+      diff};
   out.failure = 2;
   return out;
 }

@@ -85,7 +85,8 @@ void Discovery::add_resources(Value list) {
 std::vector<ApiResource> Discovery::preferred() const {
   std::vector<ApiResource> out;
   for (const ApiResource& resource : resources_) {
-    const bool known = std::any_of(out.begin(), out.end(), [&](const ApiResource& o) { return o.group == resource.group && o.plural == resource.plural; });
+    const bool known =
+        std::any_of(out.begin(), out.end(), [&](const ApiResource& o) { return o.group == resource.group && o.plural == resource.plural; });
     if (!known) out.push_back(resource);
   }
   return out;
@@ -95,7 +96,8 @@ std::vector<const ApiResource*> Discovery::category(std::string_view name) const
   std::vector<const ApiResource*> out;
   for (const ApiResource& resource : resources_) {
     if (!contains(resource.categories, name)) continue;
-    const bool known = std::any_of(out.begin(), out.end(), [&](const ApiResource* o) { return o->group == resource.group && o->plural == resource.plural; });
+    const bool known = std::any_of(out.begin(), out.end(),
+                                   [&](const ApiResource* o) { return o->group == resource.group && o->plural == resource.plural; });
     if (!known) out.push_back(&resource);
   }
   return out;
@@ -104,7 +106,8 @@ std::vector<const ApiResource*> Discovery::category(std::string_view name) const
 const ApiResource* Discovery::match(std::string_view name, std::string_view group, std::string_view version) const {
   const auto fits = [&](const ApiResource& r) {
     if (!version.empty() && r.version != version) return false;
-    return group.empty() || r.group == group || (r.group.starts_with(group) && r.group.size() > group.size() && r.group[group.size()] == '.');
+    return group.empty() || r.group == group ||
+           (r.group.starts_with(group) && r.group.size() > group.size() && r.group[group.size()] == '.');
   };
   for (const ApiResource& r : resources_)
     if (fits(r) && r.plural == name) return &r;
@@ -125,7 +128,8 @@ Result<const ApiResource*> Discovery::find(std::string_view word) const {
     if (const ApiResource* found = match(name, rest, {})) return found;
     const std::size_t second = rest.find('.');
     const std::string_view group = second == std::string_view::npos ? std::string_view() : rest.substr(second + 1);
-    if (const ApiResource* found = match(name, group, rest.substr(0, second)); found && (found->group == group || !group.empty())) return found;
+    if (const ApiResource* found = match(name, group, rest.substr(0, second)); found && (found->group == group || !group.empty()))
+      return found;
   }
   return fail(Code::not_found, "error: the server doesn't have a resource type " + go_quote(std::string_view(word).substr(0, dot)));
 }

@@ -32,7 +32,7 @@ class Discovery {
   void add_resources(Value api_resource_list);
 
   const std::vector<ApiResource>& all() const { return resources_; }  // in the server's order of preference
-  std::vector<ApiResource> preferred() const;                          // each resource in one version
+  std::vector<ApiResource> preferred() const;                         // each resource in one version
   std::vector<const ApiResource*> category(std::string_view name) const;
   // Complete message: error: the server doesn't have a resource type "x".
   Result<const ApiResource*> find(std::string_view word) const;

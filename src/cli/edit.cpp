@@ -41,7 +41,9 @@ std::string text_of(const std::vector<Subject>& subjects, const Output& output) 
   }
   Draft items = Draft::array();
   for (const Document& object : objects) items.push_back(Draft(object));
-  write_yaml(sorted(Draft::object({{"apiVersion", "v1"}, {"items", std::move(items)}, {"kind", "List"}, {"metadata", Draft::object()}}).freeze()), out);
+  write_yaml(
+      sorted(Draft::object({{"apiVersion", "v1"}, {"items", std::move(items)}, {"kind", "List"}, {"metadata", Draft::object()}}).freeze()),
+      out);
   return out;
 }
 
@@ -53,7 +55,9 @@ Result<std::optional<Document>> save(Session& session, const Arguments& argument
   Result<Draft> patch = type ? create_strategic_patch(before, wanted, *type) : Result<Draft>(create_merge_patch(before, wanted));
   if (!patch) return refuse(patch.error().message);
   if (patch->empty()) return std::optional<Document>();
-  auto done = session.call("PATCH", subject.path(arguments.text("subresource")), query_of({{"fieldManager", arguments.text("field-manager")}, {"fieldValidation", "Strict"}}), patch->freeze(), type ? strategic_type : merge_type);
+  auto done = session.call("PATCH", subject.path(arguments.text("subresource")),
+                           query_of({{"fieldManager", arguments.text("field-manager")}, {"fieldValidation", "Strict"}}), patch->freeze(),
+                           type ? strategic_type : merge_type);
   if (!done) return std::unexpected(shown(done.error()));
   return std::optional<Document>(*std::move(done));
 }
@@ -66,7 +70,9 @@ struct Edit {
 
   const Subject* subject_of(Value object) const {
     for (const Subject& subject : subjects)
-      if (object["metadata"]["name"].as_string() == subject.name && object["kind"].as_string() == subject.type->kind && (subject.ns.empty() || object["metadata"]["namespace"].as_string() == subject.ns)) return &subject;
+      if (object["metadata"]["name"].as_string() == subject.name && object["kind"].as_string() == subject.type->kind &&
+          (subject.ns.empty() || object["metadata"]["namespace"].as_string() == subject.ns))
+        return &subject;
     return nullptr;
   }
   // What could not be saved, one line each; "" when all was.
@@ -81,9 +87,11 @@ struct Edit {
       auto saved = save(session, arguments, *subject, manifest.object);
       if (!saved) problems += saved.error().message + "\n";
       else if (*saved) {
-        if (auto printed = print_change(session, arguments, **saved, *subject->type, "edited"); !printed) return std::unexpected(printed.error());
+        if (auto printed = print_change(session, arguments, **saved, *subject->type, "edited"); !printed)
+          return std::unexpected(printed.error());
       } else if (manifests.size() > 1) {
-        if (auto printed = print_change(session, arguments, subject->object, *subject->type, "skipped"); !printed) return std::unexpected(printed.error());
+        if (auto printed = print_change(session, arguments, subject->object, *subject->type, "skipped"); !printed)
+          return std::unexpected(printed.error());
       }
     }
     return problems;
@@ -93,7 +101,8 @@ struct Edit {
 Result<int> edit(Session& session, const Arguments& arguments) {
   auto output = Output::parse(arguments.text("output"));
   if (!output || !(output->type == Output::Type::human || output->type == Output::Type::json || output->type == Output::Type::yaml))
-    return refuse("unable to match a printer suitable for the output format " + go_quote(arguments.text("output")) + ", allowed formats are: json,yaml");
+    return refuse("unable to match a printer suitable for the output format " + go_quote(arguments.text("output")) +
+                  ", allowed formats are: json,yaml");
   auto subjects = select(session, arguments, arguments.words, {});
   if (!subjects) return std::unexpected(subjects.error());
   Edit work{session, arguments, *output, *std::move(subjects)};
@@ -109,10 +118,13 @@ Result<int> edit(Session& session, const Arguments& arguments) {
     if (!edited) return std::unexpected(edited.error());
     const std::string plain = without_comments(*edited);
     if (plain.empty() || plain == without_comments(last)) {
-      if (problems.empty()) return fmt::print(stderr, "Edit cancelled, {}\n", plain.empty() ? "saved file was empty." : "no changes made."), 0;
+      if (problems.empty())
+        return fmt::print(stderr, "Edit cancelled, {}\n", plain.empty() ? "saved file was empty." : "no changes made."), 0;
       const std::string kept = file->path();
       file->keep();
-      return fail(Code::invalid, fmt::format("{}A copy of your changes has been stored to {}\nerror: Edit cancelled, no valid changes were saved.", problems, go_quote(kept)));
+      return fail(Code::invalid,
+                  fmt::format("{}A copy of your changes has been stored to {}\nerror: Edit cancelled, no valid changes were saved.",
+                              problems, go_quote(kept)));
     }
     last = text = plain + "\n";
     auto manifests = parse_manifests(text, file->path());
@@ -131,9 +143,14 @@ Result<int> edit(Session& session, const Arguments& arguments) {
 
 Command edit_command() {
   using namespace flags;
-  return {"edit", "change objects in an editor ($KUBE_EDITOR, $EDITOR)", "(TYPE NAME | TYPE/NAME | -f FILE)",
-          {filename(), recursive(), selector(), output(), validate(), field_manager("kubectl-edit"), text("subresource", "of this subresource: status"), boolean("save-config", "keep the configuration in the object, for later applies"),
-           boolean("show-managed-fields", "with metadata.managedFields"), boolean("output-patch", "accepted for compatibility"), boolean("windows-line-endings", "accepted for compatibility")},
+  return {"edit",
+          "change objects in an editor ($KUBE_EDITOR, $EDITOR)",
+          "(TYPE NAME | TYPE/NAME | -f FILE)",
+          {filename(), recursive(), selector(), output(), validate(), field_manager("kubectl-edit"),
+           text("subresource", "of this subresource: status"),
+           boolean("save-config", "keep the configuration in the object, for later applies"),
+           boolean("show-managed-fields", "with metadata.managedFields"), boolean("output-patch", "accepted for compatibility"),
+           boolean("windows-line-endings", "accepted for compatibility")},
           edit};
 }
 

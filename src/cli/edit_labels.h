@@ -18,7 +18,9 @@ struct MapEdit {
 Result<MapEdit> take_edits(std::vector<std::string>& words, std::string_view what);
 
 struct TaintEdit {
-  struct Taint { std::string key, value, effect; };
+  struct Taint {
+    std::string key, value, effect;
+  };
   std::vector<Taint> set, removed;  // a removed one may have no effect: all of the key
 };
 Result<TaintEdit> take_taints(std::vector<std::string>& words);

@@ -50,7 +50,8 @@ Result<std::string> EditedFile::edit(const std::string& text) {
   }
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {}
-  if (!WIFEXITED(status) || WEXITSTATUS(status) == 127) return fail(Code::internal, "error: unable to launch the editor " + go_quote(command));
+  if (!WIFEXITED(status) || WEXITSTATUS(status) == 127)
+    return fail(Code::internal, "error: unable to launch the editor " + go_quote(command));
   if (WEXITSTATUS(status) != 0) return fail(Code::internal, "error: there was a problem with the editor " + go_quote(command));
   return read_whole_file(path_);
 }

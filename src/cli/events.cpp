@@ -18,7 +18,8 @@
 namespace kybern::cli {
 
 Time event_time(Value event) {
-  for (Value time : {event["series"]["lastObservedTime"], event["lastTimestamp"], event["eventTime"], event["metadata"]["creationTimestamp"]})
+  for (Value time :
+       {event["series"]["lastObservedTime"], event["lastTimestamp"], event["eventTime"], event["metadata"]["creationTimestamp"]})
     if (auto parsed = parse_rfc3339(time.as_string())) return *parsed;
   return {};
 }
@@ -40,11 +41,13 @@ struct Filter {
 
   bool fits(Value event) const {
     if (types.empty()) return true;
-    return std::any_of(types.begin(), types.end(), [&](const std::string& type) { return equals_ignore_case(type, event["type"].as_string()); });
+    return std::any_of(types.begin(), types.end(),
+                       [&](const std::string& type) { return equals_ignore_case(type, event["type"].as_string()); });
   }
   std::string query() const {
     if (name.empty()) return "";
-    return query_of({{"fieldSelector", fmt::format("involvedObject.kind={},involvedObject.name={},involvedObject.apiVersion={}", kind, name, api_version)}});
+    return query_of({{"fieldSelector",
+                      fmt::format("involvedObject.kind={},involvedObject.name={},involvedObject.apiVersion={}", kind, name, api_version)}});
   }
 };
 
@@ -83,7 +86,8 @@ struct Printer {
       table.head(head);
     }
     headed = true;
-    std::vector<std::string> cells{event_age(event, now), event["type"].str(), event["reason"].str(), object["kind"].str() + "/" + object["name"].str(), std::string(trim(event["message"].as_string()))};
+    std::vector<std::string> cells{event_age(event, now), event["type"].str(), event["reason"].str(),
+                                   object["kind"].str() + "/" + object["name"].str(), std::string(trim(event["message"].as_string()))};
     if (arguments.on("all-namespaces")) cells.insert(cells.begin(), event["metadata"]["namespace"].str());
     table.row(std::move(cells));
   }
@@ -145,8 +149,11 @@ Result<int> events(Session& session, const Arguments& arguments) {
 
 Command events_command() {
   using namespace flags;
-  return {"events", "what happened", "[--for=TYPE/NAME] [--types=Normal,Warning] [flags]",
-          {output(), boolean("all-namespaces", "of all namespaces", false, 'A'), text("for", "of this object: pod/web"), list("types", "Normal, Warning"), boolean("watch", "go on and show more as it happens", false, 'w'),
+  return {"events",
+          "what happened",
+          "[--for=TYPE/NAME] [--types=Normal,Warning] [flags]",
+          {output(), boolean("all-namespaces", "of all namespaces", false, 'A'), text("for", "of this object: pod/web"),
+           list("types", "Normal, Warning"), boolean("watch", "go on and show more as it happens", false, 'w'),
            boolean("no-headers", "without the line of column names"), number("chunk-size", "accepted for compatibility", "500")},
           events};
 }

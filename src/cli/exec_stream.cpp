@@ -105,8 +105,13 @@ void copy_output(bool error, std::string_view bytes) {
   std::raise(SIGPIPE);
 }
 
-Result<int> converse(Session& session, const ContainerPlace& place, std::string_view subresource, const std::vector<std::string>& command, const ProcessStreams& streams) {
-  std::string query = query_of({{"container", place.container}, {"stdin", streams.input_fd >= 0 ? "true" : ""}, {"stdout", "true"}, {"stderr", streams.tty ? "" : "true"}, {"tty", streams.tty ? "true" : ""}});
+Result<int> converse(Session& session, const ContainerPlace& place, std::string_view subresource, const std::vector<std::string>& command,
+                     const ProcessStreams& streams) {
+  std::string query = query_of({{"container", place.container},
+                                {"stdin", streams.input_fd >= 0 ? "true" : ""},
+                                {"stdout", "true"},
+                                {"stderr", streams.tty ? "" : "true"},
+                                {"tty", streams.tty ? "true" : ""}});
   for (const std::string& word : command) query += "&command=" + url_encode(word);
   auto socket = session.websocket(place.path + "/" + std::string(subresource), query, {"v5.channel.k8s.io", "v4.channel.k8s.io"});
   if (!socket) return std::unexpected(shown(socket.error()));
@@ -148,7 +153,8 @@ Result<ContainerPlace> find_container(Session& session, const Arguments& argumen
   if (pods->empty()) return refuse("no pods found for " + subject->shown());
   const Value pod = pods->front();
   const std::string_view phase = pod["status"]["phase"].as_string();
-  if (phase == "Succeeded" || phase == "Failed") return refuse(fmt::format("cannot {} a container in a completed pod; current phase is {}", verb, phase));
+  if (phase == "Succeeded" || phase == "Failed")
+    return refuse(fmt::format("cannot {} a container in a completed pod; current phase is {}", verb, phase));
   std::string container = arguments.text("container");
   if (container.empty()) {
     container = pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"].str();
@@ -158,10 +164,13 @@ Result<ContainerPlace> find_container(Session& session, const Arguments& argumen
       for (Value c : pod["spec"]["containers"].items()) names.push_back(c["name"].str());
       for (Value c : pod["spec"]["ephemeralContainers"].items()) names.push_back(c["name"].str() + " (ephem)");
       for (Value c : pod["spec"]["initContainers"].items()) names.push_back(c["name"].str() + " (init)");
-      if (names.size() > 1 && !arguments.on("quiet")) fmt::print(stderr, "Defaulted container {} out of: {}\n", go_quote(container), join(names, ", "));
+      if (names.size() > 1 && !arguments.on("quiet"))
+        fmt::print(stderr, "Defaulted container {} out of: {}\n", go_quote(container), join(names, ", "));
     }
   }
-  return ContainerPlace{fmt::format("/api/v1/namespaces/{}/pods/{}", url_encode(pod["metadata"]["namespace"].as_string()), url_encode(pod["metadata"]["name"].as_string())), container};
+  return ContainerPlace{fmt::format("/api/v1/namespaces/{}/pods/{}", url_encode(pod["metadata"]["namespace"].as_string()),
+                                    url_encode(pod["metadata"]["name"].as_string())),
+                        container};
 }
 
 }  // namespace kybern::cli

@@ -12,7 +12,7 @@
 namespace kybern::cli {
 
 struct ContainerPlace {
-  std::string path;       // of the pod, without a subresource
+  std::string path;  // of the pod, without a subresource
   std::string container;
 };
 
@@ -23,7 +23,8 @@ struct ProcessStreams {
 };
 
 // exec or attach, until the process ends: its exit status, or what went wrong.
-Result<int> converse(Session& session, const ContainerPlace& place, std::string_view subresource, const std::vector<std::string>& command, const ProcessStreams& streams);
+Result<int> converse(Session& session, const ContainerPlace& place, std::string_view subresource, const std::vector<std::string>& command,
+                     const ProcessStreams& streams);
 // What a command's end means for ours: tells of an exit status other than 0.
 Result<int> told(Result<int> status);
 // To our own standard output and error.

@@ -74,7 +74,8 @@ std::string Explain::fields(Value schema, int indent, bool recursive, int depth)
   for (const Member& m : members) {
     bool required = false;
     for (Value name : schema["required"].items()) required = required || name.as_string() == m.key;
-    out += fmt::format("{}{}\t<{}>{}\n", std::string(static_cast<std::size_t>(indent), ' '), m.key, type(m.value), required ? " -required-" : "");
+    out += fmt::format("{}{}\t<{}>{}\n", std::string(static_cast<std::size_t>(indent), ' '), m.key, type(m.value),
+                       required ? " -required-" : "");
     if (recursive) {
       const Value target = inside(m.value);
       if (depth < deepest && target["properties"].exists() && !(target == schema)) out += fields(target, indent + 2, true, depth + 1);
@@ -89,8 +90,11 @@ std::string Explain::fields(Value schema, int indent, bool recursive, int depth)
 
 Result<int> explain(Session& session, const Arguments& arguments) {
   if (arguments.words.size() > 1) return refuse("We accept only this format: explain RESOURCE");
-  if (const std::string format = arguments.text("output"); format != "plaintext" && format != "plaintext-openapiv2") return refuse("unrecognized format: " + format);
-  if (arguments.words.empty()) return refuse("You must specify the type of resource to explain. Use \"kubectl api-resources\" for a complete list of supported resources.");
+  if (const std::string format = arguments.text("output"); format != "plaintext" && format != "plaintext-openapiv2")
+    return refuse("unrecognized format: " + format);
+  if (arguments.words.empty())
+    return refuse(
+        "You must specify the type of resource to explain. Use \"kubectl api-resources\" for a complete list of supported resources.");
   std::vector<std::string_view> path = split(arguments.words[0], '.');
   auto discovery = session.discovery();
   if (!discovery) return std::unexpected(discovery.error());
@@ -98,7 +102,9 @@ Result<int> explain(Session& session, const Arguments& arguments) {
   std::size_t used = 1;
   for (std::size_t n = path.size(); n > 1; --n) {  // deployments.apps.spec: the longest beginning that is a type
     std::vector<std::string> pieces(path.begin(), path.begin() + static_cast<std::ptrdiff_t>(n));
-    if (auto longer = (*discovery)->find(join(pieces, ".")); longer && (*longer)->full_plural().find('.') != std::string::npos && pieces.back() != "spec" && pieces.back() != "status" && pieces.back() != "metadata") {
+    if (auto longer = (*discovery)->find(join(pieces, ".")); longer && (*longer)->full_plural().find('.') != std::string::npos &&
+                                                             pieces.back() != "spec" && pieces.back() != "status" &&
+                                                             pieces.back() != "metadata") {
       type = longer;
       used = n;
       break;
@@ -117,7 +123,9 @@ Result<int> explain(Session& session, const Arguments& arguments) {
   Value schema;
   for (Member m : page.schemas.members())
     for (Value gvk : m.value["x-kubernetes-group-version-kind"].items())
-      if (gvk["kind"].as_string() == resource.kind && gvk["group"].as_string() == resource.group && gvk["version"].as_string() == resource.version) schema = m.value;
+      if (gvk["kind"].as_string() == resource.kind && gvk["group"].as_string() == resource.group &&
+          gvk["version"].as_string() == resource.version)
+        schema = m.value;
   if (!schema.exists()) return refuse("couldn't find resource for " + go_quote(resource.api_version() + ", Kind=" + resource.kind));
   std::string head;
   if (!resource.group.empty()) head += "GROUP:      " + resource.group + "\n";
@@ -145,7 +153,12 @@ Result<int> explain(Session& session, const Arguments& arguments) {
 
 Command explain_command() {
   using namespace flags;
-  return {"explain", "what a kind's fields mean", "TYPE[.FIELD...]", {boolean("recursive", "the names of all fields inside"), text("api-version", "of this group/version"), text("output", "accepted for compatibility", "plaintext", 'o')}, explain};
+  return {"explain",
+          "what a kind's fields mean",
+          "TYPE[.FIELD...]",
+          {boolean("recursive", "the names of all fields inside"), text("api-version", "of this group/version"),
+           text("output", "accepted for compatibility", "plaintext", 'o')},
+          explain};
 }
 
 }  // namespace kybern::cli

@@ -30,14 +30,18 @@ Result<Draft> selector_of(const Subject& subject, const Arguments& arguments) {
   const std::string& kind = subject.type->kind;
   const Value spec = subject.object["spec"];
   if (kind == "Pod") {
-    if (subject.object["metadata"]["labels"].empty()) return refuse("couldn't retrieve selectors via --selector flag or introspection: the pod has no labels and cannot be exposed");
+    if (subject.object["metadata"]["labels"].empty())
+      return refuse("couldn't retrieve selectors via --selector flag or introspection: the pod has no labels and cannot be exposed");
     return Draft(subject.object["metadata"]["labels"]);
   }
   if (kind == "Service" || kind == "ReplicationController") {
-    if (spec["selector"].empty()) return refuse("couldn't retrieve selectors via --selector flag or introspection: the service has no pod selector set");
+    if (spec["selector"].empty())
+      return refuse("couldn't retrieve selectors via --selector flag or introspection: the service has no pod selector set");
     return Draft(spec["selector"]);
   }
-  if (!spec["selector"]["matchExpressions"].empty()) return refuse("couldn't retrieve selectors via --selector flag or introspection: couldn't convert expressions to map-based selector format");
+  if (!spec["selector"]["matchExpressions"].empty())
+    return refuse(
+        "couldn't retrieve selectors via --selector flag or introspection: couldn't convert expressions to map-based selector format");
   return Draft(spec["selector"]["matchLabels"]);
 }
 
@@ -49,7 +53,9 @@ struct Port {
 std::vector<Port> ports_of(const Subject& subject) {
   const Value spec = subject.object["spec"];
   std::vector<Port> out;
-  const auto add = [&](Value port, const char* field) { out.push_back({port[field].as_int(), port["protocol"].as_string("TCP").empty() ? "TCP" : port["protocol"].str()}); };
+  const auto add = [&](Value port, const char* field) {
+    out.push_back({port[field].as_int(), port["protocol"].as_string("TCP").empty() ? "TCP" : port["protocol"].str()});
+  };
   if (subject.type->kind == "Service")
     for (Value port : spec["ports"].items()) add(port, "port");
   const Value pod = subject.type->kind == "Pod" ? spec : spec["template"]["spec"];
@@ -95,11 +101,13 @@ Result<Draft> new_service(const Subject& subject, const Arguments& arguments) {
   Draft labels(subject.object["metadata"]["labels"]);
   if (const std::string given = arguments.text("labels"); !given.empty()) {
     labels = Draft::object();
-    for (std::string_view pair : split(given, ',')) labels[pair.substr(0, pair.find('='))] = pair.find('=') == std::string_view::npos ? "" : pair.substr(pair.find('=') + 1);
+    for (std::string_view pair : split(given, ','))
+      labels[pair.substr(0, pair.find('='))] = pair.find('=') == std::string_view::npos ? "" : pair.substr(pair.find('=') + 1);
   }
   if (!labels.empty()) out["metadata"]["labels"] = std::move(labels);
   Draft& spec = out["spec"] = Draft::object({{"ports", *std::move(ports)}, {"selector", *std::move(selector)}});
-  for (const auto& [flag, field] : {std::pair{"type", "type"}, std::pair{"session-affinity", "sessionAffinity"}, std::pair{"cluster-ip", "clusterIP"}, std::pair{"load-balancer-ip", "loadBalancerIP"}})
+  for (const auto& [flag, field] : {std::pair{"type", "type"}, std::pair{"session-affinity", "sessionAffinity"},
+                                    std::pair{"cluster-ip", "clusterIP"}, std::pair{"load-balancer-ip", "loadBalancerIP"}})
     if (!arguments.text(flag).empty()) spec[field] = arguments.text(flag);
   if (!arguments.text("external-ip").empty()) spec["externalIPs"] = Draft::array({arguments.text("external-ip")});
   return out;
@@ -126,12 +134,22 @@ Result<int> autoscale(Session& session, const Arguments& arguments) {
   if (!subjects) return std::unexpected(subjects.error());
   for (const Subject& subject : *subjects) {
     if (!subject.type->has("scale"))
-      return refuse(fmt::format("cannot autoscale a {}: could not find scale subresource for {}/{}, Resource={} in discovery information", subject.type->kind, subject.type->group, subject.type->version, subject.type->plural));
-    Draft object = Draft::object({{"apiVersion", "autoscaling/v2"}, {"kind", "HorizontalPodAutoscaler"}, {"metadata", Draft::object({{"name", arguments.text("name").empty() ? subject.name : arguments.text("name")}})}});
-    object["spec"] = Draft::object({{"maxReplicas", most}, {"scaleTargetRef", Draft::object({{"apiVersion", subject.type->api_version()}, {"kind", subject.type->kind}, {"name", subject.name}})}});
+      return refuse(fmt::format("cannot autoscale a {}: could not find scale subresource for {}/{}, Resource={} in discovery information",
+                                subject.type->kind, subject.type->group, subject.type->version, subject.type->plural));
+    Draft object =
+        Draft::object({{"apiVersion", "autoscaling/v2"},
+                       {"kind", "HorizontalPodAutoscaler"},
+                       {"metadata", Draft::object({{"name", arguments.text("name").empty() ? subject.name : arguments.text("name")}})}});
+    object["spec"] = Draft::object(
+        {{"maxReplicas", most},
+         {"scaleTargetRef",
+          Draft::object({{"apiVersion", subject.type->api_version()}, {"kind", subject.type->kind}, {"name", subject.name}})}});
     if (least > 0) object["spec"]["minReplicas"] = least;
     if (cpu >= 0)
-      object["spec"]["metrics"].push_back(Draft::object({{"resource", Draft::object({{"name", "cpu"}, {"target", Draft::object({{"averageUtilization", cpu}, {"type", "Utilization"}})}})}, {"type", "Resource"}}));
+      object["spec"]["metrics"].push_back(Draft::object(
+          {{"resource",
+            Draft::object({{"name", "cpu"}, {"target", Draft::object({{"averageUtilization", cpu}, {"type", "Utilization"}})}})},
+           {"type", "Resource"}}));
     if (auto made = make_related(session, arguments, object, subject.ns, "autoscaled"); !made) return std::unexpected(made.error());
   }
   return 0;
@@ -147,25 +165,38 @@ Result<void> make_related(Session& session, const Arguments& arguments, Draft ob
   const ApiResource* type = (*discovery)->find_kind(object["apiVersion"].as_string(), object["kind"].as_string());
   if (type == nullptr) return refuse("the server has no " + object["kind"].str());
   if (*dry_run == "client") return print_change(session, arguments, as_typed(object.freeze()), *type, operation);
-  auto made = session.call("POST", type->path(ns), query_of({{"dryRun", dry_run_query(*dry_run)}, {"fieldManager", arguments.knows("field-manager") ? arguments.text("field-manager") : ""}}), object.freeze());
+  auto made = session.call("POST", type->path(ns),
+                           query_of({{"dryRun", dry_run_query(*dry_run)},
+                                     {"fieldManager", arguments.knows("field-manager") ? arguments.text("field-manager") : ""}}),
+                           object.freeze());
   if (!made) return std::unexpected(shown(made.error()));
   return print_change(session, arguments, *made, *type, operation);
 }
 
 Command expose_command() {
   using namespace flags;
-  return {"expose", "make a service for a workload", "(TYPE NAME | TYPE/NAME | -f FILE) [--port=PORT] [flags]",
-          {filename(), recursive(), output(), dry_run(), field_manager("kubectl-expose"), text("name", "the service's name"), text("port", "the service's port, or several"), text("target-port", "the pods' port or its name"),
-           text("protocol", "TCP, UDP or SCTP"), text("type", "ClusterIP, NodePort, LoadBalancer or ExternalName"), text("selector", "the labels of its pods"), text("labels", "the service's labels", "", 'l'), text("external-ip", "an address that is routed to the nodes"),
-           text("load-balancer-ip", "the load balancer's address"), text("cluster-ip", "its address, or None"), text("session-affinity", "None or ClientIP"), text("overrides", "accepted for compatibility"), boolean("save-config", "accepted for compatibility")},
+  return {"expose",
+          "make a service for a workload",
+          "(TYPE NAME | TYPE/NAME | -f FILE) [--port=PORT] [flags]",
+          {filename(), recursive(), output(), dry_run(), field_manager("kubectl-expose"), text("name", "the service's name"),
+           text("port", "the service's port, or several"), text("target-port", "the pods' port or its name"),
+           text("protocol", "TCP, UDP or SCTP"), text("type", "ClusterIP, NodePort, LoadBalancer or ExternalName"),
+           text("selector", "the labels of its pods"), text("labels", "the service's labels", "", 'l'),
+           text("external-ip", "an address that is routed to the nodes"), text("load-balancer-ip", "the load balancer's address"),
+           text("cluster-ip", "its address, or None"), text("session-affinity", "None or ClientIP"),
+           text("overrides", "accepted for compatibility"), boolean("save-config", "accepted for compatibility")},
           expose};
 }
 
 Command autoscale_command() {
   using namespace flags;
-  return {"autoscale", "let the number of replicas follow the load", "(TYPE NAME | TYPE/NAME | -f FILE) --max=N [--min=N] [flags]",
-          {filename(), recursive(), output(), dry_run(), field_manager("kubectl-autoscale"), required(number("max", "at most so many pods", "-1")), number("min", "at least so many pods", "-1"), number("cpu-percent", "the CPU use that is aimed at", "-1"),
-           text("name", "the autoscaler's name"), boolean("save-config", "accepted for compatibility")},
+  return {"autoscale",
+          "let the number of replicas follow the load",
+          "(TYPE NAME | TYPE/NAME | -f FILE) --max=N [--min=N] [flags]",
+          {filename(), recursive(), output(), dry_run(), field_manager("kubectl-autoscale"),
+           required(number("max", "at most so many pods", "-1")), number("min", "at least so many pods", "-1"),
+           number("cpu-percent", "the CPU use that is aimed at", "-1"), text("name", "the autoscaler's name"),
+           boolean("save-config", "accepted for compatibility")},
           autoscale};
 }
 

@@ -64,16 +64,20 @@ Result<void> Arguments::set(const Flag& flag, std::string_view value) {
     case Flag::Kind::boolean: {
       const std::string low = to_lower(value);
       const bool yes = low == "true" || low == "1" || low == "t", no = low == "false" || low == "0" || low == "f";
-      if (!yes && !no) return std::unexpected(wrong_value(flag, value, "strconv.ParseBool: parsing " + go_quote(value) + ": invalid syntax"));
+      if (!yes && !no)
+        return std::unexpected(wrong_value(flag, value, "strconv.ParseBool: parsing " + go_quote(value) + ": invalid syntax"));
       values.assign(1, yes ? "true" : "");
       return {};
     }
     case Flag::Kind::number:
-      if (!parse_int(value)) return std::unexpected(wrong_value(flag, value, "strconv.ParseInt: parsing " + go_quote(value) + ": invalid syntax"));
+      if (!parse_int(value))
+        return std::unexpected(wrong_value(flag, value, "strconv.ParseInt: parsing " + go_quote(value) + ": invalid syntax"));
       values.assign(1, std::string(value));
       return {};
     case Flag::Kind::duration:
-      if (value != "0" && !parse_duration(value)) return std::unexpected(wrong_value(flag, value, (parse_int(value) ? "time: missing unit in duration " : "time: invalid duration ") + go_quote(value)));
+      if (value != "0" && !parse_duration(value))
+        return std::unexpected(
+            wrong_value(flag, value, (parse_int(value) ? "time: missing unit in duration " : "time: invalid duration ") + go_quote(value)));
       values.assign(1, std::string(value));
       return {};
     case Flag::Kind::text: values.assign(1, std::string(value)); return {};
@@ -153,7 +157,8 @@ Result<void> Arguments::check_required() const {
 std::vector<std::string> suggestions(std::string_view wrong, const std::vector<std::string>& words) {
   std::vector<std::string> out;
   for (const std::string& word : words)
-    if (!word.empty() && (distance(to_lower(wrong), to_lower(word)) <= 2 || to_lower(word).starts_with(to_lower(wrong)))) out.push_back(word);
+    if (!word.empty() && (distance(to_lower(wrong), to_lower(word)) <= 2 || to_lower(word).starts_with(to_lower(wrong))))
+      out.push_back(word);
   return out;
 }
 
@@ -179,14 +184,16 @@ std::vector<std::string> Arguments::list(std::string_view name) const {
 Result<std::int64_t> Arguments::number(std::string_view name) const {
   const std::string value = text(name);
   if (auto number = parse_int(value)) return *number;
-  return fail(Code::invalid, "error: invalid argument " + go_quote(value) + " for " + go_quote("--" + std::string(name)) + " flag: not a whole number");
+  return fail(Code::invalid,
+              "error: invalid argument " + go_quote(value) + " for " + go_quote("--" + std::string(name)) + " flag: not a whole number");
 }
 
 Result<std::chrono::nanoseconds> Arguments::duration(std::string_view name) const {
   const std::string value = text(name);
   if (auto seconds = parse_int(value)) return std::chrono::seconds(*seconds);
   if (auto duration = parse_duration(value)) return *duration;
-  return fail(Code::invalid, "error: invalid argument " + go_quote(value) + " for " + go_quote("--" + std::string(name)) + " flag: time: invalid duration " + go_quote(value));
+  return fail(Code::invalid, "error: invalid argument " + go_quote(value) + " for " + go_quote("--" + std::string(name)) +
+                                 " flag: time: invalid duration " + go_quote(value));
 }
 
 namespace flags {
@@ -199,8 +206,12 @@ Flag boolean(std::string name, std::string help, bool fallback, char letter) {
 }
 Flag list(std::string name, std::string help, char letter) { return {std::move(name), letter, Flag::Kind::list, "", std::move(help)}; }
 Flag texts(std::string name, std::string help, char letter) { return {std::move(name), letter, Flag::Kind::texts, "", std::move(help)}; }
-Flag number(std::string name, std::string help, std::string fallback, char letter) { return {std::move(name), letter, Flag::Kind::number, std::move(fallback), std::move(help)}; }
-Flag duration(std::string name, std::string help, std::string fallback) { return {std::move(name), 0, Flag::Kind::duration, std::move(fallback), std::move(help)}; }
+Flag number(std::string name, std::string help, std::string fallback, char letter) {
+  return {std::move(name), letter, Flag::Kind::number, std::move(fallback), std::move(help)};
+}
+Flag duration(std::string name, std::string help, std::string fallback) {
+  return {std::move(name), 0, Flag::Kind::duration, std::move(fallback), std::move(help)};
+}
 Flag required(Flag flag) {
   flag.required = true;
   return flag;

@@ -28,9 +28,9 @@ struct Flag {
   Kind kind = Kind::text;
   std::string fallback;  // of a boolean "true" or ""
   std::string help;
-  std::string bare{};    // the value of `--name` alone, for texts that may stand alone (--dry-run)
+  std::string bare{};  // the value of `--name` alone, for texts that may stand alone (--dry-run)
   bool required = false;
-  bool global = false;   // a flag of every command
+  bool global = false;  // a flag of every command
 };
 
 class Arguments {
@@ -49,10 +49,10 @@ class Arguments {
   // "30s", "1h", or plain seconds.
   Result<std::chrono::nanoseconds> duration(std::string_view flag) const;
 
-  std::vector<std::string> words;             // everything that is no flag
-  std::string path;                           // the command itself: "kubectl create namespace"
+  std::vector<std::string> words;  // everything that is no flag
+  std::string path;                // the command itself: "kubectl create namespace"
   static constexpr std::size_t no_dash = SIZE_MAX;
-  std::size_t dash = no_dash;                 // how many words came before "--"
+  std::size_t dash = no_dash;  // how many words came before "--"
 
  private:
   const Flag& flag(std::string_view name) const;
@@ -73,12 +73,12 @@ Flag required(Flag flag);
 Flag boolean(std::string name, std::string help, bool fallback = false, char letter = 0);
 Flag list(std::string name, std::string help, char letter = 0);
 Flag texts(std::string name, std::string help, char letter = 0);
-Flag output();                        // -o
-Flag selector();                      // -l
+Flag output();    // -o
+Flag selector();  // -l
 Flag field_selector();
-Flag dry_run();                       // none, client, server
-Flag filename();                      // -f
-Flag recursive();                     // -R
+Flag dry_run();    // none, client, server
+Flag filename();   // -f
+Flag recursive();  // -R
 Flag validate();
 Flag field_manager(std::string fallback);
 }  // namespace flags

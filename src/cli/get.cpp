@@ -60,7 +60,8 @@ Result<void> Get::plan() {
       types = {*type};
     }
     for (const ApiResource* type : types) {
-      if (arguments.on("all-namespaces") && !item.name.empty()) return refuse("a resource cannot be retrieved by name across all namespaces");
+      if (arguments.on("all-namespaces") && !item.name.empty())
+        return refuse("a resource cannot be retrieved by name across all namespaces");
       if (!item.name.empty() && !selectors().empty()) return refuse("name cannot be provided when a selector is specified");
       queries.push_back({type, arguments.on("all-namespaces") || !type->namespaced ? "" : session.ns(), item.name});
     }
@@ -71,14 +72,16 @@ Result<void> Get::plan() {
 
 Error Get::failed(const Query& query, const Status& status) const {
   if (status.code != 400 || !query.name.empty() || selectors().empty()) return shown(status);
-  return shown(status, fmt::format("Unable to find {} that match label selector {}, field selector {}: ", go_quote(query.type->group + "/" + query.type->version + ", Resource=" + query.type->plural),
+  return shown(status, fmt::format("Unable to find {} that match label selector {}, field selector {}: ",
+                                   go_quote(query.type->group + "/" + query.type->version + ", Resource=" + query.type->plural),
                                    go_quote(arguments.text("selector")), go_quote(arguments.text("field-selector"))));
 }
 
 // By the text or number of --sort-by; a field that no object has is a slip.
 Result<void> Get::sort_rows(std::vector<Value>& rows) const {
   if (!sort || rows.empty()) return {};
-  const bool known = std::any_of(rows.begin(), rows.end(), [&](Value row) { return !sort->find(row["cells"].exists() ? row["object"] : row).empty(); });
+  const bool known =
+      std::any_of(rows.begin(), rows.end(), [&](Value row) { return !sort->find(row["cells"].exists() ? row["object"] : row).empty(); });
   if (!known) return rows.clear(), Result<void>();
   const auto key = [&](Value object) -> Value {
     auto found = sort->find(object);
@@ -102,7 +105,9 @@ Document Get::normal(Value answer, const Query& query) const {  // a generic tab
   if (answer["kind"].as_string() == "Table") return answer.document();
   Draft rows = Draft::array();
   const auto add = [&](Value object) {
-    rows.push_back(Draft::object({{"cells", Draft::array({object["metadata"]["name"].str(), object["metadata"]["creationTimestamp"].str()})}, {"object", Draft(object)}}));
+    rows.push_back(
+        Draft::object({{"cells", Draft::array({object["metadata"]["name"].str(), object["metadata"]["creationTimestamp"].str()})},
+                       {"object", Draft(object)}}));
   };
   if (query.name.empty() && answer["items"].is_array()) {
     for (Value item : answer["items"].items()) add(item);
@@ -111,7 +116,8 @@ Document Get::normal(Value answer, const Query& query) const {  // a generic tab
   }
   return Draft::object({{"kind", "Table"},
                         {"metadata", Draft(answer["metadata"])},
-                        {"columnDefinitions", Draft::array({Draft::object({{"name", "Name"}, {"format", "name"}, {"priority", 0}}), Draft::object({{"name", "Created At"}, {"priority", 0}})})},
+                        {"columnDefinitions", Draft::array({Draft::object({{"name", "Name"}, {"format", "name"}, {"priority", 0}}),
+                                                            Draft::object({{"name", "Created At"}, {"priority", 0}})})},
                         {"rows", std::move(rows)}})
       .freeze();
 }
@@ -124,7 +130,8 @@ Result<std::vector<Document>> Get::pages(const Query& query) const {
   std::vector<Document> out;
   std::string next;
   do {  // a long list comes in pages
-    auto answer = session.call("GET", query.type->path(query.ns, query.name, subresource), next.empty() ? parameters : parameters + "&continue=" + url_encode(next), {}, json_type, table_type);
+    auto answer = session.call("GET", query.type->path(query.ns, query.name, subresource),
+                               next.empty() ? parameters : parameters + "&continue=" + url_encode(next), {}, json_type, table_type);
     if (!answer) {
       if (answer.error().code == 404 && arguments.on("ignore-not-found")) break;
       return std::unexpected(failed(query, answer.error()));
@@ -153,7 +160,8 @@ Result<void> Get::tables() {
     if (!found) errors.push_back(found.error());
     else if (!found->empty()) answers.emplace_back(&query, *std::move(found));
   }
-  const bool several = std::any_of(answers.begin(), answers.end(), [&](const auto& answer) { return answer.first->type != answers[0].first->type; });
+  const bool several =
+      std::any_of(answers.begin(), answers.end(), [&](const auto& answer) { return answer.first->type != answers[0].first->type; });
   for (const auto& [asked, found] : answers) {
     const Query& query = *asked;
     std::vector<Value> rows;
@@ -184,7 +192,8 @@ Result<void> Get::tables() {
     return std::unexpected(all);
   }
   if (!printed && !arguments.on("ignore-not-found")) {
-    const bool everywhere = arguments.on("all-namespaces") || std::none_of(queries.begin(), queries.end(), [](const Query& q) { return q.type->namespaced; });
+    const bool everywhere =
+        arguments.on("all-namespaces") || std::none_of(queries.begin(), queries.end(), [](const Query& q) { return q.type->namespaced; });
     fmt::print(stderr, "{}\n", everywhere ? "No resources found" : fmt::format("No resources found in {} namespace.", session.ns()));
   }
   return {};
@@ -264,7 +273,8 @@ Result<void> Get::watch() {
   };
   auto first = session.call("GET", path, filter, {}, json_type, human ? table_type : json_type);
   if (!first) return std::unexpected(shown(first.error()));
-  if (!query.name.empty() && (*first)[human ? "rows" : "items"].empty()) return std::unexpected(shown(not_found(query.type->group, query.type->plural, query.name)));
+  if (!query.name.empty() && (*first)[human ? "rows" : "items"].empty())
+    return std::unexpected(shown(not_found(query.type->group, query.type->plural, query.name)));
   std::string version = (*first)["metadata"]["resourceVersion"].str();
   if (human && !arguments.on("watch-only") && !(*first)["rows"].empty()) {
     if (auto done = print(*first, "ADDED"); !done) return done;
@@ -278,7 +288,8 @@ Result<void> Get::watch() {
     }
   }
   while (true) {
-    auto stream = session.stream(path, filter + (filter.empty() ? "" : "&") + "watch=true&resourceVersion=" + version, human ? table_type : json_type);
+    auto stream = session.stream(path, filter + (filter.empty() ? "" : "&") + "watch=true&resourceVersion=" + version,
+                                 human ? table_type : json_type);
     if (!stream) return std::unexpected(shown(stream.error()));
     Result<void> failed;
     auto end = read_lines(**stream, {}, [&](std::string_view line) {
@@ -326,7 +337,10 @@ Result<int> get(Session& session, const Arguments& arguments) {
     for (const Subject& subject : *subjects) get.queries.push_back({subject.type, subject.ns, subject.name});
     get.list = get.queries.size() != 1;
   } else if (arguments.words.empty()) {
-    return fail(Code::invalid, "You must specify the type of resource to get. Use \"kubectl api-resources\" for a complete list of supported resources.\n\nerror: Required resource not specified.\nUse \"kubectl explain <resource>\" for a detailed description of that resource (e.g. kubectl explain pods).\nSee 'kubectl get -h' for help and examples");
+    return fail(Code::invalid,
+                "You must specify the type of resource to get. Use \"kubectl api-resources\" for a complete list of supported "
+                "resources.\n\nerror: Required resource not specified.\nUse \"kubectl explain <resource>\" for a detailed description of "
+                "that resource (e.g. kubectl explain pods).\nSee 'kubectl get -h' for help and examples");
   } else if (auto planned = get.plan(); !planned) {
     return std::unexpected(planned.error());
   }
@@ -339,15 +353,28 @@ Result<int> get(Session& session, const Arguments& arguments) {
 
 Command get_command() {
   using namespace flags;
-  return {"get", "show one or many objects", "(TYPE[,TYPE...] [NAME...] | TYPE/NAME... | -f FILE) [flags]",
-          {output(), boolean("all-namespaces", "of all namespaces", false, 'A'), selector(), field_selector(), filename(), recursive(),
-           boolean("watch", "go on and show every change", false, 'w'), boolean("watch-only", "show changes alone"),
-           boolean("output-watch-events", "say what kind of change it was"), boolean("show-labels", "with a column of labels"),
-           boolean("show-kind", "with the kind before the name"), boolean("show-managed-fields", "with metadata.managedFields in JSON and YAML"),
-           boolean("no-headers", "without the line of column names"), list("label-columns", "with a column for each of these labels", 'L'),
-           text("sort-by", "order by this field: {.metadata.name}"), boolean("ignore-not-found", "what does not exist is no failure"),
+  return {"get",
+          "show one or many objects",
+          "(TYPE[,TYPE...] [NAME...] | TYPE/NAME... | -f FILE) [flags]",
+          {output(),
+           boolean("all-namespaces", "of all namespaces", false, 'A'),
+           selector(),
+           field_selector(),
+           filename(),
+           recursive(),
+           boolean("watch", "go on and show every change", false, 'w'),
+           boolean("watch-only", "show changes alone"),
+           boolean("output-watch-events", "say what kind of change it was"),
+           boolean("show-labels", "with a column of labels"),
+           boolean("show-kind", "with the kind before the name"),
+           boolean("show-managed-fields", "with metadata.managedFields in JSON and YAML"),
+           boolean("no-headers", "without the line of column names"),
+           list("label-columns", "with a column for each of these labels", 'L'),
+           text("sort-by", "order by this field: {.metadata.name}"),
+           boolean("ignore-not-found", "what does not exist is no failure"),
            text("subresource", "of this subresource: status, scale"),
-           text("raw", "GET this path and print the answer as it is"), number("chunk-size", "how many objects to ask for at once", "500"),
+           text("raw", "GET this path and print the answer as it is"),
+           number("chunk-size", "how many objects to ask for at once", "500"),
            boolean("server-print", "let the server make the table", true)},
           get};
 }

@@ -14,8 +14,8 @@ struct JsonPath::Node {
   struct Filter;
   struct Step {
     enum class Type { fields, deep, every, slice, filter } type;
-    std::vector<std::vector<std::string>> names;             // fields: a union of field paths
-    std::optional<std::int64_t> from, to, stride;            // slice
+    std::vector<std::vector<std::string>> names;   // fields: a union of field paths
+    std::optional<std::int64_t> from, to, stride;  // slice
     std::shared_ptr<const Filter> condition;
   };
   struct Operand {
@@ -367,7 +367,9 @@ std::vector<Value> walk(const std::vector<Step>& steps, std::vector<Value> now) 
           for (Member member : value.members()) next.push_back(member.value);
           for (Value item : value.items()) next.push_back(item);
           break;
-        case Step::Type::slice: if (value.is_array()) take_slice(step, value, next); break;
+        case Step::Type::slice:
+          if (value.is_array()) take_slice(step, value, next);
+          break;
         case Step::Type::filter:
           for (Value item : value.items())
             if (holds(*step.condition, item)) next.push_back(item);
@@ -419,7 +421,8 @@ Result<JsonPath> JsonPath::parse_relaxed(std::string_view text) {
   if (text.starts_with('{') && text.ends_with('}')) return parse(text);
   if (text.find_first_of("{}") != std::string_view::npos)
     return fail(Code::invalid, "unexpected path string, expected a 'name1.name2' or '.name1.name2' or '{name1.name2}' or '{.name1.name2}'");
-  return parse("{" + std::string(text.starts_with('.') || text.starts_with('[') || text.starts_with('$') ? "" : ".") + std::string(text) + "}");
+  return parse("{" + std::string(text.starts_with('.') || text.starts_with('[') || text.starts_with('$') ? "" : ".") + std::string(text) +
+               "}");
 }
 
 std::string JsonPath::print(Value root) const {

@@ -24,8 +24,8 @@ class JsonPath {
   // A bare path may come without braces or dot: "metadata.name", ".metadata.name", "{.metadata.name}".
   static Result<JsonPath> parse_relaxed(std::string_view text);
 
-  std::string print(Value root) const;               // what is missing prints as nothing
-  std::vector<Value> find(Value root) const;         // of every expression; the root's document must live on
+  std::string print(Value root) const;        // what is missing prints as nothing
+  std::vector<Value> find(Value root) const;  // of every expression; the root's document must live on
 
  private:
   std::shared_ptr<const std::vector<Node>> nodes_;

@@ -15,7 +15,9 @@ namespace fs = std::filesystem;
 constexpr std::string_view turn_off = "; if you choose to ignore these errors, turn validation off with --validate=false";
 
 Result<void> add(Value object, const std::string& source, std::vector<Manifest>& out) {
-  if (!object.is_object()) return fail(Code::invalid, "error: error validating " + go_quote(source) + ": error validating data: invalid object to validate" + std::string(turn_off));
+  if (!object.is_object())
+    return fail(Code::invalid, "error: error validating " + go_quote(source) + ": error validating data: invalid object to validate" +
+                                   std::string(turn_off));
   std::vector<std::string> missing;
   if (object["apiVersion"].as_string().empty()) missing.emplace_back("apiVersion not set");
   if (object["kind"].as_string().empty()) missing.emplace_back("kind not set");
@@ -90,7 +92,8 @@ Result<std::vector<Manifest>> read_manifests(const std::vector<std::string>& fil
     if (file != "-" && fs::is_directory(file, error)) {
       std::vector<fs::path> found;
       collect(file, recursive, found);
-      if (found.empty()) return fail(Code::not_found, "error: error reading [" + file + "]: recognized file extensions are [.json .yaml .yml]");
+      if (found.empty())
+        return fail(Code::not_found, "error: error reading [" + file + "]: recognized file extensions are [.json .yaml .yml]");
       for (const fs::path& path : found)
         if (auto done = read(path.string()); !done) return std::unexpected(done.error());
       continue;

@@ -34,7 +34,8 @@ Result<std::vector<Subject>> nodes(Session& session, const Arguments& arguments)
   words.insert(words.end(), arguments.words.begin(), arguments.words.end());
   for (std::size_t i = 1; i < words.size(); ++i)
     if (words[i].starts_with("node/")) words[i].erase(0, 5);
-  if (words.size() == 1 && arguments.text("selector").empty()) return refuse_usage(arguments, fmt::format("USAGE: {} NODE [flags]", arguments.path.substr(std::string_view("kubectl ").size())));
+  if (words.size() == 1 && arguments.text("selector").empty())
+    return refuse_usage(arguments, fmt::format("USAGE: {} NODE [flags]", arguments.path.substr(std::string_view("kubectl ").size())));
   return select(session, arguments, words, {});
 }
 
@@ -73,7 +74,8 @@ Choice choose(Value list, const Arguments& arguments) {
     for (Value owner : meta["ownerReferences"].items())
       if (owner["controller"].as_bool()) controller = owner["kind"].str();
     if (controller == "DaemonSet" && !ended) {
-      if (!arguments.on("ignore-daemonsets")) out.problems["cannot delete DaemonSet-managed Pods (use --ignore-daemonsets to ignore)"].push_back(name);
+      if (!arguments.on("ignore-daemonsets"))
+        out.problems["cannot delete DaemonSet-managed Pods (use --ignore-daemonsets to ignore)"].push_back(name);
       else out.warnings["ignoring DaemonSet-managed Pods"].push_back(name);
       continue;
     }
@@ -85,7 +87,8 @@ Choice choose(Value list, const Arguments& arguments) {
     }
     if (controller.empty() && !ended) {
       if (!arguments.on("force")) {
-        out.problems["cannot delete cannot delete Pods that declare no controller (use --force to override)"].push_back(name);  // upstream's words
+        out.problems["cannot delete cannot delete Pods that declare no controller (use --force to override)"].push_back(
+            name);  // upstream's words
         continue;
       }
       out.warnings["deleting Pods that declare no controller"].push_back(name);
@@ -108,7 +111,8 @@ struct Drain {
 
 // Has the pod evicted, or deleted; again and again while a disruption budget says no.
 Result<void> Drain::ask(Value pod) const {
-  const std::string ns = pod["metadata"]["namespace"].str(), name = pod["metadata"]["name"].str(), path = "/api/v1/namespaces/" + url_encode(ns) + "/pods/" + url_encode(name);
+  const std::string ns = pod["metadata"]["namespace"].str(), name = pod["metadata"]["name"].str(),
+                    path = "/api/v1/namespaces/" + url_encode(ns) + "/pods/" + url_encode(name);
   Draft options = Draft::object();
   if (const std::int64_t grace = *arguments.number("grace-period"); grace >= 0) options["gracePeriodSeconds"] = grace;
   if (dry_run == "server") options["dryRun"] = Draft::array({"All"});
@@ -117,11 +121,17 @@ Result<void> Drain::ask(Value pod) const {
     if (arguments.on("disable-eviction")) {
       done = session.call("DELETE", path, "", options.freeze());
     } else {
-      const Document eviction = Draft::object({{"apiVersion", "policy/v1"}, {"kind", "Eviction"}, {"metadata", Draft::object({{"name", name}, {"namespace", ns}})}, {"deleteOptions", options}}).freeze();
+      const Document eviction = Draft::object({{"apiVersion", "policy/v1"},
+                                               {"kind", "Eviction"},
+                                               {"metadata", Draft::object({{"name", name}, {"namespace", ns}})},
+                                               {"deleteOptions", options}})
+                                    .freeze();
       done = session.call("POST", path + "/eviction", "", eviction);
     }
     if (done || done.error().code == 404) return {};
-    if (done.error().code != 429) return fail(Code::internal, fmt::format("error: error when evicting pods/{} -n {}: {}", go_quote(name), go_quote(ns), done.error().message));
+    if (done.error().code != 429)
+      return fail(Code::internal,
+                  fmt::format("error: error when evicting pods/{} -n {}: {}", go_quote(name), go_quote(ns), done.error().message));
     fmt::print(stderr, "error when evicting pods/{} -n {} (will retry after 5s): {}\n", go_quote(name), go_quote(ns), done.error().message);
     if (deadline && std::chrono::steady_clock::now() + refused_eviction_pause > *deadline) return refuse("global timeout reached");
     std::this_thread::sleep_for(refused_eviction_pause);
@@ -133,7 +143,8 @@ Result<void> Drain::ask(Value pod) const {
 Result<void> Drain::gone(Value pod) const {
   const std::string ns = pod["metadata"]["namespace"].str(), name = pod["metadata"]["name"].str();
   auto away = observe(session, "/api/v1/namespaces/" + url_encode(ns) + "/pods", name_query(name), deadline,
-                      {[&](std::string_view type, Value o) { return type == "DELETED" || o["metadata"]["uid"] != pod["metadata"]["uid"]; }, [](std::size_t count) { return count == 0; }});
+                      {[&](std::string_view type, Value o) { return type == "DELETED" || o["metadata"]["uid"] != pod["metadata"]["uid"]; },
+                       [](std::size_t count) { return count == 0; }});
   if (!away) return std::unexpected(away.error());
   if (!*away) return refuse("global timeout reached");
   fmt::print("pod/{} {}\n", name, arguments.on("disable-eviction") ? "deleted" : "evicted");
@@ -142,17 +153,23 @@ Result<void> Drain::gone(Value pod) const {
 }
 
 Result<int> Drain::one(const Subject& node) const {
-  auto list = session.call("GET", "/api/v1/pods", query_of({{"fieldSelector", "spec.nodeName=" + node.name}, {"labelSelector", arguments.text("pod-selector")}}));
+  auto list = session.call("GET", "/api/v1/pods",
+                           query_of({{"fieldSelector", "spec.nodeName=" + node.name}, {"labelSelector", arguments.text("pod-selector")}}));
   if (!list) return std::unexpected(shown(list.error()));
   const Choice choice = choose(*list, arguments);
   if (!choice.problems.empty()) {
     const auto problems = Choice::lines(choice.problems, "");
-    return fail(Code::conflict, fmt::format("error: unable to drain node {} due to error: [{}], continuing command...\nThere are pending nodes to be drained:\n {}\n{}", go_quote(node.name), join(problems, ", "), node.name, join(problems, "\n")));
+    return fail(
+        Code::conflict,
+        fmt::format(
+            "error: unable to drain node {} due to error: [{}], continuing command...\nThere are pending nodes to be drained:\n {}\n{}",
+            go_quote(node.name), join(problems, ", "), node.name, join(problems, "\n")));
   }
   if (!choice.warnings.empty()) fmt::print(stderr, "Warning: {}\n", join(Choice::lines(choice.warnings, ""), "; "));
   for (const Document& pod : choice.pods) {
     if (!arguments.on("disable-eviction") || dry_run == "client")
-      fmt::print("{} pod {}/{}{}\n", arguments.on("disable-eviction") ? "deleting" : "evicting", pod["metadata"]["namespace"].as_string(), pod["metadata"]["name"].as_string(), dry_run_suffix(dry_run));
+      fmt::print("{} pod {}/{}{}\n", arguments.on("disable-eviction") ? "deleting" : "evicting", pod["metadata"]["namespace"].as_string(),
+                 pod["metadata"]["name"].as_string(), dry_run_suffix(dry_run));
     std::fflush(stdout);
     if (dry_run != "client")
       if (auto asked = ask(pod); !asked) return std::unexpected(asked.error());
@@ -182,12 +199,19 @@ Result<int> drain(Session& session, const Arguments& arguments) {
 }  // namespace
 
 Command cordon_command() { return {"cordon", "let no more pods come to a node", "NODE", {flags::selector(), flags::dry_run()}, cordon}; }
-Command uncordon_command() { return {"uncordon", "let pods come to a node again", "NODE", {flags::selector(), flags::dry_run()}, uncordon}; }
+Command uncordon_command() {
+  return {"uncordon", "let pods come to a node again", "NODE", {flags::selector(), flags::dry_run()}, uncordon};
+}
 Command drain_command() {
   using namespace flags;
-  return {"drain", "move all pods away from a node", "NODE [flags]",
-          {selector(), dry_run(), number("skip-wait-for-delete-timeout", "accepted for compatibility"), number("chunk-size", "accepted for compatibility", "500"), text("pod-selector", "only pods with these labels"), boolean("force", "also pods that nothing would make again"), boolean("ignore-daemonsets", "leave the pods of daemon sets"),
-           boolean("delete-emptydir-data", "also pods whose local data is lost"), boolean("disable-eviction", "delete instead of evicting"), number("grace-period", "seconds that a pod has to end; negative: its own setting", "-1"),
+  return {"drain",
+          "move all pods away from a node",
+          "NODE [flags]",
+          {selector(), dry_run(), number("skip-wait-for-delete-timeout", "accepted for compatibility"),
+           number("chunk-size", "accepted for compatibility", "500"), text("pod-selector", "only pods with these labels"),
+           boolean("force", "also pods that nothing would make again"), boolean("ignore-daemonsets", "leave the pods of daemon sets"),
+           boolean("delete-emptydir-data", "also pods whose local data is lost"), boolean("disable-eviction", "delete instead of evicting"),
+           number("grace-period", "seconds that a pod has to end; negative: its own setting", "-1"),
            duration("timeout", "how long; 0: as long as it takes", "0s")},
           drain};
 }

@@ -54,7 +54,8 @@ Result<bool> observe(Session& session, const std::string& path, const std::strin
     for (Value item : (*list)["items"].items())
       if (observer.seen("ADDED", item)) return true;
     if (observer.listed && observer.listed((*list)["items"].size())) return true;
-    auto stream = session.stream(path, joint + "watch=true&allowWatchBookmarks=true&resourceVersion=" + (*list)["metadata"]["resourceVersion"].str());
+    auto stream =
+        session.stream(path, joint + "watch=true&allowWatchBookmarks=true&resourceVersion=" + (*list)["metadata"]["resourceVersion"].str());
     if (!stream) return std::unexpected(shown(stream.error()));
     bool done = false;
     auto end = read_lines(**stream, deadline, [&](std::string_view line) {

@@ -67,7 +67,9 @@ Result<std::string> print_columns(const Output& output, const std::vector<Docume
 Document as_list(const std::vector<Document>& objects) {
   Draft items = Draft::array();
   for (const Document& object : objects) items.push_back(Draft(object));
-  return Draft::object({{"apiVersion", "v1"}, {"items", std::move(items)}, {"kind", "List"}, {"metadata", Draft::object({{"resourceVersion", ""}})}}).freeze();
+  return Draft::object(
+             {{"apiVersion", "v1"}, {"items", std::move(items)}, {"kind", "List"}, {"metadata", Draft::object({{"resourceVersion", ""}})}})
+      .freeze();
 }
 
 }  // namespace
@@ -87,9 +89,13 @@ Result<Output> Output::parse(std::string_view text) {
   else if (name == "custom-columns" || name == "custom-columns-file") out.type = Type::columns;
   else
     return fail(Code::invalid, "error: unable to match a printer suitable for the output format " + go_quote(text) +
-                                   ", allowed formats are: custom-columns,custom-columns-file,go-template,go-template-file,json,jsonpath,jsonpath-as-json,jsonpath-file,name,template,templatefile,wide,yaml");
+                                   ", allowed formats are: "
+                                   "custom-columns,custom-columns-file,go-template,go-template-file,json,jsonpath,jsonpath-as-json,"
+                                   "jsonpath-file,name,template,templatefile,wide,yaml");
   out.values_as_json = name == "jsonpath-as-json";
-  if (out.argument.empty()) return fail(Code::invalid, out.type == Type::columns ? "error: custom-columns format specified but no custom columns given" : "error: template format specified but no template given");
+  if (out.argument.empty())
+    return fail(Code::invalid, out.type == Type::columns ? "error: custom-columns format specified but no custom columns given"
+                                                         : "error: template format specified but no template given");
   if (from_file) {
     auto file = read_whole_file(out.argument);
     if (!file) return std::unexpected(file.error());
@@ -172,7 +178,8 @@ std::string object_name(Value object, const Discovery*) {
   const std::string_view api_version = object["apiVersion"].as_string();
   const std::size_t slash = api_version.find('/');
   const std::string kind = to_lower(object["kind"].as_string());
-  return kind + (slash == std::string_view::npos ? "" : "." + std::string(api_version.substr(0, slash))) + "/" + object["metadata"]["name"].str();
+  return kind + (slash == std::string_view::npos ? "" : "." + std::string(api_version.substr(0, slash))) + "/" +
+         object["metadata"]["name"].str();
 }
 
 }  // namespace kybern::cli

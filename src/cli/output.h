@@ -26,8 +26,8 @@ struct Output {
   Result<std::string> print(const std::vector<Document>& objects, bool list, const Discovery* discovery) const;
 };
 
-Document sorted(Value value);                     // keys in order, as kubectl prints them
-std::string pretty_json(Value value);             // sorted, four spaces, with a final newline
+Document sorted(Value value);          // keys in order, as kubectl prints them
+std::string pretty_json(Value value);  // sorted, four spaces, with a final newline
 Document without_managed_fields(Value object);
 // "pod/web", "deployment.apps/web"
 std::string object_name(Value object, const Discovery* discovery);

@@ -66,8 +66,11 @@ Result<Forward> listen_on(const std::string& address, std::uint16_t local, std::
   Socket socket(::socket(where.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const int on = 1;
   setsockopt(socket.fd(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (socket.fd() < 0 || bind(socket.fd(), reinterpret_cast<sockaddr*>(&where), length) != 0 || listen(socket.fd(), waiting_connections) != 0)
-    return fail(Code::unavailable, fmt::format("error: unable to listen on port {}: Listeners failed to create with the following errors: [unable to create listener: Error listen tcp4 {}:{}: bind: address already in use]", local, numeric, local));
+  if (socket.fd() < 0 || bind(socket.fd(), reinterpret_cast<sockaddr*>(&where), length) != 0 ||
+      listen(socket.fd(), waiting_connections) != 0)
+    return fail(Code::unavailable, fmt::format("error: unable to listen on port {}: Listeners failed to create with the following errors: "
+                                               "[unable to create listener: Error listen tcp4 {}:{}: bind: address already in use]",
+                                               local, numeric, local));
   getsockname(socket.fd(), reinterpret_cast<sockaddr*>(&where), &length);
   const std::uint16_t port = ntohs(where.ss_family == AF_INET ? four->sin_port : six->sin6_port);
   return Forward{std::move(socket), port, remote, where.ss_family == AF_INET ? numeric : "[" + numeric + "]"};
@@ -123,14 +126,16 @@ void carry(std::unique_ptr<net::WebSocketClient> tunnel, Socket connection, std:
 }
 
 Result<int> port_forward(Session& session, const Arguments& arguments) {
-  if (arguments.words.size() < 2) return refuse("TYPE/NAME and list of ports are required for port-forward\nSee 'kubectl port-forward -h' for help and examples");
+  if (arguments.words.size() < 2)
+    return refuse("TYPE/NAME and list of ports are required for port-forward\nSee 'kubectl port-forward -h' for help and examples");
   auto subject = one_subject(session, arguments.words[0], "pods");
   if (!subject) return std::unexpected(subject.error());
   auto pods = pods_of(session, *subject);
   if (!pods) return std::unexpected(pods.error());
   if (pods->empty()) return refuse("no pods found for " + subject->shown());
   const Value pod = pods->front();
-  if (pod["status"]["phase"].as_string() != "Running") return refuse(fmt::format("unable to forward port because pod is not running. Current status={}", pod["status"]["phase"].as_string()));
+  if (pod["status"]["phase"].as_string() != "Running")
+    return refuse(fmt::format("unable to forward port because pod is not running. Current status={}", pod["status"]["phase"].as_string()));
   const Value service = subject->type->kind == "Service" ? subject->object.root() : Value();
   auto addresses = arguments.list("address");
   if (addresses.empty()) addresses = {"localhost"};
@@ -148,7 +153,8 @@ Result<int> port_forward(Session& session, const Arguments& arguments) {
     }
   }
   std::fflush(stdout);
-  const std::string path = fmt::format("/api/v1/namespaces/{}/pods/{}/portforward", url_encode(subject->ns), url_encode(pod["metadata"]["name"].as_string()));
+  const std::string path =
+      fmt::format("/api/v1/namespaces/{}/pods/{}/portforward", url_encode(subject->ns), url_encode(pod["metadata"]["name"].as_string()));
   std::vector<pollfd> waits;
   for (const Forward& forward : forwards) waits.push_back({forward.listener.fd(), POLLIN, 0});
   while (poll(waits.data(), waits.size(), -1) >= 0 || errno == EINTR) {
@@ -176,7 +182,11 @@ Result<int> port_forward(Session& session, const Arguments& arguments) {
 
 Command port_forward_command() {
   using namespace flags;
-  return {"port-forward", "make a pod's ports local", "(POD | TYPE/NAME) [LOCAL:]REMOTE...", {list("address", "the local addresses to listen on"), text("pod-running-timeout", "accepted for compatibility", "1m0s")}, port_forward};
+  return {"port-forward",
+          "make a pod's ports local",
+          "(POD | TYPE/NAME) [LOCAL:]REMOTE...",
+          {list("address", "the local addresses to listen on"), text("pod-running-timeout", "accepted for compatibility", "1m0s")},
+          port_forward};
 }
 
 }  // namespace kybern::cli

@@ -24,7 +24,8 @@ struct Rules {  // upstream's defaults keep streams into containers, and other h
   bool allows(const net::Request& request) const {
     std::string_view host = request.headers.get("host");
     if (const std::size_t colon = host.rfind(':'); colon != std::string_view::npos && !host.ends_with(']')) host = host.substr(0, colon);
-    return !matches_any(no_paths, request.path) && !matches_any(no_methods, request.method) && matches_any(paths, request.path) && matches_any(hosts, host);
+    return !matches_any(no_paths, request.path) && !matches_any(no_methods, request.method) && matches_any(paths, request.path) &&
+           matches_any(hosts, host);
   }
 };
 
@@ -59,7 +60,8 @@ void pass_on(Session& session, std::shared_ptr<net::Exchange> exchange, const st
 Result<int> proxy(Session& session, const Arguments& arguments) {
   if (auto ready = session.connect(); !ready) return std::unexpected(ready.error());
   Rules rules;
-  for (auto& [flag, list] : {std::pair{"accept-hosts", &rules.hosts}, std::pair{"accept-paths", &rules.paths}, std::pair{"reject-paths", &rules.no_paths}, std::pair{"reject-methods", &rules.no_methods}}) {
+  for (auto& [flag, list] : {std::pair{"accept-hosts", &rules.hosts}, std::pair{"accept-paths", &rules.paths},
+                             std::pair{"reject-paths", &rules.no_paths}, std::pair{"reject-methods", &rules.no_methods}}) {
     const std::string given = arguments.text(flag);
     for (std::string_view pattern : split(given, ','))
       if (!pattern.empty()) list->emplace_back(pattern);
@@ -102,10 +104,15 @@ Result<int> proxy(Session& session, const Arguments& arguments) {
 
 Command proxy_command() {
   using namespace flags;
-  return {"proxy", "serve the API on this machine, as this user", "[--port=PORT] [flags]",
-          {number("port", "where to listen; 0: any free port", "8001", 'p'), text("address", "the address to listen on", "127.0.0.1"), text("unix-socket", "listen on this socket instead", "", 'u'), text("api-prefix", "serve the API under this path", "/"),
-           text("accept-hosts", "hosts that may ask, regular expressions", "^localhost$,^127\\.0\\.0\\.1$,^\\[::1\\]$"), text("accept-paths", "paths that may be asked for", "^.*"),
-           text("reject-paths", "paths that may not", "^/api/.*/pods/.*/exec,^/api/.*/pods/.*/attach"), text("reject-methods", "methods that may not be used", "^$"), boolean("disable-filter", "let everything pass"),
+  return {"proxy",
+          "serve the API on this machine, as this user",
+          "[--port=PORT] [flags]",
+          {number("port", "where to listen; 0: any free port", "8001", 'p'), text("address", "the address to listen on", "127.0.0.1"),
+           text("unix-socket", "listen on this socket instead", "", 'u'), text("api-prefix", "serve the API under this path", "/"),
+           text("accept-hosts", "hosts that may ask, regular expressions", "^localhost$,^127\\.0\\.0\\.1$,^\\[::1\\]$"),
+           text("accept-paths", "paths that may be asked for", "^.*"),
+           text("reject-paths", "paths that may not", "^/api/.*/pods/.*/exec,^/api/.*/pods/.*/attach"),
+           text("reject-methods", "methods that may not be used", "^$"), boolean("disable-filter", "let everything pass"),
            boolean("append-server-path", "accepted for compatibility"), duration("keepalive", "accepted for compatibility")},
           proxy};
 }

@@ -19,14 +19,18 @@ namespace kybern::cli {
 namespace {
 
 Result<std::vector<Subject>> workloads(Session& session, const Arguments& arguments) {
-  auto subjects = select(session, arguments, arguments.words, {.need_names = false, .nothing_given = "error: required resource not specified"});
+  auto subjects =
+      select(session, arguments, arguments.words, {.need_names = false, .nothing_given = "error: required resource not specified"});
   if (subjects && subjects->empty()) fmt::print(stderr, "No resources found in {} namespace.\n", session.ns());
   return subjects;
 }
 
 std::string named(const Subject& subject) { return subject.type->full_plural() + " " + go_quote(subject.name); }
 
-bool has_history(const Subject& subject) { return subject.type->group == "apps" && (subject.type->kind == "Deployment" || subject.type->kind == "DaemonSet" || subject.type->kind == "StatefulSet"); }
+bool has_history(const Subject& subject) {
+  return subject.type->group == "apps" &&
+         (subject.type->kind == "Deployment" || subject.type->kind == "DaemonSet" || subject.type->kind == "StatefulSet");
+}
 
 Result<int> status(Session& session, const Arguments& arguments) {
   auto subjects = workloads(session, arguments);
@@ -58,7 +62,8 @@ Result<int> status(Session& session, const Arguments& arguments) {
   return 0;
 }
 
-Result<int> patch_all(Session& session, const Arguments& arguments, std::string_view operation, const std::function<Result<Document>(const Subject&)>& patch_of) {
+Result<int> patch_all(Session& session, const Arguments& arguments, std::string_view operation,
+                      const std::function<Result<Document>(const Subject&)>& patch_of) {
   auto subjects = workloads(session, arguments);
   if (!subjects) return std::unexpected(subjects.error());
   for (const Subject& subject : *subjects) {
@@ -75,17 +80,28 @@ Result<int> restart(Session& session, const Arguments& arguments) {
   const std::string now = format_rfc3339(real_world().clock.now());
   return patch_all(session, arguments, "restarted", [&](const Subject& subject) -> Result<Document> {
     if (!subject.object["spec"]["template"].exists()) return refuse(named(subject) + " restarting is not supported");
-    if (subject.object["spec"]["paused"].as_bool()) return refuse(named(subject) + " can't restart paused deployment (run rollout resume first)");
+    if (subject.object["spec"]["paused"].as_bool())
+      return refuse(named(subject) + " can't restart paused deployment (run rollout resume first)");
     if (subject.object["spec"]["template"]["metadata"]["annotations"]["kubectl.kubernetes.io/restartedAt"].as_string() == now)
-      return refuse(fmt::format("failed to create patch for {}: if restart has already been triggered within the past second, please wait before attempting to trigger another", subject.name));
-    return Draft::object({{"spec", Draft::object({{"template", Draft::object({{"metadata", Draft::object({{"annotations", Draft::object({{"kubectl.kubernetes.io/restartedAt", now}})}})}})}})}}).freeze();
+      return refuse(
+          fmt::format("failed to create patch for {}: if restart has already been triggered within the past second, please wait before "
+                      "attempting to trigger another",
+                      subject.name));
+    return Draft::object(
+               {{"spec",
+                 Draft::object(
+                     {{"template",
+                       Draft::object({{"metadata", Draft::object({{"annotations",
+                                                                   Draft::object({{"kubectl.kubernetes.io/restartedAt", now}})}})}})}})}})
+        .freeze();
   });
 }
 
 Result<int> pause_or_resume(Session& session, const Arguments& arguments, bool pause) {
   return patch_all(session, arguments, pause ? "paused" : "resumed", [&](const Subject& subject) -> Result<Document> {
     if (subject.type->kind != "Deployment") return refuse(named(subject) + (pause ? " pausing" : " resuming") + " is not supported");
-    if (subject.object["spec"]["paused"].as_bool() == pause) return refuse(fmt::format("{} is {} paused", named(subject), pause ? "already" : "not"));
+    if (subject.object["spec"]["paused"].as_bool() == pause)
+      return refuse(fmt::format("{} is {} paused", named(subject), pause ? "already" : "not"));
     return Draft::object({{"spec", Draft::object({{"paused", pause ? Draft(true) : Draft()}})}}).freeze();
   });
 }
@@ -107,7 +123,9 @@ Result<std::map<std::int64_t, Revision>> revisions(Session& session, const Subje
     bool owned = false;
     for (Value owner : item["metadata"]["ownerReferences"].items()) owned = owned || owner["uid"] == subject.object["metadata"]["uid"];
     if (!owned) continue;
-    const std::int64_t number = deployment ? parse_int(item["metadata"]["annotations"]["deployment.kubernetes.io/revision"].as_string("0")).value_or(0) : item["revision"].as_int();
+    const std::int64_t number =
+        deployment ? parse_int(item["metadata"]["annotations"]["deployment.kubernetes.io/revision"].as_string("0")).value_or(0)
+                   : item["revision"].as_int();
     out[number] = {item.document(), item["metadata"]["annotations"]["kubernetes.io/change-cause"].str()};
   }
   return out;
@@ -130,7 +148,9 @@ Result<int> history(Session& session, const Arguments& arguments) {
   auto output = Output::parse(arguments.text("output"));
   if (!output) return std::unexpected(output.error());
   for (const Subject& subject : *subjects) {
-    if (!has_history(subject)) return refuse(fmt::format("error retrieving history for {}, no visitor method exists for {{{} {}}}", go_quote(subject.type->kind), subject.type->group, subject.type->kind));
+    if (!has_history(subject))
+      return refuse(fmt::format("error retrieving history for {}, no visitor method exists for {{{} {}}}", go_quote(subject.type->kind),
+                                subject.type->group, subject.type->kind));
     auto all = revisions(session, subject);
     if (!all) return std::unexpected(all.error());
     auto found = all->find(wanted);
@@ -160,11 +180,16 @@ Result<int> undo(Session& session, const Arguments& arguments) {
   auto dry_run = dry_run_of(arguments);
   if (!dry_run) return std::unexpected(dry_run.error());
   for (const Subject& subject : *subjects) {
-    if (!has_history(subject)) return refuse(fmt::format("error retrieving rollbacker for {}, no visitor method exists for {{{} {}}}", go_quote(subject.type->kind), subject.type->group, subject.type->kind));
+    if (!has_history(subject))
+      return refuse(fmt::format("error retrieving rollbacker for {}, no visitor method exists for {{{} {}}}", go_quote(subject.type->kind),
+                                subject.type->group, subject.type->kind));
     auto all = revisions(session, subject);
     if (!all) return std::unexpected(all.error());
-    if (subject.object["spec"]["paused"].as_bool()) return refuse("you cannot rollback a paused deployment; resume it first with 'kubectl rollout resume' and try again");
-    if (*wanted == 0 && all->size() < 2) return refuse("no rollout history found for " + subject.type->plural.substr(0, subject.type->plural.size() - 1) + " " + go_quote(subject.name));
+    if (subject.object["spec"]["paused"].as_bool())
+      return refuse("you cannot rollback a paused deployment; resume it first with 'kubectl rollout resume' and try again");
+    if (*wanted == 0 && all->size() < 2)
+      return refuse("no rollout history found for " + subject.type->plural.substr(0, subject.type->plural.size() - 1) + " " +
+                    go_quote(subject.name));
     auto target = *wanted > 0 ? all->find(*wanted) : std::prev(std::prev(all->end()));
     if (target == all->end()) return refuse("unable to find specified revision " + std::to_string(*wanted) + " in history");
     if (*dry_run == "client") {
@@ -182,7 +207,8 @@ Result<int> undo(Session& session, const Arguments& arguments) {
         fmt::print("{} skipped rollback (current template already matches revision {})\n", subject.shown(), target->first);
         continue;
       }
-      const Document patch = Draft::array({Draft::object({{"op", "replace"}, {"path", "/spec/template"}, {"value", std::move(kept)}})}).freeze();
+      const Document patch =
+          Draft::array({Draft::object({{"op", "replace"}, {"path", "/spec/template"}, {"value", std::move(kept)}})}).freeze();
       done = session.call("PATCH", subject.path(), query_of({{"dryRun", dry_run_query(*dry_run)}}), patch, json_patch_type);
     } else {
       done = session.call("PATCH", subject.path(), query_of({{"dryRun", dry_run_query(*dry_run)}}), object["data"], strategic_type);
@@ -197,13 +223,22 @@ Result<int> undo(Session& session, const Arguments& arguments) {
 
 Command rollout_command() {
   using namespace flags;
-  const std::vector<Flag> which{filename(), recursive(), selector(), output(), field_manager("kubectl-rollout"), boolean("show-managed-fields", "with metadata.managedFields in JSON and YAML")};
+  const std::vector<Flag> which{filename(),
+                                recursive(),
+                                selector(),
+                                output(),
+                                field_manager("kubectl-rollout"),
+                                boolean("show-managed-fields", "with metadata.managedFields in JSON and YAML")};
   const std::string usage = "(TYPE NAME | TYPE/NAME) [flags]";
   Command out{"rollout", "follow and steer the rollout of a workload", "COMMAND"};
   out.children = {
-      {"status", "wait until the rollout is done", usage, which + std::vector<Flag>{boolean("watch", "wait", true, 'w'), duration("timeout", "how long; 0: as long as it takes", "0s"), number("revision", "of this revision alone", "0")}, status},
+      {"status", "wait until the rollout is done", usage,
+       which + std::vector<Flag>{boolean("watch", "wait", true, 'w'), duration("timeout", "how long; 0: as long as it takes", "0s"),
+                                 number("revision", "of this revision alone", "0")},
+       status},
       {"restart", "make all pods anew", usage, which, restart},
-      {"undo", "go back to an earlier revision", usage, which + std::vector<Flag>{dry_run(), number("to-revision", "which; 0: the one before", "0")}, undo},
+      {"undo", "go back to an earlier revision", usage,
+       which + std::vector<Flag>{dry_run(), number("to-revision", "which; 0: the one before", "0")}, undo},
       {"history", "the revisions", usage, which + std::vector<Flag>{number("revision", "show this one", "0")}, history},
       {"pause", "let changes wait", usage, which, pause},
       {"resume", "go on after a pause", usage, which, resume},

@@ -14,7 +14,8 @@ namespace kybern::cli {
 namespace {
 
 constexpr std::string_view discovery_type =
-    "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
+    "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/"
+    "json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
 constexpr std::size_t longest_message_bytes = 16u << 20;
 constexpr const char* user_agent = "kubectl/v1.36.0 (linux) kybern";
 
@@ -33,7 +34,9 @@ Status status_of(int code, std::string_view body) {
     out = unauthorized();
   } else {
     out.reason = code == 500 ? "InternalError" : code == 503 ? "ServiceUnavailable" : "";
-    out.message = code == 503 && body.empty() ? "the server is currently unable to handle the request" : fmt::format("an error on the server ({}) has prevented the request from succeeding", body.empty() ? "\"unknown\"" : go_quote(trim(body)));
+    out.message = code == 503 && body.empty() ? "the server is currently unable to handle the request"
+                                              : fmt::format("an error on the server ({}) has prevented the request from succeeding",
+                                                            body.empty() ? "\"unknown\"" : go_quote(trim(body)));
   }
   return out;
 }
@@ -61,8 +64,10 @@ Code code_of(const Status& status) {
   switch (status.code) {
     case 404: return Code::not_found;
     case 409: return status.is("AlreadyExists") ? Code::already_exists : Code::conflict;
-    case 401: case 403: return Code::forbidden;
-    case 400: case 422: return Code::invalid;
+    case 401:
+    case 403: return Code::forbidden;
+    case 400:
+    case 422: return Code::invalid;
     case 410: return Code::expired;
     case 0: return Code::unavailable;
     default: return Code::internal;
@@ -116,7 +121,8 @@ Session::Session(const Arguments& arguments) : arguments_(arguments) {}
 Session::~Session() = default;
 
 Result<client::HttpOptions> Session::find_options() const {
-  auto loaded = load_options({arguments_.text("kubeconfig"), arguments_.text("context"), arguments_.global_text("cluster"), arguments_.global_text("user")});
+  auto loaded = load_options(
+      {arguments_.text("kubeconfig"), arguments_.text("context"), arguments_.global_text("cluster"), arguments_.global_text("user")});
   const std::string server = arguments_.text("server");
   if (!loaded && server.empty()) return std::unexpected(loaded.error());
   client::HttpOptions out = loaded ? *loaded : client::HttpOptions();
@@ -155,7 +161,10 @@ Result<void> Session::connect() {
   ns_ = arguments_.text("namespace");
   if (ns_.empty()) ns_ = options_.ns.empty() ? "default" : options_.ns;
   auto timeout = arguments_.duration("request-timeout");
-  if (!timeout) return fail(Code::invalid, "error: Invalid timeout value. Timeout must be a single integer in seconds, or an integer followed by a corresponding time unit (e.g. 1s | 2m | 3h)");
+  if (!timeout)
+    return fail(Code::invalid,
+                "error: Invalid timeout value. Timeout must be a single integer in seconds, or an integer followed by a corresponding time "
+                "unit (e.g. 1s | 2m | 3h)");
   timeout_ = std::chrono::duration_cast<std::chrono::milliseconds>(*timeout);
   net::ClientOptions made;
   made.url = options_.url;
@@ -238,8 +247,8 @@ ApiResult<std::string> Session::raw(std::string method, std::string_view path, s
   return std::move(answer->body);
 }
 
-ApiResult<Document> Session::call(std::string method, std::string_view path, std::string query, Value body,
-                                  std::string_view content_type, std::string_view accept) {
+ApiResult<Document> Session::call(std::string method, std::string_view path, std::string query, Value body, std::string_view content_type,
+                                  std::string_view accept) {
   auto text = raw(std::move(method), path, std::move(query), body.exists() ? to_json(body) : std::string(), content_type, accept);
   if (!text) return std::unexpected(text.error());
   auto parsed = parse_json(*text);
@@ -272,7 +281,9 @@ ApiResult<std::unique_ptr<net::ClientStream>> Session::stream(std::string_view p
   return *std::move(opened);
 }
 
-Result<std::unique_ptr<net::ClientStream>> Session::forward(std::string method, std::string_view target, const std::vector<std::pair<std::string, std::string>>& headers, std::string body) {
+Result<std::unique_ptr<net::ClientStream>> Session::forward(std::string method, std::string_view target,
+                                                            const std::vector<std::pair<std::string, std::string>>& headers,
+                                                            std::string body) {
   if (auto ready = connect(); !ready) return std::unexpected(ready.error());
   net::ClientRequest made = request(std::move(method), target, "", "*/*");
   for (const auto& [name, value] : headers) made.headers.set(name, value);
@@ -280,7 +291,8 @@ Result<std::unique_ptr<net::ClientStream>> Session::forward(std::string method, 
   return client_->stream(std::move(made));
 }
 
-ApiResult<std::unique_ptr<net::WebSocketClient>> Session::websocket(std::string_view path, std::string query, const std::vector<std::string>& protocols) {
+ApiResult<std::unique_ptr<net::WebSocketClient>> Session::websocket(std::string_view path, std::string query,
+                                                                    const std::vector<std::string>& protocols) {
   Status failed;
   failed.code = 0;
   if (auto ready = connect(); !ready) {

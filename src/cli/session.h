@@ -55,12 +55,14 @@ class Session {
   ApiResult<Document> call(std::string method, std::string_view path, std::string query = {}, Value body = {},
                            std::string_view content_type = json_type, std::string_view accept = json_type);
   // The same with the body's bytes; the answer as it came.
-  ApiResult<std::string> raw(std::string method, std::string_view path, std::string query, std::string body,
-                             std::string_view content_type, std::string_view accept);
+  ApiResult<std::string> raw(std::string method, std::string_view path, std::string query, std::string body, std::string_view content_type,
+                             std::string_view accept);
   ApiResult<std::unique_ptr<net::ClientStream>> stream(std::string_view path, std::string query, std::string_view accept = json_type);
   // Any answer, whatever its status: of a request that another client made, passed on as ours.
-  Result<std::unique_ptr<net::ClientStream>> forward(std::string method, std::string_view target, const std::vector<std::pair<std::string, std::string>>& headers, std::string body);
-  ApiResult<std::unique_ptr<net::WebSocketClient>> websocket(std::string_view path, std::string query, const std::vector<std::string>& protocols);
+  Result<std::unique_ptr<net::ClientStream>> forward(std::string method, std::string_view target,
+                                                     const std::vector<std::pair<std::string, std::string>>& headers, std::string body);
+  ApiResult<std::unique_ptr<net::WebSocketClient>> websocket(std::string_view path, std::string query,
+                                                             const std::vector<std::string>& protocols);
 
  private:
   Result<client::HttpOptions> find_options() const;
@@ -87,7 +89,8 @@ struct Observer {
   std::function<bool(std::size_t count)> listed{};
 };
 using Deadline = std::optional<std::chrono::steady_clock::time_point>;
-Result<bool> observe(Session& session, const std::string& collection_path, const std::string& query, Deadline deadline, const Observer& observer);
+Result<bool> observe(Session& session, const std::string& collection_path, const std::string& query, Deadline deadline,
+                     const Observer& observer);
 std::string name_query(std::string_view name);  // fieldSelector=metadata.name=NAME, encoded
 Deadline deadline_after(std::chrono::nanoseconds time);
 

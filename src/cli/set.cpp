@@ -42,7 +42,8 @@ Result<std::vector<Subject>> local_subjects(const Arguments& arguments, std::vec
     type.version = version.substr(slash == std::string::npos ? 0 : slash + 1);
     type.kind = manifest.object["kind"].str();
     types.push_back(std::move(type));
-    out.push_back({&types.back(), manifest.object["metadata"]["namespace"].str(), manifest.object["metadata"]["name"].str(), manifest.source, manifest.object});
+    out.push_back({&types.back(), manifest.object["metadata"]["namespace"].str(), manifest.object["metadata"]["name"].str(),
+                   manifest.source, manifest.object});
   }
   return out;
 }
@@ -57,10 +58,12 @@ Draft* pod_spec_of(Draft& object) {
 }
 
 std::string no_pod_spec(const Subject& subject, bool local) {
-  return fmt::format("error: {}/{} the object is not a pod or does not have a pod template: *{}.{}", local ? to_lower(subject.type->kind) : subject.type->plural, subject.name, subject.type->version, subject.type->kind);
+  return fmt::format("error: {}/{} the object is not a pod or does not have a pod template: *{}.{}",
+                     local ? to_lower(subject.type->kind) : subject.type->plural, subject.name, subject.type->version, subject.type->kind);
 }
 
-Result<int> set_objects(Session& session, const Arguments& arguments, const std::vector<std::string>& words, const SetOptions& options, const Change& change) {
+Result<int> set_objects(Session& session, const Arguments& arguments, const std::vector<std::string>& words, const SetOptions& options,
+                        const Change& change) {
   auto dry_run = dry_run_of(arguments);
   if (!dry_run) return std::unexpected(dry_run.error());
   const bool local = arguments.on("local");
@@ -90,7 +93,8 @@ Result<int> set_objects(Session& session, const Arguments& arguments, const std:
       }
       object = *std::move(done);
     }
-    if (auto printed = print_change(session, arguments, object, *subject.type, options.operation); !printed) return std::unexpected(printed.error());
+    if (auto printed = print_change(session, arguments, object, *subject.type, options.operation); !printed)
+      return std::unexpected(printed.error());
   }
   return 0;
 }
@@ -144,24 +148,26 @@ Result<Draft> read_amounts(const std::string& text) {
 }
 
 Result<int> set_resources(Session& session, const Arguments& arguments) {
-  if (arguments.text("limits").empty() && arguments.text("requests").empty()) return refuse("you must specify an update to requests or limits (in the form of --requests/--limits)");
+  if (arguments.text("limits").empty() && arguments.text("requests").empty())
+    return refuse("you must specify an update to requests or limits (in the form of --requests/--limits)");
   auto limits = read_amounts(arguments.text("limits")), requests = read_amounts(arguments.text("requests"));
   if (!limits || !requests) return std::unexpected(limits ? requests.error() : limits.error());
   const std::string wanted = arguments.text("containers");
-  return set_objects(session, arguments, arguments.words, {"resource requirements updated"}, [&](Draft& object, const Subject& subject) -> Result<bool> {
-    Draft* spec = pod_spec_of(object);
-    if (!spec) return fail(Code::invalid, no_pod_spec(subject, arguments.on("local")));
-    bool found = false;
-    if (Draft* containers = spec->find("containers"); containers && containers->is_array())
-      for (Draft& container : containers->items()) {
-        if (wanted != "*" && container["name"].as_string() != wanted) continue;
-        found = true;
-        for (const auto& [field, amounts] : {std::pair{"limits", &*limits}, std::pair{"requests", &*requests}})
-          for (const auto& [key, amount] : amounts->fields()) container["resources"][field][key] = amount;
-      }
-    if (!found) return refuse("unable to find container named " + wanted);
-    return true;
-  });
+  return set_objects(session, arguments, arguments.words, {"resource requirements updated"},
+                     [&](Draft& object, const Subject& subject) -> Result<bool> {
+                       Draft* spec = pod_spec_of(object);
+                       if (!spec) return fail(Code::invalid, no_pod_spec(subject, arguments.on("local")));
+                       bool found = false;
+                       if (Draft* containers = spec->find("containers"); containers && containers->is_array())
+                         for (Draft& container : containers->items()) {
+                           if (wanted != "*" && container["name"].as_string() != wanted) continue;
+                           found = true;
+                           for (const auto& [field, amounts] : {std::pair{"limits", &*limits}, std::pair{"requests", &*requests}})
+                             for (const auto& [key, amount] : amounts->fields()) container["resources"][field][key] = amount;
+                         }
+                       if (!found) return refuse("unable to find container named " + wanted);
+                       return true;
+                     });
 }
 
 Result<int> set_selector(Session& session, const Arguments& arguments) {
@@ -187,12 +193,13 @@ Result<int> set_service_account(Session& session, const Arguments& arguments) {
   if (words.empty()) return refuse("serviceaccount is required");
   const std::string name = words.back();
   words.pop_back();
-  return set_objects(session, arguments, words, {"serviceaccount updated", false}, [&](Draft& object, const Subject& subject) -> Result<bool> {
-    Draft* spec = pod_spec_of(object);
-    if (!spec) return fail(Code::invalid, no_pod_spec(subject, arguments.on("local")));
-    (*spec)["serviceAccountName"] = name;
-    return true;
-  });
+  return set_objects(session, arguments, words, {"serviceaccount updated", false},
+                     [&](Draft& object, const Subject& subject) -> Result<bool> {
+                       Draft* spec = pod_spec_of(object);
+                       if (!spec) return fail(Code::invalid, no_pod_spec(subject, arguments.on("local")));
+                       (*spec)["serviceAccountName"] = name;
+                       return true;
+                     });
 }
 
 Result<int> set_subject(Session& session, const Arguments& arguments) {
@@ -201,7 +208,8 @@ Result<int> set_subject(Session& session, const Arguments& arguments) {
   if (more->empty()) return refuse("you must specify at least one value of user, group or serviceaccount");
   return set_objects(session, arguments, arguments.words, {"subjects updated"}, [&](Draft& object, const Subject&) -> Result<bool> {
     const std::string kind = object["kind"].str();
-    if (kind != "RoleBinding" && kind != "ClusterRoleBinding") return refuse("setting subjects is only supported for RoleBinding/ClusterRoleBinding");
+    if (kind != "RoleBinding" && kind != "ClusterRoleBinding")
+      return refuse("setting subjects is only supported for RoleBinding/ClusterRoleBinding");
     Draft& all = object["subjects"];
     for (const Draft& subject : more->items()) {
       const bool known = all.is_array() && std::find(all.items().begin(), all.items().end(), subject) != all.items().end();
@@ -215,8 +223,15 @@ Result<int> set_subject(Session& session, const Arguments& arguments) {
 
 std::vector<Flag> set_flags() {
   using namespace flags;
-  return {filename(), recursive(), selector(), output(), dry_run(), field_manager("kubectl-set"), boolean("all", "all of the type in the namespace"),
-          boolean("local", "change the files' objects and print them, without a server"), boolean("show-managed-fields", "with metadata.managedFields in JSON and YAML")};
+  return {filename(),
+          recursive(),
+          selector(),
+          output(),
+          dry_run(),
+          field_manager("kubectl-set"),
+          boolean("all", "all of the type in the namespace"),
+          boolean("local", "change the files' objects and print them, without a server"),
+          boolean("show-managed-fields", "with metadata.managedFields in JSON and YAML")};
 }
 
 Command set_command() {
@@ -227,11 +242,18 @@ Command set_command() {
   out.children = {
       set_env_command(),
       {"image", "the images of containers", which + "CONTAINER=IMAGE...", set_flags(), set_image, {}, {"i", "images"}},
-      {"resources", "what containers ask for and may use", which + "[--limits=...] [--requests=...]",
-       set_flags() + std::vector<Flag>{containers, text("limits", "cpu=500m,memory=64Mi"), text("requests", "cpu=500m,memory=64Mi")}, set_resources, {}, {"resource"}},
-      {"selector", "the pods of a service", which + "KEY=VALUE,...", set_flags() + std::vector<Flag>{text("resource-version", "accepted for compatibility")}, set_selector},
+      {"resources",
+       "what containers ask for and may use",
+       which + "[--limits=...] [--requests=...]",
+       set_flags() + std::vector<Flag>{containers, text("limits", "cpu=500m,memory=64Mi"), text("requests", "cpu=500m,memory=64Mi")},
+       set_resources,
+       {},
+       {"resource"}},
+      {"selector", "the pods of a service", which + "KEY=VALUE,...",
+       set_flags() + std::vector<Flag>{text("resource-version", "accepted for compatibility")}, set_selector},
       {"serviceaccount", "the account that pods run as", which + "SERVICEACCOUNT", set_flags(), set_service_account, {}, {"sa"}},
-      {"subject", "who has a role", which + "[--user=USER] [--group=GROUP] [--serviceaccount=NS:NAME]", set_flags() + rbac_subject_flags(), set_subject},
+      {"subject", "who has a role", which + "[--user=USER] [--group=GROUP] [--serviceaccount=NS:NAME]", set_flags() + rbac_subject_flags(),
+       set_subject},
   };
   return out;
 }

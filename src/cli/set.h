@@ -14,10 +14,11 @@ namespace kybern::cli {
 // Changes the object; false: there is nothing to say about it. A failure is shown, and the other objects are changed nevertheless.
 using Change = std::function<Result<bool>(Draft& object, const Subject& subject)>;
 struct SetOptions {
-  std::string_view operation;       // "image updated"
-  bool quiet_when_same = true;      // an object that is as it should be is not spoken of
+  std::string_view operation;   // "image updated"
+  bool quiet_when_same = true;  // an object that is as it should be is not spoken of
 };
-Result<int> set_objects(Session& session, const Arguments& arguments, const std::vector<std::string>& words, const SetOptions& options, const Change& change);
+Result<int> set_objects(Session& session, const Arguments& arguments, const std::vector<std::string>& words, const SetOptions& options,
+                        const Change& change);
 
 // The pod's spec inside a workload; nullptr when it has none.
 Draft* pod_spec_of(Draft& object);

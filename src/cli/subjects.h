@@ -36,16 +36,17 @@ struct Subject {
 };
 
 struct SelectOptions {
-  bool fetch = true;         // GET objects named by the words
+  bool fetch = true;                  // GET objects named by the words
   bool manifests_from_server = true;  // GET what -f names too
-  bool need_names = true;    // a type alone is refused unless --all, -l or --field-selector say which
-  bool by_selector = true;   // --selector means the objects
-  bool local = false;        // manifests as they are, the namespace not filled in
-  std::string_view nothing_given{};  // the complaint when there are neither words nor files
+  bool need_names = true;             // a type alone is refused unless --all, -l or --field-selector say which
+  bool by_selector = true;            // --selector means the objects
+  bool local = false;                 // manifests as they are, the namespace not filled in
+  std::string_view nothing_given{};   // the complaint when there are neither words nor files
 };
 // By the flags that the command has: filename, recursive, selector, field-selector, all, all-namespaces. What cannot be
 // fetched while others can is deferred (Session::defer).
-Result<std::vector<Subject>> select(Session& session, const Arguments& arguments, const std::vector<std::string>& words, SelectOptions options);
+Result<std::vector<Subject>> select(Session& session, const Arguments& arguments, const std::vector<std::string>& words,
+                                    SelectOptions options);
 
 // A manifest as a subject: its kind looked up, its namespace filled in.
 Result<Subject> manifest_subject(Session& session, Value object, const std::string& source);
@@ -58,7 +59,8 @@ std::string dry_run_query(std::string_view dry_run);  // the value of dryRun=: "
 Result<std::string> dry_run_of(const Arguments& arguments);
 std::string_view dry_run_suffix(std::string_view dry_run);  // " (dry run)", " (server dry run)", ""
 // The object after a patch. Honours --dry-run=server and --field-manager when the command has them.
-Result<Document> patch_subject(Session& session, const Arguments& arguments, const Subject& subject, Value patch, std::string_view media, std::string_view subresource = {});
+Result<Document> patch_subject(Session& session, const Arguments& arguments, const Subject& subject, Value patch, std::string_view media,
+                               std::string_view subresource = {});
 // Prints one of possibly many objects as -o says.
 Result<void> print_object(Session& session, const Output& output, Value object);
 // Prints `deployment.apps/web created` or the object as -o says.

@@ -11,7 +11,8 @@ namespace {
 constexpr std::size_t table_least = 6, table_padding = 3;
 
 std::size_t width_of(std::string_view text) {  // in code points
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
 std::string upper(std::string_view text) {
@@ -110,7 +111,8 @@ void add_table(Value table, const TableOptions& options, bool& headed, Document&
     if (options.with_namespace) names.emplace_back("NAMESPACE");
     for (std::size_t i = 0; i < definitions.size(); ++i)
       if (visible(i)) names.push_back(definitions[i]["name"].str());
-    for (const std::string& label : options.label_columns) names.push_back(label.substr(label.rfind('/') == std::string::npos ? 0 : label.rfind('/') + 1));
+    for (const std::string& label : options.label_columns)
+      names.push_back(label.substr(label.rfind('/') == std::string::npos ? 0 : label.rfind('/') + 1));
     if (options.show_labels) names.emplace_back("LABELS");
     out.head(names);
   }

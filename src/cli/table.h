@@ -27,8 +27,8 @@ class TableWriter {
 
 struct TableOptions {
   bool wide = false, headers = true, with_namespace = false, show_labels = false, with_kind = false;
-  std::string kind_prefix{};                // "deployment.apps/" before the name when with_kind
-  std::vector<std::string> label_columns{}; // -L
+  std::string kind_prefix{};                 // "deployment.apps/" before the name when with_kind
+  std::vector<std::string> label_columns{};  // -L
 };
 // Adds the rows of a meta/v1 Table. `headed`: the head has been written before; becomes true when it is written.
 // `columns`: column definitions, remembered from the first table of a watch (later ones may leave them out).

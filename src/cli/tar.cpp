@@ -43,7 +43,9 @@ std::string_view text_of(std::string_view field) { return field.substr(0, field.
 
 std::string header_block(std::string_view name, char type, std::uint64_t size, unsigned mode, std::int64_t time) {
   std::string out(block_bytes, '\0');
-  const auto put = [&](std::size_t at, std::string_view bytes) { std::copy(bytes.begin(), bytes.end(), out.begin() + static_cast<std::ptrdiff_t>(at)); };
+  const auto put = [&](std::size_t at, std::string_view bytes) {
+    std::copy(bytes.begin(), bytes.end(), out.begin() + static_cast<std::ptrdiff_t>(at));
+  };
   put(0, name.substr(0, name_bytes));
   put(100, octal(mode & 07777, 8));
   put(108, octal(0, 8));
@@ -73,7 +75,8 @@ std::string entry_head(const std::string& name, char type, std::uint64_t size, c
 
 Result<bool> write_one(const std::string& path, const std::string& name, bool follow, const std::function<bool(std::string_view)>& write) {
   struct stat about {};
-  if ((follow ? ::stat(path.c_str(), &about) : ::lstat(path.c_str(), &about)) != 0) return fail(Code::not_found, "error: " + path + " doesn't exist in local filesystem");
+  if ((follow ? ::stat(path.c_str(), &about) : ::lstat(path.c_str(), &about)) != 0)
+    return fail(Code::not_found, "error: " + path + " doesn't exist in local filesystem");
   if (S_ISDIR(about.st_mode)) {
     if (!write(entry_head(name + "/", '5', 0, about))) return false;
     std::vector<fs::path> entries;
@@ -119,7 +122,8 @@ Result<void> TarReader::finish_extra() {
     for (std::size_t at = 0; at < extra_.size();) {  // "LEN key=value\n"
       const std::size_t space = extra_.find(' ', at);
       const auto length = space == std::string::npos ? std::nullopt : parse_int(std::string_view(extra_).substr(at, space - at));
-      if (!length || *length < 1 || at + static_cast<std::size_t>(*length) > extra_.size()) return fail(Code::invalid, "error: the archive has a malformed extended header");
+      if (!length || *length < 1 || at + static_cast<std::size_t>(*length) > extra_.size())
+        return fail(Code::invalid, "error: the archive has a malformed extended header");
       const std::string_view record = trim(std::string_view(extra_).substr(space + 1, at + static_cast<std::size_t>(*length) - space - 1));
       if (record.starts_with("path=")) name_ = std::string(record.substr(5));
       at += static_cast<std::size_t>(*length);
@@ -147,7 +151,8 @@ Result<void> TarReader::header(std::string_view block) {
     return {};
   }
   const std::string_view prefix = block.substr(257, 5) == "ustar" ? text_of(block.substr(345, 155)) : std::string_view();
-  entry.name = !name_.empty() ? name_ : (prefix.empty() ? "" : std::string(prefix) + "/") + std::string(text_of(block.substr(0, name_bytes)));
+  entry.name =
+      !name_.empty() ? name_ : (prefix.empty() ? "" : std::string(prefix) + "/") + std::string(text_of(block.substr(0, name_bytes)));
   name_.clear();
   return begin_(entry);
 }

@@ -25,7 +25,8 @@ class TarReader {
     unsigned mode = 0644;
   };
   // `begin`: a new entry, Code::invalid refuses it all. `data`: bytes of the entry that began last.
-  TarReader(std::function<Result<void>(const Entry&)> begin, std::function<Result<void>(std::string_view)> data) : begin_(std::move(begin)), data_(std::move(data)) {}
+  TarReader(std::function<Result<void>(const Entry&)> begin, std::function<Result<void>(std::string_view)> data)
+      : begin_(std::move(begin)), data_(std::move(data)) {}
   Result<void> feed(std::string_view bytes);
 
  private:
@@ -34,7 +35,7 @@ class TarReader {
 
   std::function<Result<void>(const Entry&)> begin_;
   std::function<Result<void>(std::string_view)> data_;
-  std::string block_;        // a header that has come in part
+  std::string block_;         // a header that has come in part
   std::string extra_, name_;  // the bytes of a header about the next entry; the name that it gave
   char extra_type_ = 0;
   std::uint64_t left_ = 0, padding_ = 0;

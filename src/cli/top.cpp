@@ -37,7 +37,8 @@ struct Row {
 void print(std::vector<Row> rows, const std::vector<std::string>& head, const Arguments& arguments) {
   const std::string by = arguments.text("sort-by");
   if (by == "cpu") std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.use.cpu_milli > b.use.cpu_milli; });
-  if (by == "memory") std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.use.memory_bytes > b.use.memory_bytes; });
+  if (by == "memory")
+    std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.use.memory_bytes > b.use.memory_bytes; });
   if (by.empty()) std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.cells < b.cells; });
   std::string text;
   if (!arguments.on("no-headers")) text += join(head, "\t") + "\t\n";
@@ -56,7 +57,8 @@ std::string percent(std::int64_t part, std::int64_t whole) { return whole > 0 ? 
 Result<int> top_nodes(Session& session, const Arguments& arguments) {
   if (auto ok = check_sort(arguments); !ok) return std::unexpected(ok.error());
   if (auto ok = metrics_are_served(session); !ok) return std::unexpected(ok.error());
-  const std::string name = arguments.words.empty() ? "" : "/" + url_encode(arguments.words[0]), query = name.empty() ? query_of({{"labelSelector", arguments.text("selector")}}) : "";
+  const std::string name = arguments.words.empty() ? "" : "/" + url_encode(arguments.words[0]),
+                    query = name.empty() ? query_of({{"labelSelector", arguments.text("selector")}}) : "";
   auto metrics = session.call("GET", "/apis/metrics.k8s.io/v1beta1/nodes" + name, query);
   if (!metrics) return std::unexpected(shown(metrics.error()));
   auto nodes = session.call("GET", "/api/v1/nodes" + name, query);
@@ -73,14 +75,17 @@ Result<int> top_nodes(Session& session, const Arguments& arguments) {
   const char* whole = arguments.on("show-capacity") ? "capacity" : "allocatable";
   std::vector<Row> rows;
   for (Value node : known) {
-    const auto found = std::find_if(used.begin(), used.end(), [&](Value item) { return item["metadata"]["name"] == node["metadata"]["name"]; });
+    const auto found =
+        std::find_if(used.begin(), used.end(), [&](Value item) { return item["metadata"]["name"] == node["metadata"]["name"]; });
     const Use all = use_of(node["status"][whole]);
     if (found == used.end()) {
       rows.push_back({{node["metadata"]["name"].str(), "<unknown>", "<unknown>", "<unknown>", "<unknown>"}, {}});
       continue;
     }
     const Use use = use_of((*found)["usage"]);
-    rows.push_back({{node["metadata"]["name"].str(), cpu_text(use), percent(use.cpu_milli, all.cpu_milli), memory_text(use), percent(use.memory_bytes, all.memory_bytes)}, use});
+    rows.push_back({{node["metadata"]["name"].str(), cpu_text(use), percent(use.cpu_milli, all.cpu_milli), memory_text(use),
+                     percent(use.memory_bytes, all.memory_bytes)},
+                    use});
   }
   print(std::move(rows), {"NAME", "CPU(cores)", "CPU(%)", "MEMORY(bytes)", "MEMORY(%)"}, arguments);
   return 0;
@@ -92,13 +97,19 @@ Result<int> top_pods(Session& session, const Arguments& arguments) {
   const bool everywhere = arguments.on("all-namespaces");
   std::string path = "/apis/metrics.k8s.io/v1beta1" + (everywhere ? std::string() : "/namespaces/" + url_encode(session.ns())) + "/pods";
   if (!arguments.words.empty()) path += "/" + url_encode(arguments.words[0]);
-  auto metrics = session.call("GET", path, arguments.words.empty() ? query_of({{"labelSelector", arguments.text("selector")}, {"fieldSelector", arguments.text("field-selector")}}) : "");
+  auto metrics =
+      session.call("GET", path,
+                   arguments.words.empty()
+                       ? query_of({{"labelSelector", arguments.text("selector")}, {"fieldSelector", arguments.text("field-selector")}})
+                       : "");
   if (!metrics) return std::unexpected(shown(metrics.error()));
   std::vector<Value> pods;
   if (arguments.words.empty())
     for (Value item : (*metrics)["items"].items()) pods.push_back(item);
   else pods = {*metrics};
-  if (pods.empty()) return fmt::print(stderr, "{}\n", everywhere ? "No resources found" : fmt::format("No resources found in {} namespace.", session.ns())), 0;
+  if (pods.empty())
+    return fmt::print(stderr, "{}\n", everywhere ? "No resources found" : fmt::format("No resources found in {} namespace.", session.ns())),
+           0;
   std::vector<Row> rows;
   for (Value pod : pods) {
     Use sum;
@@ -129,10 +140,24 @@ Result<int> top_pods(Session& session, const Arguments& arguments) {
 
 Command top_command() {
   using namespace flags;
-  const std::vector<Flag> all{selector(), text("sort-by", "cpu or memory"), boolean("no-headers", "without the line of column names"), boolean("use-protocol-buffers", "accepted for compatibility", true)};
+  const std::vector<Flag> all{selector(), text("sort-by", "cpu or memory"), boolean("no-headers", "without the line of column names"),
+                              boolean("use-protocol-buffers", "accepted for compatibility", true)};
   Command out{"top", "what nodes and pods use", "COMMAND"};
-  out.children = {{"node", "of nodes", "[NAME | -l SELECTOR]", all + std::vector<Flag>{boolean("show-capacity", "in parts of the capacity, not of what pods may use")}, top_nodes, {}, {"nodes", "no"}},
-                  {"pod", "of pods", "[NAME | -l SELECTOR]", all + std::vector<Flag>{field_selector(), boolean("all-namespaces", "of all namespaces", false, 'A'), boolean("containers", "of each container"), boolean("sum", "accepted for compatibility")}, top_pods, {}, {"pods", "po"}}};
+  out.children = {{"node",
+                   "of nodes",
+                   "[NAME | -l SELECTOR]",
+                   all + std::vector<Flag>{boolean("show-capacity", "in parts of the capacity, not of what pods may use")},
+                   top_nodes,
+                   {},
+                   {"nodes", "no"}},
+                  {"pod",
+                   "of pods",
+                   "[NAME | -l SELECTOR]",
+                   all + std::vector<Flag>{field_selector(), boolean("all-namespaces", "of all namespaces", false, 'A'),
+                                           boolean("containers", "of each container"), boolean("sum", "accepted for compatibility")},
+                   top_pods,
+                   {},
+                   {"pods", "po"}}};
   return out;
 }
 

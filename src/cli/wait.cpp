@@ -20,7 +20,8 @@ struct Goal {
     if (type == Type::condition) {
       for (Value condition : object["status"]["conditions"].items()) {
         if (!equals_ignore_case(condition["type"].as_string(), name)) continue;
-        const Value seen = condition["observedGeneration"].exists() ? condition["observedGeneration"] : object["status"]["observedGeneration"];
+        const Value seen =
+            condition["observedGeneration"].exists() ? condition["observedGeneration"] : object["status"]["observedGeneration"];
         if (seen.exists() && seen.as_int() < object["metadata"]["generation"].as_int()) return false;  // it speaks of an older state
         return equals_ignore_case(condition["status"].as_string(), value);
       }
@@ -53,17 +54,22 @@ Result<Goal> read_goal(std::string_view text) {
   }
   if (text.starts_with("jsonpath=")) {
     std::string_view rest = text.substr(9);
-    if (rest.size() >= 2 && (rest.front() == '\'' || rest.front() == '"') && rest.back() == rest.front()) rest = rest.substr(1, rest.size() - 2);
+    if (rest.size() >= 2 && (rest.front() == '\'' || rest.front() == '"') && rest.back() == rest.front())
+      rest = rest.substr(1, rest.size() - 2);
     const std::size_t brace = rest.rfind('}');
     std::size_t equals = rest.find('=', brace == std::string_view::npos ? 0 : brace);
     std::string_view expression = rest.substr(0, equals);
-    if (expression.size() >= 2 && expression.front() == '\'' && expression.back() == '\'') expression = expression.substr(1, expression.size() - 2);
+    if (expression.size() >= 2 && expression.front() == '\'' && expression.back() == '\'')
+      expression = expression.substr(1, expression.size() - 2);
     if (equals == std::string_view::npos) {
       out.any_value = true;
     } else {
       std::string_view value = rest.substr(equals + 1);
-      if (value.size() >= 2 && (value.front() == '\'' || value.front() == '"') && value.back() == value.front()) value = value.substr(1, value.size() - 2);
-      if (value.empty()) return fail(Code::invalid, "error: jsonpath wait has to have a value after equal sign, like --for=jsonpath='{.status.readyReplicas}'=3");
+      if (value.size() >= 2 && (value.front() == '\'' || value.front() == '"') && value.back() == value.front())
+        value = value.substr(1, value.size() - 2);
+      if (value.empty())
+        return fail(Code::invalid,
+                    "error: jsonpath wait has to have a value after equal sign, like --for=jsonpath='{.status.readyReplicas}'=3");
       out.value = std::string(value);
     }
     if (expression.empty()) return fail(Code::invalid, "error: jsonpath expression cannot be empty");
@@ -82,21 +88,29 @@ Result<void> wait_one(Session& session, const Subject& subject, const Goal& goal
   Observer observer;
   if (goal.type == Goal::Type::gone) {
     const std::string uid = subject.object["metadata"]["uid"].str();
-    observer.seen = [&, uid](std::string_view type, Value object) { return type == "DELETED" || (!uid.empty() && object["metadata"]["uid"].as_string() != uid); };
+    observer.seen = [&, uid](std::string_view type, Value object) {
+      return type == "DELETED" || (!uid.empty() && object["metadata"]["uid"].as_string() != uid);
+    };
     observer.listed = [](std::size_t count) { return count == 0; };
   } else {
     observer.seen = [&](std::string_view type, Value object) {
-      if (type == "DELETED") return erased = shown(not_found(subject.type->group, subject.type->plural, subject.name)), goal.type != Goal::Type::created;
-      if (goal.leads_into(object)) return erased = Error{Code::invalid, "error: jsonpath leads to a nested object or list which is not supported"}, true;
+      if (type == "DELETED")
+        return erased = shown(not_found(subject.type->group, subject.type->plural, subject.name)), goal.type != Goal::Type::created;
+      if (goal.leads_into(object))
+        return erased = Error{Code::invalid, "error: jsonpath leads to a nested object or list which is not supported"}, true;
       return goal.met(object);
     };
     if (goal.type != Goal::Type::created)
-      observer.listed = [&](std::size_t count) { return count == 0 && (erased = shown(not_found(subject.type->group, subject.type->plural, subject.name)), true); };
+      observer.listed = [&](std::size_t count) {
+        return count == 0 && (erased = shown(not_found(subject.type->group, subject.type->plural, subject.name)), true);
+      };
   }
   auto met = observe(session, path, query, deadline, observer);
   if (!met) return std::unexpected(met.error());
   if (!*met && goal.type == Goal::Type::created) return fail(Code::timeout, "error: timed out waiting for the condition");
-  if (!*met) return fail(Code::timeout, (once ? "error: condition not met for " : "error: timed out waiting for the condition on ") + subject.type->plural + "/" + subject.name);
+  if (!*met)
+    return fail(Code::timeout, (once ? "error: condition not met for " : "error: timed out waiting for the condition on ") +
+                                   subject.type->plural + "/" + subject.name);
   if (!erased.message.empty()) return std::unexpected(erased);
   return {};
 }
@@ -152,10 +166,14 @@ Result<int> wait(Session& session, const Arguments& arguments) {
 
 Command wait_command() {
   using namespace flags;
-  return {"wait", "wait until objects meet a condition", "(TYPE/NAME... | TYPE --all | -l SELECTOR) --for=CONDITION [--timeout=30s]",
-          {texts("for", "condition=NAME[=VALUE], jsonpath='{PATH}'[=VALUE], delete or create"), duration("timeout", "how long to wait; 0: look once; negative: a week", "30s"),
-           boolean("all", "all of the type in the namespace"), boolean("all-namespaces", "of all namespaces", false, 'A'), selector(), field_selector(), filename(), recursive(), output()},
-          wait};
+  return {
+      "wait",
+      "wait until objects meet a condition",
+      "(TYPE/NAME... | TYPE --all | -l SELECTOR) --for=CONDITION [--timeout=30s]",
+      {texts("for", "condition=NAME[=VALUE], jsonpath='{PATH}'[=VALUE], delete or create"),
+       duration("timeout", "how long to wait; 0: look once; negative: a week", "30s"), boolean("all", "all of the type in the namespace"),
+       boolean("all-namespaces", "of all namespaces", false, 'A'), selector(), field_selector(), filename(), recursive(), output()},
+      wait};
 }
 
 }  // namespace kybern::cli

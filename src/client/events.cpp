@@ -19,12 +19,12 @@ namespace kybern::client {
 namespace {
 
 // The figures of upstream's correlator.
-constexpr std::size_t cache_entries = 1024;           // per cache (upstream: 4096); the least recently used entry goes
-constexpr std::size_t similar_messages = 10;          // from this many different messages of one kind on they are folded
+constexpr std::size_t cache_entries = 1024;   // per cache (upstream: 4096); the least recently used entry goes
+constexpr std::size_t similar_messages = 10;  // from this many different messages of one kind on they are folded
 constexpr auto similar_window = std::chrono::minutes(10);
-constexpr double spam_burst = 25;                     // events about one object at once
-constexpr double spam_per_second = 1.0 / 300;         // and afterwards
-constexpr std::size_t waiting_limit = 1000;           // events not written yet; more are dropped
+constexpr double spam_burst = 25;              // events about one object at once
+constexpr double spam_per_second = 1.0 / 300;  // and afterwards
+constexpr std::size_t waiting_limit = 1000;    // events not written yet; more are dropped
 constexpr int tries = 12;
 constexpr Duration retry_wait = std::chrono::seconds(10);
 
@@ -75,8 +75,7 @@ struct Pending {
 }  // namespace
 
 struct EventRecorder::State : std::enable_shared_from_this<State> {
-  State(Transport& t, World w, std::string c, std::string h)
-      : transport(&t), world(w), component(std::move(c)), host(std::move(h)) {}
+  State(Transport& t, World w, std::string c, std::string h) : transport(&t), world(w), component(std::move(c)), host(std::move(h)) {}
 
   Transport* transport;
   const World world;
@@ -85,16 +84,16 @@ struct EventRecorder::State : std::enable_shared_from_this<State> {
   std::mutex mutex;
   std::condition_variable idle;
   std::deque<Pending> waiting;
-  bool writing = false;   // a task is posted or runs; it alone touches what is below
-  bool in_call = false;   // and it is inside the transport now
+  bool writing = false;  // a task is posted or runs; it alone touches what is below
+  bool in_call = false;  // and it is inside the transport now
   bool stopping = false;
   TimerId retry_timer = 0;
   int failed_tries = 0;
   std::uint64_t dropped = 0;
 
-  Recent<Bucket> spam;       // under `mutex`
-  Recent<Similar> similar;   // by the writer only
-  Recent<Written> written;   // by the writer only
+  Recent<Bucket> spam;      // under `mutex`
+  Recent<Similar> similar;  // by the writer only
+  Recent<Written> written;  // by the writer only
 
   std::string source_key(Value about) const {
     return fmt::format("{}|{}|{}|{}|{}|{}|{}", component, host, about["kind"].as_string(), about["namespace"].as_string(),
@@ -233,8 +232,7 @@ EventRecorder::~EventRecorder() {
   }
 }
 
-void EventRecorder::record(Value about, std::string_view type, std::string_view reason, std::string message,
-                           std::string_view field_path) {
+void EventRecorder::record(Value about, std::string_view type, std::string_view reason, std::string message, std::string_view field_path) {
   const Value meta = about["metadata"];
   const bool is_reference = !meta.exists();  // an ObjectReference itself
   const Value identity = is_reference ? about : meta;
@@ -252,8 +250,13 @@ void EventRecorder::record(Value about, std::string_view type, std::string_view 
 
   State& state = *state_;
   const Time now = state.world.clock.now();
-  Pending event{reference.freeze(), identity["namespace"].str(), identity["name"].str(), std::string(type),
-                std::string(reason), std::move(message), now};
+  Pending event{reference.freeze(),
+                identity["namespace"].str(),
+                identity["name"].str(),
+                std::string(type),
+                std::string(reason),
+                std::move(message),
+                now};
   if (event.ns.empty()) event.ns = "default";
   std::lock_guard lock(state.mutex);
   if (state.stopping || !state.allow(event.about, now)) return;

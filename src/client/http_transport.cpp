@@ -27,17 +27,17 @@ using std::chrono::seconds;
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr milliseconds call_timeout = seconds(60);
-constexpr milliseconds head_timeout = seconds(30);         // until a watch or a list answers
-constexpr milliseconds list_read_timeout = seconds(60);    // between two pieces of a list
+constexpr milliseconds head_timeout = seconds(30);       // until a watch or a list answers
+constexpr milliseconds list_read_timeout = seconds(60);  // between two pieces of a list
 constexpr int page_size = 500;
 constexpr std::size_t page_limit_bytes = 512u << 20;
 constexpr seconds watch_shortest(300), watch_longest(600);  // a watch is asked to end after a time between them
 constexpr seconds watch_grace(20);                          // and is given up when it has not ended then
 constexpr milliseconds first_backoff(800), last_backoff(30000);
-constexpr seconds backoff_forgotten(120);                   // after a connection that lasted as long
-constexpr int busy_retries = 5;                             // of a call that was answered 429 or 503 with Retry-After
+constexpr seconds backoff_forgotten(120);  // after a connection that lasted as long
+constexpr int busy_retries = 5;            // of a call that was answered 429 or 503 with Retry-After
 constexpr seconds longest_retry_after(10);
-constexpr seconds token_life(60);                           // a token file is read again after this time
+constexpr seconds token_life(60);  // a token file is read again after this time
 
 const char* content_type(PatchType type) {
   switch (type) {
@@ -252,7 +252,8 @@ void HttpSubscription::back_off(std::string_view what, std::string_view why) {
   if (connected_ != SteadyClock::time_point{} && now - connected_ > backoff_forgotten) delay_ = first_backoff;
   connected_ = {};
   const auto wait = std::chrono::duration_cast<milliseconds>(delay_ * (1.0 + transport_.unit()));
-  log_debug("client", fmt::format("{} failed", what), {{"path", path_}, {"error", std::string(why)}, {"again_after_ms", std::to_string(wait.count())}});
+  log_debug("client", fmt::format("{} failed", what),
+            {{"path", path_}, {"error", std::string(why)}, {"again_after_ms", std::to_string(wait.count())}});
   std::unique_lock lock(mutex_);
   stopped_.wait_for(lock, wait, [&] { return stopping_; });
   delay_ = std::min(delay_ * 2, last_backoff);
@@ -316,9 +317,11 @@ bool HttpSubscription::list() {
 }
 
 HttpSubscription::Next HttpSubscription::watch() {
-  const auto span = seconds(watch_shortest.count() + static_cast<long>(transport_.unit() * static_cast<double>((watch_longest - watch_shortest).count())));
+  const auto span = seconds(watch_shortest.count() +
+                            static_cast<long>(transport_.unit() * static_cast<double>((watch_longest - watch_shortest).count())));
   net::ClientRequest wanted = transport_.request(
-      "GET", path_, with(fmt::format("watch=true&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds={}", url_encode(version_), span.count())));
+      "GET", path_,
+      with(fmt::format("watch=true&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds={}", url_encode(version_), span.count())));
   wanted.timeout = head_timeout;
   Result<std::unique_ptr<net::ClientStream>> stream = transport_.client().stream(std::move(wanted));
   if (!stream) {

@@ -20,11 +20,13 @@ namespace {
 using testing_support::eventually;
 
 std::string pod(const std::string& name, int version) {
-  return R"({"metadata":{"name":")" + name + R"(","namespace":"d","uid":")" + name + R"(","resourceVersion":")" + std::to_string(version) + R"("}})";
+  return R"({"metadata":{"name":")" + name + R"(","namespace":"d","uid":")" + name + R"(","resourceVersion":")" + std::to_string(version) +
+         R"("}})";
 }
 std::string event(const std::string& type, const std::string& object) { return R"({"type":")" + type + R"(","object":)" + object + "}\n"; }
 std::string page(const std::string& items, int version, const std::string& continuation = "") {
-  return R"({"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":")" + std::to_string(version) + R"(","continue":")" + continuation + R"("},"items":[)" + items + "]}";
+  return R"({"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":")" + std::to_string(version) + R"(","continue":")" +
+         continuation + R"("},"items":[)" + items + "]}";
 }
 
 struct Api {
@@ -69,7 +71,10 @@ struct Api {
     return out;
   }
   std::shared_ptr<net::BodyStream> watch(std::size_t index) {
-    EXPECT_TRUE(eventually([&] { std::lock_guard lock(mutex); return watches.size() > index; }));
+    EXPECT_TRUE(eventually([&] {
+      std::lock_guard lock(mutex);
+      return watches.size() > index;
+    }));
     std::lock_guard lock(mutex);
     return index < watches.size() ? watches[index] : nullptr;
   }
@@ -110,13 +115,21 @@ TEST(HttpTransport, Calls) {
 
 TEST(HttpTransport, Failures) {
   Api api;
-  struct Row { int code; std::string body; std::string reason, message; };
+  struct Row {
+    int code;
+    std::string body;
+    std::string reason, message;
+  };
   const Row rows[] = {
-      {404, R"({"kind":"Status","apiVersion":"v1","status":"Failure","message":"pods \"a\" not found","reason":"NotFound","details":{"name":"a","kind":"pods"},"code":404})", "NotFound", "pods \"a\" not found"},
+      {404,
+       R"({"kind":"Status","apiVersion":"v1","status":"Failure","message":"pods \"a\" not found","reason":"NotFound","details":{"name":"a","kind":"pods"},"code":404})",
+       "NotFound", "pods \"a\" not found"},
       {404, "404 page not found\n", "NotFound", "the server could not find the requested resource"},
       {500, "broken", "InternalError", "broken"},
       {502, "", "", "an error on the server has prevented the request from succeeding (status 502)"},
-      {403, R"({"kind":"Status","apiVersion":"v1","status":"Failure","message":"no","reason":"Forbidden","details":{"causes":[{"reason":"NamespaceTerminating","message":"m","field":"f"}]},"code":403})", "Forbidden", "no"},
+      {403,
+       R"({"kind":"Status","apiVersion":"v1","status":"Failure","message":"no","reason":"Forbidden","details":{"causes":[{"reason":"NamespaceTerminating","message":"m","field":"f"}]},"code":403})",
+       "Forbidden", "no"},
   };
   for (const Row& row : rows) {
     api.answer = [&](const net::Request&) { return json_response(row.code, row.body); };
@@ -126,7 +139,17 @@ TEST(HttpTransport, Failures) {
     EXPECT_EQ(answer.error().reason, row.reason);
     EXPECT_EQ(answer.error().message, row.message);
   }
-  auto unreachable = http_transport({.url = "http://127.0.0.1:1", .ca_pem = {}, .certificate_pem = {}, .key_pem = {}, .token = {}, .token_file = {}, .user_agent = {}, .server_name = {}, .username = {}, .password = {}, .ns = {}});
+  auto unreachable = http_transport({.url = "http://127.0.0.1:1",
+                                     .ca_pem = {},
+                                     .certificate_pem = {},
+                                     .key_pem = {},
+                                     .token = {},
+                                     .token_file = {},
+                                     .user_agent = {},
+                                     .server_name = {},
+                                     .username = {},
+                                     .password = {},
+                                     .ns = {}});
   ASSERT_TRUE(unreachable);
   auto answer = (*unreachable)->call({.method = "GET", .path = "/x", .query = {}, .body = {}});
   ASSERT_FALSE(answer);
@@ -163,7 +186,8 @@ TEST(HttpTransport, AMirrorIsFilledPageByPageAndFollows) {
   EXPECT_EQ(api.count("labelSelector=x&watch=true&allowWatchBookmarks=true&resourceVersion=7&"), 1u);
   first->write(event("ADDED", pod("c", 8)) + event("MODIFIED", pod("a", 9)).substr(0, 20));
   EXPECT_TRUE(eventually([&] { return static_cast<bool>(mirror.get("d/c")); }));
-  first->write(event("MODIFIED", pod("a", 9)).substr(20) + event("DELETED", pod("b", 10)) + event("BOOKMARK", R"({"metadata":{"resourceVersion":"50"}})"));
+  first->write(event("MODIFIED", pod("a", 9)).substr(20) + event("DELETED", pod("b", 10)) +
+               event("BOOKMARK", R"({"metadata":{"resourceVersion":"50"}})"));
   EXPECT_TRUE(eventually([&] { return !mirror.get("d/b") && resource_version_of(mirror.get("d/a")) == 9; }));
 
   first->abort();  // the connection breaks: resumed from the bookmark, nothing listed again
@@ -210,7 +234,17 @@ TEST(HttpTransport, EndsAtOnceWhileItWaits) {
   mirror.reset();
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
 
-  auto unreachable = http_transport({.url = "http://127.0.0.1:1", .ca_pem = {}, .certificate_pem = {}, .key_pem = {}, .token = {}, .token_file = {}, .user_agent = {}, .server_name = {}, .username = {}, .password = {}, .ns = {}});
+  auto unreachable = http_transport({.url = "http://127.0.0.1:1",
+                                     .ca_pem = {},
+                                     .certificate_pem = {},
+                                     .key_pem = {},
+                                     .token = {},
+                                     .token_file = {},
+                                     .user_agent = {},
+                                     .server_name = {},
+                                     .username = {},
+                                     .password = {},
+                                     .ns = {}});
   auto waiting = std::make_unique<MirrorCore>(**unreachable, "/api/v1/pods");
   waiting->start();
   EXPECT_FALSE(waiting->wait_synced(std::chrono::milliseconds(50)));

@@ -85,8 +85,8 @@ Result<HttpOptions> parse_kubeconfig(std::string_view yaml, std::string_view con
   const Value config = documents->front();
   const std::string name = context.empty() ? config["current-context"].str() : std::string(context);
   const Value chosen = named(config["contexts"], name, "context");
-  if (!chosen.exists()) return fail(Code::not_found, name.empty() ? "kubeconfig: current-context is not set"
-                                                                  : "context \"" + name + "\" does not exist");
+  if (!chosen.exists())
+    return fail(Code::not_found, name.empty() ? "kubeconfig: current-context is not set" : "context \"" + name + "\" does not exist");
   const Value cluster = named(config["clusters"], chosen["cluster"].as_string(), "cluster");
   if (!cluster.exists()) return fail(Code::not_found, "cluster \"" + chosen["cluster"].str() + "\" does not exist");
   HttpOptions out;
@@ -109,7 +109,8 @@ Result<HttpOptions> in_cluster_options() {
   const char* host = std::getenv("KUBERNETES_SERVICE_HOST");
   const char* port = std::getenv("KUBERNETES_SERVICE_PORT");
   if (!host || !port || !*host || !*port)
-    return fail(Code::not_found, "unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined");
+    return fail(Code::not_found,
+                "unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined");
   const std::filesystem::path account = "/var/run/secrets/kubernetes.io/serviceaccount";
   Result<std::string> ca = read_file(account / "ca.crt");
   if (!ca) return std::unexpected(ca.error());

@@ -76,7 +76,11 @@ TEST(Kubeconfig, Files) {
 }
 
 TEST(Kubeconfig, Refusals) {
-  struct Row { std::string_view context; Code code; std::string_view message; };
+  struct Row {
+    std::string_view context;
+    Code code;
+    std::string_view message;
+  };
   for (const Row& row : {Row{"three", Code::unsupported, "kubeconfig: credential plugins (exec, auth-provider) are not supported"},
                          Row{"four", Code::not_found, "cluster \"gone\" does not exist"},
                          Row{"five", Code::not_found, "auth info \"nobody\" does not exist"},

@@ -33,10 +33,10 @@ struct LeaderElection::State : std::enable_shared_from_this<State> {
   bool leader = false;
 
   // Touched by the attempt only.
-  Document lease;              // as last read or written
-  Document observed_spec;      // and when it changed last, by our own clock: another machine's clock is never compared
+  Document lease;          // as last read or written
+  Document observed_spec;  // and when it changed last, by our own clock: another machine's clock is never compared
   Instant observed_at{};
-  Instant renewed_at{};        // our last successful write
+  Instant renewed_at{};  // our last successful write
 
   std::string path() const { return object_path(lease_api, "leases", options.ns, options.name); }
 
@@ -117,7 +117,8 @@ struct LeaderElection::State : std::enable_shared_from_this<State> {
     Draft body = Draft::object({{"apiVersion", lease_api}, {"kind", "Lease"}});
     body["metadata"] = Draft::object({{"name", options.name}, {"namespace", options.ns}});
     body["spec"] = fresh_spec(0, {});
-    return accept(transport->call({.method = "POST", .path = object_path(lease_api, "leases", options.ns, ""), .query = {}, .body = body.freeze()}));
+    return accept(
+        transport->call({.method = "POST", .path = object_path(lease_api, "leases", options.ns, ""), .query = {}, .body = body.freeze()}));
   }
 
   bool take(Value spec) {

@@ -16,9 +16,10 @@ struct LeaderOptions {
 };
 class LeaderElection {
  public:
-  // `leading` is called once when the lease is won, `lost` when it could not be renewed in time (the caller ends its process or stops its work).
+  // `leading` is called once when the lease is won, `lost` when it could not be renewed in time (the caller ends its process or stops its
+  // work).
   LeaderElection(Transport& transport, World world, LeaderOptions options, std::function<void()> leading, std::function<void()> lost);
-  ~LeaderElection();          // gives the lease up when it is held
+  ~LeaderElection();  // gives the lease up when it is held
   void start();
   bool is_leader() const;
 

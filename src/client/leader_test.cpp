@@ -7,9 +7,9 @@
 namespace kybern::client {
 namespace {
 
+using std::chrono::seconds;
 using testing_support::FeedTransport;
 using testing_support::StepWorld;
-using std::chrono::seconds;
 
 // One lease with optimistic writes: what the election relies on.
 struct LeaseWorld {
@@ -44,7 +44,8 @@ struct Candidate {
     LeaderOptions options;
     options.name = "x";
     options.identity = std::move(identity);
-    election = std::make_unique<LeaderElection>(w.transport, w.world.world(), options, [this] { ++led; }, [this] { ++lost; });
+    election = std::make_unique<LeaderElection>(
+        w.transport, w.world.world(), options, [this] { ++led; }, [this] { ++lost; });
     election->start();
   }
 };

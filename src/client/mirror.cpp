@@ -42,9 +42,9 @@ struct MirrorCore::State {
   };
   // What readers see of a key is ahead of the stream, because of a write of our own.
   struct Ahead {
-    Document delivered;            // what the handlers know; empty: nothing
-    std::uint64_t version = 0;     // of the write; 0: a deletion
-    std::string gone_uid;          // of a deletion
+    Document delivered;         // what the handlers know; empty: nothing
+    std::uint64_t version = 0;  // of the write; 0: a deletion
+    std::string gone_uid;       // of a deletion
   };
   struct Change {
     Document before, now;
@@ -72,7 +72,8 @@ struct MirrorCore::State {
     std::shared_lock lock(mutex);
     std::size_t bytes = 0;
     for (const auto& [key, object] : objects) bytes += object.memory();
-    return fmt::format(R"({{"type":"mirror","path":"{}","query":"{}","objects":{},"bytes":{},"synced":{}}})", path, query, objects.size(), bytes, synced);
+    return fmt::format(R"({{"type":"mirror","path":"{}","query":"{}","objects":{},"bytes":{},"synced":{}}})", path, query, objects.size(),
+                       bytes, synced);
   }
 
   // --- the objects and their indexes -----------------------------------------------------------------------------
@@ -267,11 +268,11 @@ void MirrorCore::start() {
   KYBERN_CHECK(!state_->started, "a mirror starts once");
   state_->started = true;
   State* state = state_.get();  // outlives the subscription
-  state_->subscription = state_->transport.subscribe(
-      state_->path, state_->query,
-      Listener{[state](std::vector<Document> objects) { state->on_replaced(std::move(objects)); },
-               [state](std::vector<Event> events) { state->on_changed(std::move(events)); },
-               [state](std::uint64_t version) { state->on_progressed(version); }});
+  state_->subscription =
+      state_->transport.subscribe(state_->path, state_->query,
+                                  Listener{[state](std::vector<Document> objects) { state->on_replaced(std::move(objects)); },
+                                           [state](std::vector<Event> events) { state->on_changed(std::move(events)); },
+                                           [state](std::uint64_t version) { state->on_progressed(version); }});
 }
 
 void MirrorCore::stop() { state_->subscription.reset(); }

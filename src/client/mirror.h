@@ -22,7 +22,10 @@ struct Object {
   explicit operator bool() const { return static_cast<bool>(document); }
   T view() const { return T(document.root()); }
   T operator*() const { return view(); }
-  struct Arrow { T value; const T* operator->() const { return &value; } };
+  struct Arrow {
+    T value;
+    const T* operator->() const { return &value; }
+  };
   Arrow operator->() const { return {view()}; }
 };
 
@@ -45,17 +48,17 @@ class MirrorCore {
   void add_index(std::string name, IndexKeys keys);  // before start()
   void add_handler(Handler handler);                 // before start()
   void start();
-  void stop();                                       // no handler runs after it; what is there stays readable
-  bool synced() const;                               // the first list is in
+  void stop();          // no handler runs after it; what is there stays readable
+  bool synced() const;  // the first list is in
   bool wait_synced(std::chrono::milliseconds limit) const;
 
-  Document get(std::string_view key) const;          // empty when not there
+  Document get(std::string_view key) const;  // empty when not there
   std::vector<Document> list() const;
   std::vector<Document> list_namespace(std::string_view ns) const;
   std::vector<Document> by_index(std::string_view index, std::string_view key) const;
   std::size_t size() const;
 
-  void wrote(const Document& object);                // the answer of a create, update or patch of an object of this collection
+  void wrote(const Document& object);                       // the answer of a create, update or patch of an object of this collection
   void erased(std::string_view key, std::string_view uid);  // a delete was answered with "gone"
 
  private:
@@ -87,6 +90,6 @@ class Mirror {
 };
 
 std::uint64_t resource_version_of(Value object);  // 0 when it is not a number
-std::string key_of(Value object);  // "namespace/name" or "name" from its metadata
+std::string key_of(Value object);                 // "namespace/name" or "name" from its metadata
 
 }  // namespace kybern::client

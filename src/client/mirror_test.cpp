@@ -16,11 +16,9 @@ using testing_support::FeedTransport;
 constexpr const char* path = "/api/v1/pods";
 
 Document pod(std::string_view name, int version, std::string_view uid, std::string_view node = "") {
-  return Draft::object({{"metadata", Draft::object({{"namespace", "d"},
-                                                    {"name", name},
-                                                    {"uid", uid},
-                                                    {"resourceVersion", std::to_string(version)}})},
-                        {"spec", Draft::object({{"nodeName", node}})}})
+  return Draft::object(
+             {{"metadata", Draft::object({{"namespace", "d"}, {"name", name}, {"uid", uid}, {"resourceVersion", std::to_string(version)}})},
+              {"spec", Draft::object({{"nodeName", node}})}})
       .freeze();
 }
 
@@ -174,7 +172,9 @@ TEST(Mirror, RandomStories) {
       const bool mine = pick(2) == 0;
       Document& object = store[key];
       switch (pick(6)) {
-        case 0: case 1: case 2: {
+        case 0:
+        case 1:
+        case 2: {
           const std::string uid = object ? object["metadata"]["uid"].str() : "u" + std::to_string(++uids);
           object = pod(name, ++version, uid, node);
           pending.push_back({Event::Type::put, object});
@@ -201,7 +201,8 @@ TEST(Mirror, RandomStories) {
           if (pick(10) != 0) break;
           pending.clear();
           std::vector<Document> all;
-          for (auto& [k, d] : store) if (d) all.push_back(d);
+          for (auto& [k, d] : store)
+            if (d) all.push_back(d);
           stream.replaced(all);
           stream.progressed(static_cast<std::uint64_t>(version));
           break;

@@ -22,8 +22,11 @@ namespace {
 metrics::GaugeFamily depth_now("workqueue_depth", "Current depth of workqueue", {"name"});
 metrics::CounterFamily adds("workqueue_adds_total", "Total number of adds handled by workqueue", {"name"});
 metrics::CounterFamily retries("workqueue_retries_total", "Total number of retries handled by workqueue", {"name"});
-metrics::HistogramFamily queue_seconds("workqueue_queue_duration_seconds", "How long in seconds an item stays in workqueue before being requested.", metrics::exponential_bounds(10e-9, 10, 12), {"name"});
-metrics::HistogramFamily work_seconds("workqueue_work_duration_seconds", "How long in seconds processing an item from workqueue takes.", metrics::exponential_bounds(10e-9, 10, 12), {"name"});
+metrics::HistogramFamily queue_seconds("workqueue_queue_duration_seconds",
+                                       "How long in seconds an item stays in workqueue before being requested.",
+                                       metrics::exponential_bounds(10e-9, 10, 12), {"name"});
+metrics::HistogramFamily work_seconds("workqueue_work_duration_seconds", "How long in seconds processing an item from workqueue takes.",
+                                      metrics::exponential_bounds(10e-9, 10, 12), {"name"});
 
 double seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 
@@ -82,8 +85,9 @@ struct WorkQueue::State : std::enable_shared_from_this<State> {
     Duration longest{};
     Instant now = world.clock.steady();
     for (const auto& [key, since] : in_work) longest = std::max(longest, now - since);
-    return fmt::format(R"({{"type":"workqueue","name":"{}","ready":{},"inWork":{},"delayed":{},"failing":{},"workers":{},"longestRunningSeconds":{:.3f}}})", name, ready.size(), in_work.size(),
-                       waiting.size(), failures.size(), workers, seconds(longest));
+    return fmt::format(
+        R"({{"type":"workqueue","name":"{}","ready":{},"inWork":{},"delayed":{},"failing":{},"workers":{},"longestRunningSeconds":{:.3f}}})",
+        name, ready.size(), in_work.size(), waiting.size(), failures.size(), workers, seconds(longest));
   }
 
   void push_locked(std::string key) {

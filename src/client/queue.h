@@ -12,7 +12,7 @@ namespace kybern::client {
 
 struct Outcome {
   enum class Kind { done, retry, again_after } kind = Kind::done;
-  Duration after{};           // of again_after
+  Duration after{};  // of again_after
   static Outcome done() { return {}; }
   static Outcome retry() { return {Kind::retry, {}}; }                       // with back-off per key: 5 ms doubling to 1000 s
   static Outcome again_after(Duration d) { return {Kind::again_after, d}; }  // counts as success
@@ -22,10 +22,10 @@ class WorkQueue {
  public:
   // At most `workers` keys at once, on the world's executor.
   WorkQueue(std::string name, World world, std::size_t workers, std::function<Outcome(const std::string& key)> work);
-  ~WorkQueue();               // waits for keys in work
+  ~WorkQueue();  // waits for keys in work
   void add(std::string key);
   void add_after(std::string key, Duration delay);
-  void start();               // keys added before wait until now
+  void start();  // keys added before wait until now
   std::size_t depth() const;
 
  private:

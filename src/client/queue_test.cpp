@@ -21,7 +21,10 @@ using testing_support::StepWorld;
 TEST(WorkQueue, AKeyWaitsOnce) {
   StepWorld world;
   std::vector<std::string> worked;
-  WorkQueue queue("q", world.world(), 2, [&](const std::string& key) { worked.push_back(key); return Outcome::done(); });
+  WorkQueue queue("q", world.world(), 2, [&](const std::string& key) {
+    worked.push_back(key);
+    return Outcome::done();
+  });
   queue.add("a");
   queue.add("b");
   queue.add("a");
@@ -85,7 +88,10 @@ TEST(WorkQueue, FailuresComeAgainAfterAGrowingDelay) {
 TEST(WorkQueue, OfTwoTimesTheEarlierHolds) {
   StepWorld world;
   int runs = 0;
-  WorkQueue queue("q", world.world(), 1, [&](const std::string&) { ++runs; return Outcome::done(); });
+  WorkQueue queue("q", world.world(), 1, [&](const std::string&) {
+    ++runs;
+    return Outcome::done();
+  });
   queue.start();
   queue.add_after("a", std::chrono::seconds(5));
   queue.add_after("a", std::chrono::seconds(2));

@@ -19,10 +19,10 @@ namespace kybern::client {
 enum class PatchType { json, merge, strategic, apply };
 
 struct Call {
-  std::string method;       // GET POST PUT PATCH DELETE
-  std::string path;         // "/api/v1/namespaces/default/pods/web/status"
-  std::string query;        // "fieldManager=...", percent-encoded; may be empty
-  Document body;            // of POST, PUT, PATCH, DELETE; may be empty
+  std::string method;                      // GET POST PUT PATCH DELETE
+  std::string path;                        // "/api/v1/namespaces/default/pods/web/status"
+  std::string query;                       // "fieldManager=...", percent-encoded; may be empty
+  Document body;                           // of POST, PUT, PATCH, DELETE; may be empty
   PatchType patch = PatchType::strategic;  // of PATCH
 };
 

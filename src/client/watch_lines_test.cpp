@@ -29,7 +29,8 @@ TEST(WatchLines, PiecesOfAnySize) {
 }
 
 TEST(WatchLines, RefusesWhatIsNoEvent) {
-  for (const char* bad : {"x\n", "{}\n", "{\"type\":\"NEW\",\"object\":{}}\n", "{\"type\":\"ADDED\"}\n", "{\"type\":\"ADDED\",\"object\":1}\n"}) {
+  for (const char* bad :
+       {"x\n", "{}\n", "{\"type\":\"NEW\",\"object\":{}}\n", "{\"type\":\"ADDED\"}\n", "{\"type\":\"ADDED\",\"object\":1}\n"}) {
     WatchLines lines;
     EXPECT_FALSE(lines.feed(bad)) << bad;
   }

@@ -30,7 +30,8 @@
 namespace kybern::controllers {
 namespace {
 
-constexpr Duration first_check = std::chrono::milliseconds(2), last_check = std::chrono::milliseconds(500);  // whether the first lists are in
+constexpr Duration first_check = std::chrono::milliseconds(2),
+                   last_check = std::chrono::milliseconds(500);  // whether the first lists are in
 
 }  // namespace
 
@@ -41,8 +42,7 @@ struct ControllerManager::State {
     State* state = nullptr;
   };
 
-  State(World w, Options o)
-      : world(w), options(std::move(o)), mirrors(options.for_identity("system:kube-controller-manager")) {
+  State(World w, Options o) : world(w), options(std::move(o)), mirrors(options.for_identity("system:kube-controller-manager")) {
     controllers.push_back(replicaset::make_runner(as("replicaset-controller")));
     controllers.push_back(replicaset::make_replication_runner(as("replication-controller")));
     controllers.push_back(deployment::make_runner(as("deployment-controller")));
@@ -58,8 +58,10 @@ struct ControllerManager::State {
     controllers.push_back(namespaces::make_controller(as("namespace-controller")));
     controllers.push_back(nodelifecycle::make_controller(as("node-controller"), options.node_grace));
     controllers.push_back(tainteviction::make_controller(as("node-controller")));
-    controllers.push_back(podgc::make_controller(as("pod-garbage-collector"), static_cast<std::size_t>(std::max(0, options.terminated_pods_limit))));
-    controllers.push_back(certificates::make_controller(as("certificate-controller"), {options.signing_certificate_pem, options.signing_key_pem, options.signing_duration}));
+    controllers.push_back(
+        podgc::make_controller(as("pod-garbage-collector"), static_cast<std::size_t>(std::max(0, options.terminated_pods_limit))));
+    controllers.push_back(certificates::make_controller(
+        as("certificate-controller"), {options.signing_certificate_pem, options.signing_key_pem, options.signing_duration}));
     controllers.push_back(garbage::make_controller(as("generic-garbage-collector")));
   }
 

@@ -10,7 +10,7 @@ namespace kybern::controllers {
 struct Environment {
   client::Transport& transport;  // under the controller's own identity
   World world;
-  Mirrors& mirrors;              // not started yet: handlers can be added
+  Mirrors& mirrors;  // not started yet: handlers can be added
 };
 
 }  // namespace kybern::controllers

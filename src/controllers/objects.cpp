@@ -122,9 +122,18 @@ void hash_into(Fnv& hash, Value value) {
   switch (value.kind()) {
     case Kind::null: hash.byte('n'); break;
     case Kind::boolean: hash.byte(value.as_bool() ? 't' : 'f'); break;
-    case Kind::integer: hash.byte('i'); hash.text(std::to_string(value.as_int())); break;
-    case Kind::number: hash.byte('d'); hash.text(std::to_string(value.as_double())); break;
-    case Kind::string: hash.byte('s'); hash.text(value.as_string()); break;
+    case Kind::integer:
+      hash.byte('i');
+      hash.text(std::to_string(value.as_int()));
+      break;
+    case Kind::number:
+      hash.byte('d');
+      hash.text(std::to_string(value.as_double()));
+      break;
+    case Kind::string:
+      hash.byte('s');
+      hash.text(value.as_string());
+      break;
     case Kind::array:
       hash.byte('[');
       for (Value item : value.items()) hash_into(hash, item);

@@ -17,11 +17,11 @@ namespace kybern::controllers {
 std::string_view name_of(Value object);
 std::string_view namespace_of(Value object);
 std::string_view uid_of(Value object);
-bool is_deleting(Value object);                   // has a deletionTimestamp
-std::optional<Time> time_of(Value text);          // nothing when absent or malformed
-Value controller_of(Value object);                // the ownerReference with controller=true; absent when none
+bool is_deleting(Value object);           // has a deletionTimestamp
+std::optional<Time> time_of(Value text);  // nothing when absent or malformed
+Value controller_of(Value object);        // the ownerReference with controller=true; absent when none
 bool has_finalizer(Value object, std::string_view finalizer);
-Draft controller_reference(Value owner);          // {apiVersion, kind, name, uid, controller: true, blockOwnerDeletion: true}
+Draft controller_reference(Value owner);  // {apiVersion, kind, name, uid, controller: true, blockOwnerDeletion: true}
 
 // Orders by creationTimestamp, then name.
 bool created_before(Value a, Value b);
@@ -32,10 +32,10 @@ Draft* find_condition(Draft& conditions, std::string_view type);
 void remove_condition(Draft& conditions, std::string_view type);
 
 // Pods.
-bool is_active(Value pod);                        // not Succeeded, not Failed, not being deleted
-bool is_terminal(Value pod);                      // Succeeded or Failed
-bool is_ready(Value pod);                         // condition Ready is True
-std::optional<Time> ready_since(Value pod);       // when is_ready
+bool is_active(Value pod);                   // not Succeeded, not Failed, not being deleted
+bool is_terminal(Value pod);                 // Succeeded or Failed
+bool is_ready(Value pod);                    // condition Ready is True
+std::optional<Time> ready_since(Value pod);  // when is_ready
 // Ready for `min_ready` at least. When it is only a matter of time, *matures is the time when it will be (the earliest
 // of what is there and this one).
 bool is_available(Value pod, Duration min_ready, Time now, std::optional<Time>* matures = nullptr);

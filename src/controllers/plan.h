@@ -32,19 +32,20 @@ struct Action {
   struct Guard {
     std::string api_version, resource, ns, name, uid, what;  // what: "ReplicaSet default/web", for the message
 
-    Guard(std::string_view version, std::string_view plural, std::string_view in, std::string_view called, std::string_view id, std::string_view text)
+    Guard(std::string_view version, std::string_view plural, std::string_view in, std::string_view called, std::string_view id,
+          std::string_view text)
         : api_version(version), resource(plural), ns(in), name(called), uid(id), what(text) {}
   };
 
   Verb verb = Verb::create;
   std::string api_version, resource, ns, name, subresource;  // name "" for create
-  Document body;                    // the object, the patch; of erase: DeleteOptions, with the preconditions
+  Document body;                                             // the object, the patch; of erase: DeleteOptions, with the preconditions
   Pace pace = Pace::alone;
   std::optional<Guard> guard;
   std::optional<Notice> done, failed;
-  Document about;                   // whom these two are about, when it is not the plan's object
-  bool gone_is_fine = false;        // 404 counts as success
-  bool exists_is_fine = false;      // 409 AlreadyExists counts as success
+  Document about;               // whom these two are about, when it is not the plan's object
+  bool gone_is_fine = false;    // 404 counts as success
+  bool exists_is_fine = false;  // 409 AlreadyExists counts as success
 };
 
 // Why the last attempt of a plan ended early.
@@ -55,16 +56,17 @@ struct Failure {
 };
 
 struct Plan {
-  Document about;                   // whom events are about
-  std::vector<Action> actions;      // in this order
-  std::optional<Action> status;     // written when no action is left to do, or when one failed
+  Document about;                // whom events are about
+  std::vector<Action> actions;   // in this order
+  std::optional<Action> status;  // written when no action is left to do, or when one failed
   std::vector<Notice> notices;
   std::optional<Duration> wake_after;  // look again after this time
 };
 
 // Builders.
-Action create_action(std::string_view resource, const Document& object);                          // namespace and apiVersion are the object's
-Action replace_action(std::string_view resource, const Document& object, std::string_view subresource = {});  // carries the object's resourceVersion
+Action create_action(std::string_view resource, const Document& object);  // namespace and apiVersion are the object's
+Action replace_action(std::string_view resource, const Document& object,
+                      std::string_view subresource = {});                                         // carries the object's resourceVersion
 Action erase_action(std::string_view resource, Value object, std::string_view propagation = {});  // precondition: the object's uid
 Action patch_action(Action::Verb verb, std::string_view resource, Value object, Document patch, std::string_view subresource = {});
 

@@ -32,9 +32,9 @@ class Performer {
 
   struct Result {
     enum class Kind {
-      done,      // every action succeeded
-      stale,     // an object changed meanwhile (409 Conflict): plan again
-      doomed,    // the namespace is going away: whatever is made there fails, nothing to do
+      done,    // every action succeeded
+      stale,   // an object changed meanwhile (409 Conflict): plan again
+      doomed,  // the namespace is going away: whatever is made there fails, nothing to do
       failed,
     } kind = Kind::done;
     Failure failure;  // of failed and stale

@@ -53,7 +53,8 @@ struct Running {
 Plan creations(std::size_t count) {
   Plan plan;
   plan.about = object("apps/v1", "ReplicaSet", "d", "web").freeze();
-  Draft made = Draft::object({{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", Draft::object({{"namespace", "d"}, {"generateName", "web-"}})}});
+  Draft made =
+      Draft::object({{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", Draft::object({{"namespace", "d"}, {"generateName", "web-"}})}});
   Action action = create_action("pods", made.freeze());
   action.pace = Action::Pace::slow_start;
   action.done = Notice{"Normal", "SuccessfulCreate", "Created pod: {name}"};
@@ -94,7 +95,11 @@ TEST(Performer, DeletionsAreAllTried) {
   Running r;
   Plan plan;
   for (const char* name : {"a", "b", "c", "e"}) {
-    r.mirrors.pods.wrote([&] { Draft d(pod(name)); d["metadata"]["resourceVersion"] = "5"; return d.freeze(); }());
+    r.mirrors.pods.wrote([&] {
+      Draft d(pod(name));
+      d["metadata"]["resourceVersion"] = "5";
+      return d.freeze();
+    }());
     plan.actions.push_back(erase_action("pods", pod(name)));
     plan.actions.back().pace = Action::Pace::parallel;
   }
@@ -120,11 +125,16 @@ TEST(Performer, DeletionsAreAllTried) {
 }
 
 TEST(Performer, WhatEndsAPlan) {
-  struct Row { const char* what; Status status; Kind kind; };
+  struct Row {
+    const char* what;
+    Status status;
+    Kind kind;
+  };
   Status terminating = forbidden("", "pods", "x", "namespace d is being terminated");
   terminating.causes.push_back({"NamespaceTerminating", "namespace d is being terminated", "metadata.namespace"});
-  for (const Row& row : {Row{"changed meanwhile", conflict("", "pods", "x", "changed"), Kind::stale}, Row{"the namespace goes", terminating, Kind::doomed},
-                         Row{"refused", forbidden("", "pods", "x", "no"), Kind::failed}}) {
+  for (const Row& row :
+       {Row{"changed meanwhile", conflict("", "pods", "x", "changed"), Kind::stale}, Row{"the namespace goes", terminating, Kind::doomed},
+        Row{"refused", forbidden("", "pods", "x", "no"), Kind::failed}}) {
     Running r;
     r.transport.answer = [&](const Call&) -> ApiResult<Document> { return fail(row.status); };
     EXPECT_EQ(r.performer.perform(creations(3)).kind, row.kind) << row.what;

@@ -23,7 +23,10 @@ inline Document json(std::string_view text) {
 // A Draft that tests change with ["a"]["b"] before freeze().
 inline Draft object(std::string_view api_version, std::string_view kind, std::string_view ns, std::string_view name) {
   Draft out = Draft::object({{"apiVersion", api_version}, {"kind", kind}});
-  Draft meta = Draft::object({{"name", name}, {"uid", "uid-" + std::string(name)}, {"resourceVersion", "1"}, {"generation", 1},
+  Draft meta = Draft::object({{"name", name},
+                              {"uid", "uid-" + std::string(name)},
+                              {"resourceVersion", "1"},
+                              {"generation", 1},
                               {"creationTimestamp", format_rfc3339(epoch)}});
   if (!ns.empty()) meta["namespace"] = ns;
   out["metadata"] = std::move(meta);
@@ -31,10 +34,10 @@ inline Draft object(std::string_view api_version, std::string_view kind, std::st
 }
 
 struct PodOptions {
-  std::string owner = "web";            // name of the ReplicaSet; uid is "uid-" + it; "" for none
+  std::string owner = "web";  // name of the ReplicaSet; uid is "uid-" + it; "" for none
   std::string owner_kind = "ReplicaSet";
   std::string phase = "Running", node = "n1", app = "web";
-  int ready_for = -1;                   // seconds; -1: not ready
+  int ready_for = -1;  // seconds; -1: not ready
   int age = 100;
   bool deleting = false;
 };
@@ -46,14 +49,14 @@ inline Document pod(std::string_view name, PodOptions o = {}) {
   meta["labels"] = Draft::object({{"app", o.app}});
   if (o.deleting) meta["deletionTimestamp"] = format_rfc3339(at(0));
   if (!o.owner.empty()) {
-    meta["ownerReferences"] = Draft::array({Draft::object({{"apiVersion", "apps/v1"}, {"kind", o.owner_kind}, {"name", o.owner},
-                                                           {"uid", "uid-" + o.owner}, {"controller", true}})});
+    meta["ownerReferences"] = Draft::array({Draft::object(
+        {{"apiVersion", "apps/v1"}, {"kind", o.owner_kind}, {"name", o.owner}, {"uid", "uid-" + o.owner}, {"controller", true}})});
   }
   out["spec"] = Draft::object({{"nodeName", o.node}});
   out["status"] = Draft::object({{"phase", o.phase}});
   if (o.ready_for >= 0) {
-    out["status"]["conditions"] = Draft::array({Draft::object({{"type", "Ready"}, {"status", "True"},
-                                                               {"lastTransitionTime", format_rfc3339(at(-o.ready_for))}})});
+    out["status"]["conditions"] =
+        Draft::array({Draft::object({{"type", "Ready"}, {"status", "True"}, {"lastTransitionTime", format_rfc3339(at(-o.ready_for))}})});
   }
   return out.freeze();
 }

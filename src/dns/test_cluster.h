@@ -138,7 +138,8 @@ inline std::string text_of(const Record& record) {
 
 // "NOERROR; @ 30 A 10.96.0.1; + web.default.svc.cluster.local 30 A 10.96.0.1" (+: additional, -: the zone's SOA record).
 inline std::string text_of(const Answer& answer) {
-  static const std::map<Rcode, std::string> rcodes = {{Rcode::no_error, "NOERROR"}, {Rcode::name_error, "NXDOMAIN"}, {Rcode::server_failure, "SERVFAIL"}};
+  static const std::map<Rcode, std::string> rcodes = {
+      {Rcode::no_error, "NOERROR"}, {Rcode::name_error, "NXDOMAIN"}, {Rcode::server_failure, "SERVFAIL"}};
   if (answer.forward) return "forward";
   std::string out = rcodes.at(answer.rcode);
   for (const Record& record : answer.answers) out += "; " + text_of(record);

@@ -24,9 +24,9 @@ struct ValueParts {
   const Slot* slot;
 };
 
-constexpr std::size_t max_count = (1u << 24) - 1;    // of string bytes, items, members
+constexpr std::size_t max_count = (1u << 24) - 1;  // of string bytes, items, members
 constexpr std::size_t max_block_bytes = 0x7fffffffu;
-constexpr std::size_t sort_above = 32;               // objects with more members than this are sorted
+constexpr std::size_t sort_above = 32;  // objects with more members than this are sorted
 
 inline const std::byte* bytes_of(const Block* b) { return reinterpret_cast<const std::byte*>(b); }
 

@@ -174,7 +174,8 @@ bool Document::unique() const { return block_ && root_ == &block_->root && block
 std::string_view Document::stamp_blank() { return std::string_view("                    ", stamp_width); }
 
 bool Document::stamp(Value slot, std::string_view text) {
-  if (slot.block_ != block_ || !slot.slot_ || tag_of(*slot.slot_) != tag_far_string || slot.as_string() != stamp_blank() || text.size() > stamp_width)
+  if (slot.block_ != block_ || !slot.slot_ || tag_of(*slot.slot_) != tag_far_string || slot.as_string() != stamp_blank() ||
+      text.size() > stamp_width)
     return false;
   KYBERN_CHECK(block_->references.load(std::memory_order_acquire) == 1, "a block is stamped before it is shared");
   auto* writable = const_cast<Slot*>(slot.slot_);

@@ -69,12 +69,12 @@ class Value {
 
   std::size_t size() const;  // of an array or object; 0 for everything else
   bool empty() const { return size() == 0; }
-  Value operator[](std::size_t index) const;     // absent when out of range or not an array
+  Value operator[](std::size_t index) const;  // absent when out of range or not an array
   Value operator[](int index) const { return index < 0 ? Value() : (*this)[static_cast<std::size_t>(index)]; }
   Value operator[](std::string_view key) const;  // absent when not there or not an object
   Value operator[](const char* key) const { return (*this)[std::string_view(key)]; }
-  Value operator[](Name key) const;              // the fast way, with a generated constant
-  Member member(std::size_t index) const;        // of an object, in stored order
+  Value operator[](Name key) const;                          // the fast way, with a generated constant
+  Member member(std::size_t index) const;                    // of an object, in stored order
   std::optional<Name> member_name(std::size_t index) const;  // its key, when that is a known name; no text is compared
   Value member_value(std::size_t index) const;               // member(index).value, without its key
 
@@ -112,7 +112,10 @@ class Value::Items {
     Value value;
     std::size_t index;
     Value operator*() const { return value[index]; }
-    Iterator& operator++() { ++index; return *this; }
+    Iterator& operator++() {
+      ++index;
+      return *this;
+    }
     bool operator!=(const Iterator& other) const { return index != other.index; }
   };
   explicit Items(Value value) : value_(value) {}
@@ -129,7 +132,10 @@ class Value::Members {
     Value value;
     std::size_t index;
     Member operator*() const { return value.member(index); }
-    Iterator& operator++() { ++index; return *this; }
+    Iterator& operator++() {
+      ++index;
+      return *this;
+    }
     bool operator!=(const Iterator& other) const { return index != other.index; }
   };
   explicit Members(Value value) : value_(value) {}
@@ -142,11 +148,13 @@ class Value::Members {
 
 // Reading is inline: a Value then stays in registers, and most reads are a look at the slot's tag.
 inline Kind Value::kind() const {
-  constexpr Kind kinds[16] = {Kind::null,   Kind::boolean, Kind::integer, Kind::integer, Kind::number, Kind::string,
-                              Kind::string, Kind::array,   Kind::object,  Kind::object};
+  constexpr Kind kinds[16] = {Kind::null,   Kind::boolean, Kind::integer, Kind::integer, Kind::number,
+                              Kind::string, Kind::string,  Kind::array,   Kind::object,  Kind::object};
   return slot_ ? kinds[detail::tag_of(*slot_)] : Kind::null;
 }
-inline bool Value::as_bool(bool fallback) const { return slot_ && detail::tag_of(*slot_) == detail::tag_boolean ? slot_->high != 0 : fallback; }
+inline bool Value::as_bool(bool fallback) const {
+  return slot_ && detail::tag_of(*slot_) == detail::tag_boolean ? slot_->high != 0 : fallback;
+}
 inline std::int64_t Value::as_int(std::int64_t fallback) const {
   if (!slot_) return fallback;
   if (detail::tag_of(*slot_) == detail::tag_inline_integer) return detail::inline_integer(*slot_);
@@ -264,7 +272,7 @@ class Draft {
   const Draft* find_path(std::initializer_list<std::string_view> path) const;
   Draft* find_path(std::initializer_list<std::string_view> path);
   bool erase(std::string_view key);
-  std::vector<Field>& fields();              // of an object; ends the process on any other kind
+  std::vector<Field>& fields();  // of an object; ends the process on any other kind
   const std::vector<Field>& fields() const;
 
   // Arrays. push_back turns a null into an array.
@@ -278,11 +286,11 @@ class Draft {
  private:
   friend class BlockWriter;
   struct Node;
-  Node& open() const;  // an unshared node for this value
+  Node& open() const;                                              // an unshared node for this value
   Value borrowed() const { return Value(shared_.block_, slot_); }  // while node_ is empty
-  mutable std::unique_ptr<Node> node_;           // scalars and opened containers
-  mutable Document shared_;                      // keeps the block of a shared subtree
-  mutable const detail::Slot* slot_ = nullptr;   // the shared subtree, when node_ is empty
+  mutable std::unique_ptr<Node> node_;                             // scalars and opened containers
+  mutable Document shared_;                                        // keeps the block of a shared subtree
+  mutable const detail::Slot* slot_ = nullptr;                     // the shared subtree, when node_ is empty
 };
 
 struct Draft::Field {
@@ -303,7 +311,7 @@ class BlockWriter {
   void integer(std::int64_t value);
   void number(double value);
   void string(std::string_view value);
-  void copy(Value value);        // a subtree of another block
+  void copy(Value value);  // a subtree of another block
   void key(std::string_view text);
   void key(Name name);
   void begin_object();

@@ -16,7 +16,8 @@ Document parsed(std::string_view text) {
 }
 
 TEST(Value, ReadsEveryKind) {
-  Document d = parsed(R"({"kind":"Pod","n":-5,"big":9223372036854775807,"f":1.5,"t":true,"z":null,"short":"abc","long":"a longer text","a":[1,"x",{}]})");
+  Document d = parsed(
+      R"({"kind":"Pod","n":-5,"big":9223372036854775807,"f":1.5,"t":true,"z":null,"short":"abc","long":"a longer text","a":[1,"x",{}]})");
   EXPECT_EQ(d["kind"].as_string(), "Pod");
   EXPECT_EQ(d["n"].as_int(), -5);
   EXPECT_EQ(d["big"].as_int(), 9223372036854775807LL);
@@ -106,9 +107,7 @@ TEST(Draft, ManyMembersAreFoundAfterErasing) {
   for (int i = 0; i < 500; ++i) {
     const Draft* found = d.find(std::to_string(i));
     EXPECT_EQ(found != nullptr, i % 2 == 1);
-    if (found) {
-      EXPECT_EQ(found->as_int(), i);
-    }
+    if (found) { EXPECT_EQ(found->as_int(), i); }
   }
 }
 

@@ -50,8 +50,10 @@ Draft::Draft(Value value) {
   slot_ = value.slot_;
 }
 Draft::Draft(const Document& value) : Draft(value.root()) {}
-Draft::Draft(const Draft& other) : node_(other.node_ ? std::make_unique<Node>(*other.node_) : nullptr), shared_(other.shared_), slot_(other.slot_) {}
-Draft::Draft(Draft&& other) noexcept : node_(std::move(other.node_)), shared_(std::move(other.shared_)), slot_(std::exchange(other.slot_, nullptr)) {}
+Draft::Draft(const Draft& other)
+    : node_(other.node_ ? std::make_unique<Node>(*other.node_) : nullptr), shared_(other.shared_), slot_(other.slot_) {}
+Draft::Draft(Draft&& other) noexcept
+    : node_(std::move(other.node_)), shared_(std::move(other.shared_)), slot_(std::exchange(other.slot_, nullptr)) {}
 Draft& Draft::operator=(const Draft& other) {
   if (this != &other) *this = Draft(other);
   return *this;

@@ -15,7 +15,8 @@ namespace kybern {
 
 struct JsonOptions {
   std::size_t max_depth = 10000;  // as upstream's decoder
-  std::vector<std::string>* duplicates = nullptr;  // paths of duplicate fields, as upstream names them: spec.replicas, spec.containers[0].name
+  std::vector<std::string>* duplicates =
+      nullptr;  // paths of duplicate fields, as upstream names them: spec.replicas, spec.containers[0].name
 };
 
 // Code::invalid; the message is in the wording of Go's encoding/json ("invalid character 'x' looking for beginning of

@@ -176,7 +176,8 @@ class Parser {
       if (!digit()) return unexpected("in numeric literal");
     }
     if (*at_ == '0') ++at_;
-    else while (digit()) ++at_;
+    else
+      while (digit()) ++at_;
     bool whole = true;
     if (at_ != end_ && *at_ == '.') {
       whole = false;
@@ -203,7 +204,9 @@ class Parser {
     if (problem != std::errc() || end != at_) {
       // Too small is zero, too large is out of range.
       if (problem == std::errc::result_out_of_range && tiny(std::string_view(first, static_cast<std::size_t>(at_ - first)))) d = 0;
-      else return error(fmt::format("json: cannot unmarshal number {} into Go value of type float64", std::string_view(first, static_cast<std::size_t>(at_ - first))));
+      else
+        return error(fmt::format("json: cannot unmarshal number {} into Go value of type float64",
+                                 std::string_view(first, static_cast<std::size_t>(at_ - first))));
     }
     writer_.number(d);
     return true;
@@ -271,7 +274,9 @@ class Parser {
     for (int i = 0; i < 4; ++i, ++at_) {
       if (at_ == end_) return error("unexpected end of JSON input");
       char c = *at_;
-      unsigned d = c >= '0' && c <= '9' ? static_cast<unsigned>(c - '0') : (c | 32) >= 'a' && (c | 32) <= 'f' ? static_cast<unsigned>((c | 32) - 'a' + 10) : 16;
+      unsigned d = c >= '0' && c <= '9'                 ? static_cast<unsigned>(c - '0')
+                   : (c | 32) >= 'a' && (c | 32) <= 'f' ? static_cast<unsigned>((c | 32) - 'a' + 10)
+                                                        : 16;
       if (d == 16) return unexpected("in \\u hexadecimal character escape");
       out = out * 16 + d;
     }
@@ -282,7 +287,9 @@ class Parser {
     ++at_;
     if (at_ == end_) return error("unexpected end of JSON input");
     switch (*at_) {
-      case '"': case '\\': case '/': scratch_ += *at_; break;
+      case '"':
+      case '\\':
+      case '/': scratch_ += *at_; break;
       case 'b': scratch_ += '\b'; break;
       case 'f': scratch_ += '\f'; break;
       case 'n': scratch_ += '\n'; break;

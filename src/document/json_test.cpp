@@ -13,27 +13,50 @@ std::string round_trip(std::string_view text) {
 }
 
 TEST(Json, RoundTrips) {
-  for (const char* text :
-       {"null", "true", "false", "0", "-1", "9223372036854775807", "-9223372036854775808", "36028797018963968", "1.5", "1e-7", "1e+21", "\"\"", "\"abc\"",
-        "\"12345678\"", "[]", "{}", "[[],[{}],[1,2]]", "{\"a\":{\"b\":[]}}", "\"\\\"\\\\\\n\\r\\t\\b\\f\\u0001\"", "\"h\xc3\xa9 \xe4\xb8\xad \xf0\x9f\x98\x80\"",
-        "\"\\u2028\\u2029\""})
+  for (const char* text : {"null",
+                           "true",
+                           "false",
+                           "0",
+                           "-1",
+                           "9223372036854775807",
+                           "-9223372036854775808",
+                           "36028797018963968",
+                           "1.5",
+                           "1e-7",
+                           "1e+21",
+                           "\"\"",
+                           "\"abc\"",
+                           "\"12345678\"",
+                           "[]",
+                           "{}",
+                           "[[],[{}],[1,2]]",
+                           "{\"a\":{\"b\":[]}}",
+                           "\"\\\"\\\\\\n\\r\\t\\b\\f\\u0001\"",
+                           "\"h\xc3\xa9 \xe4\xb8\xad \xf0\x9f\x98\x80\"",
+                           "\"\\u2028\\u2029\""})
     EXPECT_EQ(round_trip(text), text);
 }
 
 TEST(Json, Normalises) {
-  struct Row { const char *in, *out; };
-  for (Row row : {Row{" { \"a\" : 1 } ", "{\"a\":1}"}, Row{"1.0", "1"}, Row{"1E2", "100"}, Row{"18446744073709551615", "18446744073709552000"},
-                  Row{"\"\\u0041\\/\\ud83d\\ude00\"", "\"A/\xf0\x9f\x98\x80\""}, Row{"-0", "0"}, Row{"1e-400", "0"}, Row{"0.000001", "0.000001"},
-                  Row{"123456789012345678901234567890", "1.2345678901234568e+29"}})
+  struct Row {
+    const char *in, *out;
+  };
+  for (Row row :
+       {Row{" { \"a\" : 1 } ", "{\"a\":1}"}, Row{"1.0", "1"}, Row{"1E2", "100"}, Row{"18446744073709551615", "18446744073709552000"},
+        Row{"\"\\u0041\\/\\ud83d\\ude00\"", "\"A/\xf0\x9f\x98\x80\""}, Row{"-0", "0"}, Row{"1e-400", "0"}, Row{"0.000001", "0.000001"},
+        Row{"123456789012345678901234567890", "1.2345678901234568e+29"}})
     EXPECT_EQ(round_trip(row.in), row.out) << row.in;
 }
 
 // Every byte that is written in a way of its own, at every place of a text that is handled 16 bytes at a time, in an
 // object (whose text goes on behind it) and alone.
 TEST(Json, EscapesAnywhere) {
-  struct Row { std::string in, out; };
-  for (const Row& row : {Row{"\"", "\\\""}, Row{"\\", "\\\\"}, Row{"\n", "\\n"}, Row{std::string(1, '\x01'), "\\u0001"}, Row{"\x1f", "\\u001f"}, Row{"\x7f", "\x7f"},
-                         Row{" ", " "}, Row{"\u2028", "\\u2028"}, Row{"\u2029", "\\u2029"}, Row{"\u2030", "\u2030"}, Row{"\u00e9", "\u00e9"}})
+  struct Row {
+    std::string in, out;
+  };
+  for (const Row& row : {Row{"\"", "\\\""}, Row{"\\", "\\\\"}, Row{"\n", "\\n"}, Row{std::string(1, '\x01'), "\\u0001"},
+                         Row{"\x1f", "\\u001f"}, Row{"\x7f", "\x7f"}, Row{" ", " "}, Row{"\u2028", "\\u2028"}, Row{"\u2029", "\\u2029"},
+                         Row{"\u2030", "\u2030"}, Row{"\u00e9", "\u00e9"}})
     for (std::size_t size = 0; size < 40; ++size)
       for (std::size_t at = 0; at <= size; ++at) {
         std::string text(size, 'x'), written = text;
@@ -56,38 +79,40 @@ TEST(Json, IsAppended) {
 
 // The wording is that of Go's encoding/json, which clients see in a 400.
 TEST(Json, RefusesWithUpstreamsWording) {
-  struct Row { std::string in; const char* message; };
-  for (const Row& row : std::vector<Row>{
-           {"", "unexpected end of JSON input"},
-           {"{", "unexpected end of JSON input"},
-           {"[1,", "unexpected end of JSON input"},
-           {"\"abc", "unexpected end of JSON input"},
-           {"x", "invalid character 'x' looking for beginning of value"},
-           {"{x", "invalid character 'x' looking for beginning of object key string"},
-           {"{\"a\" 1}", "invalid character '1' after object key"},
-           {"{\"a\":1 \"b\":2}", "invalid character '\"' after object key:value pair"},
-           {"{\"a\":1,}", "invalid character '}' looking for beginning of object key string"},
-           {"[1 2]", "invalid character '2' after array element"},
-           {"[1,]", "invalid character ']' looking for beginning of value"},
-           {"1 2", "invalid character '2' after top-level value"},
-           {"01", "invalid character '1' after top-level value"},
-           {"-", "unexpected end of JSON input"},
-           {"-x", "invalid character 'x' in numeric literal"},
-           {"1.", "unexpected end of JSON input"},
-           {"1.x", "invalid character 'x' after decimal point in numeric literal"},
-           {"1ex", "invalid character 'x' in exponent of numeric literal"},
-           {"trux", "invalid character 'x' in literal true (expecting 'e')"},
-           {"\"\\x\"", "invalid character 'x' in string escape code"},
-           {"\"\\u00g0\"", "invalid character 'g' in \\u hexadecimal character escape"},
-           {"\"a\nb\"", "invalid character '\\n' in string literal"},
-           {"'a'", "invalid character '\\'' looking for beginning of value"},
-           {"\"\\ud800\"", "unpaired surrogate in \\u escape"},
-           {"\"\\udc00\"", "unpaired surrogate in \\u escape"},
-           {"\"\\ud800\\u0041\"", "unpaired surrogate in \\u escape"},
-           {"\"\xff\"", "invalid UTF-8 in string literal"},
-           {"\"\xc0\x80\"", "invalid UTF-8 in string literal"},
-           {"\"\xed\xa0\x80\"", "invalid UTF-8 in string literal"},
-           {std::string(20000, '['), "exceeded max depth"}}) {
+  struct Row {
+    std::string in;
+    const char* message;
+  };
+  for (const Row& row : std::vector<Row>{{"", "unexpected end of JSON input"},
+                                         {"{", "unexpected end of JSON input"},
+                                         {"[1,", "unexpected end of JSON input"},
+                                         {"\"abc", "unexpected end of JSON input"},
+                                         {"x", "invalid character 'x' looking for beginning of value"},
+                                         {"{x", "invalid character 'x' looking for beginning of object key string"},
+                                         {"{\"a\" 1}", "invalid character '1' after object key"},
+                                         {"{\"a\":1 \"b\":2}", "invalid character '\"' after object key:value pair"},
+                                         {"{\"a\":1,}", "invalid character '}' looking for beginning of object key string"},
+                                         {"[1 2]", "invalid character '2' after array element"},
+                                         {"[1,]", "invalid character ']' looking for beginning of value"},
+                                         {"1 2", "invalid character '2' after top-level value"},
+                                         {"01", "invalid character '1' after top-level value"},
+                                         {"-", "unexpected end of JSON input"},
+                                         {"-x", "invalid character 'x' in numeric literal"},
+                                         {"1.", "unexpected end of JSON input"},
+                                         {"1.x", "invalid character 'x' after decimal point in numeric literal"},
+                                         {"1ex", "invalid character 'x' in exponent of numeric literal"},
+                                         {"trux", "invalid character 'x' in literal true (expecting 'e')"},
+                                         {"\"\\x\"", "invalid character 'x' in string escape code"},
+                                         {"\"\\u00g0\"", "invalid character 'g' in \\u hexadecimal character escape"},
+                                         {"\"a\nb\"", "invalid character '\\n' in string literal"},
+                                         {"'a'", "invalid character '\\'' looking for beginning of value"},
+                                         {"\"\\ud800\"", "unpaired surrogate in \\u escape"},
+                                         {"\"\\udc00\"", "unpaired surrogate in \\u escape"},
+                                         {"\"\\ud800\\u0041\"", "unpaired surrogate in \\u escape"},
+                                         {"\"\xff\"", "invalid UTF-8 in string literal"},
+                                         {"\"\xc0\x80\"", "invalid UTF-8 in string literal"},
+                                         {"\"\xed\xa0\x80\"", "invalid UTF-8 in string literal"},
+                                         {std::string(20000, '['), "exceeded max depth"}}) {
     auto d = parse_json(row.in);
     ASSERT_FALSE(d) << row.in;
     EXPECT_EQ(d.error().message, row.message) << row.in.substr(0, 40);
@@ -108,7 +133,8 @@ TEST(Json, Indents) {
   auto d = parse_json(R"({"a":{"b":[1,{}],"c":[]},"d":"x"})");
   std::string out;
   write_json_indented(d->root(), out, 4);
-  EXPECT_EQ(out, "{\n    \"a\": {\n        \"b\": [\n            1,\n            {}\n        ],\n        \"c\": []\n    },\n    \"d\": \"x\"\n}");
+  EXPECT_EQ(
+      out, "{\n    \"a\": {\n        \"b\": [\n            1,\n            {}\n        ],\n        \"c\": []\n    },\n    \"d\": \"x\"\n}");
 }
 
 // Random trees come back equal; every cut of a valid text is refused, never read past its end.
@@ -120,9 +146,11 @@ TEST(Json, RandomTreesSurvive) {
       case 1: return random() % 2 == 0;
       case 2: return static_cast<long>(random());
       case 3: return static_cast<double>(random() % 1000 * 8 + 1) / 8.0;
-      case 4: case 5: {
+      case 4:
+      case 5: {
         std::string s;
-        for (std::size_t n = random() % 30; n; --n) s += random() % 9 ? static_cast<char>('a' + random() % 26) : "\"\\\n\x01\xc3\xa9"[random() % 4];
+        for (std::size_t n = random() % 30; n; --n)
+          s += random() % 9 ? static_cast<char>('a' + random() % 26) : "\"\\\n\x01\xc3\xa9"[random() % 4];
         return s;
       }
       case 6: {

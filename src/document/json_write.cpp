@@ -36,7 +36,8 @@ class Output {
 
   // Room for `count` bytes, and for `slack` bytes more that may be scribbled on.
   void room(std::size_t count) {
-    if (static_cast<std::size_t>(end_ - at_) < count + slack) [[unlikely]] grow(used(), count);
+    if (static_cast<std::size_t>(end_ - at_) < count + slack) [[unlikely]]
+      grow(used(), count);
   }
   void put(char c) { *at_++ = c; }  // within room()
   void raw(std::string_view text) {

@@ -10,7 +10,8 @@ namespace {
 Shape128 shape(std::string_view json) { return shape_of(parse_json(json)->root()); }
 
 TEST(Shape, LeavesOutPlainValues) {
-  EXPECT_EQ(shape(R"({"metadata":{"name":"a","labels":{"x":"1"}},"n":3})"), shape(R"({"metadata":{"name":"bcd","labels":{"x":"other than before, and longer"}},"n":77})"));
+  EXPECT_EQ(shape(R"({"metadata":{"name":"a","labels":{"x":"1"}},"n":3})"),
+            shape(R"({"metadata":{"name":"bcd","labels":{"x":"other than before, and longer"}},"n":77})"));
 }
 
 TEST(Shape, TellsApart) {

@@ -12,17 +12,17 @@ using namespace detail;
 struct BlockWriter::State {
   enum class Next : std::uint8_t { root, nothing, item, key, value };  // what the innermost container takes next
   struct Frame {
-    std::uint32_t first = 0;    // index into pending
-    std::uint32_t key = 0;      // the key that waits for its value
+    std::uint32_t first = 0;  // index into pending
+    std::uint32_t key = 0;    // the key that waits for its value
     Next next = Next::root;
     bool duplicate = false;
-    std::uint64_t seen = 0;     // one bit per key hash: unset bits prove that a key is new
+    std::uint64_t seen = 0;  // one bit per key hash: unset bits prove that a key is new
   };
   std::byte* bytes = nullptr;
   std::size_t size = 0, capacity = 0;
   std::vector<MemberSlot> pending;
-  Frame top;                    // the innermost open container
-  std::vector<Frame> frames;    // those around it
+  Frame top;                  // the innermost open container
+  std::vector<Frame> frames;  // those around it
   Slot root{};
 
   ~State() { std::free(bytes); }
@@ -216,7 +216,9 @@ std::unique_ptr<BlockWriter::State> BlockWriter::State::take() {
 }
 
 void BlockWriter::State::leave(std::unique_ptr<State> state) {
-  if (Spares::ended || Spares::mine.count == Spares::max || state->capacity > spare_capacity_max || state->pending.capacity() > spare_values_max) return;
+  if (Spares::ended || Spares::mine.count == Spares::max || state->capacity > spare_capacity_max ||
+      state->pending.capacity() > spare_values_max)
+    return;
   state->size = sizeof(Block);
   state->pending.clear();
   state->frames.clear();

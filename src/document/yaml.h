@@ -12,7 +12,7 @@ namespace kybern {
 
 struct YamlOptions {
   std::size_t max_depth = 1000;
-  std::size_t max_values = 4'000'000;  // after aliases are expanded: a small text can stand for a huge value
+  std::size_t max_values = 4'000'000;              // after aliases are expanded: a small text can stand for a huge value
   std::vector<std::string>* duplicates = nullptr;  // "line 3: key \"a\" already set in map" for each duplicate key; the last value is kept
 };
 

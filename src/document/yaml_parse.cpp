@@ -73,7 +73,8 @@ class Converter {
       }
       if (!keys.insert(text).second) {
         if (merging) continue;
-        if (options_.duplicates) options_.duplicates->push_back(fmt::format("line {}: key {} already set in map", key->start_mark.line + 1, go_quote(text)));
+        if (options_.duplicates)
+          options_.duplicates->push_back(fmt::format("line {}: key {} already set in map", key->start_mark.line + 1, go_quote(text)));
       }
       writer_.key(text);
       if (!write(value, depth + 1)) return false;

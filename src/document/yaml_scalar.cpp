@@ -8,7 +8,9 @@
 namespace kybern {
 namespace {
 
-bool one_of(std::string_view text, std::initializer_list<std::string_view> words) { return std::find(words.begin(), words.end(), text) != words.end(); }
+bool one_of(std::string_view text, std::initializer_list<std::string_view> words) {
+  return std::find(words.begin(), words.end(), text) != words.end();
+}
 
 // Digits with an optional sign and base prefix (0b, 0o, 0x, a leading 0 for octal); underscores are dropped before.
 bool parse_integer(std::string_view text, YamlScalar& out) {

@@ -16,7 +16,9 @@ std::string json_of(std::string_view yaml) {
 }
 
 TEST(Yaml, ReadsAsKubernetesClientsDo) {
-  struct Row { const char *yaml, *json; };
+  struct Row {
+    const char *yaml, *json;
+  };
   for (Row row : {
            Row{"a: 1\nb: x\n", R"({"a":1,"b":"x"};)"},
            Row{"a: yes\nb: off\nc: \"yes\"\nd: null\ne: ~\nf:\n", R"({"a":true,"b":false,"c":"yes","d":null,"e":null,"f":null};)"},
@@ -53,11 +55,13 @@ TEST(Yaml, ABillionLaughsAreRefused) {
 }
 
 TEST(Yaml, WritesWhatItReads) {
-  auto d = parse_json(R"({"b":"yes","a":["x",{"k":[],"e":{}},"1","2001-01-01","multi\nline\n","",null,true,1.5],"z":{"n":"null"," lead":"- x"}})");
+  auto d = parse_json(
+      R"({"b":"yes","a":["x",{"k":[],"e":{}},"1","2001-01-01","multi\nline\n","",null,true,1.5],"z":{"n":"null"," lead":"- x"}})");
   std::string out;
   write_yaml(d->root(), out);
   EXPECT_EQ(out,
-            "a:\n- x\n- e: {}\n  k: []\n- \"1\"\n- \"2001-01-01\"\n- |\n  multi\n  line\n- \"\"\n- null\n- true\n- 1.5\nb: \"yes\"\nz:\n  ' lead': '- x'\n  \"n\": "
+            "a:\n- x\n- e: {}\n  k: []\n- \"1\"\n- \"2001-01-01\"\n- |\n  multi\n  line\n- \"\"\n- null\n- true\n- 1.5\nb: \"yes\"\nz:\n  "
+            "' lead': '- x'\n  \"n\": "
             "\"null\"\n");
   auto back = parse_yaml(out);
   ASSERT_TRUE(back);

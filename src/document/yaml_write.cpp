@@ -45,13 +45,15 @@ class Emitter {
 
   void scalar(std::string_view text, yaml_scalar_style_t style) {
     yaml_event_t e;
-    yaml_scalar_event_initialize(&e, nullptr, nullptr, reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()), 1, 1, style);
+    yaml_scalar_event_initialize(&e, nullptr, nullptr, reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()),
+                                 1, 1, style);
     emit(e);
   }
 
   void string(std::string_view text) {
     yaml_scalar_style_t style = YAML_PLAIN_SCALAR_STYLE;
-    if (resolve_yaml_scalar(text).kind != Kind::string || looks_like_time(text) || text == "<<" || text == "=") style = YAML_DOUBLE_QUOTED_SCALAR_STYLE;
+    if (resolve_yaml_scalar(text).kind != Kind::string || looks_like_time(text) || text == "<<" || text == "=")
+      style = YAML_DOUBLE_QUOTED_SCALAR_STYLE;
     else if (text.find('\n') != std::string_view::npos) style = YAML_LITERAL_SCALAR_STYLE;
     scalar(text, style);
   }

@@ -24,7 +24,10 @@ std::string errno_text(int number) {
 
 Error system_error(std::string_view action, std::string_view path) {
   int number = errno;
-  Code code = number == ENOENT ? Code::not_found : number == EEXIST ? Code::already_exists : number == EACCES || number == EPERM ? Code::forbidden : Code::internal;
+  Code code = number == ENOENT                      ? Code::not_found
+              : number == EEXIST                    ? Code::already_exists
+              : number == EACCES || number == EPERM ? Code::forbidden
+                                                    : Code::internal;
   return Error{code, fmt::format("{} {}: {}", action, path, errno_text(number))};
 }
 
@@ -188,7 +191,8 @@ std::vector<MountPoint> mount_points() {
     std::vector<std::string_view> f = split(line, ' ');
     auto dash = std::find(f.begin(), f.end(), "-");
     if (f.size() < 10 || f.end() - dash < 4) continue;
-    out.push_back({unescape_mount(f[4]), std::string(dash[1]), unescape_mount(dash[2]), std::string(f[5]), std::string(dash[3]), unescape_mount(f[3])});
+    out.push_back({unescape_mount(f[4]), std::string(dash[1]), unescape_mount(dash[2]), std::string(f[5]), std::string(dash[3]),
+                   unescape_mount(f[3])});
   }
   return out;
 }

@@ -103,7 +103,8 @@ Result<void> Kubelet::State::start_runtime() {
   if (!connected) return std::unexpected(connected.error());
   cri = std::move(*connected);
   auto version = wait_for_runtime(*cri, world);
-  if (!version) return fail(version.error().code, fmt::format("the container runtime at {} does not answer: {}", endpoint, version.error().message));
+  if (!version)
+    return fail(version.error().code, fmt::format("the container runtime at {} does not answer: {}", endpoint, version.error().message));
   machine.runtime_version = fmt::format("{}://{}", version->name, version->version);
   log_info("kubelet", "container runtime", {{"name", version->name}, {"version", version->version}, {"endpoint", endpoint}});
   for (const std::string& archive : options.image_archives) {
@@ -113,7 +114,8 @@ Result<void> Kubelet::State::start_runtime() {
       if (there && *there) continue;
     }
     auto imported = import_archive(endpoint, archive);
-    if (!imported) log_error("kubelet", "an image archive could not be imported", {{"archive", archive}, {"error", imported.error().message}});
+    if (!imported)
+      log_error("kubelet", "an image archive could not be imported", {{"archive", archive}, {"error", imported.error().message}});
   }
   return {};
 }
@@ -136,8 +138,8 @@ Result<void> Kubelet::State::make_tools() {
   tokens = std::make_unique<Tokens>(api, world);
   objects = std::make_unique<ObjectCache>(api, [this](const std::string& uid) { pods->objects_changed(uid); });
   services = std::make_unique<client::MirrorCore>(api, "/api/v1/services");
-  tools = std::make_unique<Tools>(Tools{world, api, *cri, *events, *cgroups, *volumes, *images, *probers, *objects, *tokens, *tasks, *services,
-                                        {}, {}, {}, {}, 0, {}, -1, {}});
+  tools = std::make_unique<Tools>(Tools{world,  api,       *cri, *events, *cgroups, *volumes, *images, *probers, *objects, *tokens,
+                                        *tasks, *services, {},   {},      {},       {},       0,       {},       -1,       {}});
   tools->node.ips = options.node_ips;
   tools->node.runtime = machine.runtime_version.substr(0, machine.runtime_version.find(':'));
   tools->node_name = options.node_name;
@@ -207,8 +209,10 @@ void Kubelet::State::keep_house() {
   for (const auto& worker : pods->all()) {
     for (const ObservedContainer& c : worker->runtime().containers) {
       if (c.state != ContainerState::running || c.log_path.empty()) continue;
-      auto rotated = rotate_log(*cri, c.id, c.log_path, {options.container_log_max_bytes, options.container_log_max_files}, world.clock.now());
-      if (!rotated) log_warn("kubelet", "a container's log could not be rotated", {{"log", c.log_path}, {"error", rotated.error().message}});
+      auto rotated =
+          rotate_log(*cri, c.id, c.log_path, {options.container_log_max_bytes, options.container_log_max_files}, world.clock.now());
+      if (!rotated)
+        log_warn("kubelet", "a container's log could not be rotated", {{"log", c.log_path}, {"error", rotated.error().message}});
     }
   }
   std::lock_guard lock(mutex);
@@ -246,7 +250,9 @@ void Kubelet::stop() { state_->stop(); }
 int Kubelet::port() const { return state_->server ? state_->server->port() : 0; }
 std::string Kubelet::runtime_endpoint() const { return state_->endpoint; }
 
-Result<void> Kubelet::shut_down_runtime(const std::string& data_dir) { return Containerd::shut_down(data_dir + "/containerd", runtime_stop_limit); }
+Result<void> Kubelet::shut_down_runtime(const std::string& data_dir) {
+  return Containerd::shut_down(data_dir + "/containerd", runtime_stop_limit);
+}
 
 Result<std::unique_ptr<Kubelet>> Kubelet::start(client::Transport& transport, World world, KubeletOptions options) {
   if (options.node_name.empty() || options.node_ips.empty() || options.data_dir.empty()) {
@@ -275,7 +281,8 @@ Result<std::unique_ptr<Kubelet>> Kubelet::start(client::Transport& transport, Wo
   n.provider_id = s.options.provider_id;
   if (s.containerd && s.options.pod_cidrs.empty()) {
     n.pod_cidrs = [&s](const std::vector<std::string>& cidrs) {
-      if (auto set = s.containerd->set_pod_cidrs(cidrs); !set) log_error("kubelet", "the pod network cannot be configured", {{"error", set.error().message}});
+      if (auto set = s.containerd->set_pod_cidrs(cidrs); !set)
+        log_error("kubelet", "the pod network cannot be configured", {{"error", set.error().message}});
       else log_info("kubelet", "pod network", {{"cidrs", join(cidrs, ",")}});
     };
   }

@@ -36,7 +36,9 @@ TEST_F(RealPods, NodeIsRegisteredReadyAndHasALease) {
   EXPECT_EQ(node["metadata"]["labels"]["kubernetes.io/hostname"].as_string(), "test-node");
   EXPECT_EQ(node["status"]["nodeInfo"]["containerRuntimeVersion"].as_string().substr(0, 13), "containerd://");
   EXPECT_GE(node["status"]["images"].size(), 2u);
-  EXPECT_TRUE(node_->eventually([&] { return node_->api().get("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/test-node")["spec"]["renewTime"].is_string(); }));
+  EXPECT_TRUE(node_->eventually([&] {
+    return node_->api().get("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/test-node")["spec"]["renewTime"].is_string();
+  }));
 }
 
 TEST_F(RealPods, APodRunsAndIsReported) {
@@ -52,9 +54,11 @@ TEST_F(RealPods, APodRunsAndIsReported) {
   EXPECT_EQ(status["containerStatuses"][0]["containerID"].as_string().substr(0, 13), "containerd://");
   EXPECT_TRUE(status["podIP"].as_string().starts_with("10.199.")) << node_->describe("first");
   EXPECT_EQ(status["qosClass"].as_string(), "BestEffort");
-  EXPECT_TRUE(node_->eventually([&] { return node_->has_event("first", "Normal Started: Container started"); })) << node_->describe("first");
+  EXPECT_TRUE(node_->eventually([&] { return node_->has_event("first", "Normal Started: Container started"); }))
+      << node_->describe("first");
   EXPECT_TRUE(node_->has_event("first", "Normal Created: Container created"));
-  EXPECT_TRUE(node_->has_event("first", "Normal Pulled: Container image \"kybern.io/busybox:1\" already present on machine and can be accessed by the pod"));
+  EXPECT_TRUE(node_->has_event(
+      "first", "Normal Pulled: Container image \"kybern.io/busybox:1\" already present on machine and can be accessed by the pod"));
 
   node_->remove("first", 1);
   EXPECT_TRUE(node_->eventually([&] { return !node_->pod("first"); })) << node_->describe("first");

@@ -19,8 +19,10 @@ void pod_worked(bool stopping, std::chrono::nanoseconds took);
 void status_written(std::chrono::nanoseconds took);
 void request(std::string_view method, std::string_view path, bool long_running);
 
-struct Probed { std::string_view type, container, pod, ns, uid; };  // type: "Liveness"...
-void probed(const Probed& what, std::string_view result);          // "successful", "failed", "unknown"
+struct Probed {
+  std::string_view type, container, pod, ns, uid;
+};                                                         // type: "Liveness"...
+void probed(const Probed& what, std::string_view result);  // "successful", "failed", "unknown"
 void forget(const Probed& what);
 
 }  // namespace kybern::kubelet::measures

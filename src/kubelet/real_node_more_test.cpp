@@ -29,16 +29,18 @@ class RealNodeLife : public ::testing::Test {
   }
   void TearDown() override {
     if (node_ == nullptr || !node_->problem().empty()) return;
-    for (const std::string& name : list_dir(node_->options().static_pod_path)) ::unlink((node_->options().static_pod_path + "/" + name).c_str());
+    for (const std::string& name : list_dir(node_->options().static_pod_path))
+      ::unlink((node_->options().static_pod_path + "/" + name).c_str());
     for (const Document& pod : node_->api().list("/api/v1/namespaces/default/pods")) {
       if (!pod["metadata"]["annotations"]["kubernetes.io/config.mirror"].exists()) node_->remove(pod["metadata"]["name"].str(), 0);
     }
     EXPECT_TRUE(node_->eventually([&] { return node_->api().list("/api/v1/namespaces/default/pods").empty(); }));
   }
   void simple(const std::string& name, const std::string& more_spec = "", const std::string& more_container = "") {
-    node_->run(fmt::format(R"({{"metadata":{{"name":"{}"}},"spec":{{"terminationGracePeriodSeconds":1{},"containers":[{{"name":"c","image":"kybern.io/busybox:1",
+    node_->run(fmt::format(
+        R"({{"metadata":{{"name":"{}"}},"spec":{{"terminationGracePeriodSeconds":1{},"containers":[{{"name":"c","image":"kybern.io/busybox:1",
         "command":["sh","-c","echo up; sleep 1000"],"imagePullPolicy":"IfNotPresent"{}}}]}}}})",
-                           name, more_spec.empty() ? "" : "," + more_spec, more_container.empty() ? "" : "," + more_container));
+        name, more_spec.empty() ? "" : "," + more_spec, more_container.empty() ? "" : "," + more_container));
   }
   Value container(const Document& pod) { return pod["status"]["containerStatuses"][0]; }
   int containerd_pid() {
@@ -92,19 +94,25 @@ TEST_F(RealNodeLife, PodsWithoutTheirSandboxGetANewOne) {
   auto boxes = (*cri)->list_sandboxes(uid);
   ASSERT_EQ(boxes->size(), 1u);
   ASSERT_TRUE((*cri)->stop_sandbox(boxes->front().id).has_value());
-  ASSERT_TRUE(node_->eventually([&] { return container(node_->pod("resandbox"))["restartCount"].as_int() >= 1 && node_->condition(node_->pod("resandbox"), "Ready") == "True"; }))
-      << node_->describe("resandbox");
-  EXPECT_TRUE(node_->eventually([&] { return node_->has_event("resandbox", "Normal SandboxChanged: Pod sandbox changed, it will be killed and re-created."); })) << node_->describe("resandbox");
+  ASSERT_TRUE(node_->eventually([&] {
+    return container(node_->pod("resandbox"))["restartCount"].as_int() >= 1 && node_->condition(node_->pod("resandbox"), "Ready") == "True";
+  })) << node_->describe("resandbox");
+  EXPECT_TRUE(node_->eventually([&] {
+    return node_->has_event("resandbox", "Normal SandboxChanged: Pod sandbox changed, it will be killed and re-created.");
+  })) << node_->describe("resandbox");
 }
 
 TEST_F(RealNodeLife, StaticPodsRunAndHaveMirrors) {
   std::string folder = node_->options().static_pod_path;
-  const char* manifest = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: fixed\nspec:\n  terminationGracePeriodSeconds: 1\n  containers:\n  - name: c\n    image: kybern.io/busybox:1\n    imagePullPolicy: Never\n    command: [sleep, \"1000\"]\n";
+  const char* manifest =
+      "apiVersion: v1\nkind: Pod\nmetadata:\n  name: fixed\nspec:\n  terminationGracePeriodSeconds: 1\n  containers:\n  - name: c\n    "
+      "image: kybern.io/busybox:1\n    imagePullPolicy: Never\n    command: [sleep, \"1000\"]\n";
   ASSERT_TRUE(write_file(folder + "/fixed.yaml", manifest).has_value());
   ASSERT_TRUE(node_->phase_becomes("fixed-test-node", "Running")) << node_->describe("fixed-test-node");
   Document mirror = node_->pod("fixed-test-node");
   EXPECT_EQ(mirror["metadata"]["annotations"]["kubernetes.io/config.source"].as_string(), "file");
-  EXPECT_EQ(mirror["metadata"]["annotations"]["kubernetes.io/config.mirror"].str(), mirror["metadata"]["annotations"]["kubernetes.io/config.hash"].str());
+  EXPECT_EQ(mirror["metadata"]["annotations"]["kubernetes.io/config.mirror"].str(),
+            mirror["metadata"]["annotations"]["kubernetes.io/config.hash"].str());
   std::string uid = mirror["metadata"]["annotations"]["kubernetes.io/config.hash"].str();
   // Its object alone does not end it: it comes again.
   node_->api().erase("/api/v1/namespaces/default/pods/fixed-test-node");
@@ -115,7 +123,8 @@ TEST_F(RealNodeLife, StaticPodsRunAndHaveMirrors) {
 }
 
 TEST_F(RealNodeLife, PortsAreForwardedAndHostPortsOpen) {
-  node_->run(R"({"metadata":{"name":"fwd"},"spec":{"terminationGracePeriodSeconds":1,"containers":[{"name":"c","image":"kybern.io/sample-web:1","imagePullPolicy":"IfNotPresent",
+  node_->run(
+      R"({"metadata":{"name":"fwd"},"spec":{"terminationGracePeriodSeconds":1,"containers":[{"name":"c","image":"kybern.io/sample-web:1","imagePullPolicy":"IfNotPresent",
       "ports":[{"containerPort":8080,"hostPort":18080}],"readinessProbe":{"tcpSocket":{"port":8080},"periodSeconds":1}}]}})");
   ASSERT_TRUE(node_->eventually([&] { return node_->condition(node_->pod("fwd"), "Ready") == "True"; })) << node_->describe("fwd");
   HttpTarget target;
@@ -159,17 +168,23 @@ TEST_F(RealNodeLife, HostNetworkPodsHaveTheNodesAddressAndName) {
   char name[256];
   ::gethostname(name, sizeof name);
   EXPECT_EQ(node_->exec("/exec/default/hostnet/c?command=hostname&output=1", "").out, std::string(name) + "\n");
-  EXPECT_NE(node_->exec("/exec/default/hostnet/c?command=cat&command=/etc/hosts&output=1", "").out.find("(host network)"), std::string::npos);
+  EXPECT_NE(node_->exec("/exec/default/hostnet/c?command=cat&command=/etc/hosts&output=1", "").out.find("(host network)"),
+            std::string::npos);
 }
 
 TEST_F(RealNodeLife, EphemeralContainersJoin) {
   simple("debugged");
   ASSERT_TRUE(node_->phase_becomes("debugged", "Running"));
   node_->api().change("/api/v1/namespaces/default/pods/debugged", [](Draft& pod) {
-    pod["spec"]["ephemeralContainers"].push_back(Draft::object({{"name", "dbg"}, {"image", "kybern.io/busybox:1"}, {"imagePullPolicy", "Never"}, {"targetContainerName", "c"},
+    pod["spec"]["ephemeralContainers"].push_back(Draft::object({{"name", "dbg"},
+                                                                {"image", "kybern.io/busybox:1"},
+                                                                {"imagePullPolicy", "Never"},
+                                                                {"targetContainerName", "c"},
                                                                 {"command", Draft::array({"sh", "-c", "ps; sleep 1000"})}}));
   });
-  ASSERT_TRUE(node_->eventually([&] { return node_->pod("debugged")["status"]["ephemeralContainerStatuses"][0]["state"]["running"].is_object(); })) << node_->describe("debugged");
+  ASSERT_TRUE(node_->eventually([&] {
+    return node_->pod("debugged")["status"]["ephemeralContainerStatuses"][0]["state"]["running"].is_object();
+  })) << node_->describe("debugged");
   EXPECT_NE(node_->wait_log("debugged", "dbg", "sleep 1000").find("sleep 1000"), std::string::npos);
 }
 
@@ -177,28 +192,34 @@ TEST_F(RealNodeLife, WhatDoesNotFitIsRefused) {
   simple("huge", "", R"("resources":{"requests":{"cpu":"10000"}})");
   ASSERT_TRUE(node_->phase_becomes("huge", "Failed")) << node_->describe("huge");
   EXPECT_EQ(node_->pod("huge")["status"]["reason"].as_string(), "OutOfcpu");
-  EXPECT_TRUE(node_->pod("huge")["status"]["message"].as_string().starts_with("Pod was rejected: Node didn't have enough resource: cpu, requested: 10000000, used: "));
+  EXPECT_TRUE(node_->pod("huge")["status"]["message"].as_string().starts_with(
+      "Pod was rejected: Node didn't have enough resource: cpu, requested: 10000000, used: "));
   simple("elsewhere", R"("nodeSelector":{"no":"such"})");
   ASSERT_TRUE(node_->phase_becomes("elsewhere", "Failed"));
   EXPECT_EQ(node_->pod("elsewhere")["status"]["reason"].as_string(), "NodeAffinity");
 }
 
 TEST_F(RealNodeLife, ResourcesChangeInPlace) {
-  simple("resized", "", R"("resizePolicy":[{"resourceName":"cpu","restartPolicy":"NotRequired"},{"resourceName":"memory","restartPolicy":"RestartContainer"}],
+  simple(
+      "resized", "",
+      R"("resizePolicy":[{"resourceName":"cpu","restartPolicy":"NotRequired"},{"resourceName":"memory","restartPolicy":"RestartContainer"}],
       "resources":{"requests":{"cpu":"100m","memory":"32Mi"},"limits":{"cpu":"200m","memory":"64Mi"}})");
   ASSERT_TRUE(node_->phase_becomes("resized", "Running")) << node_->describe("resized");
   std::string id = container(node_->pod("resized"))["containerID"].str();
   auto set = [&](const char* kind, const char* name, const char* value) {
-    node_->api().change("/api/v1/namespaces/default/pods/resized", [&](Draft& pod) { pod["spec"]["containers"].items()[0]["resources"][kind][name] = value; });
+    node_->api().change("/api/v1/namespaces/default/pods/resized",
+                        [&](Draft& pod) { pod["spec"]["containers"].items()[0]["resources"][kind][name] = value; });
   };
   auto cgroup = [&](const char* controller, const char* file, bool of_container) {
     Document pod = node_->pod("resized");
-    std::string path = fmt::format("/sys/fs/cgroup/{}{}/kubepods/burstable/pod{}", controller, node_->options().cgroup_base, pod["metadata"]["uid"].as_string());
+    std::string path = fmt::format("/sys/fs/cgroup/{}{}/kubepods/burstable/pod{}", controller, node_->options().cgroup_base,
+                                   pod["metadata"]["uid"].as_string());
     if (of_container) path += "/" + container(pod)["containerID"].str().substr(13);
     return read_file(path + "/" + file).value_or("");
   };
   set("limits", "cpu", "400m");
-  EXPECT_TRUE(node_->eventually([&] { return container(node_->pod("resized"))["resources"]["limits"]["cpu"].as_string() == "400m"; })) << node_->describe("resized");
+  EXPECT_TRUE(node_->eventually([&] { return container(node_->pod("resized"))["resources"]["limits"]["cpu"].as_string() == "400m"; }))
+      << node_->describe("resized");
   EXPECT_EQ(container(node_->pod("resized"))["containerID"].str(), id);
   EXPECT_EQ(node_->condition(node_->pod("resized"), "PodResizeInProgress"), "");
   if (is_dir("/sys/fs/cgroup/memory")) {
@@ -206,21 +227,27 @@ TEST_F(RealNodeLife, ResourcesChangeInPlace) {
     EXPECT_EQ(cgroup("cpu", "cpu.cfs_quota_us", false), "40000\n");
   }
   set("limits", "memory", "96Mi");
-  EXPECT_TRUE(node_->eventually([&] { return container(node_->pod("resized"))["restartCount"].as_int() == 1 && node_->condition(node_->pod("resized"), "Ready") == "True"; })) << node_->describe("resized");
+  EXPECT_TRUE(node_->eventually([&] {
+    return container(node_->pod("resized"))["restartCount"].as_int() == 1 && node_->condition(node_->pod("resized"), "Ready") == "True";
+  })) << node_->describe("resized");
   EXPECT_TRUE(node_->eventually([&] { return node_->has_event("resized", "Normal Killing: Container c resize requires restart"); }));
   if (is_dir("/sys/fs/cgroup/memory")) {
     EXPECT_TRUE(node_->eventually([&] { return cgroup("memory", "memory.limit_in_bytes", true) == "100663296\n"; }));
   }
   set("requests", "cpu", "100");
-  EXPECT_TRUE(node_->eventually([&] { return node_->condition(node_->pod("resized"), "PodResizePending") == "True"; })) << node_->describe("resized");
+  EXPECT_TRUE(node_->eventually([&] { return node_->condition(node_->pod("resized"), "PodResizePending") == "True"; }))
+      << node_->describe("resized");
   EXPECT_EQ(container(node_->pod("resized"))["allocatedResources"]["cpu"].as_string(), "100m");
   set("requests", "cpu", "150m");
-  EXPECT_TRUE(node_->eventually([&] { return node_->condition(node_->pod("resized"), "PodResizePending") == "" && container(node_->pod("resized"))["allocatedResources"]["cpu"].as_string() == "150m"; }))
-      << node_->describe("resized");
+  EXPECT_TRUE(node_->eventually([&] {
+    return node_->condition(node_->pod("resized"), "PodResizePending") == "" &&
+           container(node_->pod("resized"))["allocatedResources"]["cpu"].as_string() == "150m";
+  })) << node_->describe("resized");
 }
 
 TEST_F(RealNodeLife, ImagesAreVolumes) {
-  node_->run(R"({"metadata":{"name":"imgvol"},"spec":{"terminationGracePeriodSeconds":1,"restartPolicy":"Never","volumes":[{"name":"v","image":{"reference":"kybern.io/sample-web:1","pullPolicy":"IfNotPresent"}}],
+  node_->run(
+      R"({"metadata":{"name":"imgvol"},"spec":{"terminationGracePeriodSeconds":1,"restartPolicy":"Never","volumes":[{"name":"v","image":{"reference":"kybern.io/sample-web:1","pullPolicy":"IfNotPresent"}}],
       "containers":[{"name":"c","image":"kybern.io/busybox:1","imagePullPolicy":"Never","command":["sh","-c","cat /v/www/healthz; cat /one; touch /v/x"],
         "volumeMounts":[{"name":"v","mountPath":"/v"},{"name":"v","mountPath":"/one","subPath":"www/healthz"}]}]}})");
   ASSERT_TRUE(node_->phase_becomes("imgvol", "Failed")) << node_->describe("imgvol");
@@ -266,8 +293,11 @@ TEST_F(RealNodeLife, ManyPodsStartSideBySide) {
   constexpr int count = 12;
   auto begin = std::chrono::steady_clock::now();
   for (int i = 0; i < count; ++i) simple(fmt::format("many{}", i));
-  for (int i = 0; i < count; ++i) ASSERT_TRUE(node_->phase_becomes(fmt::format("many{}", i), "Running")) << node_->describe(fmt::format("many{}", i));
-  std::printf("%d pods running after %lld ms\n", count, static_cast<long long>(std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin).count()));
+  for (int i = 0; i < count; ++i)
+    ASSERT_TRUE(node_->phase_becomes(fmt::format("many{}", i), "Running")) << node_->describe(fmt::format("many{}", i));
+  std::printf(
+      "%d pods running after %lld ms\n", count,
+      static_cast<long long>(std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin).count()));
 }
 
 }  // namespace

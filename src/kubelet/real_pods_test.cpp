@@ -32,20 +32,25 @@ class RealPods2 : public ::testing::Test {
   }
   // A pod of one container that runs a shell script.
   void script(const std::string& name, const std::string& text, const std::string& more = "", const std::string& spec = "") {
-    node_->run(fmt::format(R"({{"metadata":{{"name":"{0}","labels":{{"app":"{0}"}}}},"spec":{{"terminationGracePeriodSeconds":1{3},"containers":[
+    node_->run(
+        fmt::format(R"({{"metadata":{{"name":"{0}","labels":{{"app":"{0}"}}}},"spec":{{"terminationGracePeriodSeconds":1{3},"containers":[
         {{"name":"c","image":"kybern.io/busybox:1","command":["sh","-c",{1}],"imagePullPolicy":"IfNotPresent"{2}}}]}}}})",
-                           name, to_json(Draft(text)), more.empty() ? "" : "," + more, spec.empty() ? "" : "," + spec));
+                    name, to_json(Draft(text)), more.empty() ? "" : "," + more, spec.empty() ? "" : "," + spec));
   }
   Value container(const Document& pod) { return pod["status"]["containerStatuses"][0]; }
   RealNode* node_ = nullptr;
 };
 
 TEST_F(RealPods2, EnvironmentConfigMapsSecretsFieldsAndServices) {
-  node_->api().put("/api/v1/namespaces/default/configmaps", R"({"metadata":{"name":"conf","namespace":"default"},"data":{"COLOR":"blue","size":"7"}})");
-  node_->api().put("/api/v1/namespaces/default/secrets", fmt::format(R"({{"metadata":{{"name":"sec","namespace":"default"}},"data":{{"pass":"{}"}}}})", base64_encode("s3cret")));
-  node_->api().put("/api/v1/namespaces/default/services",
-                   R"({"metadata":{"name":"my-svc","namespace":"default"},"spec":{"clusterIP":"10.96.0.9","ports":[{"name":"web","port":80,"protocol":"TCP"}]}})");
-  script("env", "env; echo args $0 $1", R"j("args":["$(GREETING)","$$(X)"],"envFrom":[{"configMapRef":{"name":"conf"}},{"prefix":"P_","secretRef":{"name":"sec"}}],
+  node_->api().put("/api/v1/namespaces/default/configmaps",
+                   R"({"metadata":{"name":"conf","namespace":"default"},"data":{"COLOR":"blue","size":"7"}})");
+  node_->api().put("/api/v1/namespaces/default/secrets",
+                   fmt::format(R"({{"metadata":{{"name":"sec","namespace":"default"}},"data":{{"pass":"{}"}}}})", base64_encode("s3cret")));
+  node_->api().put(
+      "/api/v1/namespaces/default/services",
+      R"({"metadata":{"name":"my-svc","namespace":"default"},"spec":{"clusterIP":"10.96.0.9","ports":[{"name":"web","port":80,"protocol":"TCP"}]}})");
+  script("env", "env; echo args $0 $1",
+         R"j("args":["$(GREETING)","$$(X)"],"envFrom":[{"configMapRef":{"name":"conf"}},{"prefix":"P_","secretRef":{"name":"sec"}}],
       "resources":{"limits":{"cpu":"500m","memory":"64Mi"}},
       "env":[{"name":"NODE","valueFrom":{"fieldRef":{"fieldPath":"spec.nodeName"}}},{"name":"IP","valueFrom":{"fieldRef":{"fieldPath":"status.podIP"}}},
              {"name":"LABEL","valueFrom":{"fieldRef":{"fieldPath":"metadata.labels['app']"}}},{"name":"GREETING","value":"hi $(COLOR) $(MY_SVC_SERVICE_HOST) $(NOPE)"},
@@ -53,8 +58,9 @@ TEST_F(RealPods2, EnvironmentConfigMapsSecretsFieldsAndServices) {
          R"("restartPolicy":"Never")");
   ASSERT_TRUE(node_->phase_becomes("env", "Succeeded")) << node_->describe("env");
   std::string log = node_->log("env", "c");
-  for (const char* line : {"COLOR=blue\n", "P_pass=s3cret\n", "NODE=test-node\n", "LABEL=env\n", "PASS=s3cret\n", "MEM=64\n", "MY_SVC_SERVICE_PORT_WEB=80\n",
-                           "MY_SVC_PORT_80_TCP=tcp://10.96.0.9:80\n", "GREETING=hi blue 10.96.0.9 $(NOPE)\n", "args hi blue 10.96.0.9 $(NOPE) $(X)\n", "IP=10.199.0."}) {
+  for (const char* line : {"COLOR=blue\n", "P_pass=s3cret\n", "NODE=test-node\n", "LABEL=env\n", "PASS=s3cret\n", "MEM=64\n",
+                           "MY_SVC_SERVICE_PORT_WEB=80\n", "MY_SVC_PORT_80_TCP=tcp://10.96.0.9:80\n",
+                           "GREETING=hi blue 10.96.0.9 $(NOPE)\n", "args hi blue 10.96.0.9 $(NOPE) $(X)\n", "IP=10.199.0."}) {
     EXPECT_NE(log.find(line), std::string::npos) << line << "\n" << log;
   }
   Document pod = node_->pod("env");
@@ -65,7 +71,9 @@ TEST_F(RealPods2, EnvironmentConfigMapsSecretsFieldsAndServices) {
 
 TEST_F(RealPods2, MissingConfigMapKeepsTheContainerWaitingUntilItComes) {
   script("waits", "echo got $V; sleep 1000", R"("env":[{"name":"V","valueFrom":{"configMapKeyRef":{"name":"later","key":"k"}}}])");
-  ASSERT_TRUE(node_->eventually([&] { return container(node_->pod("waits"))["state"]["waiting"]["reason"].as_string() == "CreateContainerConfigError"; })) << node_->describe("waits");
+  ASSERT_TRUE(node_->eventually([&] {
+    return container(node_->pod("waits"))["state"]["waiting"]["reason"].as_string() == "CreateContainerConfigError";
+  })) << node_->describe("waits");
   EXPECT_EQ(container(node_->pod("waits"))["state"]["waiting"]["message"].as_string(), "configmap \"later\" not found");
   EXPECT_TRUE(node_->eventually([&] { return node_->has_event("waits", "Warning Failed: Error: configmap \"later\" not found"); }));
   node_->api().put("/api/v1/namespaces/default/configmaps", R"({"metadata":{"name":"later","namespace":"default"},"data":{"k":"it"}})");
@@ -74,9 +82,11 @@ TEST_F(RealPods2, MissingConfigMapKeepsTheContainerWaitingUntilItComes) {
 }
 
 TEST_F(RealPods2, VolumesAreMountedAndUpdateInPlace) {
-  node_->api().put("/api/v1/namespaces/default/configmaps", R"({"metadata":{"name":"files","namespace":"default"},"data":{"a":"one","b":"two"}})");
+  node_->api().put("/api/v1/namespaces/default/configmaps",
+                   R"({"metadata":{"name":"files","namespace":"default"},"data":{"a":"one","b":"two"}})");
   std::string host = testing::run_folder() + "/hostpath";
-  node_->run(fmt::format(R"({{"metadata":{{"name":"vols","annotations":{{"note":"n1"}}}},"spec":{{"terminationGracePeriodSeconds":1,"serviceAccountName":"default",
+  node_->run(fmt::format(
+      R"({{"metadata":{{"name":"vols","annotations":{{"note":"n1"}}}},"spec":{{"terminationGracePeriodSeconds":1,"serviceAccountName":"default",
     "securityContext":{{"fsGroup":4444}},
     "volumes":[{{"name":"cm","configMap":{{"name":"files","items":[{{"key":"a","path":"sub/a.txt","mode":256}}]}}}},
       {{"name":"whole","configMap":{{"name":"files"}}}},{{"name":"mem","emptyDir":{{"medium":"Memory","sizeLimit":"1Mi"}}}},{{"name":"disk","emptyDir":{{}}}},
@@ -86,14 +96,16 @@ TEST_F(RealPods2, VolumesAreMountedAndUpdateInPlace) {
     "containers":[{{"name":"c","image":"kybern.io/busybox:1","imagePullPolicy":"IfNotPresent","command":["sh","-c","cat /cm/sub/a.txt; echo; stat -c %a /cm/..data/sub/a.txt; mount | grep ' /mem '; cat /proj/token; echo; cat /proj/bb; echo; cat /single; echo; echo data > /host/written; id; touch /disk/x && stat -c %g /disk/x; cat /etc/hosts; hostname; echo done; while true; do cat /whole/a /proj/note; echo; sleep 0.2; done"],
       "volumeMounts":[{{"name":"cm","mountPath":"/cm"}},{{"name":"whole","mountPath":"/whole"}},{{"name":"mem","mountPath":"/mem"}},{{"name":"disk","mountPath":"/disk"}},{{"name":"host","mountPath":"/host"}},{{"name":"proj","mountPath":"/proj"}},
         {{"name":"whole","mountPath":"/single","subPath":"b"}}]}}]}}}})",
-                         host));
+      host));
   ASSERT_TRUE(node_->phase_becomes("vols", "Running")) << node_->describe("vols");
   std::string log = node_->wait_log("vols", "c", "done\n");
-  for (const char* text : {"one\n440\n", "tmpfs on /mem type tmpfs", "size=1024k", "token-", "\ntwo\ntwo\n", "groups=0(root)", "4444", "# Kubernetes-managed hosts file.\n", "\tvols\n", "\nvols\ndone"}) {
+  for (const char* text : {"one\n440\n", "tmpfs on /mem type tmpfs", "size=1024k", "token-", "\ntwo\ntwo\n", "groups=0(root)", "4444",
+                           "# Kubernetes-managed hosts file.\n", "\tvols\n", "\nvols\ndone"}) {
     EXPECT_NE(log.find(text), std::string::npos) << text << "\n" << log << node_->describe("vols");
   }
   EXPECT_EQ(read_file(host + "/written").value_or(""), "data\n");
-  node_->api().put("/api/v1/namespaces/default/configmaps", R"({"metadata":{"name":"files","namespace":"default"},"data":{"a":"changed","b":"two"}})");
+  node_->api().put("/api/v1/namespaces/default/configmaps",
+                   R"({"metadata":{"name":"files","namespace":"default"},"data":{"a":"changed","b":"two"}})");
   node_->api().change("/api/v1/namespaces/default/pods/vols", [](Draft& pod) { pod["metadata"]["annotations"]["note"] = "n2"; });
   log = node_->wait_log("vols", "c", "changedn2");
   EXPECT_NE(log.find("changedn2"), std::string::npos);
@@ -103,21 +115,26 @@ TEST_F(RealPods2, VolumesAreMountedAndUpdateInPlace) {
 
 TEST_F(RealPods2, CrashesBackOff) {
   script("crash", "echo attempt; echo bye > /dev/termination-log; exit 3");
-  ASSERT_TRUE(node_->eventually([&] { return container(node_->pod("crash"))["state"]["waiting"]["reason"].as_string() == "CrashLoopBackOff"; })) << node_->describe("crash");
+  ASSERT_TRUE(node_->eventually([&] {
+    return container(node_->pod("crash"))["state"]["waiting"]["reason"].as_string() == "CrashLoopBackOff";
+  })) << node_->describe("crash");
   Document pod = node_->pod("crash");
   Value c = container(pod);
   EXPECT_EQ(c["restartCount"].as_int(), 1);
-  EXPECT_EQ(c["state"]["waiting"]["message"].str(), fmt::format("back-off 10s restarting failed container=c pod=crash_default({})", pod["metadata"]["uid"].as_string()));
+  EXPECT_EQ(c["state"]["waiting"]["message"].str(),
+            fmt::format("back-off 10s restarting failed container=c pod=crash_default({})", pod["metadata"]["uid"].as_string()));
   EXPECT_EQ(c["lastState"]["terminated"]["exitCode"].as_int(), 3);
   EXPECT_EQ(c["lastState"]["terminated"]["message"].as_string(), "bye\n");
   EXPECT_EQ(pod["status"]["phase"].as_string(), "Running");
-  EXPECT_TRUE(node_->eventually(
-      [&] { return node_->has_event("crash", fmt::format("Warning BackOff: Back-off restarting failed container c in pod crash_default({})", pod["metadata"]["uid"].as_string())); }))
-      << node_->describe("crash");
+  EXPECT_TRUE(node_->eventually([&] {
+    return node_->has_event("crash", fmt::format("Warning BackOff: Back-off restarting failed container c in pod crash_default({})",
+                                                 pod["metadata"]["uid"].as_string()));
+  })) << node_->describe("crash");
 }
 
 TEST_F(RealPods2, InitContainersAndSidecars) {
-  node_->run(R"({"metadata":{"name":"inits"},"spec":{"terminationGracePeriodSeconds":5,"restartPolicy":"Never","volumes":[{"name":"v","emptyDir":{}}],
+  node_->run(
+      R"({"metadata":{"name":"inits"},"spec":{"terminationGracePeriodSeconds":5,"restartPolicy":"Never","volumes":[{"name":"v","emptyDir":{}}],
     "initContainers":[{"name":"one","image":"kybern.io/busybox:1","imagePullPolicy":"IfNotPresent","command":["sh","-c","echo 1 >> /v/order"],"volumeMounts":[{"name":"v","mountPath":"/v"}]},
       {"name":"side","image":"kybern.io/busybox:1","imagePullPolicy":"IfNotPresent","restartPolicy":"Always","command":["sh","-c","echo side >> /v/order; trap 'exit 0' TERM; sleep 1000 & wait"],"volumeMounts":[{"name":"v","mountPath":"/v"}]},
       {"name":"two","image":"kybern.io/busybox:1","imagePullPolicy":"IfNotPresent","command":["sh","-c","sleep 0.3; echo 2 >> /v/order"],"volumeMounts":[{"name":"v","mountPath":"/v"}]}],
@@ -146,50 +163,66 @@ TEST_F(RealPods2, ProbesDecideReadinessAndRestarts) {
             "livenessProbe":{"exec":{"command":["cat","/tmp/alive"]},"periodSeconds":1,"failureThreshold":1})");
   ASSERT_TRUE(node_->eventually([&] { return container(node_->pod("probed"))["started"].as_bool(); })) << node_->describe("probed");
   EXPECT_FALSE(container(node_->pod("probed"))["ready"].as_bool());
-  EXPECT_TRUE(node_->eventually([&] { return node_->has_event("probed", "Warning Unhealthy: Readiness probe failed: cat: can't open '/tmp/ready': No such file or directory\n"); })) << node_->describe("probed");
+  EXPECT_TRUE(node_->eventually([&] {
+    return node_->has_event("probed",
+                            "Warning Unhealthy: Readiness probe failed: cat: can't open '/tmp/ready': No such file or directory\n");
+  })) << node_->describe("probed");
   EXPECT_EQ(node_->exec("/exec/default/probed/c?command=touch&command=/tmp/ready&output=1&error=1", "").err, "");
   ASSERT_TRUE(node_->eventually([&] { return node_->condition(node_->pod("probed"), "Ready") == "True"; })) << node_->describe("probed");
   node_->exec("/exec/default/probed/c?command=rm&command=/tmp/alive&output=1&error=1", "");
-  ASSERT_TRUE(node_->eventually([&] { return container(node_->pod("probed"))["restartCount"].as_int() == 1; })) << node_->describe("probed");
-  EXPECT_TRUE(node_->eventually([&] { return node_->has_event("probed", "Normal Killing: Container c failed liveness probe, will be restarted"); })) << node_->describe("probed");
+  ASSERT_TRUE(node_->eventually([&] { return container(node_->pod("probed"))["restartCount"].as_int() == 1; }))
+      << node_->describe("probed");
+  EXPECT_TRUE(node_->eventually([&] {
+    return node_->has_event("probed", "Normal Killing: Container c failed liveness probe, will be restarted");
+  })) << node_->describe("probed");
 }
 
 TEST_F(RealPods2, HttpAndTcpProbesReachThePod) {
-  node_->run(R"({"metadata":{"name":"web"},"spec":{"terminationGracePeriodSeconds":1,"containers":[{"name":"c","image":"kybern.io/sample-web:1","imagePullPolicy":"IfNotPresent",
+  node_->run(
+      R"({"metadata":{"name":"web"},"spec":{"terminationGracePeriodSeconds":1,"containers":[{"name":"c","image":"kybern.io/sample-web:1","imagePullPolicy":"IfNotPresent",
       "ports":[{"name":"http","containerPort":8080}],
       "readinessProbe":{"httpGet":{"path":"/healthz","port":"http"},"periodSeconds":1},"livenessProbe":{"tcpSocket":{"port":8080},"periodSeconds":1}}]}})");
   ASSERT_TRUE(node_->eventually([&] { return node_->condition(node_->pod("web"), "Ready") == "True"; })) << node_->describe("web");
   script("noweb", "sleep 1000", R"("readinessProbe":{"httpGet":{"path":"/x","port":81},"periodSeconds":1})");
   EXPECT_TRUE(node_->eventually([&] {
     std::string ip = node_->pod("noweb")["status"]["podIP"].str();
-    return node_->has_event("noweb", fmt::format("Warning Unhealthy: Readiness probe failed: Get \"http://{0}:81/x\": dial tcp {0}:81: connect: connection refused", ip));
+    return node_->has_event(
+        "noweb",
+        fmt::format("Warning Unhealthy: Readiness probe failed: Get \"http://{0}:81/x\": dial tcp {0}:81: connect: connection refused",
+                    ip));
   })) << node_->describe("noweb");
 }
 
 TEST_F(RealPods2, HooksRunAndFailuresAreTold) {
   std::string host = testing::run_folder() + "/hooks";
-  script("hooked", "while true; do sleep 1; done",
-         R"("lifecycle":{"postStart":{"exec":{"command":["sh","-c","echo started >> /h/log"]}},"preStop":{"exec":{"command":["sh","-c","echo stopping >> /h/log"]}}},"volumeMounts":[{"name":"h","mountPath":"/h"}])",
-         fmt::format(R"("volumes":[{{"name":"h","hostPath":{{"path":"{}","type":"DirectoryOrCreate"}}}}])", host));
+  script(
+      "hooked", "while true; do sleep 1; done",
+      R"("lifecycle":{"postStart":{"exec":{"command":["sh","-c","echo started >> /h/log"]}},"preStop":{"exec":{"command":["sh","-c","echo stopping >> /h/log"]}}},"volumeMounts":[{"name":"h","mountPath":"/h"}])",
+      fmt::format(R"("volumes":[{{"name":"h","hostPath":{{"path":"{}","type":"DirectoryOrCreate"}}}}])", host));
   ASSERT_TRUE(node_->phase_becomes("hooked", "Running")) << node_->describe("hooked");
   EXPECT_EQ(read_file(host + "/log").value_or(""), "started\n");
   node_->remove("hooked", 5);
   ASSERT_TRUE(node_->eventually([&] { return !node_->pod("hooked"); }));
   EXPECT_EQ(read_file(host + "/log").value_or(""), "started\nstopping\n");
   script("badhook", "sleep 1000", R"("lifecycle":{"postStart":{"exec":{"command":["sh","-c","exit 5"]}}})");
-  EXPECT_TRUE(node_->eventually([&] { return node_->has_event("badhook", "Warning FailedPostStartHook: PostStartHook failed"); })) << node_->describe("badhook");
+  EXPECT_TRUE(node_->eventually([&] { return node_->has_event("badhook", "Warning FailedPostStartHook: PostStartHook failed"); }))
+      << node_->describe("badhook");
 }
 
 TEST_F(RealPods2, ImageProblemsAreTold) {
-  node_->run(R"({"metadata":{"name":"never"},"spec":{"containers":[{"name":"c","image":"kybern.io/not-here:1","imagePullPolicy":"Never"}]}})");
-  node_->run(R"({"metadata":{"name":"pull"},"spec":{"containers":[{"name":"c","image":"127.0.0.1:9/none:1","imagePullPolicy":"Always"}]}})");
+  node_->run(
+      R"({"metadata":{"name":"never"},"spec":{"containers":[{"name":"c","image":"kybern.io/not-here:1","imagePullPolicy":"Never"}]}})");
+  node_->run(
+      R"({"metadata":{"name":"pull"},"spec":{"containers":[{"name":"c","image":"127.0.0.1:9/none:1","imagePullPolicy":"Always"}]}})");
   node_->run(R"({"metadata":{"name":"odd"},"spec":{"containers":[{"name":"c","image":"Bad_Name::","imagePullPolicy":"IfNotPresent"}]}})");
   auto reason = [&](const char* name) { return container(node_->pod(name))["state"]["waiting"]["reason"].str(); };
   EXPECT_TRUE(node_->eventually([&] { return reason("never") == "ErrImageNeverPull"; })) << node_->describe("never");
-  EXPECT_EQ(container(node_->pod("never"))["state"]["waiting"]["message"].as_string(), "Container image \"kybern.io/not-here:1\" is not present with pull policy of Never");
+  EXPECT_EQ(container(node_->pod("never"))["state"]["waiting"]["message"].as_string(),
+            "Container image \"kybern.io/not-here:1\" is not present with pull policy of Never");
   EXPECT_TRUE(node_->eventually([&] { return reason("pull") == "ErrImagePull"; })) << node_->describe("pull");
   EXPECT_TRUE(node_->eventually([&] { return reason("pull") == "ImagePullBackOff"; })) << node_->describe("pull");
-  EXPECT_TRUE(node_->eventually([&] { return node_->has_event("pull", "Normal BackOff: Back-off pulling image \"127.0.0.1:9/none:1\""); })) << node_->describe("pull");
+  EXPECT_TRUE(node_->eventually([&] { return node_->has_event("pull", "Normal BackOff: Back-off pulling image \"127.0.0.1:9/none:1\""); }))
+      << node_->describe("pull");
   EXPECT_TRUE(node_->eventually([&] { return reason("odd") == "InvalidImageName"; })) << node_->describe("odd");
   EXPECT_EQ(node_->pod("pull")["status"]["phase"].as_string(), "Pending");
 }
@@ -216,7 +249,8 @@ TEST_F(RealPods2, LogsAreServed) {
   EXPECT_EQ(node_->get("/containerLogs/default/logs/c?tailLines=2"), "line 5\nproblem\n");
   EXPECT_EQ(node_->get("/containerLogs/default/logs/c?limitBytes=8"), "line 1\nl");
   EXPECT_EQ(node_->get("/containerLogs/default/logs/c?tailLines=1&timestamps=true").substr(4, 1), "-");
-  EXPECT_EQ(node_->get("/containerLogs/default/logs/c?previous=true", 400), "previous terminated container \"c\" in pod \"logs\" not found");
+  EXPECT_EQ(node_->get("/containerLogs/default/logs/c?previous=true", 400),
+            "previous terminated container \"c\" in pod \"logs\" not found");
   EXPECT_EQ(node_->get("/containerLogs/default/nope/c", 404), "pod \"nope\" does not exist\n");
   net::ClientRequest request;
   request.target = "/containerLogs/default/logs/c?follow=true&tailLines=0";
@@ -264,11 +298,15 @@ TEST_F(RealPods2, FiguresAreServed) {
     auto summary = parse_json(node_->get("/stats/summary"));
     if (!summary) return false;
     for (Value p : (*summary)["pods"].items()) {
-      if (p["podRef"]["name"].as_string() == "figures") return p["cpu"]["usageNanoCores"].as_int() > 1'000'000 && p["memory"]["workingSetBytes"].as_int() > 0 && p["network"]["rxBytes"].exists();
+      if (p["podRef"]["name"].as_string() == "figures")
+        return p["cpu"]["usageNanoCores"].as_int() > 1'000'000 && p["memory"]["workingSetBytes"].as_int() > 0 &&
+               p["network"]["rxBytes"].exists();
     }
     return false;
   })) << node_->get("/stats/summary");
-  EXPECT_NE(node_->get("/metrics/resource").find("container_cpu_usage_seconds_total{container=\"c\",namespace=\"default\",pod=\"figures\"}"), std::string::npos);
+  EXPECT_NE(
+      node_->get("/metrics/resource").find("container_cpu_usage_seconds_total{container=\"c\",namespace=\"default\",pod=\"figures\"}"),
+      std::string::npos);
 }
 
 TEST_F(RealPods2, RestartedKubeletTakesOverWhatRuns) {
@@ -315,9 +353,14 @@ TEST_F(RealPods2, DeadlineEndsAPod) {
 
 TEST_F(RealPods2, RunAsNonRootIsKept) {
   script("nonroot", "true", R"("securityContext":{"runAsNonRoot":true})");
-  EXPECT_TRUE(node_->eventually([&] { return container(node_->pod("nonroot"))["state"]["waiting"]["reason"].as_string() == "CreateContainerConfigError"; })) << node_->describe("nonroot");
-  EXPECT_NE(container(node_->pod("nonroot"))["state"]["waiting"]["message"].as_string().find("container has runAsNonRoot and image will run as root"), std::string_view::npos);
-  script("user", "id -u; id -g; touch /x 2>&1; cat /proc/self/status | grep NoNewPrivs", R"("securityContext":{"runAsUser":1234,"runAsGroup":55,"allowPrivilegeEscalation":false,"readOnlyRootFilesystem":true})",
+  EXPECT_TRUE(node_->eventually([&] {
+    return container(node_->pod("nonroot"))["state"]["waiting"]["reason"].as_string() == "CreateContainerConfigError";
+  })) << node_->describe("nonroot");
+  EXPECT_NE(container(node_->pod("nonroot"))["state"]["waiting"]["message"].as_string().find(
+                "container has runAsNonRoot and image will run as root"),
+            std::string_view::npos);
+  script("user", "id -u; id -g; touch /x 2>&1; cat /proc/self/status | grep NoNewPrivs",
+         R"("securityContext":{"runAsUser":1234,"runAsGroup":55,"allowPrivilegeEscalation":false,"readOnlyRootFilesystem":true})",
          R"("restartPolicy":"Never")");
   ASSERT_TRUE(node_->phase_becomes("user", "Succeeded")) << node_->describe("user");
   EXPECT_EQ(node_->log("user", "c"), "1234\n55\ntouch: /x: Read-only file system\nNoNewPrivs:\t1\n");

@@ -164,7 +164,9 @@ std::string canonical_cidr(std::string_view text) {
   for (int bit = keep; bit < 128; ++bit) {
     network->address[static_cast<std::size_t>(bit / 8)] &= static_cast<std::uint8_t>(~(0x80u >> (bit % 8)));
   }
-  if (network->short_form) return fmt::format("{}.{}.{}.{}/{}", network->address[12], network->address[13], network->address[14], network->address[15], network->prefix);
+  if (network->short_form)
+    return fmt::format("{}.{}.{}.{}/{}", network->address[12], network->address[13], network->address[14], network->address[15],
+                       network->prefix);
   bool v4 = is_v4(network->address);
   return fmt::format("{}/{}", print(network->address), v4 && keep >= 96 ? keep - 96 : network->prefix);
 }

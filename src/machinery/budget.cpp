@@ -4,7 +4,11 @@ namespace kybern {
 namespace {
 
 void set_condition(Draft& status, std::string_view value, std::string_view reason, std::string_view message, Time now) {
-  Draft made = Draft::object({{"type", "DisruptionAllowed"}, {"status", value}, {"lastTransitionTime", format_rfc3339(now)}, {"reason", reason}, {"message", message}});
+  Draft made = Draft::object({{"type", "DisruptionAllowed"},
+                              {"status", value},
+                              {"lastTransitionTime", format_rfc3339(now)},
+                              {"reason", reason},
+                              {"message", message}});
   if (const Draft* seen = status.find("observedGeneration")) made["observedGeneration"] = *seen;
   Draft& conditions = status["conditions"];
   if (!conditions.is_array()) conditions = Draft::array();

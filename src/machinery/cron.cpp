@@ -22,7 +22,9 @@ constexpr std::string_view month_names[] = {"jan", "feb", "mar", "apr", "may", "
 constexpr std::string_view day_names[] = {"sun", "mon", "tue", "wed", "thu", "fri", "sat"};
 constexpr int years_ahead = 5;
 
-struct Descriptor { std::string_view name, fields; };
+struct Descriptor {
+  std::string_view name, fields;
+};
 constexpr Descriptor descriptors[] = {
     {"@yearly", "0 0 1 1 *"}, {"@annually", "0 0 1 1 *"}, {"@monthly", "0 0 1 * *"}, {"@weekly", "0 0 * * 0"},
     {"@daily", "0 0 * * *"},  {"@midnight", "0 0 * * *"}, {"@hourly", "0 * * * *"},
@@ -119,16 +121,19 @@ Result<CronSchedule> CronSchedule::parse(std::string_view text) {
     constexpr std::string_view every = "@every ";
     if (text.starts_with(every)) {
       auto period = parse_duration(text.substr(every.size()));
-      if (!period) return bad(fmt::format("failed to parse duration {}: time: invalid duration {}", text, go_quote(text.substr(every.size()))));
+      if (!period)
+        return bad(fmt::format("failed to parse duration {}: time: invalid duration {}", text, go_quote(text.substr(every.size()))));
       out.every_ = std::max<Duration>(std::chrono::floor<std::chrono::seconds>(*period), std::chrono::seconds(1));
       return out;
     }
-    const Descriptor* found = std::find_if(std::begin(descriptors), std::end(descriptors), [&](const Descriptor& one) { return one.name == text; });
+    const Descriptor* found =
+        std::find_if(std::begin(descriptors), std::end(descriptors), [&](const Descriptor& one) { return one.name == text; });
     if (found == std::end(descriptors)) return bad(fmt::format("unrecognized descriptor: {}", text));
     return parse(found->fields);
   }
   std::vector<std::string_view> given = words(text);
-  if (given.size() != parts) return bad(fmt::format("expected exactly {} fields, found {}: [{}]", static_cast<int>(parts), given.size(), fmt::join(given, " ")));
+  if (given.size() != parts)
+    return bad(fmt::format("expected exactly {} fields, found {}: [{}]", static_cast<int>(parts), given.size(), fmt::join(given, " ")));
   for (int part = 0; part < parts; ++part) {
     auto bits = read_field(given[static_cast<std::size_t>(part)], static_cast<Part>(part));
     if (!bits) return std::unexpected(bits.error());

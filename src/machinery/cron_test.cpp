@@ -13,7 +13,9 @@ std::string next(std::string_view schedule, std::string_view after, Duration off
 }
 
 TEST(Cron, Next) {
-  struct Case { const char *schedule, *after, *next; };
+  struct Case {
+    const char *schedule, *after, *next;
+  };
   for (auto [schedule, after, want] : {
            Case{"* * * * *", "2026-01-02T03:04:05Z", "2026-01-02T03:05:00Z"},
            Case{"*/15 * * * *", "2026-01-02T03:45:00Z", "2026-01-02T04:00:00Z"},
@@ -33,7 +35,9 @@ TEST(Cron, Next) {
 }
 
 TEST(Cron, Refusals) {
-  struct Case { const char *schedule, *message; };
+  struct Case {
+    const char *schedule, *message;
+  };
   for (auto [schedule, message] : {
            Case{"", "empty spec string"},
            Case{"* * * *", "expected exactly 5 fields, found 4: [* * * *]"},

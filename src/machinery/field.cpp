@@ -45,9 +45,13 @@ std::string shown(Value value) {
 
 FieldError required(const Path& path, std::string_view detail) { return make(Type::required, path, {}, detail); }
 FieldError forbidden(const Path& path, std::string_view detail) { return make(Type::forbidden, path, {}, detail); }
-FieldError invalid(const Path& path, std::string_view value, std::string_view detail) { return make(Type::invalid, path, shown(value), detail); }
+FieldError invalid(const Path& path, std::string_view value, std::string_view detail) {
+  return make(Type::invalid, path, shown(value), detail);
+}
 FieldError invalid(const Path& path, const char* value, std::string_view detail) { return invalid(path, std::string_view(value), detail); }
-FieldError invalid(const Path& path, const std::string& value, std::string_view detail) { return invalid(path, std::string_view(value), detail); }
+FieldError invalid(const Path& path, const std::string& value, std::string_view detail) {
+  return invalid(path, std::string_view(value), detail);
+}
 FieldError invalid(const Path& path, std::int64_t value, std::string_view detail) {
   return make(Type::invalid, path, fmt::format("{}", value), detail);
 }
@@ -72,7 +76,8 @@ FieldError too_long(const Path& path, std::size_t max_bytes) {
 }
 
 FieldError too_many(const Path& path, std::size_t actual, std::size_t max_items) {
-  return make(Type::too_many, path, fmt::format("{}", actual), fmt::format("must have at most {} {}", max_items, max_items == 1 ? "item" : "items"));
+  return make(Type::too_many, path, fmt::format("{}", actual),
+              fmt::format("must have at most {} {}", max_items, max_items == 1 ? "item" : "items"));
 }
 
 FieldError internal(const Path& path, std::string_view detail) { return make(Type::internal, path, {}, detail); }

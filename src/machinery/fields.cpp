@@ -48,7 +48,8 @@ Result<std::string> unescape(std::string_view text) {
     if (c == '\\') {
       if (++i == text.size()) return fail(Code::invalid, fmt::format("invalid field selector: invalid escape sequence: {}", "\\"));
       c = text[i];
-      if (c != '\\' && c != ',' && c != '=') return fail(Code::invalid, fmt::format("invalid field selector: invalid escape sequence: {}", text.substr(i - 1, 2)));
+      if (c != '\\' && c != ',' && c != '=')
+        return fail(Code::invalid, fmt::format("invalid field selector: invalid escape sequence: {}", text.substr(i - 1, 2)));
     } else if (c == ',' || c == '=') {
       return fail(Code::invalid, fmt::format("invalid field selector: unescaped character in value: {}", static_cast<int>(c)));
     }

@@ -27,9 +27,10 @@ bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; 
 bool is_special(char c) { return std::string_view("=!(),><").find(c) != std::string_view::npos; }
 
 Token special_token(std::string_view text) {
-  static constexpr std::pair<std::string_view, Token> table[] = {{")", Token::close}, {",", Token::comma},   {"!", Token::bang},        {"==", Token::double_equals},
-                                                                 {"=", Token::equals}, {">", Token::greater}, {"<", Token::less},        {"!=", Token::not_equals},
-                                                                 {"(", Token::open}};
+  static constexpr std::pair<std::string_view, Token> table[] = {
+      {")", Token::close},          {",", Token::comma},       {"!", Token::bang},
+      {"==", Token::double_equals}, {"=", Token::equals},      {">", Token::greater},
+      {"<", Token::less},           {"!=", Token::not_equals}, {"(", Token::open}};
   for (auto [symbol, token] : table) {
     if (symbol == text) return token;
   }
@@ -295,7 +296,8 @@ LabelSelector LabelSelector::nothing() {
 }
 
 void LabelSelector::add(LabelRequirement requirement) {
-  auto at = std::upper_bound(requirements_.begin(), requirements_.end(), requirement, [](const auto& a, const auto& b) { return a.key < b.key; });
+  auto at =
+      std::upper_bound(requirements_.begin(), requirements_.end(), requirement, [](const auto& a, const auto& b) { return a.key < b.key; });
   requirements_.insert(at, std::move(requirement));
 }
 
@@ -335,7 +337,8 @@ LabelSelector LabelSelector::from_map(Value labels) {
 }
 
 bool LabelSelector::matches(Value labels) const {
-  return !nothing_ && std::all_of(requirements_.begin(), requirements_.end(), [&](const LabelRequirement& one) { return one.matches(labels); });
+  return !nothing_ &&
+         std::all_of(requirements_.begin(), requirements_.end(), [&](const LabelRequirement& one) { return one.matches(labels); });
 }
 
 std::optional<std::string_view> LabelSelector::exact(std::string_view key) const {

@@ -22,9 +22,9 @@ struct LabelRequirement {
   LabelOperator op;
   std::vector<std::string> values;
 
-  bool matches(Value labels) const;  // labels: an object of texts; absent is empty
+  bool matches(Value labels) const;                           // labels: an object of texts; absent is empty
   bool matches(std::optional<std::string_view> value) const;  // the value of `key`, when there is one
-  std::string str() const;           // "app=web", "env in (a,b)", "!canary"
+  std::string str() const;                                    // "app=web", "env in (a,b)", "!canary"
 };
 
 class LabelSelector {

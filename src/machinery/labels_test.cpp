@@ -16,12 +16,29 @@ struct Row {
 
 TEST(LabelSelector, Texts) {
   const Row rows[] = {
-      {"", ""}, {"a", "a"}, {"!a", "!a"}, {"a=b", "a=b"}, {"a==b", "a==b"}, {"a!=b", "a!=b"}, {"a=", "a="}, {"a=,b", "a=,b"}, {" a = b ", "a=b"},
-      {"b in (y,x,,x),a notin ()", "a notin (),b in (,x,y)"}, {"a in (in,notin)", "a in (in,notin)"}, {"in=in", "in=in"}, {"a>1,b<2", "a>1,b<2"}, {"x in (,)", "x in ()"},
-      {"a.io/b", "a.io/b"}, {"a,", "!found '', expected: identifier after ','"}, {",", "!found ',', expected: !, identifier, or 'end of string'"},
-      {"a b", "!unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"}, {"a in b", "!unable to parse requirement: found 'b' expected: '('"},
-      {"a in (b", "!unable to parse requirement: found '', expected: ',' or ')'"}, {"a=b c", "!found 'c', expected: ',' or 'end of string'"},
-      {"!a=b", "!found '=', expected: ',' or 'end of string'"}, {"!!a", "!unable to parse requirement: found '!', expected: identifier"},
+      {"", ""},
+      {"a", "a"},
+      {"!a", "!a"},
+      {"a=b", "a=b"},
+      {"a==b", "a==b"},
+      {"a!=b", "a!=b"},
+      {"a=", "a="},
+      {"a=,b", "a=,b"},
+      {" a = b ", "a=b"},
+      {"b in (y,x,,x),a notin ()", "a notin (),b in (,x,y)"},
+      {"a in (in,notin)", "a in (in,notin)"},
+      {"in=in", "in=in"},
+      {"a>1,b<2", "a>1,b<2"},
+      {"x in (,)", "x in ()"},
+      {"a.io/b", "a.io/b"},
+      {"a,", "!found '', expected: identifier after ','"},
+      {",", "!found ',', expected: !, identifier, or 'end of string'"},
+      {"a b", "!unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"},
+      {"a in b", "!unable to parse requirement: found 'b' expected: '('"},
+      {"a in (b", "!unable to parse requirement: found '', expected: ',' or ')'"},
+      {"a=b c", "!found 'c', expected: ',' or 'end of string'"},
+      {"!a=b", "!found '=', expected: ',' or 'end of string'"},
+      {"!!a", "!unable to parse requirement: found '!', expected: identifier"},
       {"a>b", "!unable to parse requirement: values[0]: Invalid value: \"b\": for 'Gt', 'Lt' operators, the value must be an integer"},
       {"a=(", "!unable to parse requirement: found '(', expected: identifier"},
       {"a=b!", "!found '!', expected: ',' or 'end of string'"},
@@ -32,16 +49,36 @@ TEST(LabelSelector, Texts) {
     EXPECT_EQ(selector ? selector->str() : "!" + selector.error().message, row.printed) << row.text;
   }
   EXPECT_TRUE(LabelSelector::parse("a b/c").error().message.starts_with("unable to parse requirement: found 'b/c'"));
-  EXPECT_TRUE(LabelSelector::parse("a_/b").error().message.starts_with("unable to parse requirement: <nil>: Invalid value: \"a_/b\": prefix part a lowercase RFC 1123"));
-  EXPECT_TRUE(LabelSelector::parse("a=-b").error().message.starts_with("unable to parse requirement: values[0][a]: Invalid value: \"-b\": a valid label"));
+  EXPECT_TRUE(LabelSelector::parse("a_/b").error().message.starts_with(
+      "unable to parse requirement: <nil>: Invalid value: \"a_/b\": prefix part a lowercase RFC 1123"));
+  EXPECT_TRUE(LabelSelector::parse("a=-b").error().message.starts_with(
+      "unable to parse requirement: values[0][a]: Invalid value: \"-b\": a valid label"));
 }
 
 TEST(LabelSelector, Matches) {
   Document labels = *parse_json(R"({"app":"web","n":"5","empty":""})");
   const std::pair<const char*, bool> rows[] = {
-      {"", true}, {"app", true}, {"!app", false}, {"app=web", true}, {"app!=web", false}, {"app=db", false}, {"zone!=x", true}, {"zone notin (x)", true}, {"zone in (x)", false},
-      {"app in (db,web)", true}, {"app notin (db,web)", false}, {"n>4", true}, {"n>5", false}, {"n<6", true}, {"app>1", false}, {"zone>1", false}, {"empty=", true}, {"empty", true}, {"zone=", false},
-      {"app=web,n>4,!zone", true}, {"app=web,zone", false},
+      {"", true},
+      {"app", true},
+      {"!app", false},
+      {"app=web", true},
+      {"app!=web", false},
+      {"app=db", false},
+      {"zone!=x", true},
+      {"zone notin (x)", true},
+      {"zone in (x)", false},
+      {"app in (db,web)", true},
+      {"app notin (db,web)", false},
+      {"n>4", true},
+      {"n>5", false},
+      {"n<6", true},
+      {"app>1", false},
+      {"zone>1", false},
+      {"empty=", true},
+      {"empty", true},
+      {"zone=", false},
+      {"app=web,n>4,!zone", true},
+      {"app=web,zone", false},
   };
   for (auto [text, matches] : rows) EXPECT_EQ(LabelSelector::parse(text)->matches(labels), matches) << text;
   EXPECT_FALSE(LabelSelector::nothing().matches(labels));
@@ -50,13 +87,15 @@ TEST(LabelSelector, Matches) {
 }
 
 TEST(LabelSelector, Objects) {
-  Document selector = *parse_json(R"({"matchLabels":{"b":"1"},"matchExpressions":[{"key":"a","operator":"In","values":["y","x"]},{"key":"c","operator":"DoesNotExist"}]})");
+  Document selector = *parse_json(
+      R"({"matchLabels":{"b":"1"},"matchExpressions":[{"key":"a","operator":"In","values":["y","x"]},{"key":"c","operator":"DoesNotExist"}]})");
   EXPECT_EQ(LabelSelector::from(selector)->str(), "a in (x,y),b=1,!c");
   EXPECT_TRUE(LabelSelector::from(Value())->matches_nothing());
   EXPECT_TRUE(LabelSelector::from(*parse_json("{}"))->empty());
   Document wrong = *parse_json(R"({"matchExpressions":[{"key":"a","operator":"Is"}]})");
   EXPECT_EQ(LabelSelector::from(wrong).error().message, "\"Is\" is not a valid label selector operator");
-  Document several = *parse_json(R"({"matchExpressions":[{"key":"a","operator":"Is"},{"key":"","operator":"In"},{"key":"b","operator":"Exists","values":["x"]}]})");
+  Document several = *parse_json(
+      R"({"matchExpressions":[{"key":"a","operator":"Is"},{"key":"","operator":"In"},{"key":"b","operator":"Exists","values":["x"]}]})");
   FieldErrors errors = validate_label_selector(several, Path("spec"));
   ASSERT_EQ(errors.size(), 5u);
   EXPECT_EQ(errors[0].field, "spec.matchExpressions[0].operator");
@@ -67,15 +106,26 @@ TEST(LabelSelector, Objects) {
 
 TEST(FieldSelector, TextsAndMatches) {
   const Row rows[] = {
-      {"", ""}, {"a=b", "a=b"}, {"a==b", "a=b"}, {"b!=c,a=b", "a=b,b!=c"}, {"a=", "a="}, {R"(a=b\,c)", R"(a=b\,c)"}, {"a", "!invalid selector: 'a'; can't understand 'a'"},
-      {"a=b=c", "!invalid field selector: unescaped character in value: 61"}, {R"(a=\x)", R"(!invalid field selector: invalid escape sequence: \x)"}, {"a=b,,c=d", "a=b,c=d"},
+      {"", ""},
+      {"a=b", "a=b"},
+      {"a==b", "a=b"},
+      {"b!=c,a=b", "a=b,b!=c"},
+      {"a=", "a="},
+      {R"(a=b\,c)", R"(a=b\,c)"},
+      {"a", "!invalid selector: 'a'; can't understand 'a'"},
+      {"a=b=c", "!invalid field selector: unescaped character in value: 61"},
+      {R"(a=\x)", R"(!invalid field selector: invalid escape sequence: \x)"},
+      {"a=b,,c=d", "a=b,c=d"},
   };
   for (const Row& row : rows) {
     auto selector = FieldSelector::parse(row.text);
     EXPECT_EQ(selector ? selector->str() : "!" + selector.error().message, row.printed) << row.text;
   }
   std::map<std::string, std::string, std::less<>> object = {{"metadata.name", "a"}};
-  auto get = [&](std::string_view field) { auto it = object.find(field); return it == object.end() ? std::string() : it->second; };
+  auto get = [&](std::string_view field) {
+    auto it = object.find(field);
+    return it == object.end() ? std::string() : it->second;
+  };
   EXPECT_TRUE(FieldSelector::parse("metadata.name=a,x!=y")->matches(get));
   EXPECT_FALSE(FieldSelector::parse("metadata.name!=a")->matches(get));
   EXPECT_TRUE(FieldSelector::parse("x=")->matches(get));

@@ -77,10 +77,18 @@ void validate_common(FieldErrors& out, Value meta, const Path& path) {
 
 bool same(Value a, Value b) { return a.is_null() ? b.is_null() : !b.is_null() && a == b; }
 
-names::Messages name_is_subdomain(std::string_view name, bool prefix) { return names::dns1123_subdomain(prefix ? names::without_trailing_dash(name) : name); }
-names::Messages name_is_label(std::string_view name, bool prefix) { return names::dns1123_label(prefix ? names::without_trailing_dash(name) : name); }
-names::Messages name_is_dns1035_label(std::string_view name, bool prefix) { return names::dns1035_label(prefix ? names::without_trailing_dash(name) : name); }
-names::Messages name_is_path_segment(std::string_view name, bool prefix) { return prefix ? names::path_segment_prefix(name) : names::path_segment(name); }
+names::Messages name_is_subdomain(std::string_view name, bool prefix) {
+  return names::dns1123_subdomain(prefix ? names::without_trailing_dash(name) : name);
+}
+names::Messages name_is_label(std::string_view name, bool prefix) {
+  return names::dns1123_label(prefix ? names::without_trailing_dash(name) : name);
+}
+names::Messages name_is_dns1035_label(std::string_view name, bool prefix) {
+  return names::dns1035_label(prefix ? names::without_trailing_dash(name) : name);
+}
+names::Messages name_is_path_segment(std::string_view name, bool prefix) {
+  return prefix ? names::path_segment_prefix(name) : names::path_segment(name);
+}
 names::Messages name_is_anything(std::string_view, bool) { return {}; }
 
 FieldErrors validate_immutable(Value value, Value old, const Path& path) {
@@ -110,9 +118,10 @@ FieldErrors validate_owner_references(Value references, const Path& path) {
     if (first_controller.empty()) {
       first_controller = std::move(controller);
     } else {
-      out.push_back(field::invalid(path, references,
-                                   fmt::format("Only one reference can have Controller set to true. Found \"true\" in references for {} and {}", first_controller,
-                                               controller)));
+      out.push_back(
+          field::invalid(path, references,
+                         fmt::format("Only one reference can have Controller set to true. Found \"true\" in references for {} and {}",
+                                     first_controller, controller)));
     }
   }
   return out;
@@ -163,7 +172,8 @@ FieldErrors validate_managed_fields(Value entries, const Path& path) {
   for (Value entry : entries.items()) {
     Path at = path.index(i++);
     std::string_view operation = entry["operation"].as_string(), type = entry["fieldsType"].as_string();
-    if (operation != "Apply" && operation != "Update") out.push_back(field::invalid(at.child("operation"), operation, "must be `Apply` or `Update`"));
+    if (operation != "Apply" && operation != "Update")
+      out.push_back(field::invalid(at.child("operation"), operation, "must be `Apply` or `Update`"));
     if (!type.empty() && type != "FieldsV1") out.push_back(field::invalid(at.child("fieldsType"), type, "must be `FieldsV1`"));
     field::append(out, validate_field_manager(entry["manager"].as_string(), at.child("manager")));
     if (entry["subresource"].as_string().size() > managed_subresource_max_bytes) {
@@ -202,16 +212,19 @@ FieldErrors validate_object_meta_update(Value meta, Value old, const Path& path)
     std::string list;
     for (const std::string& one : added) list += (list.empty() ? "" : ", ") + go_quote(one);
     if (!added.empty()) {
-      out.push_back(field::forbidden(path.child("finalizers"),
-                                     fmt::format("no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}", list)));
+      out.push_back(field::forbidden(
+          path.child("finalizers"),
+          fmt::format("no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}", list)));
     }
   }
-  if (meta["resourceVersion"].as_string().empty()) out.push_back(field::invalid(path.child("resourceVersion"), "", "must be specified for an update"));
+  if (meta["resourceVersion"].as_string().empty())
+    out.push_back(field::invalid(path.child("resourceVersion"), "", "must be specified for an update"));
   if (meta["generation"].as_int() < old["generation"].as_int()) {
     out.push_back(field::invalid(path.child("generation"), meta["generation"].as_int(), "must not be decremented"));
   }
   for (const char* name : {"name", "namespace", "uid"}) {
-    if (meta[name].as_string() != old[name].as_string()) out.push_back(field::invalid(path.child(name), meta[name].as_string(), "field is immutable"));
+    if (meta[name].as_string() != old[name].as_string())
+      out.push_back(field::invalid(path.child(name), meta[name].as_string(), "field is immutable"));
   }
   for (const char* name : {"creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"}) {
     field::append(out, validate_immutable(meta[name], old[name], path.child(name)));
@@ -227,19 +240,23 @@ FieldErrors validate_conditions(Value conditions, const Path& path) {
   std::size_t i = 0;
   for (Value condition : conditions.items()) {
     Path at = path.index(i++);
-    std::string_view type = condition["type"].as_string(), status = condition["status"].as_string(), reason = condition["reason"].as_string();
+    std::string_view type = condition["type"].as_string(), status = condition["status"].as_string(),
+                     reason = condition["reason"].as_string();
     if (std::find(seen.begin(), seen.end(), type) != seen.end()) out.push_back(field::duplicate(at.child("type"), type));
     seen.push_back(type);
     field::append(out, validate_label_name(type, at.child("type")));
-    if (status != "True" && status != "False" && status != "Unknown") out.push_back(field::not_supported(at.child("status"), status, {"False", "True", "Unknown"}));
+    if (status != "True" && status != "False" && status != "Unknown")
+      out.push_back(field::not_supported(at.child("status"), status, {"False", "True", "Unknown"}));
     if (condition["observedGeneration"].as_int() < 0) {
-      out.push_back(field::invalid(at.child("observedGeneration"), condition["observedGeneration"].as_int(), "must be greater than or equal to zero"));
+      out.push_back(field::invalid(at.child("observedGeneration"), condition["observedGeneration"].as_int(),
+                                   "must be greater than or equal to zero"));
     }
     if (condition["lastTransitionTime"].is_null()) out.push_back(field::required(at.child("lastTransitionTime"), "must be set"));
     if (reason.empty()) out.push_back(field::required(at.child("reason"), "must be set"));
     else add_messages(out, at.child("reason"), reason, names::condition_reason(reason));
     if (reason.size() > condition_reason_max_bytes) out.push_back(field::too_long(at.child("reason"), condition_reason_max_bytes));
-    if (condition["message"].as_string().size() > condition_message_max_bytes) out.push_back(field::too_long(at.child("message"), condition_message_max_bytes));
+    if (condition["message"].as_string().size() > condition_message_max_bytes)
+      out.push_back(field::too_long(at.child("message"), condition_message_max_bytes));
   }
   return out;
 }

@@ -38,28 +38,54 @@ TEST(Metadata, Creation) {
       {R"({"name":"a","managedFields":[{"operation":"X","fieldsType":"F","manager":"a\tb"}]})", false,
        R"(metadata.managedFields[0].operation: Invalid value: "X": must be `Apply` or `Update` | metadata.managedFields[0].fieldsType: Invalid value: "F": must be `FieldsV1` | metadata.managedFields[0].manager: Invalid value: "a\tb": invalid character U+0009 (at position 1))"},
   };
-  for (const Row& row : rows) EXPECT_EQ(shown(validate_object_meta(*parse_json(row.meta), row.namespaced, name_is_subdomain)), row.errors) << row.meta;
+  for (const Row& row : rows)
+    EXPECT_EQ(shown(validate_object_meta(*parse_json(row.meta), row.namespaced, name_is_subdomain)), row.errors) << row.meta;
   Draft big = Draft::object({{"name", "a"}});
   big["annotations"]["x"] = std::string(annotations_max_bytes, 'x');
-  EXPECT_EQ(shown(validate_object_meta(big.freeze(), false, name_is_subdomain)), "metadata.annotations: Too long: may not be more than 262144 bytes");
+  EXPECT_EQ(shown(validate_object_meta(big.freeze(), false, name_is_subdomain)),
+            "metadata.annotations: Too long: may not be more than 262144 bytes");
 }
 
 TEST(Metadata, Update) {
-  Document old = *parse_json(R"({"name":"a","uid":"1","resourceVersion":"5","generation":2,"deletionTimestamp":"2020-01-01T00:00:00Z","finalizers":["x/y"],"creationTimestamp":"2019-01-01T00:00:00Z"})");
+  Document old = *parse_json(
+      R"({"name":"a","uid":"1","resourceVersion":"5","generation":2,"deletionTimestamp":"2020-01-01T00:00:00Z","finalizers":["x/y"],"creationTimestamp":"2019-01-01T00:00:00Z"})");
   EXPECT_EQ(shown(validate_object_meta_update(old, old)), "");
   Document changed = *parse_json(R"({"name":"b","uid":"2","generation":1,"finalizers":["x/y","x/z"],"creationTimestamp":null})");
   EXPECT_EQ(shown(validate_object_meta_update(changed, old)),
-            "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"x/z\"} | "
-            "metadata.resourceVersion: Invalid value: \"\": must be specified for an update | metadata.generation: Invalid value: 1: must not be decremented | "
+            "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers "
+            "[]string{\"x/z\"} | "
+            "metadata.resourceVersion: Invalid value: \"\": must be specified for an update | metadata.generation: Invalid value: 1: must "
+            "not be decremented | "
             "metadata.name: Invalid value: \"b\": field is immutable | metadata.uid: Invalid value: \"2\": field is immutable | "
-            "metadata.creationTimestamp: Invalid value: \"null\": field is immutable | metadata.deletionTimestamp: Invalid value: \"null\": field is immutable");
+            "metadata.creationTimestamp: Invalid value: \"null\": field is immutable | metadata.deletionTimestamp: Invalid value: "
+            "\"null\": field is immutable");
 }
 
 TEST(DurationText, AsKubectlPrintsIt) {
   using namespace std::chrono_literals;
   const std::pair<Duration, const char*> rows[] = {
-      {-5s, "<invalid>"}, {-1s, "0s"}, {0s, "0s"}, {1999ms, "1s"}, {119s, "119s"}, {120s, "2m"}, {192s, "3m12s"}, {599s, "9m59s"}, {600s, "10m"}, {179min, "179m"}, {180min, "3h"},
-      {181min, "3h1m"}, {8h, "8h"}, {47h, "47h"}, {48h, "2d"}, {51h, "2d3h"}, {192h, "8d"}, {24h * 729, "729d"}, {24h * 730, "2y"}, {24h * 830, "2y100d"}, {24h * 365 * 8, "8y"}, {24h * 365 * 9 + 24h, "9y"},
+      {-5s, "<invalid>"},
+      {-1s, "0s"},
+      {0s, "0s"},
+      {1999ms, "1s"},
+      {119s, "119s"},
+      {120s, "2m"},
+      {192s, "3m12s"},
+      {599s, "9m59s"},
+      {600s, "10m"},
+      {179min, "179m"},
+      {180min, "3h"},
+      {181min, "3h1m"},
+      {8h, "8h"},
+      {47h, "47h"},
+      {48h, "2d"},
+      {51h, "2d3h"},
+      {192h, "8d"},
+      {24h * 729, "729d"},
+      {24h * 730, "2y"},
+      {24h * 830, "2y100d"},
+      {24h * 365 * 8, "8y"},
+      {24h * 365 * 9 + 24h, "9y"},
   };
   for (auto [age, text] : rows) EXPECT_EQ(human_duration(age), text);
 }

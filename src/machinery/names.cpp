@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <algorithm>
+#include <array>
 
 #include "base/strings.h"
 
@@ -28,7 +28,9 @@ bool lower_or_digit(char c) { return lower(c) || digit(c); }
 bool letter_or_digit(char c) { return letter(c) || digit(c); }
 
 template <class Inner>
-bool all(std::string_view text, Inner inner) { return std::all_of(text.begin(), text.end(), inner); }
+bool all(std::string_view text, Inner inner) {
+  return std::all_of(text.begin(), text.end(), inner);
+}
 
 // first, then any number of inner, then last: first([inner]*last)?
 template <class First, class Inner, class Last>
@@ -38,12 +40,14 @@ bool shaped(std::string_view text, First first, Inner inner, Last last) {
 }
 
 bool label_shape(std::string_view text) {
-  return shaped(text, lower_or_digit, [](char c) { return lower_or_digit(c) || c == '-'; }, lower_or_digit);
+  return shaped(
+      text, lower_or_digit, [](char c) { return lower_or_digit(c) || c == '-'; }, lower_or_digit);
 }
 
 bool underscore_label_shape(std::string_view text) {
   if (!text.empty() && text.front() == '_') text.remove_prefix(1);
-  return shaped(text, lower_or_digit, [](char c) { return lower_or_digit(c) || c == '-' || c == '_'; }, lower_or_digit);
+  return shaped(
+      text, lower_or_digit, [](char c) { return lower_or_digit(c) || c == '-' || c == '_'; }, lower_or_digit);
 }
 
 template <class Shape>
@@ -59,7 +63,8 @@ bool dotted(std::string_view text, Shape shape) {
 bool subdomain_shape(std::string_view text) { return dotted(text, label_shape); }
 
 bool qualified_part_shape(std::string_view text) {
-  return shaped(text, letter_or_digit, [](char c) { return letter_or_digit(c) || c == '-' || c == '_' || c == '.'; }, letter_or_digit);
+  return shaped(
+      text, letter_or_digit, [](char c) { return letter_or_digit(c) || c == '-' || c == '_' || c == '.'; }, letter_or_digit);
 }
 
 std::string pattern_error(std::string_view what, std::string_view pattern, std::initializer_list<std::string_view> examples) {
@@ -123,10 +128,11 @@ Messages dns1123_subdomain_with_underscore(std::string_view text) {
   Messages out;
   check_length(out, text, subdomain_max);
   if (!dotted(text, underscore_label_shape)) {
-    out.push_back(pattern_error(
-        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an "
-        "alphanumeric character",
-        underscore_pattern, {"example.com"}));
+    out.push_back(
+        pattern_error("a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start "
+                      "and end with an "
+                      "alphanumeric character",
+                      underscore_pattern, {"example.com"}));
   }
   return out;
 }
@@ -134,7 +140,8 @@ Messages dns1123_subdomain_with_underscore(std::string_view text) {
 Messages dns1035_label(std::string_view text) {
   Messages out;
   check_length(out, text, label_max);
-  if (!shaped(text, lower, [](char c) { return lower_or_digit(c) || c == '-'; }, lower_or_digit)) {
+  if (!shaped(
+          text, lower, [](char c) { return lower_or_digit(c) || c == '-'; }, lower_or_digit)) {
     out.push_back(pattern_error(
         "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an "
         "alphanumeric character",
@@ -147,10 +154,11 @@ Messages wildcard_dns1123_subdomain(std::string_view text) {
   Messages out;
   check_length(out, text, subdomain_max);
   if (!text.starts_with("*.") || !subdomain_shape(text.substr(2))) {
-    out.push_back(pattern_error(
-        "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric "
-        "characters, '-' or '.' and end with an alphanumeric character",
-        wildcard_pattern, {"*.example.com"}));
+    out.push_back(
+        pattern_error("a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower "
+                      "case alphanumeric "
+                      "characters, '-' or '.' and end with an alphanumeric character",
+                      wildcard_pattern, {"*.example.com"}));
   }
   return out;
 }
@@ -185,11 +193,13 @@ Messages qualified_name(std::string_view text) {
               " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"};
     }
     if (prefix.empty()) out.push_back(fmt::format("prefix part {}", empty_error));
-    else for (const std::string& message : dns1123_subdomain(prefix)) out.push_back("prefix part " + message);
+    else
+      for (const std::string& message : dns1123_subdomain(prefix)) out.push_back("prefix part " + message);
   }
   if (name.empty()) out.push_back(fmt::format("name part {}", empty_error));
   else if (name.size() > label_max) out.push_back("name part " + max_length_error(label_max));
-  if (!qualified_part_shape(name)) out.push_back(pattern_error(fmt::format("name part {}", rule), pattern, {"MyName", "my.name", "123-abc"}));
+  if (!qualified_part_shape(name))
+    out.push_back(pattern_error(fmt::format("name part {}", rule), pattern, {"MyName", "my.name", "123-abc"}));
   return out;
 }
 
@@ -223,9 +233,12 @@ Messages domain_prefixed_path(std::string_view text) {
 
 Messages c_identifier(std::string_view text) {
   auto inner = [](char c) { return letter_or_digit(c) || c == '_'; };
-  if (shaped(text, [](char c) { return letter(c) || c == '_'; }, inner, inner)) return {};
-  return {pattern_error("a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_'",
-                        "[A-Za-z_][A-Za-z0-9_]*", {"my_name", "MY_NAME", "MyName"})};
+  if (shaped(
+          text, [](char c) { return letter(c) || c == '_'; }, inner, inner))
+    return {};
+  return {pattern_error(
+      "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_'",
+      "[A-Za-z_][A-Za-z0-9_]*", {"my_name", "MY_NAME", "MyName"})};
 }
 
 Messages in_range(std::int64_t value, std::int64_t low, std::int64_t high) {
@@ -293,14 +306,16 @@ Messages path_segment_prefix(std::string_view text) {
 }
 
 Messages condition_reason(std::string_view text) {
-  if (shaped(text, letter, [](char c) { return letter_or_digit(c) || c == '_' || c == ',' || c == ':'; },
-             [](char c) { return letter_or_digit(c) || c == '_'; })) {
+  if (shaped(
+          text, letter, [](char c) { return letter_or_digit(c) || c == '_' || c == ',' || c == ':'; },
+          [](char c) { return letter_or_digit(c) || c == '_'; })) {
     return {};
   }
-  return {pattern_error(
-      "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric characters or '_,:', and must end "
-      "with an alphanumeric character or '_'",
-      "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?", {"my_name", "MY_NAME", "MyName", "ReasonA,ReasonB", "ReasonA:ReasonB"})};
+  return {
+      pattern_error("a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric characters "
+                    "or '_,:', and must end "
+                    "with an alphanumeric character or '_'",
+                    "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?", {"my_name", "MY_NAME", "MyName", "ReasonA,ReasonB", "ReasonA:ReasonB"})};
 }
 
 std::string_view without_trailing_dash(std::string_view prefix) {

@@ -48,7 +48,7 @@ std::optional<Suffix> interpret(std::string_view text) {
 
 struct Pieces {
   bool positive = true;
-  std::string_view whole;     // without leading zeros, "0" when nothing is left
+  std::string_view whole;  // without leading zeros, "0" when nothing is left
   std::string_view fraction;
   std::string_view suffix;
 };
@@ -270,7 +270,8 @@ Result<Quantity> Quantity::parse(std::string_view text) {
   std::int64_t scale = -static_cast<std::int64_t>(pieces->fraction.size()) + (binary ? 0 : suffix->exponent);
   int precision = int64_digits - static_cast<int>(std::min<std::size_t>(digits.size(), 1000));
   if (binary) {
-    precision = pieces->fraction.empty() ? 14 - static_cast<int>(std::min<std::size_t>(digits.size(), 1000)) - suffix->exponent * 3 / 10 : -1;
+    precision =
+        pieces->fraction.empty() ? 14 - static_cast<int>(std::min<std::size_t>(digits.size(), 1000)) - suffix->exponent * 3 / 10 : -1;
   }
   Quantity quantity;
   quantity.form_ = suffix->form;
@@ -391,7 +392,8 @@ Quantity& Quantity::operator+=(const Quantity& other) {
       return *this;
     }
     std::int32_t scale = std::min(scale_, other.scale_);
-    auto a = shifted(value_, static_cast<std::int64_t>(scale_) - scale), b = shifted(other.value_, static_cast<std::int64_t>(other.scale_) - scale);
+    auto a = shifted(value_, static_cast<std::int64_t>(scale_) - scale),
+         b = shifted(other.value_, static_cast<std::int64_t>(other.scale_) - scale);
     if (a && b && fits(*a) && fits(*b) && fits(*a + *b)) {
       value_ = static_cast<std::int64_t>(*a + *b);
       scale_ = scale;
@@ -443,7 +445,8 @@ Quantity& Quantity::operator*=(std::int64_t factor) {
 int Quantity::compare(const Quantity& other) const {
   if (!big_ && !other.big_) {
     std::int32_t scale = std::min(scale_, other.scale_);
-    auto a = shifted(value_, static_cast<std::int64_t>(scale_) - scale), b = shifted(other.value_, static_cast<std::int64_t>(other.scale_) - scale);
+    auto a = shifted(value_, static_cast<std::int64_t>(scale_) - scale),
+         b = shifted(other.value_, static_cast<std::int64_t>(other.scale_) - scale);
     if (a && b) return *a < *b ? -1 : *a > *b;
   }
   return Big::compare(as_big(), other.as_big());

@@ -51,7 +51,7 @@ class Quantity {
   std::int64_t value() const { return scaled_value(0); }
   std::int64_t milli_value() const { return scaled_value(-3); }
   std::int64_t scaled_value(std::int32_t scale) const;  // in units of 10^scale
-  std::optional<std::int64_t> exact_int() const;  // the value, when it is an integer of 64 bits
+  std::optional<std::int64_t> exact_int() const;        // the value, when it is an integer of 64 bits
   double approximate() const;
 
   // The sum takes the form of `other` when this is zero.
@@ -76,11 +76,11 @@ class Quantity {
   void set(Big big);
   std::string decimal(Form form) const;
 
-  std::int64_t value_ = 0;     // when big_ is empty: the amount is value_ * 10^scale_
+  std::int64_t value_ = 0;  // when big_ is empty: the amount is value_ * 10^scale_
   std::int32_t scale_ = 0;
   Form form_ = Form::decimal_si;
-  std::string text_;           // how it was written, when that is canonical already
-  std::unique_ptr<Big> big_;   // amounts that do not fit
+  std::string text_;          // how it was written, when that is canonical already
+  std::unique_ptr<Big> big_;  // amounts that do not fit
 };
 
 // The canonical form of a quantity's text, or the error of parse(): how the API stores and shows it.

@@ -165,7 +165,8 @@ Status not_found(std::string_view group, std::string_view resource, std::string_
 }
 
 Status already_exists(std::string_view group, std::string_view resource, std::string_view name) {
-  return about(409, "AlreadyExists", group, resource, name, fmt::format("{} {} already exists", qualified(group, resource), go_quote(name)));
+  return about(409, "AlreadyExists", group, resource, name,
+               fmt::format("{} {} already exists", qualified(group, resource), go_quote(name)));
 }
 
 Status generate_name_conflict(std::string_view group, std::string_view resource, std::string_view name, int retry_after_seconds) {
@@ -222,9 +223,7 @@ Status gone(std::string message) { return failure(410, "Expired", std::move(mess
 Status not_acceptable(std::string message) { return failure(406, "NotAcceptable", std::move(message)); }
 Status unsupported_media_type(std::string message) { return failure(415, "UnsupportedMediaType", std::move(message)); }
 
-Status too_large(std::string message) {
-  return failure(413, "RequestEntityTooLarge", "Request entity too large: " + std::move(message));
-}
+Status too_large(std::string message) { return failure(413, "RequestEntityTooLarge", "Request entity too large: " + std::move(message)); }
 
 Status too_many_requests(std::string message, int retry_after_seconds) {
   Status status = failure(429, "TooManyRequests", std::move(message));
@@ -234,9 +233,9 @@ Status too_many_requests(std::string message, int retry_after_seconds) {
 }
 
 Status server_timeout(std::string_view group, std::string_view resource, std::string_view action, int retry_after_seconds) {
-  Status status =
-      about(500, "ServerTimeout", group, resource, action,
-            fmt::format("The {} operation against {} could not be completed at this time, please try again.", action, qualified(group, resource)));
+  Status status = about(500, "ServerTimeout", group, resource, action,
+                        fmt::format("The {} operation against {} could not be completed at this time, please try again.", action,
+                                    qualified(group, resource)));
   status.retry_after_seconds = retry_after_seconds;
   return status;
 }

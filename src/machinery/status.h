@@ -17,19 +17,21 @@ namespace kybern {
 struct FieldError {
   enum class Type { not_found, required, duplicate, invalid, not_supported, forbidden, too_long, too_many, internal, type_invalid };
   Type type;
-  std::string field;    // "spec.containers[0].name"
-  std::string value;    // as upstream prints the bad value: "\"a b\"", "-1", "null"; empty for required and forbidden
+  std::string field;  // "spec.containers[0].name"
+  std::string value;  // as upstream prints the bad value: "\"a b\"", "-1", "null"; empty for required and forbidden
   std::string detail;
-  std::string message() const;  // without the field: `Invalid value: "a b": must ...`
+  std::string message() const;      // without the field: `Invalid value: "a b": must ...`
   std::string_view reason() const;  // FieldValueInvalid, ...
 };
 using FieldErrors = std::vector<FieldError>;
 
-struct StatusCause { std::string reason, message, field; };
+struct StatusCause {
+  std::string reason, message, field;
+};
 
 struct Status {
   int code = 500;
-  std::string reason;   // "NotFound"; may be empty
+  std::string reason;  // "NotFound"; may be empty
   std::string message;
   std::string name, group, kind, uid;  // details; all empty and no causes: no details
   std::vector<StatusCause> causes;
@@ -38,7 +40,7 @@ struct Status {
   bool success = false;        // status: Success, as deletes answer; reason and message stay empty
 
   bool is(std::string_view wanted_reason) const { return reason == wanted_reason; }
-  Document document() const;                   // kind Status, apiVersion v1
+  Document document() const;                          // kind Status, apiVersion v1
   static std::optional<Status> read(Value document);  // of a decoded Status object
 };
 template <class T>
@@ -54,7 +56,7 @@ Status bad_request(std::string message);
 Status forbidden(std::string_view group, std::string_view resource, std::string_view name, std::string_view why);
 Status unauthorized();
 Status method_not_allowed(std::string_view group, std::string_view resource, std::string_view action);
-Status gone(std::string message);                       // 410, reason Expired
+Status gone(std::string message);  // 410, reason Expired
 Status not_acceptable(std::string message);
 Status unsupported_media_type(std::string message);
 Status too_large(std::string message);
@@ -62,12 +64,12 @@ Status too_many_requests(std::string message, int retry_after_seconds);
 Status server_timeout(std::string_view group, std::string_view resource, std::string_view action, int retry_after_seconds);
 Status internal_error(std::string message);
 Status service_unavailable(std::string message);
-Status generic_not_found();                             // "the server could not find the requested resource"
-Status generic_method_not_allowed();                    // "the server does not allow this method on the requested resource"
-Status generic_unprocessable();                         // 422 of a JSON patch that cannot be applied; the cause stays unsaid, as upstream
+Status generic_not_found();           // "the server could not find the requested resource"
+Status generic_method_not_allowed();  // "the server does not allow this method on the requested resource"
+Status generic_unprocessable();       // 422 of a JSON patch that cannot be applied; the cause stays unsaid, as upstream
 Status generate_name_conflict(std::string_view group, std::string_view resource, std::string_view name, int retry_after_seconds);
 Status apply_conflict(std::vector<StatusCause> causes, std::string message);
-Status timeout(std::string message, int retry_after_seconds);  // 504, reason Timeout
+Status timeout(std::string message, int retry_after_seconds);                                                    // 504, reason Timeout
 Status deleted(std::string_view group, std::string_view resource, std::string_view name, std::string_view uid);  // 200, Success
 
 // The status for an expected failure that no API rule names: the code decides, the message is the error's.

@@ -159,7 +159,9 @@ Result<void> add_key_usage(X509* certificate, std::span<const int> bits) {
   for (int bit : bits) ASN1_BIT_STRING_set_bit(usage.get(), bit, 1);
   return add_extension(certificate, NID_key_usage, true, usage.get());
 }
-Result<void> add_key_usage(X509* certificate, std::initializer_list<int> bits) { return add_key_usage(certificate, std::span<const int>(bits.begin(), bits.size())); }
+Result<void> add_key_usage(X509* certificate, std::initializer_list<int> bits) {
+  return add_key_usage(certificate, std::span<const int>(bits.begin(), bits.size()));
+}
 constexpr int digital_signature = 0, key_encipherment = 2, key_cert_sign = 5, crl_sign = 6;  // RFC 5280, section 4.2.1.3
 
 struct FreeUsages {
@@ -186,11 +188,29 @@ struct NamedUsage {
   int nid;
 };
 constexpr NamedUsage named_usages[] = {
-    {"signing", 0, 0}, {"digital signature", 0, 0}, {"content commitment", 1, 0}, {"key encipherment", 2, 0}, {"data encipherment", 3, 0}, {"key agreement", 4, 0},
-    {"cert sign", 5, 0}, {"crl sign", 6, 0}, {"encipher only", 7, 0}, {"decipher only", 8, 0},
-    {"any", -1, NID_anyExtendedKeyUsage}, {"server auth", -1, NID_server_auth}, {"client auth", -1, NID_client_auth}, {"code signing", -1, NID_code_sign},
-    {"email protection", -1, NID_email_protect}, {"s/mime", -1, NID_email_protect}, {"ipsec end system", -1, NID_ipsecEndSystem}, {"ipsec tunnel", -1, NID_ipsecTunnel},
-    {"ipsec user", -1, NID_ipsecUser}, {"timestamping", -1, NID_time_stamp}, {"ocsp signing", -1, NID_OCSP_sign}, {"microsoft sgc", -1, NID_ms_sgc}, {"netscape sgc", -1, NID_ns_sgc},
+    {"signing", 0, 0},
+    {"digital signature", 0, 0},
+    {"content commitment", 1, 0},
+    {"key encipherment", 2, 0},
+    {"data encipherment", 3, 0},
+    {"key agreement", 4, 0},
+    {"cert sign", 5, 0},
+    {"crl sign", 6, 0},
+    {"encipher only", 7, 0},
+    {"decipher only", 8, 0},
+    {"any", -1, NID_anyExtendedKeyUsage},
+    {"server auth", -1, NID_server_auth},
+    {"client auth", -1, NID_client_auth},
+    {"code signing", -1, NID_code_sign},
+    {"email protection", -1, NID_email_protect},
+    {"s/mime", -1, NID_email_protect},
+    {"ipsec end system", -1, NID_ipsecEndSystem},
+    {"ipsec tunnel", -1, NID_ipsecTunnel},
+    {"ipsec user", -1, NID_ipsecUser},
+    {"timestamping", -1, NID_time_stamp},
+    {"ocsp signing", -1, NID_OCSP_sign},
+    {"microsoft sgc", -1, NID_ms_sgc},
+    {"netscape sgc", -1, NID_ns_sgc},
 };
 
 Result<void> add_named_usages(X509* certificate, const std::vector<std::string>& names) {
@@ -336,7 +356,8 @@ void read_alternative_names(const GENERAL_NAMES* names, CertificateInfo& info) {
                                   static_cast<std::size_t>(ASN1_STRING_length(name->d.dNSName)));
     } else if (name->type == GEN_EMAIL || name->type == GEN_URI) {
       const ASN1_IA5STRING* text = name->type == GEN_EMAIL ? name->d.rfc822Name : name->d.uniformResourceIdentifier;
-      (name->type == GEN_EMAIL ? info.emails : info.uris).emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)), static_cast<std::size_t>(ASN1_STRING_length(text)));
+      (name->type == GEN_EMAIL ? info.emails : info.uris)
+          .emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)), static_cast<std::size_t>(ASN1_STRING_length(text)));
     } else if (name->type == GEN_IPADD) {
       char text[INET6_ADDRSTRLEN];
       int size = ASN1_STRING_length(name->d.iPAddress);

@@ -13,24 +13,24 @@
 namespace kybern::net {
 
 struct ClientTls {
-  std::string ca_pem;          // a bundle; whatever is in it is trusted. "" with insecure=false: the system's roots
+  std::string ca_pem;                    // a bundle; whatever is in it is trusted. "" with insecure=false: the system's roots
   std::string certificate_pem, key_pem;  // client certificate (chain) and its key; both may be empty
-  std::string server_name;     // SNI and verification name (or IP address), "" for the host
-  bool insecure = false;       // do not verify
+  std::string server_name;               // SNI and verification name (or IP address), "" for the host
+  bool insecure = false;                 // do not verify
 };
 
 struct ClientOptions {
-  std::string url;             // https://host:port, http://host:port, unix:///path; a path after the host goes before every target
+  std::string url;  // https://host:port, http://host:port, unix:///path; a path after the host goes before every target
   ClientTls tls;
   std::chrono::milliseconds connect_timeout{10000};  // name, TCP and TLS together; the call's own time-out counts too
   std::size_t max_idle_connections = 16;
   std::size_t max_body_bytes = std::size_t(512) << 20;  // of call(): a larger answer is Code::too_large
-  Headers metadata;            // of gRPC: sent with every call, e.g. containerd-namespace, token
+  Headers metadata;                                     // of gRPC: sent with every call, e.g. containerd-namespace, token
 };
 
 struct ClientRequest {
   std::string method = "GET";
-  std::string target;          // path and query, percent-encoded
+  std::string target;  // path and query, percent-encoded
   Headers headers;
   std::string body;
   std::chrono::milliseconds timeout{60000};  // for the whole answer; of a stream, for its head. 0: no limit
@@ -42,7 +42,7 @@ class ClientStream {
   virtual ~ClientStream() = default;
   virtual int status() const = 0;
   virtual const Headers& headers() const = 0;
-  virtual Result<std::string> read() = 0;   // the next bytes, "" at the end of the body
+  virtual Result<std::string> read() = 0;                                     // the next bytes, "" at the end of the body
   virtual Result<std::string> read_for(std::chrono::milliseconds limit) = 0;  // Code::timeout when nothing came
   virtual void close() = 0;
 };
@@ -64,21 +64,26 @@ class HttpClient {
   // nothing of an answer came and the method is GET, HEAD or OPTIONS.
   virtual Result<Response> call(ClientRequest request) = 0;
   virtual Result<std::unique_ptr<ClientStream>> stream(ClientRequest request) = 0;
-  virtual Result<std::unique_ptr<DuplexStream>> upgrade(ClientRequest request) = 0;  // the caller sets Connection and Upgrade; any other status than 101: Code::unavailable with status and body in the message
+  virtual Result<std::unique_ptr<DuplexStream>> upgrade(
+      ClientRequest request) = 0;  // the caller sets Connection and Upgrade; any other status than 101: Code::unavailable with status and
+                                   // body in the message
 };
 
 // gRPC (HTTP/2, by nghttp2) over a Unix socket or TCP; messages are bytes, the caller encodes them. One connection,
 // many calls at once; reconnects by itself. A message of more than 16 MiB, either way: Code::too_large.
-struct GrpcStatus { int code = 0; std::string message; };  // code 0: OK
+struct GrpcStatus {
+  int code = 0;
+  std::string message;
+};  // code 0: OK
 
 // Messages both ways. read() and write() may be called from different threads; close() from any.
 class GrpcStream {
  public:
-  virtual ~GrpcStream() = default;                            // cancels a call that has not ended
-  virtual Result<std::string> read() = 0;                     // next message; Code::not_found at a clean end
-  virtual Result<void> write(std::string_view message) = 0;   // waits while 1 MiB is unsent
-  virtual Result<void> finish_writing() { return {}; }        // no more messages from this side: some servers answer only then
-  virtual void close() = 0;                                   // cancels: read() and write() end with Code::canceled
+  virtual ~GrpcStream() = default;                           // cancels a call that has not ended
+  virtual Result<std::string> read() = 0;                    // next message; Code::not_found at a clean end
+  virtual Result<void> write(std::string_view message) = 0;  // waits while 1 MiB is unsent
+  virtual Result<void> finish_writing() { return {}; }       // no more messages from this side: some servers answer only then
+  virtual void close() = 0;                                  // cancels: read() and write() end with Code::canceled
 };
 
 class GrpcClient {

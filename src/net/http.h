@@ -39,12 +39,12 @@ struct PeerCertificate {
 
 struct Request {
   std::string method;
-  std::string path;    // percent-encoded as sent, without the query
-  std::string query;   // without '?'
+  std::string path;   // percent-encoded as sent, without the query
+  std::string query;  // without '?'
   Headers headers;
-  std::string body;    // whole; the server has enforced its limit
+  std::string body;                             // whole; the server has enforced its limit
   std::shared_ptr<const PeerCertificate> peer;  // null: none, or not a good one
-  std::string peer_error;  // a client certificate was shown and is not good: why ("x509: certificate signed by unknown authority")
+  std::string peer_error;      // a client certificate was shown and is not good: why ("x509: certificate signed by unknown authority")
   std::string remote_address;  // "127.0.0.1:40000"
   bool tls = false;
 };

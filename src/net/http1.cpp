@@ -150,7 +150,8 @@ Failure read_target(std::string_view target, Http1RequestHead& head, std::string
   if (target.empty() || !all_of_class(target, target_char)) return Http1Error{400, "invalid request target"};
   if (target.front() != '/' && target != "*") {
     std::size_t scheme = target.find("://");
-    if (scheme == std::string_view::npos || !(equals_lower(target.substr(0, scheme), "http") || equals_lower(target.substr(0, scheme), "https")))
+    if (scheme == std::string_view::npos ||
+        !(equals_lower(target.substr(0, scheme), "http") || equals_lower(target.substr(0, scheme), "https")))
       return Http1Error{400, "invalid request target"};
     target.remove_prefix(scheme + 3);
     std::size_t end = std::min(target.find_first_of("/?"), target.size());
@@ -202,7 +203,8 @@ Failure read_request_line(std::string_view line, Http1RequestHead& head, std::st
 }
 
 Failure read_status_line(std::string_view line, Http1ResponseHead& head) {
-  if (line.size() < 12 || line[8] != ' ' || read_version(line.substr(0, 8), head.minor_version)) return Http1Error{400, "malformed status line"};
+  if (line.size() < 12 || line[8] != ' ' || read_version(line.substr(0, 8), head.minor_version))
+    return Http1Error{400, "malformed status line"};
   for (char c : line.substr(9, 3)) {
     if (c < '0' || c > '9') return Http1Error{400, "malformed status code"};
     head.status = head.status * 10 + (c - '0');

@@ -32,7 +32,7 @@ enum class BodyKind : unsigned char { none, length, chunked, until_close };
 struct Http1Head {
   int minor_version = 1;  // HTTP/1.minor
   bool keep_alive = true;
-  bool upgrade = false;   // Connection names Upgrade, and an Upgrade field is there
+  bool upgrade = false;  // Connection names Upgrade, and an Upgrade field is there
   BodyKind body = BodyKind::none;
   std::uint64_t content_length = 0;  // of BodyKind::length
   Headers headers;
@@ -83,16 +83,16 @@ class ChunkedDecoder {
 
   Step step_ = Step::size;
   std::uint8_t digits_ = 0;
-  std::uint64_t left_ = 0;       // of this chunk's size or data
-  std::uint32_t overhead_ = 0;   // bytes of extensions and trailers so far
-  std::string line_;             // of the trailer
+  std::uint64_t left_ = 0;      // of this chunk's size or data
+  std::uint32_t overhead_ = 0;  // bytes of extensions and trailers so far
+  std::string line_;            // of the trailer
   std::string_view error_;
 };
 
 // Shared rules of field syntax.
-bool is_token(std::string_view text);               // RFC 9110 section 5.6.2, not empty
-bool is_field_value(std::string_view text);         // no control character but HTAB
-bool valid_escapes(std::string_view path);          // every '%' has two hexadecimal digits behind it
+bool is_token(std::string_view text);                                                // RFC 9110 section 5.6.2, not empty
+bool is_field_value(std::string_view text);                                          // no control character but HTAB
+bool valid_escapes(std::string_view path);                                           // every '%' has two hexadecimal digits behind it
 bool list_contains(std::string_view comma_separated, std::string_view lower_token);  // "Keep-Alive, Upgrade" has "upgrade"
 bool any_list_contains(const Headers& headers, std::string_view lower_name, std::string_view lower_token);
 

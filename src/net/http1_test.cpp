@@ -73,7 +73,8 @@ INSTANTIATE_TEST_SUITE_P(Table, BadRequestHead, testing::ValuesIn(bad_heads));
 
 TEST(RequestHead, IsReadWhole) {
   auto head = parse_request_head(
-      "POST /api/v1/pods?limit=5&continue=a%2Fb HTTP/1.1\r\nHost: 127.0.0.1:6443\r\nContent-Length: 12\r\nX-Empty:\r\nAccept: \t text/plain \t\r\n"
+      "POST /api/v1/pods?limit=5&continue=a%2Fb HTTP/1.1\r\nHost: 127.0.0.1:6443\r\nContent-Length: 12\r\nX-Empty:\r\nAccept: \t "
+      "text/plain \t\r\n"
       "ACCEPT: b\r\n\r\n");
   ASSERT_TRUE(head.has_value()) << head.error().message;
   EXPECT_EQ(head->method, "POST");
@@ -157,8 +158,9 @@ TEST(ResponseHead, BodyKinds) {
     EXPECT_EQ(head->status, row.status);
     EXPECT_EQ(head->body, row.body) << row.head;
   }
-  for (const char* bad : {"HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n", "200 OK\r\n\r\n", "HTTP/1.1 abc\r\n\r\n",
-                          "HTTP/1.1 099 x\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"}) {
+  for (const char* bad :
+       {"HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n", "200 OK\r\n\r\n", "HTTP/1.1 abc\r\n\r\n",
+        "HTTP/1.1 099 x\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"}) {
     EXPECT_FALSE(parse_response_head(bad, "GET").has_value()) << bad;
   }
 }
@@ -180,8 +182,10 @@ TEST(HeadScanner, RefusesEarly) {
     Http1HeadScanner::State state;
   };
   const Row rows[] = {
-      {"\r\n", Http1HeadScanner::State::bad},           {"\x16\x03\x01", Http1HeadScanner::State::bad},
-      {"GET / HTTP/1.1\n", Http1HeadScanner::State::bad}, {"GET / HTTP/1.1\r\nA: b\n", Http1HeadScanner::State::bad},
+      {"\r\n", Http1HeadScanner::State::bad},
+      {"\x16\x03\x01", Http1HeadScanner::State::bad},
+      {"GET / HTTP/1.1\n", Http1HeadScanner::State::bad},
+      {"GET / HTTP/1.1\r\nA: b\n", Http1HeadScanner::State::bad},
       {std::string(101, 'a'), Http1HeadScanner::State::too_large},
       {std::string(100, 'a'), Http1HeadScanner::State::incomplete},
   };
@@ -231,9 +235,7 @@ TEST(ChunkedDecoder, Table) {
     auto state = whole.feed(in, body);
     EXPECT_EQ(state, row.state) << row.what << " " << whole.error();
     EXPECT_EQ(body, row.body) << row.what;
-    if (state == State::done) {
-      EXPECT_EQ(in, row.rest) << row.what;
-    }
+    if (state == State::done) { EXPECT_EQ(in, row.rest) << row.what; }
     // The same in single bytes.
     ChunkedDecoder split;
     std::string split_body;

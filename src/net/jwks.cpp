@@ -31,7 +31,8 @@ std::string make(const char* kind, OSSL_PARAM_BLD* builder) {
   std::unique_ptr<OSSL_PARAM, Free> parameters(OSSL_PARAM_BLD_to_param(builder));
   std::unique_ptr<EVP_PKEY_CTX, Free> context(EVP_PKEY_CTX_new_from_name(nullptr, kind, nullptr));
   EVP_PKEY* raw = nullptr;
-  bool ok = parameters && context && EVP_PKEY_fromdata_init(context.get()) == 1 && EVP_PKEY_fromdata(context.get(), &raw, EVP_PKEY_PUBLIC_KEY, parameters.get()) == 1;
+  bool ok = parameters && context && EVP_PKEY_fromdata_init(context.get()) == 1 &&
+            EVP_PKEY_fromdata(context.get(), &raw, EVP_PKEY_PUBLIC_KEY, parameters.get()) == 1;
   KeyPtr key(raw);
   BioPtr bio = memory_bio();
   ok = ok && PEM_write_bio_PUBKEY(bio.get(), key.get()) == 1;
@@ -42,7 +43,10 @@ std::string make(const char* kind, OSSL_PARAM_BLD* builder) {
 std::string rsa_key(Value jwk) {
   auto n = base64url_decode(jwk["n"].as_string()), e = base64url_decode(jwk["e"].as_string());
   if (!n || !e || n->empty() || e->empty() || n->size() > max_number_bytes || e->size() > max_number_bytes) return {};
-  auto number = [](const std::string& bytes) { return std::unique_ptr<BIGNUM, Free>(BN_bin2bn(reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()), nullptr)); };
+  auto number = [](const std::string& bytes) {
+    return std::unique_ptr<BIGNUM, Free>(
+        BN_bin2bn(reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()), nullptr));
+  };
   auto modulus = number(*n), exponent = number(*e);
   std::unique_ptr<OSSL_PARAM_BLD, Free> builder(OSSL_PARAM_BLD_new());
   OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_N, modulus.get());
@@ -66,7 +70,8 @@ Result<std::vector<WebKey>> read_jwks(std::string_view json) {
   if (json.size() > max_jwks_bytes) return fail(Code::too_large, fmt::format("a key set is larger than {} bytes", max_jwks_bytes));
   auto document = parse_json(json);
   if (!document) return fail(Code::invalid, document.error().message);
-  if (!(*document)["keys"].is_array() || (*document)["keys"].size() > max_keys) return fail(Code::invalid, "expected an object with at most 256 keys");
+  if (!(*document)["keys"].is_array() || (*document)["keys"].size() > max_keys)
+    return fail(Code::invalid, "expected an object with at most 256 keys");
   std::vector<WebKey> out;
   for (Value jwk : (*document)["keys"].items()) {
     if (std::string_view use = jwk["use"].as_string("sig"); use != "sig") continue;

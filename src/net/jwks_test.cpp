@@ -21,7 +21,10 @@ TEST(WebKeys, OthersAreLeftOut) {
   EXPECT_FALSE(read_jwks("{}"));
   EXPECT_FALSE(read_jwks("x"));
   EXPECT_TRUE(read_jwks(R"({"keys":[]})")->empty());
-  EXPECT_TRUE(read_jwks(R"({"keys":[{"kty":"oct","k":"AA"},{"kty":"EC","crv":"P-256","x":"AA","y":"AA"},{"kty":"RSA","n":"","e":"AQAB"},{"kty":"EC","use":"enc"},7]})")->empty());
+  EXPECT_TRUE(
+      read_jwks(
+          R"({"keys":[{"kty":"oct","k":"AA"},{"kty":"EC","crv":"P-256","x":"AA","y":"AA"},{"kty":"RSA","n":"","e":"AQAB"},{"kty":"EC","use":"enc"},7]})")
+          ->empty());
 }
 
 }  // namespace

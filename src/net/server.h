@@ -23,15 +23,15 @@ class BodyStream {
   virtual ~BodyStream() = default;
   // Queues bytes (for HTTP/1.1 they become one chunk). False when the peer is gone or finish() was called.
   virtual bool write(std::string bytes) = 0;
-  virtual std::size_t queued_bytes() const = 0;            // written but not yet taken by the kernel
+  virtual std::size_t queued_bytes() const = 0;  // written but not yet taken by the kernel
   // Called once, from a pool thread, when queued_bytes() has come down to `low_bytes` or less (at once if it is so now),
   // also because the peer went away and nothing is queued any more.
   virtual void on_drained(std::size_t low_bytes, std::function<void()> callback) = 0;
   // The peer went away, or the server stops (then what is written until finish() still goes out, as long as the grace
   // lasts); called once, not after finish() or abort().
   virtual void on_close(std::function<void()> callback) = 0;
-  virtual void finish() = 0;                               // the end of the body
-  virtual void abort() = 0;                                // drop the connection (HTTP/2: reset the stream)
+  virtual void finish() = 0;  // the end of the body
+  virtual void abort() = 0;   // drop the connection (HTTP/2: reset the stream)
 };
 
 // The bytes of a connection after `101 Switching Protocols` (HTTP/1.1 only), TLS still applied. Callbacks run on a pool
@@ -39,7 +39,7 @@ class BodyStream {
 class RawStream : public BodyStream {
  public:
   virtual void on_data(std::function<void(std::string_view)> callback) = 0;
-  virtual void pause_reading(bool paused) = 0;             // backpressure towards the peer
+  virtual void pause_reading(bool paused) = 0;  // backpressure towards the peer
 };
 
 class Exchange {
@@ -58,18 +58,18 @@ class Exchange {
 };
 using Handler = std::function<void(std::shared_ptr<Exchange>)>;
 
-struct TlsFiles {              // read again when a file's time or size changes: rotation needs no restart
+struct TlsFiles {                          // read again when a file's time or size changes: rotation needs no restart
   std::string certificate_file, key_file;  // PEM chain and key
-  std::string client_ca_file;  // client certificates are asked for, and verified against this; "" to not ask
+  std::string client_ca_file;              // client certificates are asked for, and verified against this; "" to not ask
 };
 
 struct ServerOptions {
   std::string bind_address = "127.0.0.1";
-  int port = 0;                // 0: any free one
-  std::optional<TlsFiles> tls; // absent: plain HTTP
-  std::string unix_path;       // instead of address and port
+  int port = 0;                 // 0: any free one
+  std::optional<TlsFiles> tls;  // absent: plain HTTP
+  std::string unix_path;        // instead of address and port
   std::size_t max_header_bytes = 1 << 20;
-  std::size_t max_body_bytes = 3 << 20;    // apiserver's request limit
+  std::size_t max_body_bytes = 3 << 20;  // apiserver's request limit
   // The limit of one request, when some have another one (body is empty yet). Called on the reactor thread: quick, no locks.
   std::function<std::size_t(const Request& head)> body_limit;
   std::size_t max_receiving_body_bytes = 256 << 20;  // of all bodies that are being received; beyond it 503
@@ -81,11 +81,11 @@ struct ServerOptions {
   std::function<Response(int status, std::string_view message)> refusal;
   std::chrono::milliseconds header_timeout{10000};  // for TLS handshake and request head
   std::chrono::milliseconds body_timeout{60000};
-  std::chrono::milliseconds idle_timeout{180000};   // keep-alive without a request
-  std::chrono::milliseconds write_timeout{60000};   // a peer that takes nothing while bytes are queued
-  std::size_t min_threads = 1, max_threads = 128;   // handler threads; idle ones end
+  std::chrono::milliseconds idle_timeout{180000};  // keep-alive without a request
+  std::chrono::milliseconds write_timeout{60000};  // a peer that takes nothing while bytes are queued
+  std::size_t min_threads = 1, max_threads = 128;  // handler threads; idle ones end
   std::size_t max_connections = 16000;
-  std::size_t max_concurrent_streams = 250;         // HTTP/2, per connection
+  std::size_t max_concurrent_streams = 250;  // HTTP/2, per connection
 };
 
 class Server {

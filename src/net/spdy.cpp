@@ -26,14 +26,71 @@ std::uint32_t get32(std::string_view bytes, std::size_t at) {
 // texts that are frequent in values. 1423 bytes, Adler-32 e3c6a7c2.
 const std::string& dictionary() {
   static const std::string text = [] {
-    constexpr std::string_view names[] = {
-        "options", "head", "post", "put", "delete", "trace", "accept", "accept-charset", "accept-encoding", "accept-language",
-        "accept-ranges", "age", "allow", "authorization", "cache-control", "connection", "content-base", "content-encoding",
-        "content-language", "content-length", "content-location", "content-md5", "content-range", "content-type", "date", "etag",
-        "expect", "expires", "from", "host", "if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since",
-        "last-modified", "location", "max-forwards", "pragma", "proxy-authenticate", "proxy-authorization", "range", "referer",
-        "retry-after", "server", "te", "trailer", "transfer-encoding", "upgrade", "user-agent", "vary", "via", "warning",
-        "www-authenticate", "method", "get", "status", "200 OK", "version", "HTTP/1.1", "url", "public", "set-cookie", "keep-alive", "origin"};
+    constexpr std::string_view names[] = {"options",
+                                          "head",
+                                          "post",
+                                          "put",
+                                          "delete",
+                                          "trace",
+                                          "accept",
+                                          "accept-charset",
+                                          "accept-encoding",
+                                          "accept-language",
+                                          "accept-ranges",
+                                          "age",
+                                          "allow",
+                                          "authorization",
+                                          "cache-control",
+                                          "connection",
+                                          "content-base",
+                                          "content-encoding",
+                                          "content-language",
+                                          "content-length",
+                                          "content-location",
+                                          "content-md5",
+                                          "content-range",
+                                          "content-type",
+                                          "date",
+                                          "etag",
+                                          "expect",
+                                          "expires",
+                                          "from",
+                                          "host",
+                                          "if-match",
+                                          "if-modified-since",
+                                          "if-none-match",
+                                          "if-range",
+                                          "if-unmodified-since",
+                                          "last-modified",
+                                          "location",
+                                          "max-forwards",
+                                          "pragma",
+                                          "proxy-authenticate",
+                                          "proxy-authorization",
+                                          "range",
+                                          "referer",
+                                          "retry-after",
+                                          "server",
+                                          "te",
+                                          "trailer",
+                                          "transfer-encoding",
+                                          "upgrade",
+                                          "user-agent",
+                                          "vary",
+                                          "via",
+                                          "warning",
+                                          "www-authenticate",
+                                          "method",
+                                          "get",
+                                          "status",
+                                          "200 OK",
+                                          "version",
+                                          "HTTP/1.1",
+                                          "url",
+                                          "public",
+                                          "set-cookie",
+                                          "keep-alive",
+                                          "origin"};
     std::string out;
     for (std::string_view name : names) {
       put32(out, static_cast<std::uint32_t>(name.size()));
@@ -77,9 +134,7 @@ void SpdyDeflateEnd::operator()(z_stream_s* stream) const {
 
 // ---- decoding
 
-SpdyDecoder::SpdyDecoder() : zlib_(new z_stream_s{}) {
-  KYBERN_CHECK(::inflateInit(zlib_.get()) == Z_OK, "memory for zlib");
-}
+SpdyDecoder::SpdyDecoder() : zlib_(new z_stream_s{}) { KYBERN_CHECK(::inflateInit(zlib_.get()) == Z_OK, "memory for zlib"); }
 
 bool SpdyDecoder::fail(std::string_view why) {
   error_ = why;
@@ -104,7 +159,8 @@ bool SpdyDecoder::inflate(std::string_view block, std::string& out) {
     zlib_->avail_out = sizeof buffer;
     int result = ::inflate(zlib_.get(), Z_SYNC_FLUSH);
     if (result == Z_NEED_DICT) {
-      if (::inflateSetDictionary(zlib_.get(), zlib_bytes(dictionary()), static_cast<uInt>(dictionary().size())) != Z_OK) return fail("unknown header dictionary");
+      if (::inflateSetDictionary(zlib_.get(), zlib_bytes(dictionary()), static_cast<uInt>(dictionary().size())) != Z_OK)
+        return fail("unknown header dictionary");
       continue;
     }
     if (result != Z_OK && result != Z_BUF_ERROR) return fail("header block does not inflate");
@@ -223,7 +279,8 @@ bool SpdyDecoder::feed(std::string_view bytes, std::vector<SpdyFrame>& out) {
 SpdyEncoder::SpdyEncoder() : zlib_(new z_stream_s{}) {
   // A small window: header blocks are short, and sessions are many.
   constexpr int window_bits = 11, memory_level = 1;
-  KYBERN_CHECK(::deflateInit2(zlib_.get(), Z_DEFAULT_COMPRESSION, Z_DEFLATED, window_bits, memory_level, Z_DEFAULT_STRATEGY) == Z_OK, "memory for zlib");
+  KYBERN_CHECK(::deflateInit2(zlib_.get(), Z_DEFAULT_COMPRESSION, Z_DEFLATED, window_bits, memory_level, Z_DEFAULT_STRATEGY) == Z_OK,
+               "memory for zlib");
   ::deflateSetDictionary(zlib_.get(), zlib_bytes(dictionary()), static_cast<uInt>(dictionary().size()));
 }
 
@@ -262,7 +319,7 @@ std::string SpdyEncoder::syn_stream(std::uint32_t stream_id, const Headers& head
   std::string block = deflate(headers);
   std::string out = control_head(SpdyType::syn_stream, fin ? flag_fin : 0, 10 + block.size());
   put32(out, stream_id);
-  put32(out, 0);      // associated with no stream
+  put32(out, 0);        // associated with no stream
   out.append(2, '\0');  // priority and slot
   return out.append(block);
 }

@@ -43,17 +43,21 @@ enum SpdyStatus : std::uint32_t {  // of RST_STREAM
 
 struct SpdyFrame {
   SpdyType type = SpdyType::data;
-  std::uint32_t stream_id = 0;     // of a GOAWAY: the last good one
-  bool fin = false;                // no more from this side on the stream
-  bool unidirectional = false;     // of a SYN_STREAM
-  std::uint32_t value = 0;         // RST_STREAM and GOAWAY: the status; PING: its id; WINDOW_UPDATE: the delta; SYN_STREAM: the associated stream
-  Headers headers;                 // SYN_STREAM, SYN_REPLY, HEADERS
-  std::string data;                // of a data frame, or a piece of one: fin comes with its last piece
+  std::uint32_t stream_id = 0;  // of a GOAWAY: the last good one
+  bool fin = false;             // no more from this side on the stream
+  bool unidirectional = false;  // of a SYN_STREAM
+  std::uint32_t value = 0;  // RST_STREAM and GOAWAY: the status; PING: its id; WINDOW_UPDATE: the delta; SYN_STREAM: the associated stream
+  Headers headers;          // SYN_STREAM, SYN_REPLY, HEADERS
+  std::string data;         // of a data frame, or a piece of one: fin comes with its last piece
 };
 
 // The zlib contexts of the header blocks go along with the whole connection.
-struct SpdyInflateEnd { void operator()(z_stream_s* stream) const; };
-struct SpdyDeflateEnd { void operator()(z_stream_s* stream) const; };
+struct SpdyInflateEnd {
+  void operator()(z_stream_s* stream) const;
+};
+struct SpdyDeflateEnd {
+  void operator()(z_stream_s* stream) const;
+};
 
 class SpdyDecoder {
  public:
@@ -77,8 +81,8 @@ class SpdyDecoder {
   std::array<std::uint8_t, 8> head_{};
   std::uint8_t head_have_ = 0;
   bool control_ = false;
-  std::uint32_t left_ = 0;   // of the payload
-  std::string payload_;      // of a control frame
+  std::uint32_t left_ = 0;  // of the payload
+  std::string payload_;     // of a control frame
   std::string_view error_;
 };
 

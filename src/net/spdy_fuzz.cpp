@@ -14,7 +14,8 @@ std::string summary(const std::vector<SpdyFrame>& frames) {
   std::string out;
   std::uint32_t open = 0;
   for (const SpdyFrame& frame : frames) {
-    if (frame.type != SpdyType::data || frame.stream_id != open) out += "|" + std::to_string(static_cast<int>(frame.type)) + ":" + std::to_string(frame.stream_id) + ":";
+    if (frame.type != SpdyType::data || frame.stream_id != open)
+      out += "|" + std::to_string(static_cast<int>(frame.type)) + ":" + std::to_string(frame.stream_id) + ":";
     open = frame.type == SpdyType::data ? frame.stream_id : 0;
     out += frame.data;
     if (frame.fin) out += "<fin>";

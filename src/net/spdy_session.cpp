@@ -153,8 +153,12 @@ void SpdyStream::go(bool tell) {
 // ---- the session
 
 SpdySession::SpdySession(bool server, SpdyTransport transport, OnStream on_stream, std::function<void()> on_close)
-    : server_(server), transport_(std::move(transport)), on_stream_(std::move(on_stream)), on_close_(std::move(on_close)),
-      next_id_(server ? 2 : 1), next_ping_(server ? 2 : 1) {}
+    : server_(server),
+      transport_(std::move(transport)),
+      on_stream_(std::move(on_stream)),
+      on_close_(std::move(on_close)),
+      next_id_(server ? 2 : 1),
+      next_ping_(server ? 2 : 1) {}
 
 std::shared_ptr<SpdySession> SpdySession::make(bool server, SpdyTransport transport, OnStream on_stream, std::function<void()> on_close) {
   return std::shared_ptr<SpdySession>(new SpdySession(server, std::move(transport), std::move(on_stream), std::move(on_close)));

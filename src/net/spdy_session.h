@@ -32,13 +32,14 @@ class SpdyStream : public std::enable_shared_from_this<SpdyStream> {
   void finish();                                       // no more from this side
   void reset(std::uint32_t status = spdy_cancel);
   void on_data(std::function<void(std::string_view)> callback);
-  void on_end(std::function<void()> callback);         // the peer has finished, behind its data
-  void on_gone(std::function<void()> callback);        // reset by the peer, or the connection ended; not after both have finished
-  void pause_reading(bool paused);                     // what comes is kept; much of it holds up the whole connection
+  void on_end(std::function<void()> callback);   // the peer has finished, behind its data
+  void on_gone(std::function<void()> callback);  // reset by the peer, or the connection ended; not after both have finished
+  void pause_reading(bool paused);               // what comes is kept; much of it holds up the whole connection
 
  private:
   friend class SpdySession;
-  SpdyStream(std::shared_ptr<SpdySession> session, std::uint32_t id, Headers headers) : session_(std::move(session)), id_(id), headers_(std::move(headers)) {}
+  SpdyStream(std::shared_ptr<SpdySession> session, std::uint32_t id, Headers headers)
+      : session_(std::move(session)), id_(id), headers_(std::move(headers)) {}
   void receive(std::string bytes, bool fin);
   void deliver();
   void go(bool tell);
@@ -51,7 +52,7 @@ class SpdyStream : public std::enable_shared_from_this<SpdyStream> {
   std::function<void(std::string_view)> on_data_;
   std::function<void()> on_end_, on_gone_;
   bool paused_ = false, delivering_ = false;
-  bool finished_ = false;      // this side
+  bool finished_ = false;  // this side
   bool peer_finished_ = false;
   bool end_told_ = false, gone_ = false, gone_told_ = false;
 };
@@ -76,11 +77,11 @@ class SpdySession : public std::enable_shared_from_this<SpdySession> {
   static std::shared_ptr<SpdySession> make(bool server, SpdyTransport transport, OnStream on_stream, std::function<void()> on_close);
   static std::shared_ptr<SpdySession> serve(std::shared_ptr<RawStream> raw, OnStream on_stream, std::function<void()> on_close);
 
-  void feed(std::string_view bytes);   // from the peer; not at the same time as itself or transport_closed()
-  void transport_closed();             // the peer is gone: streams are told, then on_close is called, once
+  void feed(std::string_view bytes);  // from the peer; not at the same time as itself or transport_closed()
+  void transport_closed();            // the peer is gone: streams are told, then on_close is called, once
   std::shared_ptr<SpdyStream> open(const Headers& headers, bool fin = false);  // null when the peer takes no more
-  void ping();                         // keeps the connection busy; the answer is not waited for
-  void close();                        // GOAWAY, then the end of the transport; on_close is called from here
+  void ping();                                                                 // keeps the connection busy; the answer is not waited for
+  void close();  // GOAWAY, then the end of the transport; on_close is called from here
   std::size_t queued_bytes() const { return transport_.queued_bytes ? transport_.queued_bytes() : 0; }
   // Called when queued_bytes() is at most writable_bytes: a producer of a stream waits for it before it writes more.
   void on_writable(std::function<void()> callback);
@@ -102,7 +103,7 @@ class SpdySession : public std::enable_shared_from_this<SpdySession> {
   OnStream on_stream_;
   std::function<void()> on_close_;
 
-  std::mutex write_mutex_;   // header blocks go out in the order they were deflated
+  std::mutex write_mutex_;  // header blocks go out in the order they were deflated
   SpdyEncoder encoder_;
 
   std::mutex mutex_;

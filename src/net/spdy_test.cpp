@@ -29,7 +29,9 @@ TEST(SpdyCodec, FixedFrames) {
   EXPECT_EQ(SpdyEncoder::ping(2), "\x80\x03\0\x06\0\0\0\x04\0\0\0\x02"s);
   EXPECT_EQ(SpdyEncoder::rst_stream(5, spdy_cancel), "\x80\x03\0\x03\0\0\0\x08\0\0\0\x05\0\0\0\x05"s);
   EXPECT_EQ(SpdyEncoder::goaway(7, 0), "\x80\x03\0\x07\0\0\0\x08\0\0\0\x07\0\0\0\0"s);
-  EXPECT_EQ(SpdyEncoder::data(9, "ab", true), "\0\0\0\x09\x01\0\0\x02""ab"s);
+  EXPECT_EQ(SpdyEncoder::data(9, "ab", true),
+            "\0\0\0\x09\x01\0\0\x02"
+            "ab"s);
 }
 
 TEST(SpdyCodec, RoundTripInAnySplit) {
@@ -41,16 +43,27 @@ TEST(SpdyCodec, RoundTripInAnySplit) {
     SpdyFrame frame;
     frame.stream_id = i;
     frame.fin = random() % 4 == 0;
-    for (unsigned k = 0; k < random() % 5; ++k) frame.headers.add("header-" + std::to_string(k), std::string(random() % 200, static_cast<char>('a' + random() % 26)));
+    for (unsigned k = 0; k < random() % 5; ++k)
+      frame.headers.add("header-" + std::to_string(k), std::string(random() % 200, static_cast<char>('a' + random() % 26)));
     switch (i % 5) {
-      case 0: frame.type = SpdyType::syn_stream; wire += encoder.syn_stream(i, frame.headers, frame.fin); break;
-      case 1: frame.type = SpdyType::syn_reply; wire += encoder.syn_reply(i, frame.headers, frame.fin); break;
-      case 2: frame.type = SpdyType::headers; wire += encoder.headers(i, frame.headers, frame.fin); break;
+      case 0:
+        frame.type = SpdyType::syn_stream;
+        wire += encoder.syn_stream(i, frame.headers, frame.fin);
+        break;
+      case 1:
+        frame.type = SpdyType::syn_reply;
+        wire += encoder.syn_reply(i, frame.headers, frame.fin);
+        break;
+      case 2:
+        frame.type = SpdyType::headers;
+        wire += encoder.headers(i, frame.headers, frame.fin);
+        break;
       case 3:
         frame.headers = {};
         frame.data = std::string(random() % 3000 + 1, static_cast<char>(random()));
         wire += SpdyEncoder::data(i, frame.data, frame.fin);
-        wire += "\x80\x03\0\x04\0\0\0\x04\0\0\0\0"s + "\x80\x03\0\x09\0\0\0\x08\0\0\0\x01\0\0\x10\0"s;  // SETTINGS and WINDOW_UPDATE are left out
+        wire += "\x80\x03\0\x04\0\0\0\x04\0\0\0\0"s +
+                "\x80\x03\0\x09\0\0\0\x08\0\0\0\x01\0\0\x10\0"s;  // SETTINGS and WINDOW_UPDATE are left out
         break;
       default:
         frame.headers = {};

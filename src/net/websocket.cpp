@@ -73,7 +73,8 @@ bool WebSocketDecoder::begin_frame() {
   std::size_t extended = length == 126 ? 2 : length == 127 ? 8 : 0;
   left_ = extended == 0 ? length : 0;
   for (std::size_t i = 0; i < extended; ++i) left_ = left_ << 8 | header_[2 + i];
-  if ((extended == 2 && left_ < 126) || (extended == 8 && left_ < 65536)) return fail(websocket_protocol_error, "length is not in its shortest form");
+  if ((extended == 2 && left_ < 126) || (extended == 8 && left_ < 65536))
+    return fail(websocket_protocol_error, "length is not in its shortest form");
   if (left_ >> 63) return fail(websocket_protocol_error, "length has its highest bit set");
   if (masked) std::copy_n(header_.begin() + 2 + static_cast<std::ptrdiff_t>(extended), 4, mask_.begin());
   mask_at_ = 0;
@@ -82,9 +83,11 @@ bool WebSocketDecoder::begin_frame() {
     if (left_ > max_control_bytes) return fail(websocket_protocol_error, "control frame longer than 125 bytes");
   } else {
     bool continues = opcode_ == WebSocketOpcode::continuation;
-    if (continues != message_.has_value()) return fail(websocket_protocol_error, continues ? "nothing to continue" : "a message is not finished");
+    if (continues != message_.has_value())
+      return fail(websocket_protocol_error, continues ? "nothing to continue" : "a message is not finished");
     if (!continues) message_ = opcode_;
-    if (left_ > options_.max_message_bytes || data_.size() + left_ > options_.max_message_bytes) return fail(websocket_too_big, "message too big");
+    if (left_ > options_.max_message_bytes || data_.size() + left_ > options_.max_message_bytes)
+      return fail(websocket_too_big, "message too big");
   }
   in_payload_ = true;
   return true;
@@ -146,7 +149,8 @@ bool WebSocketDecoder::feed(std::string_view bytes, std::vector<WebSocketMessage
   }
 }
 
-std::string encode_websocket_frame(WebSocketOpcode opcode, std::string_view payload, bool fin, std::optional<std::array<std::uint8_t, 4>> mask) {
+std::string encode_websocket_frame(WebSocketOpcode opcode, std::string_view payload, bool fin,
+                                   std::optional<std::array<std::uint8_t, 4>> mask) {
   std::string out;
   out.reserve(payload.size() + 14);
   out.push_back(static_cast<char>((fin ? 0x80 : 0) | static_cast<std::uint8_t>(opcode)));

@@ -24,8 +24,8 @@ enum WebSocketClose : std::uint16_t {
   websocket_going_away = 1001,
   websocket_protocol_error = 1002,
   websocket_unsupported = 1003,
-  websocket_no_status = 1005,    // never sent: the close frame had no code
-  websocket_abnormal = 1006,     // never sent: there was no close frame
+  websocket_no_status = 1005,  // never sent: the close frame had no code
+  websocket_abnormal = 1006,   // never sent: there was no close frame
   websocket_bad_data = 1007,
   websocket_too_big = 1009,
   websocket_internal_error = 1011,
@@ -76,7 +76,8 @@ class WebSocketDecoder {
 // A frame. With a mask key: as clients send it.
 std::string encode_websocket_frame(WebSocketOpcode opcode, std::string_view payload, bool fin = true,
                                    std::optional<std::array<std::uint8_t, 4>> mask = std::nullopt);
-std::string encode_websocket_close(std::uint16_t code, std::string_view reason, std::optional<std::array<std::uint8_t, 4>> mask = std::nullopt);
+std::string encode_websocket_close(std::uint16_t code, std::string_view reason,
+                                   std::optional<std::array<std::uint8_t, 4>> mask = std::nullopt);
 
 // ---- the opening handshake
 

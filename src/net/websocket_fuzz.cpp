@@ -25,7 +25,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (one[i].opcode == WebSocketOpcode::close) continue;
     std::vector<WebSocketMessage> again;
     WebSocketDecoder client({.from_client = false, .max_message_bytes = 4096});
-    if (!client.feed(encode_websocket_frame(one[i].opcode, one[i].payload), again) || again.size() != 1 || again[0].payload != one[i].payload) std::abort();
+    if (!client.feed(encode_websocket_frame(one[i].opcode, one[i].payload), again) || again.size() != 1 ||
+        again[0].payload != one[i].payload)
+      std::abort();
   }
   return 0;
 }

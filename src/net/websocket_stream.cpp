@@ -23,7 +23,8 @@ std::uint16_t echo_of(std::uint16_t code) {
 
 }  // namespace
 
-std::shared_ptr<WebSocket> WebSocket::start(std::shared_ptr<RawStream> raw, WebSocketDecoder::Options options, OnMessage on_message, OnClose on_close) {
+std::shared_ptr<WebSocket> WebSocket::start(std::shared_ptr<RawStream> raw, WebSocketDecoder::Options options, OnMessage on_message,
+                                            OnClose on_close) {
   std::shared_ptr<WebSocket> self(new WebSocket(std::move(raw), options));
   auto callbacks = std::make_shared<Callbacks>(Callbacks{std::move(on_message), std::move(on_close)});
   self->raw_->on_close([callbacks] { end(websocket_abnormal, "", *callbacks); });
@@ -74,8 +75,8 @@ void WebSocket::close(std::uint16_t code, std::string_view reason) {
 
 // ---- the client's end
 
-Result<std::unique_ptr<WebSocketClient>> WebSocketClient::connect(HttpClient& http, ClientRequest request, const std::vector<std::string>& protocols,
-                                                                  Options options) {
+Result<std::unique_ptr<WebSocketClient>> WebSocketClient::connect(HttpClient& http, ClientRequest request,
+                                                                  const std::vector<std::string>& protocols, Options options) {
   std::string key = new_websocket_key();
   const Headers handshake = websocket_request_headers(key, protocols);
   for (const auto& [name, value] : handshake.fields()) request.headers.set(name, value);
@@ -87,7 +88,9 @@ Result<std::unique_ptr<WebSocketClient>> WebSocketClient::connect(HttpClient& ht
 }
 
 WebSocketClient::WebSocketClient(std::unique_ptr<DuplexStream> stream, std::string protocol, Options options)
-    : stream_(std::move(stream)), protocol_(std::move(protocol)), decoder_({.from_client = false, .max_message_bytes = options.max_message_bytes}) {}
+    : stream_(std::move(stream)),
+      protocol_(std::move(protocol)),
+      decoder_({.from_client = false, .max_message_bytes = options.max_message_bytes}) {}
 
 WebSocketClient::~WebSocketClient() { stream_->close(); }
 
@@ -97,7 +100,8 @@ Result<WebSocketMessage> WebSocketClient::read() {
       WebSocketMessage message = std::move(messages_[next_++]);
       if (message.opcode == WebSocketOpcode::pong) continue;
       if (message.opcode == WebSocketOpcode::ping) {
-        if (auto sent = write(WebSocketOpcode::pong, message.payload); !sent && sent.error().code != Code::canceled) return std::unexpected(sent.error());
+        if (auto sent = write(WebSocketOpcode::pong, message.payload); !sent && sent.error().code != Code::canceled)
+          return std::unexpected(sent.error());
         continue;
       }
       if (message.opcode == WebSocketOpcode::close) {

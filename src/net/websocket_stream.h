@@ -30,9 +30,10 @@ class WebSocket : public std::enable_shared_from_this<WebSocket> {
   // close() of this side.
   using OnClose = std::function<void(std::uint16_t code, std::string reason)>;
 
-  static std::shared_ptr<WebSocket> start(std::shared_ptr<RawStream> raw, WebSocketDecoder::Options options, OnMessage on_message, OnClose on_close);
+  static std::shared_ptr<WebSocket> start(std::shared_ptr<RawStream> raw, WebSocketDecoder::Options options, OnMessage on_message,
+                                          OnClose on_close);
 
-  bool send(WebSocketOpcode opcode, std::string_view payload);  // false when the connection is closed or closing
+  bool send(WebSocketOpcode opcode, std::string_view payload);   // false when the connection is closed or closing
   void close(std::uint16_t code, std::string_view reason = "");  // sends what is queued, a close frame, and ends
   std::size_t queued_bytes() const { return raw_->queued_bytes(); }
   void on_drained(std::size_t low_bytes, std::function<void()> callback) { raw_->on_drained(low_bytes, std::move(callback)); }
@@ -62,7 +63,8 @@ class WebSocketClient {
     std::size_t max_message_bytes = 1 << 20;
   };
   // Opens `request.target` with the handshake's fields added. Errors of HttpClient::upgrade, or Code::invalid.
-  static Result<std::unique_ptr<WebSocketClient>> connect(HttpClient& http, ClientRequest request, const std::vector<std::string>& protocols, Options options);
+  static Result<std::unique_ptr<WebSocketClient>> connect(HttpClient& http, ClientRequest request,
+                                                          const std::vector<std::string>& protocols, Options options);
   WebSocketClient(std::unique_ptr<DuplexStream> stream, std::string protocol, Options options);  // after a handshake
   ~WebSocketClient();
 

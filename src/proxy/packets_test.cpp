@@ -16,13 +16,13 @@
 namespace kybern::proxy {
 namespace {
 
+using std::chrono::milliseconds;
 using test::ask;
 using test::Namespace;
 using test::Question;
 using test::seen_as;
 using test::sh;
 using test::who;
-using std::chrono::milliseconds;
 
 constexpr milliseconds dropped{400};  // long enough for an answer here, when none is expected
 
@@ -30,7 +30,9 @@ class Packets : public ::testing::Test {
  protected:
   void SetUp() override {
     if (!test::why_no_network().empty()) GTEST_SKIP() << test::why_no_network();
-    ASSERT_TRUE(sh("ip link add br0 type bridge forward_delay 0 && ip addr add 10.244.0.1/24 dev br0 && ip -6 addr add fd01::1/64 dev br0 nodad && ip link set br0 up"));
+    ASSERT_TRUE(
+        sh("ip link add br0 type bridge forward_delay 0 && ip addr add 10.244.0.1/24 dev br0 && ip -6 addr add fd01::1/64 dev br0 nodad && "
+           "ip link set br0 up"));
     a_ = pod("a", 2);
     b_ = pod("b", 3);
     c_ = pod("c", 4);
@@ -39,13 +41,16 @@ class Packets : public ::testing::Test {
                    " && ip addr add 192.0.2.1/24 dev uplink && ip -6 addr add fd00::1/64 dev uplink nodad && ip link set uplink up"));
     // Service addresses are routed by way of the node, as an outside router might.
     outside_->run([] {
-      ASSERT_TRUE(sh("ip addr add 192.0.2.10/24 dev eth0 && ip -6 addr add fd00::10/64 dev eth0 nodad && ip link set eth0 up && "
-                     "ip route add default via 192.0.2.1 && ip -6 route add default via fd00::1"));
+      ASSERT_TRUE(
+          sh("ip addr add 192.0.2.10/24 dev eth0 && ip -6 addr add fd00::10/64 dev eth0 nodad && ip link set eth0 up && "
+             "ip route add default via 192.0.2.1 && ip -6 route add default via fd00::1"));
     });
     // The node's own default route leads somewhere else: sent back where it came from, a packet would cause ICMP redirects.
-    ASSERT_TRUE(sh("ip link add up0 type veth peer name up1 && ip addr add 192.168.77.1/24 dev up0 && ip -6 addr add fd07::1/64 dev up0 nodad && "
-                   "ip link set up0 up && ip link set up1 up && ip neigh add 192.168.77.2 lladdr 02:00:00:00:00:02 dev up0 && "
-                   "ip neigh add fd07::2 lladdr 02:00:00:00:00:02 dev up0 && ip route add default via 192.168.77.2 && ip -6 route add default via fd07::2"));
+    ASSERT_TRUE(
+        sh("ip link add up0 type veth peer name up1 && ip addr add 192.168.77.1/24 dev up0 && ip -6 addr add fd07::1/64 dev up0 nodad && "
+           "ip link set up0 up && ip link set up1 up && ip neigh add 192.168.77.2 lladdr 02:00:00:00:00:02 dev up0 && "
+           "ip neigh add fd07::2 lladdr 02:00:00:00:00:02 dev up0 && ip route add default via 192.168.77.2 && ip -6 route add default via "
+           "fd07::2"));
     std::vector<std::string> warnings;
     Result<void> prepared = prepare_kernel(true, warnings);
     ASSERT_TRUE(prepared) << prepared.error().message;
@@ -62,7 +67,8 @@ class Packets : public ::testing::Test {
   void TearDown() override {
     if (applier_) (void)applier_->remove_tables();
     servers_.clear();
-    if (test::why_no_network().empty()) sh("for link in br0 uplink up0 pod-a pod-b pod-c; do ip link del $link; done; conntrack -F >/dev/null 2>&1; true");
+    if (test::why_no_network().empty())
+      sh("for link in br0 uplink up0 pod-a pod-b pod-c; do ip link del $link; done; conntrack -F >/dev/null 2>&1; true");
   }
 
   // Endpoints given as "a", "b", "a:draining", "node" (a process of the node itself), "x" (not on this node).
@@ -77,9 +83,9 @@ class Packets : public ::testing::Test {
         const std::string host = std::to_string(pod == 'x' ? 99 : pod - 'a' + 2);
         std::string address = (v6 ? "fd01::" : "10.244.0.") + host;
         if (text == "node") address = v6 ? "fd00::1" : "192.0.2.1";
-        Draft endpoint = Draft::object({{"addresses", Draft::array({Draft(address)})},
-                                        {"nodeName", pod == 'x' ? "n2" : "n1"}});
-        if (text.ends_with(":draining")) endpoint["conditions"] = Draft::object({{"ready", false}, {"serving", true}, {"terminating", true}});
+        Draft endpoint = Draft::object({{"addresses", Draft::array({Draft(address)})}, {"nodeName", pod == 'x' ? "n2" : "n1"}});
+        if (text.ends_with(":draining"))
+          endpoint["conditions"] = Draft::object({{"ready", false}, {"serving", true}, {"terminating", true}});
         list.push_back(std::move(endpoint));
       }
       Draft slice = Draft::object({{"kind", "EndpointSlice"}, {"addressType", v6 ? "IPv6" : "IPv4"}, {"endpoints", std::move(list)}});
@@ -110,8 +116,9 @@ class Packets : public ::testing::Test {
     EXPECT_TRUE(sh("ip link add pod-" + name + " type veth peer name eth0 netns " + out->path() + " && ip link set pod-" + name +
                    " master br0 && ip link set pod-" + name + " type bridge_slave hairpin on && ip link set pod-" + name + " up"));
     out->run([&] {
-      EXPECT_TRUE(sh("ip addr add 10.244.0." + number + "/24 dev eth0 && ip -6 addr add fd01::" + number +
-                     "/64 dev eth0 nodad && ip link set eth0 up && ip route add default via 10.244.0.1 && ip -6 route add default via fd01::1"));
+      EXPECT_TRUE(
+          sh("ip addr add 10.244.0." + number + "/24 dev eth0 && ip -6 addr add fd01::" + number +
+             "/64 dev eth0 nodad && ip link set eth0 up && ip route add default via 10.244.0.1 && ip -6 route add default via fd01::1"));
     });
     servers_.push_back(std::make_unique<test::EchoServer>(out.get(), name, 8080));
     return out;
@@ -124,7 +131,8 @@ class Packets : public ::testing::Test {
     return out;
   }
 
-  static constexpr const char* both_ports = "clusterIP: 10.96.0.10\nclusterIPs: [10.96.0.10, 'fd00:96::a']\n"
+  static constexpr const char* both_ports =
+      "clusterIP: 10.96.0.10\nclusterIPs: [10.96.0.10, 'fd00:96::a']\n"
       "ports: [{name: tcp, port: 80, protocol: TCP}, {name: udp, port: 80, protocol: UDP}]\n";
 
   std::unique_ptr<Namespace> a_, b_, c_, outside_;
@@ -183,8 +191,11 @@ TEST_F(Packets, AnEndpointMayBeAProcessOfTheNode) {
 }
 
 TEST_F(Packets, NodePortsAnswerOnTheNodesAddresses) {
-  put_service("web", std::string(both_ports) + "type: NodePort\nexternalTrafficPolicy: Cluster\n"
-              "ports: [{name: tcp, port: 80, protocol: TCP, nodePort: 30080}, {name: udp, port: 80, protocol: UDP, nodePort: 30080}]\n", {"a", "b"});
+  put_service("web",
+              std::string(both_ports) +
+                  "type: NodePort\nexternalTrafficPolicy: Cluster\n"
+                  "ports: [{name: tcp, port: 80, protocol: TCP, nodePort: 30080}, {name: udp, port: 80, protocol: UDP, nodePort: 30080}]\n",
+              {"a", "b"});
   EXPECT_EQ(seen_as(ask(outside_.get(), {"192.0.2.1", 30080})), "10.244.0.1");
   EXPECT_EQ(seen_as(ask(outside_.get(), {"192.0.2.1", 30080, true})), "10.244.0.1");
   EXPECT_EQ(seen_as(ask(outside_.get(), {"fd00::1", 30080})), "fd01::1");
@@ -200,8 +211,9 @@ TEST_F(Packets, ExternalAndLoadBalancerAddresses) {
 }
 
 TEST_F(Packets, ExternalTrafficPolicyLocalKeepsTheClientsAddress) {
-  const std::string spec = std::string(both_ports) + "type: NodePort\nexternalIPs: [198.51.100.7]\nexternalTrafficPolicy: Local\n"
-      "ports: [{name: tcp, port: 80, protocol: TCP, nodePort: 30080}]\n";
+  const std::string spec = std::string(both_ports) +
+                           "type: NodePort\nexternalIPs: [198.51.100.7]\nexternalTrafficPolicy: Local\n"
+                           "ports: [{name: tcp, port: 80, protocol: TCP, nodePort: 30080}]\n";
   put_service("web", spec, {"a", "x"});
   for (int i = 0; i < 10; ++i) {
     EXPECT_EQ(ask(outside_.get(), {"192.0.2.1", 30080}), "a from 192.0.2.10") << "never the other node's endpoint";
@@ -215,8 +227,11 @@ TEST_F(Packets, ExternalTrafficPolicyLocalKeepsTheClientsAddress) {
 }
 
 TEST_F(Packets, PodsAndTheNodeUseAllEndpointsOfALocalService) {
-  put_service("web", std::string(both_ports) + "type: NodePort\nexternalTrafficPolicy: Local\n"
-              "ports: [{name: tcp, port: 80, protocol: TCP, nodePort: 30080}]\n", {"a:draining", "b"});
+  put_service("web",
+              std::string(both_ports) +
+                  "type: NodePort\nexternalTrafficPolicy: Local\n"
+                  "ports: [{name: tcp, port: 80, protocol: TCP, nodePort: 30080}]\n",
+              {"a:draining", "b"});
   EXPECT_EQ(who(ask(nullptr, {"192.0.2.1", 30080})), "b");
   EXPECT_EQ(who(ask(c_.get(), {"192.0.2.1", 30080})), "b");
   EXPECT_EQ(who(ask(outside_.get(), {"192.0.2.1", 30080})), "b");
@@ -232,7 +247,8 @@ TEST_F(Packets, InternalTrafficPolicyLocal) {
 
 TEST_F(Packets, RefusesServicesWithoutEndpointsAndUnknownPorts) {
   put_service("web", both_ports, {});
-  for (const Namespace* from : {static_cast<const Namespace*>(nullptr), static_cast<const Namespace*>(outside_.get()), static_cast<const Namespace*>(c_.get())}) {
+  for (const Namespace* from :
+       {static_cast<const Namespace*>(nullptr), static_cast<const Namespace*>(outside_.get()), static_cast<const Namespace*>(c_.get())}) {
     EXPECT_EQ(ask(from, {"10.96.0.10", 80}), "refused");
     // A process of the node itself is refused by its own send().
     EXPECT_EQ(ask(from, {"10.96.0.10", 80, true}), from == nullptr ? "Operation not permitted" : "refused") << (from == c_.get());
@@ -272,7 +288,8 @@ TEST_F(Packets, AffinityKeepsAClientAtItsEndpointUntilItIsGone) {
 }
 
 TEST_F(Packets, AffinityEnds) {
-  put_service("web", std::string(both_ports) + "sessionAffinity: ClientIP\nsessionAffinityConfig: {clientIP: {timeoutSeconds: 1}}\n", {"a", "b"});
+  put_service("web", std::string(both_ports) + "sessionAffinity: ClientIP\nsessionAffinityConfig: {clientIP: {timeoutSeconds: 1}}\n",
+              {"a", "b"});
   std::set<std::string> seen;
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(25);
   // Each question comes after the one before has been forgotten; both endpoints show up sooner or later.
@@ -284,9 +301,10 @@ TEST_F(Packets, AffinityEnds) {
 }
 
 TEST_F(Packets, SourceRangesFenceALoadBalancer) {
-  Draft service = Draft((*parse_yaml("kind: Service\nmetadata: {namespace: default, name: web}\nspec:\n  type: LoadBalancer\n  clusterIP: 10.96.0.10\n"
-      "  externalTrafficPolicy: Cluster\n  loadBalancerSourceRanges: [203.0.113.0/24]\n  ports: [{name: tcp, port: 80}]\n"
-      "status: {loadBalancer: {ingress: [{ip: 198.51.100.9}]}}\n"))[0]);
+  Draft service = Draft(
+      (*parse_yaml("kind: Service\nmetadata: {namespace: default, name: web}\nspec:\n  type: LoadBalancer\n  clusterIP: 10.96.0.10\n"
+                   "  externalTrafficPolicy: Cluster\n  loadBalancerSourceRanges: [203.0.113.0/24]\n  ports: [{name: tcp, port: 80}]\n"
+                   "status: {loadBalancer: {ingress: [{ip: 198.51.100.9}]}}\n"))[0]);
   cluster_.put(service.freeze());
   put_service("other", "clusterIP: 10.96.0.11\nports: [{name: tcp, port: 80}]\n", {"a"});
   Draft slice = Draft(cluster_.slices["default/other-4"]);

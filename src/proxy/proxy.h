@@ -23,22 +23,22 @@ namespace kybern::proxy {
 
 struct ProxyOptions {
   std::string node_name = {};
-  std::vector<std::string> node_ips = {};  // node ports are served on these; IPv4, IPv6 or both
-  std::string pod_cidr = {};          // of the cluster's pods, comma-separated for both families; "" when not known
-  bool masquerade_all = false;        // hide the source of everything that goes to a cluster IP
-  bool set_sysctls = true;            // ip_forward, br_netfilter, limits of connection tracking
-  bool flush_udp = true;              // forget tracked UDP flows to targets that are gone
-  std::string health_address = "0.0.0.0";  // where spec.healthCheckNodePort listens
-  Duration coalesce{std::chrono::milliseconds(20)};       // changes that come within this are one transaction
-  Duration check_interval{std::chrono::seconds(30)};      // looks whether somebody removed our tables; 0: never
+  std::vector<std::string> node_ips = {};             // node ports are served on these; IPv4, IPv6 or both
+  std::string pod_cidr = {};                          // of the cluster's pods, comma-separated for both families; "" when not known
+  bool masquerade_all = false;                        // hide the source of everything that goes to a cluster IP
+  bool set_sysctls = true;                            // ip_forward, br_netfilter, limits of connection tracking
+  bool flush_udp = true;                              // forget tracked UDP flows to targets that are gone
+  std::string health_address = "0.0.0.0";             // where spec.healthCheckNodePort listens
+  Duration coalesce{std::chrono::milliseconds(20)};   // changes that come within this are one transaction
+  Duration check_interval{std::chrono::seconds(30)};  // looks whether somebody removed our tables; 0: never
 };
 
 struct ProxyStatus {
-  bool synced = false;              // the first full load is in the kernel
+  bool synced = false;  // the first full load is in the kernel
   std::size_t services = 0, frontends = 0;
   std::uint64_t transactions = 0, full_loads = 0, failures = 0;
-  Duration last_apply{};            // how long nftables took for the last one
-  std::string last_error;           // "" when the last transaction worked
+  Duration last_apply{};   // how long nftables took for the last one
+  std::string last_error;  // "" when the last transaction worked
 };
 
 class Proxy {

@@ -18,9 +18,7 @@ class Cluster {
  public:
   std::map<std::string, Document> services, slices;  // by "namespace/name"
 
-  static std::string key_of(Value object) {
-    return object["metadata"]["namespace"].str() + "/" + object["metadata"]["name"].str();
-  }
+  static std::string key_of(Value object) { return object["metadata"]["namespace"].str() + "/" + object["metadata"]["name"].str(); }
   static std::string service_of_slice(Value slice) {
     return slice["metadata"]["namespace"].str() + "/" + slice["metadata"]["labels"]["kubernetes.io/service-name"].str();
   }
@@ -101,7 +99,8 @@ class RandomCluster {
     const unsigned count = below(8) == 0 ? below(80) : below(5);
     for (unsigned i = 0; i < count; ++i) {
       const unsigned host = below(count * 2);
-      Target target{*parse_address((v6 ? "fd01::" : "10.244.0.") + std::to_string(host)), static_cast<std::uint16_t>(8080 + below(2)), host % 2 == 0};
+      Target target{*parse_address((v6 ? "fd01::" : "10.244.0.") + std::to_string(host)), static_cast<std::uint16_t>(8080 + below(2)),
+                    host % 2 == 0};
       chosen[{target.ip, target.port}] = target;
     }
     auto out = std::make_shared<std::vector<Target>>();

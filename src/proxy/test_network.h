@@ -18,11 +18,11 @@ bool sh(const std::string& command, bool quiet = false);
 
 class Namespace {
  public:
-  Namespace();   // a new one, its loopback up
+  Namespace();  // a new one, its loopback up
   ~Namespace();
   Namespace(const Namespace&) = delete;
   int file() const { return file_; }
-  std::string path() const;                    // for `ip link set ... netns PATH`
+  std::string path() const;                           // for `ip link set ... netns PATH`
   void run(const std::function<void()>& work) const;  // on a thread inside it
 
  private:
@@ -46,7 +46,7 @@ struct Question {
   std::string address;
   int port = 80;
   bool udp = false;
-  int source_port = 0;                          // 0: any
+  int source_port = 0;  // 0: any
   std::chrono::milliseconds patience{3000};
 };
 // The answer; or "refused", "timeout", or another error's text. `where` null: from the node.

@@ -24,8 +24,10 @@ constexpr Duration retry_unschedulable = std::chrono::minutes(5);
 constexpr std::size_t decisions_per_turn = 64;
 
 // Names, labels and bounds are upstream's.
-metrics::CounterFamily attempts_total("scheduler_schedule_attempts_total", "Number of attempts to schedule pods, by the result.", {"profile", "result"});
-metrics::HistogramFamily decision_seconds("scheduler_scheduling_algorithm_duration_seconds", "Scheduling algorithm latency in seconds", metrics::exponential_bounds(0.001, 2, 15));
+metrics::CounterFamily attempts_total("scheduler_schedule_attempts_total", "Number of attempts to schedule pods, by the result.",
+                                      {"profile", "result"});
+metrics::HistogramFamily decision_seconds("scheduler_scheduling_algorithm_duration_seconds", "Scheduling algorithm latency in seconds",
+                                          metrics::exponential_bounds(0.001, 2, 15));
 
 }  // namespace
 
@@ -33,12 +35,12 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   // A pod that waits for a node.
   struct Waiting {
     PodNeeds pod;
-    std::uint64_t order = 0;      // of arrival
+    std::uint64_t order = 0;  // of arrival
     int attempts = 0;
-    bool queued = false;          // in `active`
-    Instant not_before{};         // of its back-off
-    TimerId timer = 0;            // will look at it again
-    Instant wakes{};              // then
+    bool queued = false;   // in `active`
+    Instant not_before{};  // of its back-off
+    TimerId timer = 0;     // will look at it again
+    Instant wakes{};       // then
   };
 
   State(client::Transport& t, World w, SchedulerOptions o)
@@ -46,8 +48,12 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
 
   void start() {
     std::weak_ptr<State> weak = weak_from_this();
-    pods.add_handler([weak](const Document& before, const Document& now) { if (auto s = weak.lock()) s->pod_changed(before, now); });
-    nodes.add_handler([weak](const Document& before, const Document& now) { if (auto s = weak.lock()) s->node_changed(before, now); });
+    pods.add_handler([weak](const Document& before, const Document& now) {
+      if (auto s = weak.lock()) s->pod_changed(before, now);
+    });
+    nodes.add_handler([weak](const Document& before, const Document& now) {
+      if (auto s = weak.lock()) s->node_changed(before, now);
+    });
     nodes.start();
     pods.start();
   }
@@ -86,7 +92,8 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
       // What is assumed stays until the API says where the pod is, or that it is gone.
       bool same_pod = now && found->second.pod.pod["metadata"]["uid"] == now["metadata"]["uid"];
       if (same_pod && !placed && node.empty() && found->second.assumed) return;
-      if (same_pod && placed && found->second.node == node && !found->second.assumed && found->second.pod.pod["spec"] == now["spec"]) return;
+      if (same_pod && placed && found->second.node == node && !found->second.assumed && found->second.pod.pod["spec"] == now["spec"])
+        return;
       unplace(found);
       if (!placed) wake_all();
     }
@@ -95,8 +102,8 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
       place(read_pod(now), std::string(node), false);
       return;
     }
-    bool ours = now && node.empty() && now["spec"]["schedulerName"].as_string() == options.name && !now["metadata"]["deletionTimestamp"].exists() &&
-                now["spec"]["schedulingGates"].empty() && occupies(now.root());
+    bool ours = now && node.empty() && now["spec"]["schedulerName"].as_string() == options.name &&
+                !now["metadata"]["deletionTimestamp"].exists() && now["spec"]["schedulingGates"].empty() && occupies(now.root());
     if (!ours) return forget(key);
     auto& waiting = waiting_pods[key];
     bool fresh = !waiting.pod.pod, changed = !fresh && !(waiting.pod.pod["spec"] == now["spec"]);
@@ -220,9 +227,7 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
     attempts_total.with({options.name, "unschedulable"}).add();
     waiting.not_before = world.clock.steady() + backoff(waiting.attempts);
     Document pod = waiting.pod.pod;
-    world.executor.post([self = shared_from_this(), pod, message] {
-      self->calling([&] { self->report(pod, "Unschedulable", message); });
-    });
+    world.executor.post([self = shared_from_this(), pod, message] { self->calling([&] { self->report(pod, "Unschedulable", message); }); });
     wake_at(key, waiting, world.clock.steady() + retry_unschedulable);
   }
 
@@ -244,17 +249,22 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   void report(const Document& pod, std::string_view reason, const std::string& message) {
     events.warning(pod.root(), "FailedScheduling", message);
     for (Value c : pod["status"]["conditions"].items())
-      if (c["type"].as_string() == "PodScheduled" && c["status"].as_string() == "False" && c["reason"].as_string() == reason && c["message"].as_string() == message) return;
-    Draft condition = Draft::object({{"type", "PodScheduled"}, {"status", "False"}, {"reason", reason}, {"message", message}, {"lastProbeTime", nullptr}});
+      if (c["type"].as_string() == "PodScheduled" && c["status"].as_string() == "False" && c["reason"].as_string() == reason &&
+          c["message"].as_string() == message)
+        return;
+    Draft condition = Draft::object(
+        {{"type", "PodScheduled"}, {"status", "False"}, {"reason", reason}, {"message", message}, {"lastProbeTime", nullptr}});
     condition["lastTransitionTime"] = format_rfc3339(world.clock.now());
     if (pod["metadata"]["generation"].exists()) condition["observedGeneration"] = pod["metadata"]["generation"];
     Draft patch = Draft::object();
     patch["metadata"]["uid"] = pod["metadata"]["uid"];
     patch["status"]["conditions"].push_back(std::move(condition));
-    std::string path = client::object_path("v1", "pods", pod["metadata"]["namespace"].as_string(), pod["metadata"]["name"].as_string(), "status");
+    std::string path =
+        client::object_path("v1", "pods", pod["metadata"]["namespace"].as_string(), pod["metadata"]["name"].as_string(), "status");
     auto answer = transport.call({"PATCH", path, "", patch.freeze(), client::PatchType::strategic});
     if (!answer && answer.error().code != 404 && answer.error().code != 409)
-      log_warn("scheduler", "the condition of a pod could not be written", {{"pod", client::key_of(pod.root())}, {"why", answer.error().message}});
+      log_warn("scheduler", "the condition of a pod could not be written",
+               {{"pod", client::key_of(pod.root())}, {"why", answer.error().message}});
   }
 
   void bind(const PodNeeds& pod, const std::string& node, int attempts) {
@@ -283,7 +293,8 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   // No answer came, or none that tells: it may have happened. Until that is known the place stays taken.
   void look_whether_bound(const PodNeeds& pod, const std::string& node, int attempts) {
     Value meta = pod.pod["metadata"];
-    auto now = transport.call({"GET", client::object_path("v1", "pods", meta["namespace"].as_string(), meta["name"].as_string()), "", {}, {}});
+    auto now =
+        transport.call({"GET", client::object_path("v1", "pods", meta["namespace"].as_string(), meta["name"].as_string()), "", {}, {}});
     if (now && (*now)["metadata"]["uid"] == meta["uid"]) {
       if ((*now)["spec"]["nodeName"].as_string() == node) return bound(pod, node);
       return not_bound(pod, node, attempts, service_unavailable("the API server did not answer"));
@@ -347,8 +358,9 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   std::string describe() {
     Lengths l = lengths();
     std::lock_guard lock(mutex);
-    return fmt::format(R"({{"type":"scheduler","name":"{}","active":{},"backoff":{},"unschedulable":{},"binding":{},"placed":{},"nodes":{}}})", options.name, l.active, l.backoff, l.unschedulable,
-                       binding, placed_pods.size(), node_states.size());
+    return fmt::format(
+        R"({{"type":"scheduler","name":"{}","active":{},"backoff":{},"unschedulable":{},"binding":{},"placed":{},"nodes":{}}})",
+        options.name, l.active, l.backoff, l.unschedulable, binding, placed_pods.size(), node_states.size());
   }
 
   client::Transport& transport;

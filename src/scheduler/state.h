@@ -30,10 +30,10 @@ struct HostPort {
 // What a pod asks for, read once. Values point into `pod`, which is kept.
 struct PodNeeds {
   Document pod;
-  std::string key;           // namespace/name
+  std::string key;  // namespace/name
   std::string_view node_name, scheduler_name;
   std::int64_t priority = 0;
-  Resources requests;        // as upstream: max(sum of containers + sidecars, each init container) + overhead
+  Resources requests;                                    // as upstream: max(sum of containers + sidecars, each init container) + overhead
   std::int64_t scored_cpu_milli = 0, scored_memory = 0;  // with 100m and 200Mi for containers that ask for nothing
   std::vector<HostPort> ports;
   Value tolerations, node_selector, required_terms, preferred_terms;

@@ -21,33 +21,27 @@ constexpr std::size_t fields_max = 128;
 // Where the conversion stands. Frames live on the stack and are only read when something is wrong.
 struct Frame {
   const Frame* up = nullptr;
-  const Type* owner = nullptr;    // the struct whose field this is
+  const Type* owner = nullptr;  // the struct whose field this is
   const Field* field = nullptr;
-  std::int64_t index = -1;        // an item of a list
-  std::string_view key = {};      // an entry of a map, or an unknown member
+  std::int64_t index = -1;    // an item of a list
+  std::string_view key = {};  // an entry of a map, or an unknown member
 };
 
 // spec.containers[0].ports[1].name, with the keys of maps: for unknown fields.
 void strict_path(const Frame* frame, std::string& out) {
-  if (!frame) {
-    return;
-  }
+  if (!frame) { return; }
   strict_path(frame->up, out);
   if (frame->index >= 0) {
     out += fmt::format("[{}]", frame->index);
     return;
   }
-  if (!out.empty()) {
-    out += '.';
-  }
+  if (!out.empty()) { out += '.'; }
   out += frame->field ? frame->field->name.text() : frame->key;
 }
 
 // spec.containers.ports.name, without indices and keys: for values of the wrong kind.
 void go_path(const Frame* frame, std::string& out) {
-  if (!frame) {
-    return;
-  }
+  if (!frame) { return; }
   go_path(frame->up, out);
   if (frame->field) {
     out += out.empty() ? "" : ".";
@@ -59,9 +53,7 @@ void go_path(const Frame* frame, std::string& out) {
 std::string go_type(const Type& type) { return std::string(type.short_name.substr(type.short_name.find('.') + 1)); }
 
 std::string go_element(const Field& field) {
-  if (!field.alias.empty() && field.scalar == Scalar::string) {
-    return std::string(field.alias);
-  }
+  if (!field.alias.empty() && field.scalar == Scalar::string) { return std::string(field.alias); }
   switch (field.scalar) {
     case Scalar::boolean: return "bool";
     case Scalar::int32: return "int32";
@@ -86,9 +78,7 @@ std::string go_element(const Field& field) {
 }
 
 std::string go_type(const Field& field) {
-  if (field.shape == Shape::list) {
-    return field.inner_list ? std::string(field.alias) : "[]" + go_element(field);
-  }
+  if (field.shape == Shape::list) { return field.inner_list ? std::string(field.alias) : "[]" + go_element(field); }
   if (field.shape == Shape::map) {
     bool named = !field.alias.empty() && field.scalar != Scalar::string;
     return named ? std::string(field.alias) : "map[string]" + (field.inner_list ? std::string(field.alias) : go_element(field));
@@ -110,27 +100,19 @@ std::string kind_word(Value value) {
 
 // Base64 as Go's encoder writes it; anything else goes through a decoder and back.
 bool canonical_base64(std::string_view text) {
-  if (text.size() % 4 != 0) {
-    return false;
-  }
+  if (text.size() % 4 != 0) { return false; }
   std::size_t padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
   static constexpr auto values = [] {
     std::array<std::int8_t, 256> table{};
     table.fill(-1);
     std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (std::size_t i = 0; i < alphabet.size(); ++i) {
-      table[static_cast<unsigned char>(alphabet[i])] = static_cast<std::int8_t>(i);
-    }
+    for (std::size_t i = 0; i < alphabet.size(); ++i) { table[static_cast<unsigned char>(alphabet[i])] = static_cast<std::int8_t>(i); }
     return table;
   }();
   for (std::size_t i = 0; i + padding < text.size(); ++i) {
-    if (values[static_cast<unsigned char>(text[i])] < 0) {
-      return false;
-    }
+    if (values[static_cast<unsigned char>(text[i])] < 0) { return false; }
   }
-  if (padding == 0) {
-    return true;
-  }
+  if (padding == 0) { return true; }
   int last = values[static_cast<unsigned char>(text[text.size() - padding - 1])];
   return last >= 0 && (last & (padding == 1 ? 3 : 15)) == 0;
 }
@@ -161,11 +143,9 @@ bool empty_scalar(const Field& field, Value value) {
 }
 
 bool zero_is_null(const Field& field) {
-  if (field.pointer || field.shape != Shape::single) {
-    return true;
-  }
-  constexpr Scalar shown[] = {Scalar::boolean, Scalar::int32, Scalar::int64, Scalar::float64, Scalar::string, Scalar::int_or_string,
-                              Scalar::duration, Scalar::quantity, Scalar::object};
+  if (field.pointer || field.shape != Shape::single) { return true; }
+  constexpr Scalar shown[] = {Scalar::boolean,       Scalar::int32,    Scalar::int64,    Scalar::float64, Scalar::string,
+                              Scalar::int_or_string, Scalar::duration, Scalar::quantity, Scalar::object};
   return std::find(std::begin(shown), std::end(shown), field.scalar) == std::end(shown);
 }
 
@@ -178,9 +158,7 @@ class Converter {
       return fail(Code::invalid, fmt::format("json: cannot unmarshal {} into Go value of type {}", kind_word(value), go_type(type)));
     }
     bool good = object(type, value, nullptr, 0);
-    if (!good || !wrong_kind_.empty()) {
-      return fail(Code::invalid, good ? wrong_kind_ : broken_);
-    }
+    if (!good || !wrong_kind_.empty()) { return fail(Code::invalid, good ? wrong_kind_ : broken_); }
     return out_.finish();
   }
 
@@ -203,13 +181,12 @@ class Converter {
   bool wrong(const Frame& at, std::string kind, std::string type) {
     if (wrong_kind_.empty()) {
       const Frame* in = &at;
-      while (!in->field) {
-        in = in->up;
-      }
+      while (!in->field) { in = in->up; }
       std::string path;
       go_path(&at, path);
       std::string owner = go_type(*in->owner);
-      wrong_kind_ = fmt::format("json: cannot unmarshal {} into Go struct field {}.{} of type {}", kind, owner.substr(owner.find('.') + 1), path, type);
+      wrong_kind_ = fmt::format("json: cannot unmarshal {} into Go struct field {}.{} of type {}", kind, owner.substr(owner.find('.') + 1),
+                                path, type);
     }
     out_.null();
     return true;
@@ -219,9 +196,7 @@ class Converter {
   // The message of a decoder that was called for one value, and so knows no path.
   bool wrong_value(Value value, std::string_view type, bool whole = true) {
     std::string kind = kind_word(value);
-    if (kind == "number" && whole) {
-      kind += " " + to_json(value);
-    }
+    if (kind == "number" && whole) { kind += " " + to_json(value); }
     return broken(fmt::format("json: cannot unmarshal {} into Go value of type {}", kind, type));
   }
 
@@ -231,9 +206,7 @@ class Converter {
 };
 
 void Converter::unknown(const Frame* at, std::string_view key) {
-  if (!report_ || report_->unknown_fields.size() >= DecodeReport::report_max) {
-    return;
-  }
+  if (!report_ || report_->unknown_fields.size() >= DecodeReport::report_max) { return; }
   Frame frame{.up = at, .key = key};
   std::string path;
   strict_path(&frame, path);
@@ -244,9 +217,7 @@ void Converter::unknown(const Frame* at, std::string_view key) {
 }
 
 bool Converter::object(const Type& type, Value value, const Frame* at, int depth) {
-  if (depth > max_depth) {
-    return broken("exceeded max depth");
-  }
+  if (depth > max_depth) { return broken("exceeded max depth"); }
   std::uint64_t seen[fields_max / 64] = {};
   out_.begin_object();
   for (std::size_t i = 0, count = value.size(); i < count; ++i) {
@@ -259,12 +230,8 @@ bool Converter::object(const Type& type, Value value, const Frame* at, int depth
     auto index = static_cast<std::size_t>(field - type.fields.data());
     bool kept = false;
     Frame frame{.up = at, .owner = &type, .field = field};
-    if (!member(*field, value.member(i).value, frame, depth, kept)) {
-      return false;
-    }
-    if (kept) {
-      seen[index / 64] |= 1ull << (index % 64);
-    }
+    if (!member(*field, value.member(i).value, frame, depth, kept)) { return false; }
+    if (kept) { seen[index / 64] |= 1ull << (index % 64); }
   }
   for (std::uint8_t i : type.always) {
     const Field& field = type.fields[i];
@@ -279,9 +246,7 @@ bool Converter::object(const Type& type, Value value, const Frame* at, int depth
 
 // One member of a struct. `kept` says whether it was written; one that is always shown is written later when it was not.
 bool Converter::member(const Field& field, Value value, const Frame& at, int depth, bool& kept) {
-  if (field.gated) {
-    return true;
-  }
+  if (field.gated) { return true; }
   if (value.is_null()) {
     if (!field.omit_empty && zero_is_null(field)) {
       kept = true;
@@ -291,9 +256,7 @@ bool Converter::member(const Field& field, Value value, const Frame& at, int dep
     return true;
   }
   if (field.shape == Shape::single) {
-    if (field.omit_empty && !field.pointer && empty_scalar(field, value)) {
-      return true;
-    }
+    if (field.omit_empty && !field.pointer && empty_scalar(field, value)) { return true; }
     kept = true;
     out_.key(field.name);
     return element(field, value, at, depth);
@@ -304,18 +267,14 @@ bool Converter::member(const Field& field, Value value, const Frame& at, int dep
     out_.key(field.name);
     return wrong(at, kind_word(value), go_type(field));
   }
-  if (value.empty()) {
-    return true;
-  }
+  if (value.empty()) { return true; }
   kept = true;
   out_.key(field.name);
   if (list) {
     out_.begin_array();
     for (std::size_t i = 0; i < value.size(); ++i) {
       Frame item{.up = &at, .index = static_cast<std::int64_t>(i)};
-      if (!element(field, value[i], item, depth)) {
-        return false;
-      }
+      if (!element(field, value[i], item, depth)) { return false; }
     }
     out_.end_array();
     return true;
@@ -330,9 +289,7 @@ bool Converter::member(const Field& field, Value value, const Frame& at, int dep
       out_.key(entry.key);
     }
     if (!field.inner_list) {
-      if (!element(field, entry.value, inner, depth)) {
-        return false;
-      }
+      if (!element(field, entry.value, inner, depth)) { return false; }
       continue;
     }
     if (!entry.value.is_array()) {
@@ -345,9 +302,7 @@ bool Converter::member(const Field& field, Value value, const Frame& at, int dep
     }
     out_.begin_array();
     for (Value item : entry.value.items()) {
-      if (!element(field, item, inner, depth)) {
-        return false;
-      }
+      if (!element(field, item, inner, depth)) { return false; }
     }
     out_.end_array();
   }
@@ -362,9 +317,7 @@ bool Converter::element(const Field& field, Value value, const Frame& at, int de
   }
   switch (field.scalar) {
     case Scalar::boolean:
-      if (!value.is_bool()) {
-        return wrong(field, value, at);
-      }
+      if (!value.is_bool()) { return wrong(field, value, at); }
       out_.boolean(value.as_bool());
       return true;
     case Scalar::int32:
@@ -388,9 +341,7 @@ bool Converter::element(const Field& field, Value value, const Frame& at, int de
       }
       return true;
     case Scalar::string:
-      if (!value.is_string()) {
-        return wrong(field, value, at);
-      }
+      if (!value.is_string()) { return wrong(field, value, at); }
       out_.string(value.as_string());
       return true;
     case Scalar::int_or_string:
@@ -409,9 +360,7 @@ bool Converter::element(const Field& field, Value value, const Frame& at, int de
     case Scalar::json_or_bool:
     case Scalar::json_or_strings: return schema_or(field, value, depth);
     case Scalar::object:
-      if (!value.is_object()) {
-        return wrong(field, value, at);
-      }
+      if (!value.is_object()) { return wrong(field, value, at); }
       return object(*field.type, value, &at, depth + 1);
     default: return text(field, value, at);
   }
@@ -422,9 +371,7 @@ bool Converter::text(const Field& field, Value value, const Frame& at) {
   std::string_view text = value.as_string();
   switch (field.scalar) {
     case Scalar::bytes:
-      if (!value.is_string()) {
-        return wrong(field, value, at);
-      }
+      if (!value.is_string()) { return wrong(field, value, at); }
       if (canonical_base64(text)) {
         out_.string(text);
         return true;
@@ -432,55 +379,41 @@ bool Converter::text(const Field& field, Value value, const Frame& at) {
       if (auto bytes = base64_decode(text)) {
         out_.string(base64_encode(*bytes));
       } else {
-        if (wrong_kind_.empty()) {
-          wrong_kind_ = base64_error(text);
-        }
+        if (wrong_kind_.empty()) { wrong_kind_ = base64_error(text); }
         out_.null();
       }
       return true;
     case Scalar::time:
     case Scalar::micro_time: {
       bool micro = field.scalar == Scalar::micro_time;
-      if (!value.is_string()) {
-        return wrong_value(value, "string", false);
-      }
+      if (!value.is_string()) { return wrong_value(value, "string", false); }
       if (text.empty()) {
         out_.null();
         return true;
       }
       auto time = parse_wire_time(text);
       std::string error = !time || micro ? time_error(text, micro) : "";
-      if (!error.empty()) {
-        return broken(std::move(error));
-      }
+      if (!error.empty()) { return broken(std::move(error)); }
       char canonical[time_text_max];
       std::string_view written(canonical, format_wire_time(*time, micro, canonical));
       out_.string(written);
       return true;
     }
     case Scalar::duration: {
-      if (!value.is_string()) {
-        return wrong_value(value, "string", false);
-      }
+      if (!value.is_string()) { return wrong_value(value, "string", false); }
       std::string error = duration_error(text);
-      if (!error.empty()) {
-        return broken(std::move(error));
-      }
+      if (!error.empty()) { return broken(std::move(error)); }
       std::string written = format_duration(*parse_duration(text));
       out_.string(written);
       return true;
     }
     default: {  // quantity
       std::string number = value.is_string() ? "" : to_json(value);
-      if (!value.is_string()) {
-        text = number;
-      }
+      if (!value.is_string()) { text = number; }
       std::size_t first = text.find_first_not_of(" \t\r\n");
       std::string_view trimmed = first == std::string_view::npos ? "" : trim(text);
       std::string error = quantity_error(trimmed);
-      if (!error.empty()) {
-        return broken(std::move(error));
-      }
+      if (!error.empty()) { return broken(std::move(error)); }
       out_.string(trimmed);
       return true;
     }
@@ -495,9 +428,7 @@ bool Converter::schema_or(const Field& field, Value value, int depth) {
     good = object(*field.type, value, nullptr, depth + 1);
   } else if (field.scalar == Scalar::json_or_bool) {
     good = value.is_bool() || broken("boolean or JSON schema expected");
-    if (good) {
-      out_.boolean(value.as_bool());
-    }
+    if (good) { out_.boolean(value.as_bool()); }
   } else if (value.is_array() && !value.empty()) {
     out_.begin_array();
     for (Value item : value.items()) {
@@ -514,9 +445,7 @@ bool Converter::schema_or(const Field& field, Value value, int depth) {
         break;
       }
     }
-    if (good) {
-      out_.end_array();
-    }
+    if (good) { out_.end_array(); }
   } else {
     out_.null();
   }

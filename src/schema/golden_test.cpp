@@ -25,9 +25,7 @@ std::vector<std::filesystem::path> golden() {
   std::filesystem::path folder = std::filesystem::path(KYBERN_SOURCE_DIR) / "../shared/golden";
   if (std::filesystem::exists(folder)) {
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-      if (entry.path().extension() == ".json") {
-        paths.push_back(entry.path());
-      }
+      if (entry.path().extension() == ".json") { paths.push_back(entry.path()); }
     }
   }
   std::sort(paths.begin(), paths.end());
@@ -36,9 +34,7 @@ std::vector<std::filesystem::path> golden() {
 
 TEST(Golden, ProtobufIsReadAndWrittenByteForByte) {
   auto paths = golden();
-  if (paths.empty()) {
-    GTEST_SKIP() << "../shared/golden is not there";
-  }
+  if (paths.empty()) { GTEST_SKIP() << "../shared/golden is not there"; }
   for (auto path : paths) {
     SCOPED_TRACE(path.filename().string());
     auto json = parse_json(read_file(path));
@@ -66,9 +62,7 @@ TEST(Golden, ProtobufIsReadAndWrittenByteForByte) {
 
 TEST(Golden, YamlIsTheSameDocument) {
   auto paths = golden();
-  if (paths.empty()) {
-    GTEST_SKIP() << "../shared/golden is not there";
-  }
+  if (paths.empty()) { GTEST_SKIP() << "../shared/golden is not there"; }
   for (auto path : paths) {
     SCOPED_TRACE(path.filename().string());
     auto json = parse_json(read_file(path));

@@ -21,9 +21,7 @@ bool Decoder::cut(const Type& type, std::string_view bytes) {
   while (reader.at != reader.end) {
     Piece piece;
     std::uint64_t number = reader.next(piece) >> 3;
-    if (reader.failed) {
-      return wrong(reader.failed);
-    }
+    if (reader.failed) { return wrong(reader.failed); }
     if (number < type.by_number.size() && type.by_number[number] != 0) {  // otherwise a field of a newer version
       piece.unit = type.by_number[number] - 1u;
       pieces_.push_back(piece);
@@ -35,11 +33,11 @@ bool Decoder::cut(const Type& type, std::string_view bytes) {
 
 // Where in_order() is within a message.
 struct Decoder::Members {
-  const Unit* unit = nullptr;        // of the last field
-  const std::uint8_t* always;        // of Type::always_units, from the next one on
+  const Unit* unit = nullptr;  // of the last field
+  const std::uint8_t* always;  // of Type::always_units, from the next one on
   const std::uint8_t* always_end;
-  Shape open = Shape::single;        // the list or map that `unit` is the beginning of
-  std::size_t count = 0;             // of its items or entries
+  Shape open = Shape::single;  // the list or map that `unit` is the beginning of
+  std::size_t count = 0;       // of its items or entries
 
   void close(BlockWriter& out) {
     if (open == Shape::list) {
@@ -59,28 +57,22 @@ bool Decoder::in_order(const Type& type, std::string_view bytes, int depth) {
   while (reader.at != reader.end) {
     Piece piece;
     std::uint64_t number = reader.next_small(piece) >> 3;
-    if (reader.failed) {
-      return wrong(reader.failed);
-    }
+    if (reader.failed) { return wrong(reader.failed); }
     if (number >= type.by_number.size() || type.by_number[number] == 0) {
       continue;  // a field of a newer version
     }
     const Unit& unit = units[type.by_number[number] - 1];
-    if (&unit == members.unit ? members.open == Shape::single : &unit < members.unit) {
-      return disordered_ = true, false;
-    }
+    if (&unit == members.unit ? members.open == Shape::single : &unit < members.unit) { return disordered_ = true, false; }
     if (unit.zero_hidden && is_zero(unit, piece)) {
       members.close(out_);
       members.unit = &unit;
       continue;
     }
-    if (&unit != members.unit && !begin(type, unit, members, depth)) {
-      return false;
-    }
+    if (&unit != members.unit && !begin(type, unit, members, depth)) { return false; }
     if (static_cast<std::uint8_t>(piece.wire) != unit.wire_type && (members.open != Shape::list || piece.wire != WireType::bytes)) {
       return wrong_wire(unit.field ? *unit.field : unit.inlined->fields.front(), piece.wire);
     }
-    if (!unit.field ? !fields(*unit.inlined, piece.bytes(), depth + 1)
+    if (!unit.field                     ? !fields(*unit.inlined, piece.bytes(), depth + 1)
         : members.open == Shape::single ? !single(type, *unit.field, piece, depth)
         : members.open == Shape::list   ? !item(type, *unit.field, piece, members.count, depth)
                                         : !entry(type, *unit.field, piece.bytes(), depth)) {
@@ -89,9 +81,7 @@ bool Decoder::in_order(const Type& type, std::string_view bytes, int depth) {
   }
   members.close(out_);
   for (; members.always != members.always_end; ++members.always) {
-    if (!absent(type, units[*members.always], depth)) {
-      return false;
-    }
+    if (!absent(type, units[*members.always], depth)) { return false; }
   }
   return true;
 }
@@ -101,13 +91,9 @@ bool Decoder::begin(const Type& type, const Unit& unit, Members& members, int de
   members.close(out_);
   members.unit = &unit;
   for (; members.always != members.always_end && &type.units[*members.always] <= &unit; ++members.always) {
-    if (&type.units[*members.always] != &unit && !absent(type, type.units[*members.always], depth)) {
-      return false;
-    }
+    if (&type.units[*members.always] != &unit && !absent(type, type.units[*members.always], depth)) { return false; }
   }
-  if (!unit.field) {
-    return true;
-  }
+  if (!unit.field) { return true; }
   if (unit.field->shape == Shape::single) {
     out_.key(unit.field->name);
     return true;
@@ -127,38 +113,24 @@ bool Decoder::begin(const Type& type, const Unit& unit, Members& members, int de
 
 // The members of one message: what is there, and in between what is always shown.
 bool Decoder::fields(const Type& type, std::string_view bytes, int depth) {
-  if (depth > max_message_depth) {
-    return wrong(fmt::format("proto: more than {} messages inside each other", max_message_depth));
-  }
-  if (!by_pieces_) {
-    return in_order(type, bytes, depth);
-  }
+  if (depth > max_message_depth) { return wrong(fmt::format("proto: more than {} messages inside each other", max_message_depth)); }
+  if (!by_pieces_) { return in_order(type, bytes, depth); }
   std::size_t base = pieces_.size();
-  if (!cut(type, bytes)) {
-    return false;
-  }
+  if (!cut(type, bytes)) { return false; }
   const std::size_t last = pieces_.size();
   const std::uint8_t* always = type.always_units.data();
   const std::uint8_t* always_end = always + type.always_units.size();
   for (std::size_t next = base; next < last;) {
     const Piece piece = pieces_[next];
     for (; always != always_end && *always <= piece.unit; ++always) {
-      if (*always < piece.unit && !absent(type, type.units[*always], depth)) {
-        return false;
-      }
+      if (*always < piece.unit && !absent(type, type.units[*always], depth)) { return false; }
     }
     std::size_t a = next;
-    do {
-      ++next;
-    } while (next < last && pieces_[next].unit == piece.unit);
-    if (!unit(type, type.units[piece.unit], a, next, depth)) {
-      return false;
-    }
+    do { ++next; } while (next < last && pieces_[next].unit == piece.unit);
+    if (!unit(type, type.units[piece.unit], a, next, depth)) { return false; }
   }
   for (; always != always_end; ++always) {
-    if (!absent(type, type.units[*always], depth)) {
-      return false;
-    }
+    if (!absent(type, type.units[*always], depth)) { return false; }
   }
   pieces_.resize(base);
   return true;
@@ -172,17 +144,11 @@ bool Decoder::wrong_wire(const Field& field, WireType wire) {
 }
 
 bool Decoder::unit(const Type& type, const Unit& unit, std::size_t a, std::size_t b, int depth) {
-  if (unit.field) {
-    return field(type, unit, a, b, depth);
-  }
+  if (unit.field) { return field(type, unit, a, b, depth); }
   for (std::size_t i = a; i < b; ++i) {
-    if (pieces_[i].wire != WireType::bytes) {
-      return wrong_wire(unit.inlined->fields.front(), pieces_[i].wire);
-    }
+    if (pieces_[i].wire != WireType::bytes) { return wrong_wire(unit.inlined->fields.front(), pieces_[i].wire); }
   }
-  if (b - a < 2) {
-    return fields(*unit.inlined, a == b ? std::string_view() : pieces_[a].bytes(), depth + 1);
-  }
+  if (b - a < 2) { return fields(*unit.inlined, a == b ? std::string_view() : pieces_[a].bytes(), depth + 1); }
   std::string buffer;
   return fields(*unit.inlined, merged(a, b, buffer), depth + 1);
 }
@@ -202,24 +168,14 @@ bool Decoder::field(const Type& type, const Unit& unit, std::size_t a, std::size
   WireType want = text ? WireType::bytes : field.scalar == Scalar::float64 ? WireType::fixed64 : WireType::varint;
   for (std::size_t i = a; i < b; ++i) {
     bool packed_list = !text && list_field && pieces_[i].wire == WireType::bytes;
-    if (pieces_[i].wire != want && !packed_list) {
-      return wrong_wire(field, pieces_[i].wire);
-    }
+    if (pieces_[i].wire != want && !packed_list) { return wrong_wire(field, pieces_[i].wire); }
   }
-  if (list_field) {
-    return list(type, field, a, b, depth);
-  }
-  if (field.shape == Shape::map) {
-    return map(type, field, a, b, depth);
-  }
+  if (list_field) { return list(type, field, a, b, depth); }
+  if (field.shape == Shape::map) { return map(type, field, a, b, depth); }
   Piece piece = pieces_[b - 1];
-  if (is_zero(unit, piece) && unit.zero_hidden) {
-    return true;
-  }
+  if (is_zero(unit, piece) && unit.zero_hidden) { return true; }
   out_.key(field.name);
-  if (field.scalar <= Scalar::bytes || b - a == 1) {
-    return single(type, field, piece, depth);
-  }
+  if (field.scalar <= Scalar::bytes || b - a == 1) { return single(type, field, piece, depth); }
   std::string buffer;
   std::string_view whole = merged(a, b, buffer);
   piece.data = whole.data();
@@ -229,15 +185,9 @@ bool Decoder::field(const Type& type, const Unit& unit, std::size_t a, std::size
 
 // The bytes of one message that may have come in several pieces.
 std::string_view Decoder::merged(std::size_t a, std::size_t b, std::string& buffer) {
-  if (a == b) {
-    return {};
-  }
-  if (b - a == 1) {
-    return pieces_[a].bytes();
-  }
-  for (std::size_t i = a; i < b; ++i) {
-    buffer += pieces_[i].bytes();
-  }
+  if (a == b) { return {}; }
+  if (b - a == 1) { return pieces_[a].bytes(); }
+  for (std::size_t i = a; i < b; ++i) { buffer += pieces_[i].bytes(); }
   return buffer;
 }
 
@@ -253,9 +203,7 @@ bool Decoder::list(const Type& type, const Field& field, std::size_t a, std::siz
   out_.begin_array();
   std::size_t count = 0;
   for (std::size_t i = a; i < b; ++i) {
-    if (!item(type, field, pieces_[i], count, depth)) {
-      return false;
-    }
+    if (!item(type, field, pieces_[i], count, depth)) { return false; }
   }
   out_.end_array();
   return true;
@@ -263,9 +211,7 @@ bool Decoder::list(const Type& type, const Field& field, std::size_t a, std::siz
 
 // One piece of a list: an item of it, or, of numbers, several. `count` is of items until now.
 bool Decoder::item(const Type& type, const Field& field, const Piece& piece, std::size_t& count, int depth) {
-  if (field.scalar < Scalar::string && piece.wire == WireType::bytes) {
-    return packed(field, piece.bytes(), count);
-  }
+  if (field.scalar < Scalar::string && piece.wire == WireType::bytes) { return packed(field, piece.bytes(), count); }
   if (++count > max_length) {
     return wrong(fmt::format("proto: field {} has more than {} items", field.name.text(), max_length), Code::too_large);
   }
@@ -279,9 +225,7 @@ bool Decoder::map(const Type& type, const Field& field, std::size_t a, std::size
   out_.key(field.name);
   out_.begin_object();
   for (std::size_t i = a; i < b; ++i) {
-    if (!entry(type, field, pieces_[i].bytes(), depth)) {
-      return false;
-    }
+    if (!entry(type, field, pieces_[i].bytes(), depth)) { return false; }
   }
   out_.end_object();
   return true;
@@ -296,9 +240,7 @@ bool Decoder::entry(const Type& type, const Field& field, std::string_view bytes
   while (reader.at != reader.end) {
     Piece piece;
     std::uint64_t tag = reader.next(piece);
-    if (reader.failed) {
-      return wrong(reader.failed);
-    }
+    if (reader.failed) { return wrong(reader.failed); }
     if (tag == (1 << 3 | 2)) {
       key = piece.bytes();
     } else if (tag >> 3 == 2) {
@@ -320,34 +262,24 @@ bool Decoder::entry(const Type& type, const Field& field, std::string_view bytes
 
 // k8s\0, then runtime.Unknown {1: {1: apiVersion, 2: kind}, 2: the message}.
 bool Decoder::envelope(std::string_view bytes, int depth) {
-  if (depth > max_message_depth) {
-    return wrong(fmt::format("proto: more than {} messages inside each other", max_message_depth));
-  }
-  if (!bytes.starts_with(magic)) {
-    return wrong("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
-  }
+  if (depth > max_message_depth) { return wrong(fmt::format("proto: more than {} messages inside each other", max_message_depth)); }
+  if (!bytes.starts_with(magic)) { return wrong("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"); }
   bytes.remove_prefix(magic.size());
   Reader reader{bytes.data(), bytes.data() + bytes.size()};
   std::string_view meta, raw, api_version, kind;
   while (reader.at != reader.end) {
     Piece piece;
     std::uint64_t tag = reader.next(piece);
-    if (reader.failed) {
-      return wrong(reader.failed);
-    }
+    if (reader.failed) { return wrong(reader.failed); }
     if (tag == (1 << 3 | 2)) {
       meta = piece.bytes();
     } else if (tag == (2 << 3 | 2)) {
       raw = piece.bytes();
     }
   }
-  if (!only_field(meta, 1, api_version) || !only_field(meta, 2, kind)) {
-    return false;
-  }
+  if (!only_field(meta, 1, api_version) || !only_field(meta, 2, kind)) { return false; }
   const Type* type = find_type(api_version, kind);
-  if (!type) {
-    return wrong(fmt::format("no kind \"{}\" is registered for version \"{}\"", kind, api_version), Code::unsupported);
-  }
+  if (!type) { return wrong(fmt::format("no kind \"{}\" is registered for version \"{}\"", kind, api_version), Code::unsupported); }
   return top(*type, api_version, kind, raw, depth);
 }
 
@@ -357,23 +289,17 @@ Result<Document> decode_protobuf(std::string_view bytes) {
   }
   Decoder decoder(bytes.size() * 2);
   bool good = decoder.envelope(bytes, 0);
-  if (!decoder.disordered()) {
-    return decoder.finish(good);
-  }
+  if (!decoder.disordered()) { return decoder.finish(good); }
   Decoder again(bytes.size() * 2, true);
   return again.finish(again.envelope(bytes, 0));
 }
 
 Result<Document> decode_message(const Type& type, std::string_view bytes) {
   std::size_t limit = type.proto3 ? max_proto3_bytes : max_message_bytes;
-  if (bytes.size() > limit) {
-    return fail(Code::too_large, fmt::format("a protobuf message is limited to {} bytes", limit));
-  }
+  if (bytes.size() > limit) { return fail(Code::too_large, fmt::format("a protobuf message is limited to {} bytes", limit)); }
   Decoder decoder(bytes.size() * 2);
   bool good = decoder.object(type, bytes, 0);
-  if (!decoder.disordered()) {
-    return decoder.finish(good);
-  }
+  if (!decoder.disordered()) { return decoder.finish(good); }
   Decoder again(bytes.size() * 2, true);
   return again.finish(again.object(type, bytes, 0));
 }

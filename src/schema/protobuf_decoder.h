@@ -19,10 +19,10 @@
 
 namespace kybern::schema {
 
-inline constexpr int max_message_depth = 200;                             // of messages in messages
-inline constexpr std::size_t max_message_bytes = 16u << 20;       // of an API object
-inline constexpr std::size_t max_proto3_bytes = 64u << 20;        // of an answer of the runtime or etcd
-inline constexpr std::size_t max_length = (1u << 24) - 1;         // of one string or one list, as a document has it
+inline constexpr int max_message_depth = 200;                // of messages in messages
+inline constexpr std::size_t max_message_bytes = 16u << 20;  // of an API object
+inline constexpr std::size_t max_proto3_bytes = 64u << 20;   // of an answer of the runtime or etcd
+inline constexpr std::size_t max_length = (1u << 24) - 1;    // of one string or one list, as a document has it
 inline constexpr std::string_view magic("k8s\0", 4);
 
 bool plain_text(std::string_view text);  // valid UTF-8
@@ -33,9 +33,7 @@ class Decoder {
 
   bool object(const Type& type, std::string_view bytes, int depth) {
     out_.begin_object();
-    if (!fields(type, bytes, depth)) {
-      return false;
-    }
+    if (!fields(type, bytes, depth)) { return false; }
     out_.end_object();
     return true;
   }
@@ -51,9 +49,7 @@ class Decoder {
       out_.key(names::kind);
       out_.string(kind);
     }
-    if (!fields(type, bytes, depth)) {
-      return false;
-    }
+    if (!fields(type, bytes, depth)) { return false; }
     out_.end_object();
     return true;
   }
@@ -64,9 +60,7 @@ class Decoder {
   bool disordered() const { return disordered_; }
 
   Result<Document> finish(bool good) {
-    if (!good) {
-      return fail(error_.code, std::move(error_.message));
-    }
+    if (!good) { return fail(error_.code, std::move(error_.message)); }
     return out_.finish();
   }
 

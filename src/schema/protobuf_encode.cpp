@@ -65,9 +65,7 @@ class Encoder {
   static constexpr std::size_t varint_max = 10;
 
   void put(std::string_view bytes) {
-    if (bytes.empty()) {
-      return;
-    }
+    if (bytes.empty()) { return; }
     at_ -= bytes.size();
     std::memcpy(buffer_.data() + at_, bytes.data(), bytes.size());
   }
@@ -79,9 +77,7 @@ class Encoder {
     }
     at_ -= (static_cast<std::size_t>(std::bit_width(value)) + 6) / 7;
     char* out = buffer_.data() + at_;
-    for (; value >= 0x80; value >>= 7) {
-      *out++ = static_cast<char>(value | 0x80);
-    }
+    for (; value >= 0x80; value >>= 7) { *out++ = static_cast<char>(value | 0x80); }
     *out = static_cast<char>(value);
   }
 
@@ -90,9 +86,7 @@ class Encoder {
   }
 
   void room(std::size_t count) {
-    if (at_ < count) [[unlikely]] {
-      grow(count);
-    }
+    if (at_ < count) [[unlikely]] { grow(count); }
   }
 
   void grow(std::size_t count) {
@@ -177,17 +171,13 @@ void Encoder::field(const Type& type, const Field& field, Value value) {
 }
 
 void Encoder::list(const Type& type, const Field& field, Value value) {
-  if (!value.is_array()) {
-    return;
-  }
+  if (!value.is_array()) { return; }
   if (field.inner_list) {
     wrapped(field.wire, value);
     return;
   }
   bool packed = type.proto3 && is_number(field.scalar);
-  if (packed && value.empty()) {
-    return;
-  }
+  if (packed && value.empty()) { return; }
   std::size_t end = size();
   for (std::size_t i = value.size(); i-- > 0;) {
     if (!packed) {
@@ -199,28 +189,20 @@ void Encoder::list(const Type& type, const Field& field, Value value) {
       varint(bits_of(field.scalar, value[i]));
     }
   }
-  if (packed) {
-    close(field.wire, end);
-  }
+  if (packed) { close(field.wire, end); }
 }
 
 void Encoder::wrapped(std::uint32_t number, Value strings) {
   std::size_t end = size();
-  for (std::size_t i = strings.size(); i-- > 0;) {
-    text_field(1, strings[i].as_string());
-  }
+  for (std::size_t i = strings.size(); i-- > 0;) { text_field(1, strings[i].as_string()); }
   close(number, end);
 }
 
 void Encoder::map(const Type& type, const Field& field, Value value) {
-  if (!value.is_object()) {
-    return;
-  }
+  if (!value.is_object()) { return; }
   std::vector<Member> members;
   members.reserve(value.size());
-  for (Member member : value.members()) {
-    members.push_back(member);
-  }
+  for (Member member : value.members()) { members.push_back(member); }
   std::sort(members.begin(), members.end(), [](const Member& a, const Member& b) { return a.key > b.key; });
   for (const Member& member : members) {
     std::size_t end = size();
@@ -235,9 +217,7 @@ void Encoder::map(const Type& type, const Field& field, Value value) {
 }
 
 void Encoder::embedded(Value value) {
-  if (value.is_null()) {
-    return;
-  }
+  if (value.is_null()) { return; }
   std::string json;
   write_json(value, json);
   text_field(1, json);
@@ -307,9 +287,7 @@ void Encoder::schema_or(const Field& field, std::uint32_t number, Value value) {
     fields(*field.type, value);
     close(schema_number, schema);
   }
-  if (field.scalar == Scalar::json_or_bool) {
-    varint_field(1, value.is_object() || value.as_bool());
-  }
+  if (field.scalar == Scalar::json_or_bool) { varint_field(1, value.is_object() || value.as_bool()); }
   close(number, end);
 }
 
@@ -341,9 +319,7 @@ Result<void> envelope(Encoder& encoder, Value object) {
 Result<std::string> encode_protobuf(Value object) {
   Encoder encoder(2048);
   Result<void> written = envelope(encoder, object);
-  if (!written) {
-    return std::unexpected(written.error());
-  }
+  if (!written) { return std::unexpected(written.error()); }
   return std::string(encoder.text());
 }
 
@@ -351,9 +327,7 @@ Result<std::string> encode_watch_event(std::string_view type, Value object) {
   Encoder encoder(2048);
   std::size_t end = encoder.size();
   Result<void> written = envelope(encoder, object);
-  if (!written) {
-    return std::unexpected(written.error());
-  }
+  if (!written) { return std::unexpected(written.error()); }
   encoder.close(1, end);  // RawExtension {1: raw}
   encoder.close(2, end);
   encoder.text_field(1, type);

@@ -12,9 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (auto document = schema::decode_protobuf(bytes)) {
     auto encoded = schema::encode_protobuf(*document);
     auto again = schema::decode_protobuf(*encoded);
-    if (!again || *schema::encode_protobuf(*again) != *encoded) {
-      std::abort();
-    }
+    if (!again || *schema::encode_protobuf(*again) != *encoded) { std::abort(); }
   }
   for (const char* name : {"core.v1.Pod", "cri.runtime.v1.ContainerStatusResponse", "etcd.v3.WatchResponse"}) {
     const schema::Type& type = *schema::find_type_named(name);

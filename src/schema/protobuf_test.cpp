@@ -78,7 +78,9 @@ TEST(Protobuf, FieldsComeInAnyOrderAndMessagesInParts) {
   for (const char* type_name : {"core.v1.Pod", "core.v1.Service", "coordination.v1.Lease"}) {
     SCOPED_TRACE(type_name);
     const Type& type = *find_type_named(type_name);
-    Document document = testdata(type.name.ends_with(".Pod") ? "pod.json" : type.name.ends_with(".Service") ? "service.json" : "lease.json");
+    Document document = testdata(type.name.ends_with(".Pod")       ? "pod.json"
+                                 : type.name.ends_with(".Service") ? "service.json"
+                                                                   : "lease.json");
     std::string bytes;
     encode_message(type, document, bytes);
     auto expected = decode_message(type, bytes);
@@ -122,7 +124,8 @@ INSTANTIATE_TEST_SUITE_P(
         Bytes{"zero scalars are on the wire", "core.v1.ContainerPort", R"({"containerPort":0})", "0a00 1000 1800 2200 2a00"},
         Bytes{"a negative number takes ten bytes", "scheduling.v1.PriorityClass", R"({"metadata":{},"value":-1})",
               "0a10 0a00 1200 1a00 2200 2a00 3200 3800 4200 10ffffffffffffffffff01 1800 2200"},
-        Bytes{"a pointer to zero is on the wire", "core.v1.AWSElasticBlockStoreVolumeSource", R"({"volumeID":"v"})", "0a0176 1200 1800 2000"},
+        Bytes{"a pointer to zero is on the wire", "core.v1.AWSElasticBlockStoreVolumeSource", R"({"volumeID":"v"})",
+              "0a0176 1200 1800 2000"},
         Bytes{"maps are in the order of their keys", "core.v1.ConfigMap", R"({"metadata":{},"data":{"b":"2","a":"1"}})",
               "0a10 0a00 1200 1a00 2200 2a00 3200 3800 4200 12060a0161120131 12060a0162120132"},
         Bytes{"int or string: a number", "core.v1.TCPSocketAction", R"({"port":80})", "0a06 0800 1050 1a00 1200"},
@@ -135,13 +138,15 @@ INSTANTIATE_TEST_SUITE_P(
         Bytes{"a quantity", "core.v1.EmptyDirVolumeSource", R"({"sizeLimit":"1Gi"})", "0a00 12050a03314769"},
         Bytes{"a list of strings as a value", "authorization.v1.SubjectAccessReviewSpec", R"({"extra":{"k":["a","b"]}})",
               "1a00 2a0b 0a016b 1206 0a0161 0a0162 3200"},
-        Bytes{"a list of strings that is wrapped", "meta.v1.APIResource", R"({"name":"n","singularName":"","namespaced":true,"kind":"K","verbs":["get"]})",
+        Bytes{"a list of strings that is wrapped", "meta.v1.APIResource",
+              R"({"name":"n","singularName":"","namespaced":true,"kind":"K","verbs":["get"]})",
               "0a016e 1001 1a014b 2205 0a03676574 3200 4200 4a00 5200"},
         Bytes{"a time, whole seconds", "core.v1.ContainerStateRunning", R"({"startedAt":"1970-01-01T00:00:01Z"})", "0a04 0801 1000"},
         Bytes{"a time before 1970", "core.v1.ContainerStateRunning", R"({"startedAt":"1969-12-31T23:59:59Z"})",
               "0a0d 08ffffffffffffffffff01 1000"},
         Bytes{"a time that is zero", "core.v1.ContainerStateRunning", R"({"startedAt":null})", "0a00"},
-        Bytes{"a time with microseconds", "coordination.v1.LeaseSpec", R"({"renewTime":"1970-01-01T00:00:01.000002Z"})", "2205 0801 10d00f"},
+        Bytes{"a time with microseconds", "coordination.v1.LeaseSpec", R"({"renewTime":"1970-01-01T00:00:01.000002Z"})",
+              "2205 0801 10d00f"},
         Bytes{"a duration", "metrics.v1beta1.NodeMetrics", R"({"metadata":{},"timestamp":null,"window":"1ns","usage":null})",
               "0a10 0a00 1200 1a00 2200 2a00 3200 3800 4200 1200 1a02 0801"},
         Bytes{"a number with a fraction", "apiextensions.v1.JSONSchemaProps", R"({"maximum":0.5})",
@@ -185,11 +190,13 @@ INSTANTIATE_TEST_SUITE_P(
         Hostile{"the last of two scalars", "core.v1.ContainerPort", "1805 1806", R"({"containerPort":6})"},
         Hostile{"two halves of a message", "core.v1.SecretKeySelector", "0a03 0a016e 12016b 0a03 0a016f", R"({"name":"o","key":"k"})"},
         Hostile{"list items that are not together", "core.v1.Capabilities", "0a0161 120162 0a0163", R"({"add":["a","c"],"drop":["b"]})"},
-        Hostile{"fields of a newer version", "core.v1.ContainerPort", "f80101 1805 fa010161 fd0100000000 f90100000000 00000000", R"({"containerPort":5})"},
+        Hostile{"fields of a newer version", "core.v1.ContainerPort", "f80101 1805 fa010161 fd0100000000 f90100000000 00000000",
+                R"({"containerPort":5})"},
         Hostile{"a group of a newer version", "core.v1.ContainerPort", "fb01 0801 0b 0c fc01 1805", R"({"containerPort":5})"},
         Hostile{"the same key twice", "core.v1.ConfigMap", "12060a0161120131 12060a0161120132", R"({"metadata":{},"data":{"a":"2"}})"},
         Hostile{"an entry without a key and value", "core.v1.ConfigMap", "1200", R"({"metadata":{},"data":{"":""}})"},
-        Hostile{"numbers that are not packed", "cri.runtime.v1.LinuxSandboxSecurityContext", "2801 28ac02", R"({"supplemental_groups":[1,300]})"},
+        Hostile{"numbers that are not packed", "cri.runtime.v1.LinuxSandboxSecurityContext", "2801 28ac02",
+                R"({"supplemental_groups":[1,300]})"},
         Hostile{"cut off in a length", "core.v1.ContainerPort", "0a", "unexpected EOF"},
         Hostile{"cut off in a text", "core.v1.ContainerPort", "0a05616263", "unexpected EOF"},
         Hostile{"a length of 2^63", "core.v1.ContainerPort", "0affffffffffffffffff01", "unexpected EOF"},
@@ -201,25 +208,26 @@ INSTANTIATE_TEST_SUITE_P(
         Hostile{"a group that does not end", "core.v1.ContainerPort", "fb01 0801", "unexpected EOF"},
         Hostile{"text that is not UTF-8", "core.v1.ContainerPort", "0a01ff", "proto: field name is not valid UTF-8"},
         Hostile{"a key that is not UTF-8", "core.v1.ConfigMap", "12030a01ff", "proto: a key of data is not valid UTF-8"},
-        Hostile{"a time of the year 300000000000", "core.v1.ContainerStateRunning", "0a0a 08ffffffffffffffff7f", "proto: field startedAt is no time of the years 0 to 9999"},
+        Hostile{"a time of the year 300000000000", "core.v1.ContainerStateRunning", "0a0a 08ffffffffffffffff7f",
+                "proto: field startedAt is no time of the years 0 to 9999"},
         Hostile{"an int or string that is neither", "core.v1.TCPSocketAction", "0a02 0802", "impossible IntOrString.Type"},
         Hostile{"raw bytes that are no JSON", "apps.v1.ControllerRevision", "12030a017b", "unexpected end of JSON input"}));
 
 TEST(ProtobufEnvelope, WhatIsNotOne) {
-  EXPECT_EQ(decode_protobuf("{}").error().message, "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
+  EXPECT_EQ(decode_protobuf("{}").error().message,
+            "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
   EXPECT_EQ(decode_protobuf("").error().code, Code::invalid);
   auto unknown = decode_protobuf(unhex("6b387300 0a0b 0a0476302f78 1203 466f6f"));
   EXPECT_FALSE(unknown);
-  EXPECT_EQ(encode_protobuf(parse(R"({"apiVersion":"v0","kind":"Foo"})")).error().message, "no kind \"Foo\" is registered for version \"v0\"");
+  EXPECT_EQ(encode_protobuf(parse(R"({"apiVersion":"v0","kind":"Foo"})")).error().message,
+            "no kind \"Foo\" is registered for version \"v0\"");
 }
 
 TEST(ProtobufEnvelope, ObjectsInsideAListKeepTheirKind) {
   std::string inner = *encode_protobuf(testdata("lease.json"));
   auto varint = [](std::size_t n) {
     std::string out;
-    for (; n > 0x7f; n >>= 7) {
-      out += static_cast<char>(n | 0x80);
-    }
+    for (; n > 0x7f; n >>= 7) { out += static_cast<char>(n | 0x80); }
     return out + static_cast<char>(n);
   };
   // {2: RawExtension {1: the envelope}}
@@ -244,11 +252,9 @@ TEST(ProtobufRobust, DepthIsLimited) {
   std::string bytes;
   for (int i = 0; i < 400; ++i) {  // {28: not}
     std::string length;
-    for (std::size_t n = bytes.size(); ; n >>= 7) {
+    for (std::size_t n = bytes.size();; n >>= 7) {
       length += static_cast<char>(n > 0x7f ? n | 0x80 : n);
-      if (n <= 0x7f) {
-        break;
-      }
+      if (n <= 0x7f) { break; }
     }
     bytes = "\xe2\x01" + length + bytes;
   }
@@ -261,17 +267,13 @@ TEST(ProtobufRobust, EveryPrefixAndManyFlipsAreReadOrRefused) {
   std::mt19937 random(7);
   for (const std::string& name : files) {
     std::string bytes = *encode_protobuf(testdata(name));
-    for (std::size_t i = 0; i < bytes.size(); ++i) {
-      (void)decode_protobuf(std::string_view(bytes).substr(0, i));
-    }
+    for (std::size_t i = 0; i < bytes.size(); ++i) { (void)decode_protobuf(std::string_view(bytes).substr(0, i)); }
     for (int i = 0; i < 2000; ++i) {
       std::string flipped = bytes;
       for (int flips = 1 + static_cast<int>(random() % 4); flips > 0; --flips) {
         flipped[random() % flipped.size()] = static_cast<char>(random());
       }
-      if (auto decoded = decode_protobuf(flipped)) {
-        (void)encode_protobuf(*decoded);
-      }
+      if (auto decoded = decode_protobuf(flipped)) { (void)encode_protobuf(*decoded); }
     }
   }
 }

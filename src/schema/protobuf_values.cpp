@@ -23,9 +23,7 @@ bool plain_text(std::string_view text) {
     std::memcpy(&word, text.data() + text.size() - 8, 8);
     seen |= word;
   } else {
-    for (; left > 0; ++at, --left) {
-      seen |= static_cast<unsigned char>(*at);
-    }
+    for (; left > 0; ++at, --left) { seen |= static_cast<unsigned char>(*at); }
   }
   return (seen & 0x8080808080808080u) == 0 || valid_utf8(text);
 }
@@ -34,12 +32,8 @@ bool Decoder::packed(const Field& field, std::string_view bytes, std::size_t& co
   Reader reader{bytes.data(), bytes.data() + bytes.size()};
   while (reader.at != reader.end) {
     std::uint64_t raw = field.scalar == Scalar::float64 ? reader.fixed(8) : reader.varint();
-    if (reader.failed || ++count > max_length) {
-      return wrong(reader.failed ? reader.failed : "proto: too many numbers in a list");
-    }
-    if (!number(field, raw)) {
-      return false;
-    }
+    if (reader.failed || ++count > max_length) { return wrong(reader.failed ? reader.failed : "proto: too many numbers in a list"); }
+    if (!number(field, raw)) { return false; }
   }
   return true;
 }
@@ -51,13 +45,9 @@ bool Decoder::wrapped(std::string_view bytes) {
   while (reader.at != reader.end) {
     Piece piece;
     std::uint64_t tag = reader.next(piece);
-    if (reader.failed) {
-      return wrong(reader.failed);
-    }
+    if (reader.failed) { return wrong(reader.failed); }
     if (tag == (1 << 3 | 2)) {
-      if (!plain_text(piece.bytes()) || piece.bytes().size() > max_length) {
-        return wrong("proto: a string is not valid UTF-8");
-      }
+      if (!plain_text(piece.bytes()) || piece.bytes().size() > max_length) { return wrong("proto: a string is not valid UTF-8"); }
       out_.string(piece.bytes());
     }
   }
@@ -73,9 +63,7 @@ bool Decoder::number(const Field& field, std::uint64_t raw) {
     default: {
       double value;
       std::memcpy(&value, &raw, 8);
-      if (!std::isfinite(value)) {
-        return wrong(fmt::format("json: unsupported value: {}", value));
-      }
+      if (!std::isfinite(value)) { return wrong(fmt::format("json: unsupported value: {}", value)); }
       constexpr double exact = 9007199254740992.0;  // 2^53: within it JSON shows a whole number without a fraction
       if (std::trunc(value) == value && std::fabs(value) <= exact) {
         out_.integer(static_cast<std::int64_t>(value));
@@ -117,17 +105,13 @@ bool Decoder::single(const Type& type, const Field& field, const Piece& piece, i
         std::uint64_t tag = reader.varint(), value = reader.varint();
         nanos = tag == (1 << 3) ? static_cast<std::int64_t>(value) : nanos;
       }
-      if (reader.failed) {
-        return wrong(reader.failed);
-      }
+      if (reader.failed) { return wrong(reader.failed); }
       out_.string(format_duration(Duration(nanos)));
       return true;
     }
     case Scalar::quantity: {
       std::string_view text;
-      if (!only_field(piece.bytes(), 1, text)) {
-        return false;
-      }
+      if (!only_field(piece.bytes(), 1, text)) { return false; }
       out_.string(text.empty() ? "0" : text);
       return true;
     }
@@ -152,16 +136,10 @@ bool Decoder::only_field(std::string_view bytes, std::uint32_t number, std::stri
   while (reader.at != reader.end) {
     Piece piece;
     std::uint64_t tag = reader.next(piece);
-    if (reader.failed) {
-      return wrong(reader.failed);
-    }
-    if (tag == (number << 3 | 2)) {
-      text = piece.bytes();
-    }
+    if (reader.failed) { return wrong(reader.failed); }
+    if (tag == (number << 3 | 2)) { text = piece.bytes(); }
   }
-  if (text.size() > max_length || !(text.starts_with(magic) || plain_text(text))) {
-    return wrong("proto: a text is not valid UTF-8");
-  }
+  if (text.size() > max_length || !(text.starts_with(magic) || plain_text(text))) { return wrong("proto: a text is not valid UTF-8"); }
   return true;
 }
 
@@ -176,18 +154,14 @@ bool Decoder::time(const Field& field, std::string_view bytes) {
       time.nanos = static_cast<std::int32_t>(value);
     }
   }
-  if (reader.failed) {
-    return wrong(reader.failed);
-  }
+  if (reader.failed) { return wrong(reader.failed); }
   if (time.seconds == 0 && time.nanos == 0) {
     out_.null();
     return true;
   }
   char text[time_text_max];
   std::size_t length = time.nanos < 0 || time.nanos > 999999999 ? 0 : format_wire_time(time, field.scalar == Scalar::micro_time, text);
-  if (length == 0) {
-    return wrong(fmt::format("proto: field {} is no time of the years 0 to 9999", field.name.text()));
-  }
+  if (length == 0) { return wrong(fmt::format("proto: field {} is no time of the years 0 to 9999", field.name.text())); }
   out_.string({text, length});
   return true;
 }
@@ -199,9 +173,7 @@ bool Decoder::int_or_string(std::string_view bytes) {
   while (reader.at != reader.end) {
     Piece piece;
     std::uint64_t tag = reader.next(piece);
-    if (reader.failed) {
-      return wrong(reader.failed);
-    }
+    if (reader.failed) { return wrong(reader.failed); }
     if (tag == (1 << 3)) {
       type = piece.number;
     } else if (tag == (2 << 3)) {
@@ -214,18 +186,14 @@ bool Decoder::int_or_string(std::string_view bytes) {
     out_.integer(static_cast<std::int32_t>(number));
     return true;
   }
-  if (type != 1 || !plain_text(text) || text.size() > max_length) {
-    return wrong("impossible IntOrString.Type");
-  }
+  if (type != 1 || !plain_text(text) || text.size() > max_length) { return wrong("impossible IntOrString.Type"); }
   out_.string(text);
   return true;
 }
 
 // RawExtension and JSON hold JSON text, or, in lists and watch events, an object in an envelope of its own.
 bool Decoder::embedded(std::string_view bytes, int depth) {
-  if (bytes.starts_with(magic)) {
-    return envelope(bytes, depth + 1);
-  }
+  if (bytes.starts_with(magic)) { return envelope(bytes, depth + 1); }
   if (bytes.empty()) {
     out_.null();
     return true;
@@ -245,9 +213,7 @@ bool Decoder::schema_or(const Field& field, std::string_view bytes, int depth) {
   while (reader.at != reader.end) {
     Piece piece;
     std::uint64_t tag = reader.next(piece);
-    if (reader.failed) {
-      return wrong(reader.failed);
-    }
+    if (reader.failed) { return wrong(reader.failed); }
     bool is_bool = field.scalar == Scalar::json_or_bool;
     if (is_bool && tag == (1 << 3)) {
       allows = piece.number != 0;
@@ -258,12 +224,8 @@ bool Decoder::schema_or(const Field& field, std::string_view bytes, int depth) {
       others.push_back(piece.bytes());
     }
   }
-  if (depth > max_message_depth) {
-    return wrong(fmt::format("proto: more than {} messages inside each other", max_message_depth));
-  }
-  if (others.empty() && has_schema) {
-    return object(*field.type, schema, depth + 1);
-  }
+  if (depth > max_message_depth) { return wrong(fmt::format("proto: more than {} messages inside each other", max_message_depth)); }
+  if (others.empty() && has_schema) { return object(*field.type, schema, depth + 1); }
   if (field.scalar == Scalar::json_or_bool) {
     out_.boolean(allows);
     return true;
@@ -275,9 +237,7 @@ bool Decoder::schema_or(const Field& field, std::string_view bytes, int depth) {
   out_.begin_array();
   for (std::string_view item : others) {
     if (field.scalar == Scalar::json_or_strings) {
-      if (!plain_text(item) || item.size() > max_length) {
-        return wrong("proto: a string is not valid UTF-8");
-      }
+      if (!plain_text(item) || item.size() > max_length) { return wrong("proto: a string is not valid UTF-8"); }
       out_.string(item);
     } else if (!object(*field.type, item, depth + 1)) {
       return false;

@@ -10,8 +10,8 @@ namespace kybern::schema {
 namespace {
 
 // The options that a request carries in its query or body are kinds of every group-version, and share meta's types.
-constexpr std::string_view shared_kinds[] = {"CreateOptions", "DeleteOptions", "GetOptions", "ListOptions", "PatchOptions",
-                                             "UpdateOptions"};
+constexpr std::string_view shared_kinds[] = {"CreateOptions", "DeleteOptions", "GetOptions",
+                                             "ListOptions",   "PatchOptions",  "UpdateOptions"};
 // The rest of meta/v1 belongs to the nameless group's v1, apart from what is only ever asked for as meta.k8s.io/v1.
 constexpr std::string_view core_kinds[] = {"APIGroup", "APIGroupList", "APIResourceList", "APIVersions", "List", "Status"};
 
@@ -35,9 +35,7 @@ bool known_version(std::string_view group, std::string_view version) {
 
 std::pair<std::string_view, std::string_view> split_api_version(std::string_view text) {
   std::size_t slash = text.find('/');
-  if (slash == std::string_view::npos) {
-    return {{}, text};
-  }
+  if (slash == std::string_view::npos) { return {{}, text}; }
   return {text.substr(0, slash), text.substr(slash + 1)};
 }
 
@@ -66,18 +64,14 @@ const Resource* find_resource(std::string_view group, std::string_view version, 
 const Resource* find_kind(std::string_view group, std::string_view version, std::string_view kind) {
   auto key = [](const Resource& resource) { return std::pair(resource.group, resource.version); };
   for (const Resource& resource : std::ranges::equal_range(resources(), std::pair(group, version), {}, key)) {
-    if (resource.kind == kind) {
-      return &resource;
-    }
+    if (resource.kind == kind) { return &resource; }
   }
   return nullptr;
 }
 
 const Type* find_type(std::string_view api_version, std::string_view kind) {
   auto [group, version] = split_api_version(api_version);
-  if (const Type* type = kind_in(group, version, kind)) {
-    return type;
-  }
+  if (const Type* type = kind_in(group, version, kind)) { return type; }
   bool shared = contains(shared_kinds, kind) && known_version(group, version);
   bool core = group.empty() && version == "v1" && contains(core_kinds, kind);
   return shared || core ? kind_in("meta.k8s.io", "v1", kind) : nullptr;

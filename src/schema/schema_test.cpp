@@ -18,9 +18,7 @@ namespace {
 
 TEST(Names, AreSortedAndFound) {
   for (std::uint32_t i = 0; i < detail::known_name_count; ++i) {
-    if (i) {
-      EXPECT_LT(detail::known_names[i - 1], detail::known_names[i]);
-    }
+    if (i) { EXPECT_LT(detail::known_names[i - 1], detail::known_names[i]); }
     ASSERT_TRUE(find_name(detail::known_names[i])) << detail::known_names[i];
     EXPECT_EQ(find_name(detail::known_names[i])->id, i);
   }
@@ -53,9 +51,7 @@ TEST(Types, EveryTableIsConsistent) {
         ASSERT_TRUE(field.type);
         EXPECT_TRUE(field.type->find(key)) << field.name.text();
       }
-      if (!field.patch_key.empty()) {
-        EXPECT_TRUE(field.type && field.type->find(field.patch_key)) << field.name.text();
-      }
+      if (!field.patch_key.empty()) { EXPECT_TRUE(field.type && field.type->find(field.patch_key)) << field.name.text(); }
     }
     for (const Unit& unit : type->units) {
       EXPECT_EQ(type->by_number[unit.number] - 1u, units++);
@@ -91,7 +87,8 @@ TEST(Resources, AreInOrderAndFound) {
     EXPECT_EQ(find_kind(resource.group, resource.version, resource.kind), &resource);
     EXPECT_TRUE(resource.type->find("metadata")) << resource.plural;
     if (resource.verbs & verb_list) {
-      std::string version = resource.group.empty() ? std::string(resource.version) : std::string(resource.group) + "/" + std::string(resource.version);
+      std::string version =
+          resource.group.empty() ? std::string(resource.version) : std::string(resource.group) + "/" + std::string(resource.version);
       EXPECT_TRUE(find_type(version, std::string(resource.kind) + "List")) << resource.plural;
     }
   }
@@ -125,9 +122,7 @@ TEST(Accessors, ReadADocument) {
   EXPECT_TRUE(spec.host_network());
   EXPECT_EQ(spec.node_name(), "n");
   std::string names;
-  for (api::core_v1::Container container : spec.containers()) {
-    names += container.name();
-  }
+  for (api::core_v1::Container container : spec.containers()) { names += container.name(); }
   EXPECT_EQ(names, "cd");
   EXPECT_EQ(spec.containers()[0].ports()[0].container_port(), 80);
   for (auto [key, value] : spec.containers()[0].resources().limits()) {

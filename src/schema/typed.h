@@ -54,9 +54,7 @@ T read(Value value) {
 
 template <class T>
 std::optional<T> read_optional(Value value) {
-  if (value.is_null()) {
-    return std::nullopt;
-  }
+  if (value.is_null()) { return std::nullopt; }
   return read<T>(value);
 }
 
@@ -70,8 +68,15 @@ class List {
     Iterator() = default;
     Iterator(Value value, std::size_t index) : value_(value), index_(index) {}
     T operator*() const { return read<T>(value_[index_]); }
-    Iterator& operator++() { ++index_; return *this; }
-    Iterator operator++(int) { Iterator old = *this; ++index_; return old; }
+    Iterator& operator++() {
+      ++index_;
+      return *this;
+    }
+    Iterator operator++(int) {
+      Iterator old = *this;
+      ++index_;
+      return old;
+    }
     bool operator==(const Iterator& other) const { return index_ == other.index_; }
 
    private:
@@ -111,8 +116,15 @@ class Map {
       Member member = value_.member(index_);
       return {member.key, read<T>(member.value)};
     }
-    Iterator& operator++() { ++index_; return *this; }
-    Iterator operator++(int) { Iterator old = *this; ++index_; return old; }
+    Iterator& operator++() {
+      ++index_;
+      return *this;
+    }
+    Iterator operator++(int) {
+      Iterator old = *this;
+      ++index_;
+      return old;
+    }
     bool operator==(const Iterator& other) const { return index_ == other.index_; }
 
    private:
@@ -137,7 +149,7 @@ class Map {
 
 // A call of a gRPC service, from the `service` blocks of api/.
 struct Method {
-  std::string_view path;            // "/runtime.v1.RuntimeService/RunPodSandbox"
+  std::string_view path;               // "/runtime.v1.RuntimeService/RunPodSandbox"
   std::string_view request, response;  // for schema::find_type_named
   bool client_streams, server_streams;
 };

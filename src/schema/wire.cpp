@@ -28,9 +28,7 @@ void digits(char*& out, std::int64_t value, int count) {
 int number(std::string_view text, std::size_t at, std::size_t count) {
   int value = 0;
   for (std::size_t i = at; i < at + count; ++i) {
-    if (text[i] < '0' || text[i] > '9') {
-      return -1;
-    }
+    if (text[i] < '0' || text[i] > '9') { return -1; }
     value = value * 10 + (text[i] - '0');
   }
   return value;
@@ -88,8 +86,8 @@ std::optional<WireTime> parse_wire_time(std::string_view text) {
   }
   int year = number(text, 0, 4), month = number(text, 5, 2), day = number(text, 8, 2);
   int hour = number(text, 11, 2), minute = number(text, 14, 2), second = number(text, 17, 2);
-  if (year < 0 || month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) || hour < 0 || hour > 23 ||
-      minute < 0 || minute > 59 || second < 0 || second > 59) {
+  if (year < 0 || month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) || hour < 0 || hour > 23 || minute < 0 ||
+      minute > 59 || second < 0 || second > 59) {
     return std::nullopt;
   }
   WireTime time{days_of(year, month, day) * seconds_per_day + hour * 3600 + minute * 60 + second, 0};
@@ -101,20 +99,12 @@ std::optional<WireTime> parse_wire_time(std::string_view text) {
       time.nanos += unit * (text[at] - '0');
       unit /= 10;
     }
-    if (at == first) {
-      return std::nullopt;
-    }
+    if (at == first) { return std::nullopt; }
   }
-  if (at + 1 == text.size() && text[at] == 'Z') {
-    return time;
-  }
-  if (at + 6 != text.size() || (text[at] != '+' && text[at] != '-') || text[at + 3] != ':') {
-    return std::nullopt;
-  }
+  if (at + 1 == text.size() && text[at] == 'Z') { return time; }
+  if (at + 6 != text.size() || (text[at] != '+' && text[at] != '-') || text[at + 3] != ':') { return std::nullopt; }
   int hours = number(text, at + 1, 2), minutes = number(text, at + 4, 2);
-  if (hours < 0 || hours > 23 || minutes < 0 || minutes > 59) {
-    return std::nullopt;
-  }
+  if (hours < 0 || hours > 23 || minutes < 0 || minutes > 59) { return std::nullopt; }
   int offset = hours * 3600 + minutes * 60;
   time.seconds += text[at] == '+' ? -offset : offset;
   return time;

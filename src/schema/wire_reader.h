@@ -15,8 +15,8 @@ struct Piece {
     std::uint64_t number;  // varint, fixed64, fixed32
     const char* data;      // of WireType::bytes
   };
-  std::uint32_t size;      // of `data`
-  std::uint8_t unit;       // index into Type::units
+  std::uint32_t size;  // of `data`
+  std::uint8_t unit;   // index into Type::units
   WireType wire;
 
   Piece() : number(0), size(0), unit(0), wire(WireType::varint) {}
@@ -31,9 +31,7 @@ struct Reader {
   const char* failed = nullptr;
 
   std::uint64_t varint() {
-    if (at != end && static_cast<unsigned char>(*at) < 0x80) [[likely]] {
-      return static_cast<unsigned char>(*at++);
-    }
+    if (at != end && static_cast<unsigned char>(*at) < 0x80) [[likely]] { return static_cast<unsigned char>(*at++); }
     return long_varint();
   }
 
@@ -46,9 +44,7 @@ struct Reader {
       }
       auto byte = static_cast<unsigned char>(*at++);
       value |= static_cast<std::uint64_t>(byte & 0x7f) << shift;
-      if (byte < 0x80) {
-        return value;
-      }
+      if (byte < 0x80) { return value; }
     }
     failed = "proto: integer overflow";
     return 0;
@@ -132,9 +128,7 @@ struct Reader {
   void skip_group() {
     for (int depth = 1; depth > 0 && !failed;) {
       auto wire = static_cast<WireType>(varint() & 7);
-      if (failed) {
-        return;
-      }
+      if (failed) { return; }
       Piece inner;
       inner.wire = wire;
       if (wire == WireType::group_begin) {

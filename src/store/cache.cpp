@@ -8,8 +8,7 @@ namespace kybern::store {
 
 Instant Cache::now() const { return world_ ? world_->clock.steady() : Instant(std::chrono::steady_clock::now()); }
 
-Cache::Cache(WindowLimits limits, Tree tree, Revision revision, Revision floor, const std::vector<ChangePtr>& changes,
-             const World* world)
+Cache::Cache(WindowLimits limits, Tree tree, Revision revision, Revision floor, const std::vector<ChangePtr>& changes, const World* world)
     : world_(world), windows_(Windows::create(limits, floor, world)) {
   newest_ = settled_ = SnapshotAccess::make(std::make_shared<const Tree>(std::move(tree)), revision);
   windows_->append(changes, now());

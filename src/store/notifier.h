@@ -28,7 +28,7 @@ class Notifier {
   Notifier() = default;
   ~Notifier();
   void start(Executor* executor);  // null: a thread of its own
-  void stop();  // waits for a callback that runs; those still queued are not called
+  void stop();                     // waits for a callback that runs; those still queued are not called
 
   void enqueue(Client& client);  // does nothing when it is queued
   void cancel(Client& client);   // takes it out of the queue; a callback that runs goes on
@@ -46,7 +46,7 @@ class Notifier {
   void run();
   void take_turn();
   void call_first(std::unique_lock<std::mutex>& lock);
-  void post_turn();  // under mutex_
+  void post_turn();             // under mutex_
   void unlink(Client& client);  // under mutex_
 
   std::mutex mutex_;

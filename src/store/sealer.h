@@ -13,7 +13,7 @@ namespace kybern::store {
 class Sealer {
  public:
   struct Sealed {
-    std::string bytes;  // what is written; JSON text when it is not to be encrypted
+    std::string bytes;       // what is written; JSON text when it is not to be encrypted
     std::uint32_t mark = 0;  // by which key
   };
   virtual ~Sealer() = default;

@@ -142,8 +142,7 @@ void Writer::tidy_later() {
 void Writer::tidy() {
   std::lock_guard lock(mutex_);
   tidying_->timer = 0;
-  while (slice()) {
-  }
+  while (slice()) {}
   trim_sometimes(now());
   if ((log_ && log_->work_later()) || cache_.trimmable()) tidy_later();
 }

@@ -100,8 +100,24 @@ class Mutator {
 
  private:
   void once(Bytes& b, const Bytes& other) {
-    static const char* const words[] = {"\xff\xff\xff\xff", "\x7f\xff\xff\xff", "-1", "0", "9223372036854775808", "1e999", "\"", "\\u0000", "{}", "[]", "\r\n",
-                                        "\xc0\x80", "\xed\xa0\x80", "null", ":", ",", "=", " "};
+    static const char* const words[] = {"\xff\xff\xff\xff",
+                                        "\x7f\xff\xff\xff",
+                                        "-1",
+                                        "0",
+                                        "9223372036854775808",
+                                        "1e999",
+                                        "\"",
+                                        "\\u0000",
+                                        "{}",
+                                        "[]",
+                                        "\r\n",
+                                        "\xc0\x80",
+                                        "\xed\xa0\x80",
+                                        "null",
+                                        ":",
+                                        ",",
+                                        "=",
+                                        " "};
     std::size_t at = b.empty() ? 0 : below(b.size());
     switch (below(9)) {
       case 0:
@@ -213,7 +229,8 @@ int main(int argc, char** argv) {
   std::size_t kept = 0;
   while (seconds > 0 && std::chrono::steady_clock::now() - begin < std::chrono::seconds(seconds)) {
     // The newest are changed more often.
-    std::size_t from = mutator.below(2) ? mutator.below(corpus.size()) : corpus.size() - 1 - mutator.below(std::min<std::size_t>(corpus.size(), 16));
+    std::size_t from =
+        mutator.below(2) ? mutator.below(corpus.size()) : corpus.size() - 1 - mutator.below(std::min<std::size_t>(corpus.size(), 16));
     Bytes input = mutator.change(corpus[from], corpus);
     current.set(input);
     ++runs;
@@ -223,6 +240,7 @@ int main(int argc, char** argv) {
   }
   current.done();
   const auto edges = static_cast<std::size_t>(std::count_if(std::begin(seen), std::end(seen), [](std::uint8_t s) { return s != 0; }));
-  std::printf("%zu inputs given, %zu runs in %.1f s, %zu kept, %zu edges\n", given, runs, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), kept, edges);
+  std::printf("%zu inputs given, %zu runs in %.1f s, %zu kept, %zu edges\n", given, runs,
+              std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), kept, edges);
   return 0;
 }

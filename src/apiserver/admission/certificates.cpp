@@ -22,15 +22,19 @@ bool may_for_signer(const Work& work, std::string_view verb, std::string_view si
 ApiResult<void> approval(const AdmissionAttributes& a) {
   std::string_view signer = a.before["spec"]["signerName"].as_string();
   if (may_for_signer(a.work, "approve", signer)) return {};
-  return fail(forbidden(a.work.served->group(), a.work.served->plural(), a.work.name, fmt::format("user not permitted to approve requests with signerName {}", go_quote(signer))));
+  return fail(forbidden(a.work.served->group(), a.work.served->plural(), a.work.name,
+                        fmt::format("user not permitted to approve requests with signerName {}", go_quote(signer))));
 }
 
 ApiResult<void> signing(const AdmissionAttributes& a, Value object) {
   Value before = a.before["status"], now = object["status"];
-  if (before["certificate"].as_string() == now["certificate"].as_string() && (before["conditions"] == now["conditions"] || (before["conditions"].empty() && now["conditions"].empty()))) return {};
+  if (before["certificate"].as_string() == now["certificate"].as_string() &&
+      (before["conditions"] == now["conditions"] || (before["conditions"].empty() && now["conditions"].empty())))
+    return {};
   std::string_view signer = a.before["spec"]["signerName"].as_string();
   if (may_for_signer(a.work, "sign", signer)) return {};
-  return fail(forbidden(a.work.served->group(), a.work.served->plural(), a.work.name, fmt::format("user not permitted to sign requests with signerName {}", go_quote(signer))));
+  return fail(forbidden(a.work.served->group(), a.work.served->plural(), a.work.name,
+                        fmt::format("user not permitted to sign requests with signerName {}", go_quote(signer))));
 }
 
 ApiResult<void> subject(const AdmissionAttributes& a, Value object) {
@@ -39,7 +43,8 @@ ApiResult<void> subject(const AdmissionAttributes& a, Value object) {
   auto info = net::read_request(base64_decode(object["spec"]["request"].as_string()).value_or(""));
   if (!info) return refuse("failed to parse CSR: " + info.error().message);
   for (const std::string& group : info->organizations)
-    if (group == everything_group) return refuse(fmt::format("use of {} signer with {} group is not allowed", client_signer, everything_group));
+    if (group == everything_group)
+      return refuse(fmt::format("use of {} signer with {} group is not allowed", client_signer, everything_group));
   return {};
 }
 

@@ -11,7 +11,8 @@ namespace {
 constexpr std::string_view annotation = "kubernetes.io/limit-ranger";
 
 bool applies(const AdmissionAttributes& a) {
-  if (a.work.is("", "pods")) return (a.operation == "CREATE" && a.work.subresource.empty()) || (a.operation == "UPDATE" && a.work.subresource == "resize");
+  if (a.work.is("", "pods"))
+    return (a.operation == "CREATE" && a.work.subresource.empty()) || (a.operation == "UPDATE" && a.work.subresource == "resize");
   return a.work.is("", "persistentvolumeclaims") && a.work.subresource.empty() && (a.operation == "CREATE" || a.operation == "UPDATE");
 }
 
@@ -72,21 +73,24 @@ struct Judge {
     std::string rule = fmt::format("minimum {} usage per {} is {}", name, type, least.str());
     if (request == requests.end()) findings.push_back(rule + ".  No request is specified");
     else if (request->second < least) findings.push_back(fmt::format("{}, but request is {}", rule, request->second.str()));
-    else if (limit != limits.end() && limit->second < least) findings.push_back(fmt::format("{}, but limit is {}", rule, limit->second.str()));
+    else if (limit != limits.end() && limit->second < least)
+      findings.push_back(fmt::format("{}, but limit is {}", rule, limit->second.str()));
   }
   void maximum(const std::string& name, const Quantity& most, const Amounts& requests, const Amounts& limits) {
     auto request = requests.find(name), limit = limits.find(name);
     std::string rule = fmt::format("maximum {} usage per {} is {}", name, type, most.str());
     if (limit == limits.end()) findings.push_back(rule + ".  No limit is specified");
     else if (most < limit->second) findings.push_back(fmt::format("{}, but limit is {}", rule, limit->second.str()));
-    else if (request != requests.end() && most < request->second) findings.push_back(fmt::format("{}, but request is {}", rule, request->second.str()));
+    else if (request != requests.end() && most < request->second)
+      findings.push_back(fmt::format("{}, but request is {}", rule, request->second.str()));
   }
   void ratio(const std::string& name, const Quantity& most, const Amounts& requests, const Amounts& limits) {
     auto request = requests.find(name), limit = limits.find(name);
     std::string rule = fmt::format("{} max limit to request ratio per {} is {}", name, type, most.str());
     if (request == requests.end() || request->second.is_zero()) findings.push_back(rule + ", but no request is specified or request is 0");
     else if (limit == limits.end() || limit->second.is_zero()) findings.push_back(rule + ", but no limit is specified or limit is 0");
-    else if (double given = limit->second.approximate() / request->second.approximate(); given > most.approximate()) findings.push_back(fmt::format("{}, but provided ratio is {:f}", rule, given));
+    else if (double given = limit->second.approximate() / request->second.approximate(); given > most.approximate())
+      findings.push_back(fmt::format("{}, but provided ratio is {:f}", rule, given));
   }
   // A claim has one amount: its request stands for both.
   void check_claim(Value limit, const Amounts& requests) {

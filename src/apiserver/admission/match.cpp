@@ -16,7 +16,8 @@ bool lists(Value list, std::string_view text) {
 // "pods", "pods/log", "pods/*", "*", "*/scale", "*/*"; without a slash subresources are not meant.
 bool names_resource(std::string_view pattern, std::string_view plural, std::string_view subresource) {
   auto slash = pattern.find('/');
-  std::string_view resource = pattern.substr(0, slash), sub = slash == std::string_view::npos ? std::string_view() : pattern.substr(slash + 1);
+  std::string_view resource = pattern.substr(0, slash),
+                   sub = slash == std::string_view::npos ? std::string_view() : pattern.substr(slash + 1);
   return (resource == "*" || resource == plural) && (sub == "*" || sub == subresource);
 }
 
@@ -35,19 +36,28 @@ bool selects(const LabelSelector& selector, Value object) { return object.is_obj
 
 bool is_exempt(const MatchTarget& target) {
   if (target.served->group() != "admissionregistration.k8s.io") return false;
-  static constexpr std::string_view plurals[] = {"mutatingwebhookconfigurations", "validatingwebhookconfigurations", "validatingadmissionpolicies",
-                                                 "validatingadmissionpolicybindings", "mutatingadmissionpolicies", "mutatingadmissionpolicybindings"};
+  static constexpr std::string_view plurals[] = {"mutatingwebhookconfigurations", "validatingwebhookconfigurations",
+                                                 "validatingadmissionpolicies",   "validatingadmissionpolicybindings",
+                                                 "mutatingadmissionpolicies",     "mutatingadmissionpolicybindings"};
   return std::ranges::find(plurals, target.served->plural()) != std::end(plurals);
 }
 
 // A name that is still to be generated is not told.
 MatchTarget target_of(const AdmissionAttributes& a, Value object) {
   const Work& work = a.work;
-  return {work.served, a.operation, work.subresource, is_namespaces(*work.served) ? std::string_view(work.name) : std::string_view(work.ns), work.generated_from.empty() ? std::string_view(work.name) : std::string_view(), object, a.before};
+  return {work.served,
+          a.operation,
+          work.subresource,
+          is_namespaces(*work.served) ? std::string_view(work.name) : std::string_view(work.ns),
+          work.generated_from.empty() ? std::string_view(work.name) : std::string_view(),
+          object,
+          a.before};
 }
 
 bool rule_matches(Value rule, const MatchTarget& target, const Served& as) {
-  if (!lists(rule["operations"], target.operation) || !lists(rule["apiGroups"], as.group()) || !lists(rule["apiVersions"], as.resource->version)) return false;
+  if (!lists(rule["operations"], target.operation) || !lists(rule["apiGroups"], as.group()) ||
+      !lists(rule["apiVersions"], as.resource->version))
+    return false;
   if (!in_scope(rule["scope"].as_string(), target, as)) return false;
   bool named = rule["resourceNames"].empty();
   for (Value name : rule["resourceNames"].items()) named |= name.as_string() == target.name;
@@ -63,7 +73,9 @@ const Served* match_rules(Value rules, bool equivalent, const MatchTarget& targe
   if (!equivalent || rules.empty()) return nullptr;
   std::vector<const Served*> others;  // that serve the same stored objects
   for (const Served* other : catalog.all())
-    if (other != target.served && other->prefix == target.served->prefix && (target.subresource.empty() || other->subresource(target.subresource))) others.push_back(other);
+    if (other != target.served && other->prefix == target.served->prefix &&
+        (target.subresource.empty() || other->subresource(target.subresource)))
+      others.push_back(other);
   for (Value rule : rules.items())
     for (const Served* other : others)
       if (rule_matches(rule, target, *other)) return other;
@@ -91,7 +103,9 @@ bool object_selected(Value selector, const MatchTarget& target) {
 
 ApiResult<const Served*> match(const MatchCriteria& criteria, const MatchTarget& target, const Registry& registry) {
   static constexpr const Served* none = nullptr;
-  const Served* as = criteria.rules_optional && criteria.rules.empty() ? target.served : match_rules(criteria.rules, criteria.equivalent, target, registry.catalog());
+  const Served* as = criteria.rules_optional && criteria.rules.empty()
+                         ? target.served
+                         : match_rules(criteria.rules, criteria.equivalent, target, registry.catalog());
   if (!as || match_rules(criteria.exclude_rules, criteria.equivalent, target, registry.catalog())) return none;
   if (!object_selected(criteria.object_selector, target)) return none;
   auto selected = namespace_selected(criteria.namespace_selector, target, registry);

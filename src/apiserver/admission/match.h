@@ -33,8 +33,8 @@ struct MatchCriteria {
   Value exclude_rules{};       // win over rules
   Value namespace_selector{};  // absent: everything
   Value object_selector{};
-  bool equivalent = true;      // matchPolicy: a rule may name another version or group of the same stored objects
-  bool rules_optional = false; // no rules at all match every resource
+  bool equivalent = true;       // matchPolicy: a rule may name another version or group of the same stored objects
+  bool rules_optional = false;  // no rules at all match every resource
 };
 
 // Whether a rule names the operation, the resource as `as` serves it, the scope, and (resourceNames) the object.

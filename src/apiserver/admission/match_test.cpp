@@ -19,8 +19,12 @@ class MatchTest : public testing::Test {
     Document ns = yaml("{apiVersion: v1, kind: Namespace, metadata: {name: team, labels: {env: prod}}}");
     EXPECT_TRUE(store_->commit({"/namespaces/team", ns, 0}));
   }
-  const Served* served(std::string_view group, std::string_view version, std::string_view plural) { return registry_.catalog().find(group, version, plural); }
-  MatchTarget pods(std::string_view operation, std::string_view subresource = "") { return {served("", "v1", "pods"), operation, subresource, "team", "web", {}, {}}; }
+  const Served* served(std::string_view group, std::string_view version, std::string_view plural) {
+    return registry_.catalog().find(group, version, plural);
+  }
+  MatchTarget pods(std::string_view operation, std::string_view subresource = "") {
+    return {served("", "v1", "pods"), operation, subresource, "team", "web", {}, {}};
+  }
 
   std::unique_ptr<store::Store> store_;
   Registry registry_;
@@ -57,17 +61,23 @@ TEST_F(MatchTest, rules) {
   for (const Row& row : rows) {
     Document rule = yaml(row.rule);
     MatchTarget target = pods(row.operation, row.subresource);
-    EXPECT_EQ(rule_matches(rule.root(), target, *target.served), row.expected) << row.rule << " " << row.operation << " " << row.subresource;
+    EXPECT_EQ(rule_matches(rule.root(), target, *target.served), row.expected)
+        << row.rule << " " << row.operation << " " << row.subresource;
   }
 }
 
 TEST_F(MatchTest, a_namespace_is_an_object_of_the_cluster) {
   MatchTarget target{served("", "v1", "namespaces"), "CREATE", "", "team", "team", {}, {}};
-  EXPECT_TRUE(rule_matches(yaml("{operations: ['*'], apiGroups: [''], apiVersions: [v1], resources: [namespaces], scope: Cluster}").root(), target, *target.served));
-  EXPECT_FALSE(rule_matches(yaml("{operations: ['*'], apiGroups: [''], apiVersions: [v1], resources: [namespaces], scope: Namespaced}").root(), target, *target.served));
+  EXPECT_TRUE(rule_matches(yaml("{operations: ['*'], apiGroups: [''], apiVersions: [v1], resources: [namespaces], scope: Cluster}").root(),
+                           target, *target.served));
+  EXPECT_FALSE(
+      rule_matches(yaml("{operations: ['*'], apiGroups: [''], apiVersions: [v1], resources: [namespaces], scope: Namespaced}").root(),
+                   target, *target.served));
   MatchTarget node{served("", "v1", "nodes"), "CREATE", "", "", "n", {}, {}};
-  EXPECT_TRUE(rule_matches(yaml("{operations: ['*'], apiGroups: [''], apiVersions: [v1], resources: [nodes], scope: Cluster}").root(), node, *node.served));
-  EXPECT_FALSE(rule_matches(yaml("{operations: ['*'], apiGroups: [''], apiVersions: [v1], resources: [nodes], scope: Namespaced}").root(), node, *node.served));
+  EXPECT_TRUE(rule_matches(yaml("{operations: ['*'], apiGroups: [''], apiVersions: [v1], resources: [nodes], scope: Cluster}").root(), node,
+                           *node.served));
+  EXPECT_FALSE(rule_matches(yaml("{operations: ['*'], apiGroups: [''], apiVersions: [v1], resources: [nodes], scope: Namespaced}").root(),
+                            node, *node.served));
 }
 
 TEST_F(MatchTest, equivalent_rules_name_another_version) {

@@ -36,7 +36,9 @@ std::expected<Document, std::string> merged(const Served& served, Value object, 
   config["apiVersion"] = served.api_version;
   config["kind"] = served.kind();
   Document whole = config.freeze();
-  auto wrong = [](std::string_view what, std::string_view why) { return std::unexpected(fmt::format("error applying patch: {}{}", what, why)); };
+  auto wrong = [](std::string_view what, std::string_view why) {
+    return std::unexpected(fmt::format("error applying patch: {}{}", what, why));
+  };
   if (auto fits = apply::check(root, whole); !fits) return wrong("failed to convert patch object to typed object: ", fits.error().message);
   std::vector<std::string> atomics;
   find_atomics(root, whole, "", atomics);
@@ -57,7 +59,8 @@ std::expected<Document, std::string> patched(Value object, Value operations) {
     } else if (operation["op"].as_string() == "test") {
       return object.document();
     } else {
-      return std::unexpected(fmt::format("JSONPath: {} operation does not apply: doc is missing path: {}", operation["op"].as_string(), go_quote(operation["path"].as_string())));
+      return std::unexpected(fmt::format("JSONPath: {} operation does not apply: doc is missing path: {}", operation["op"].as_string(),
+                                         go_quote(operation["path"].as_string())));
     }
   }
   return now;
@@ -66,14 +69,16 @@ std::expected<Document, std::string> patched(Value object, Value operations) {
 struct PolicyError {
   std::string policy, binding, message, reason;
   std::string text() const {
-    return binding.empty() ? fmt::format("policy {} denied request: {}", go_quote(policy), message) : fmt::format("policy '{}' with binding '{}' denied request: {}", policy, binding, message);
+    return binding.empty() ? fmt::format("policy {} denied request: {}", go_quote(policy), message)
+                           : fmt::format("policy '{}' with binding '{}' denied request: {}", policy, binding, message);
   }
 };
 
 // One round of all policies about one request.
 class Mutator {
  public:
-  Mutator(const AdmissionAttributes& a, Draft& object, bool again) : a_(a), served_(*a.work.served), draft_(object), again_(again), object_(object.freeze()), authorizer_(a) {}
+  Mutator(const AdmissionAttributes& a, Draft& object, bool again)
+      : a_(a), served_(*a.work.served), draft_(object), again_(again), object_(object.freeze()), authorizer_(a) {}
   std::vector<PolicyError> errors;
   bool changed = false;
 
@@ -87,7 +92,8 @@ class Mutator {
     auto as = match_resources(spec["matchConstraints"], target, registry, false);
     if (!as) return failed("", "failed to configure policy: " + as.error().message, "");
     if (!*as) return {};
-    if (std::string why = unknown_param_kind(registry, in_force.policy); !why.empty()) return failed("", "failed to configure policy: " + why, "");
+    if (std::string why = unknown_param_kind(registry, in_force.policy); !why.empty())
+      return failed("", "failed to configure policy: " + why, "");
     policy_ = compiled_policy(in_force.policy, true);
     for (const Document& binding : in_force.bindings) {
       std::string name = binding["metadata"]["name"].str();

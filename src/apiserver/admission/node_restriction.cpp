@@ -18,8 +18,17 @@ constexpr std::string_view lease_namespace = "kube-node-lease";
 
 // Labels of the kubernetes.io names that kubelets set.
 constexpr std::string_view kubelet_labels[] = {
-    "beta.kubernetes.io/arch", "beta.kubernetes.io/instance-type", "beta.kubernetes.io/os", "failure-domain.beta.kubernetes.io/region", "failure-domain.beta.kubernetes.io/zone",
-    "kubernetes.io/arch", "kubernetes.io/hostname", "kubernetes.io/os", "node.kubernetes.io/instance-type", "topology.kubernetes.io/region", "topology.kubernetes.io/zone",
+    "beta.kubernetes.io/arch",
+    "beta.kubernetes.io/instance-type",
+    "beta.kubernetes.io/os",
+    "failure-domain.beta.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone",
+    "kubernetes.io/arch",
+    "kubernetes.io/hostname",
+    "kubernetes.io/os",
+    "node.kubernetes.io/instance-type",
+    "topology.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
 };
 
 struct Asked {
@@ -31,7 +40,9 @@ struct Asked {
   }
 };
 
-bool has_suffix_domain(std::string_view domain, std::string_view of) { return domain == of || (domain.ends_with(of) && domain[domain.size() - of.size() - 1] == '.'); }
+bool has_suffix_domain(std::string_view domain, std::string_view of) {
+  return domain == of || (domain.ends_with(of) && domain[domain.size() - of.size() - 1] == '.');
+}
 
 bool may_set_label(std::string_view label) {
   auto slash = label.find('/');
@@ -59,22 +70,29 @@ ApiResult<void> create_pod(const Asked& q, Value pod) {
   const std::string& node = q.node;
   if (!pod["metadata"]["annotations"][mirror_annotation].exists())
     return q.refuse(fmt::format("pod does not have \"{}\" annotation, node \"{}\" can only create mirror pods", mirror_annotation, node));
-  if (pod["spec"]["nodeName"].as_string() != node) return q.refuse(fmt::format("node \"{}\" can only create pods with spec.nodeName set to itself", node));
+  if (pod["spec"]["nodeName"].as_string() != node)
+    return q.refuse(fmt::format("node \"{}\" can only create pods with spec.nodeName set to itself", node));
   Value owners = pod["metadata"]["ownerReferences"];
-  if (owners.size() != 1) return q.refuse(fmt::format("node \"{}\" can only create pods with a single owner reference set to itself", node));
+  if (owners.size() != 1)
+    return q.refuse(fmt::format("node \"{}\" can only create pods with a single owner reference set to itself", node));
   Value owner = owners[0];
   if (owner["apiVersion"].as_string() != "v1" || owner["kind"].as_string() != "Node" || owner["name"].as_string() != node)
     return q.refuse(fmt::format("node \"{}\" can only create pods with an owner reference set to itself", node));
-  if (!owner["controller"].as_bool()) return q.refuse(fmt::format("node \"{}\" can only create pods with a controller owner reference set to itself", node));
-  if (owner["blockOwnerDeletion"].as_bool()) return q.refuse(fmt::format("node \"{}\" must not set blockOwnerDeletion on an owner reference", node));
+  if (!owner["controller"].as_bool())
+    return q.refuse(fmt::format("node \"{}\" can only create pods with a controller owner reference set to itself", node));
+  if (owner["blockOwnerDeletion"].as_bool())
+    return q.refuse(fmt::format("node \"{}\" must not set blockOwnerDeletion on an owner reference", node));
   Document object = q.a.work.registry.read("", "v1", "nodes", "", node);
-  if (!object || object["metadata"]["uid"].as_string() != owner["uid"].as_string()) return q.refuse(fmt::format("node {} UID mismatch: expected {} got {}", node, object["metadata"]["uid"].as_string(), owner["uid"].as_string()));
+  if (!object || object["metadata"]["uid"].as_string() != owner["uid"].as_string())
+    return q.refuse(
+        fmt::format("node {} UID mismatch: expected {} got {}", node, object["metadata"]["uid"].as_string(), owner["uid"].as_string()));
   PodReferences refs = references_of(pod);
   if (!refs.service_account.empty()) return q.refuse(fmt::format("node \"{}\" can not create pods that reference a service account", node));
   if (!refs.secrets.empty()) return q.refuse(fmt::format("node \"{}\" can not create pods that reference secrets", node));
   if (!refs.config_maps.empty()) return q.refuse(fmt::format("node \"{}\" can not create pods that reference configmaps", node));
   if (!refs.claims.empty()) return q.refuse(fmt::format("node \"{}\" can not create pods that reference persistentvolumeclaims", node));
-  if (!pod["spec"]["resourceClaims"].empty()) return q.refuse(fmt::format("node \"{}\" can not create pods that reference resourceclaims", node));
+  if (!pod["spec"]["resourceClaims"].empty())
+    return q.refuse(fmt::format("node \"{}\" can not create pods that reference resourceclaims", node));
   return {};
 }
 
@@ -90,27 +108,36 @@ ApiResult<void> check_pod(const Asked& q, Value pod) {
   }
   if (sub == "status" && a.operation == "UPDATE") {
     if (!own) return q.refuse(fmt::format("node \"{}\" can only update pod status for pods with spec.nodeName set to itself", q.node));
-    if (!(before["metadata"]["labels"] == pod["metadata"]["labels"])) return q.refuse(fmt::format("node \"{}\" cannot update labels through pod status", q.node));
-    if (!(before["status"]["resourceClaimStatuses"] == pod["status"]["resourceClaimStatuses"])) return q.refuse(fmt::format("node \"{}\" cannot update resource claim statuses", q.node));
+    if (!(before["metadata"]["labels"] == pod["metadata"]["labels"]))
+      return q.refuse(fmt::format("node \"{}\" cannot update labels through pod status", q.node));
+    if (!(before["status"]["resourceClaimStatuses"] == pod["status"]["resourceClaimStatuses"]))
+      return q.refuse(fmt::format("node \"{}\" cannot update resource claim statuses", q.node));
     return {};
   }
-  return q.refuse(sub.empty() ? fmt::format("unexpected operation \"{}\", node \"{}\" can only create and delete mirror pods", a.operation, q.node)
-                              : fmt::format("unexpected pod subresource \"{}\", only 'status' and 'eviction' are allowed", sub));
+  return q.refuse(sub.empty()
+                      ? fmt::format("unexpected operation \"{}\", node \"{}\" can only create and delete mirror pods", a.operation, q.node)
+                      : fmt::format("unexpected pod subresource \"{}\", only 'status' and 'eviction' are allowed", sub));
 }
 
 ApiResult<void> check_node(const Asked& q, Value object) {
   const AdmissionAttributes& a = q.a;
   if (a.work.name != q.node) return q.refuse(fmt::format("node \"{}\" is not allowed to modify node \"{}\"", q.node, a.work.name));
   if (a.operation == "CREATE") {
-    if (object["spec"]["configSource"].exists()) return q.refuse(fmt::format("node \"{}\" is not allowed to create pods with a non-nil configSource", q.node));
-    if (auto refused = refused_labels({}, object); !refused.empty()) return q.refuse(fmt::format("node \"{}\" is not allowed to set the following labels: {}", q.node, listed(refused)));
-    if (!object["metadata"]["ownerReferences"].empty()) return q.refuse(fmt::format("node \"{}\" is not allowed to set ownerReferences", q.node));
+    if (object["spec"]["configSource"].exists())
+      return q.refuse(fmt::format("node \"{}\" is not allowed to create pods with a non-nil configSource", q.node));
+    if (auto refused = refused_labels({}, object); !refused.empty())
+      return q.refuse(fmt::format("node \"{}\" is not allowed to set the following labels: {}", q.node, listed(refused)));
+    if (!object["metadata"]["ownerReferences"].empty())
+      return q.refuse(fmt::format("node \"{}\" is not allowed to set ownerReferences", q.node));
   }
   if (a.operation == "UPDATE") {
-    if (!(a.before["metadata"]["ownerReferences"] == object["metadata"]["ownerReferences"])) return q.refuse(fmt::format("node \"{}\" is not allowed to modify ownerReferences", q.node));
+    if (!(a.before["metadata"]["ownerReferences"] == object["metadata"]["ownerReferences"]))
+      return q.refuse(fmt::format("node \"{}\" is not allowed to modify ownerReferences", q.node));
     // The taints that kubelets set are given at the creation: a running one must not clear those that keep pods away.
-    if (!(a.before["spec"]["taints"] == object["spec"]["taints"])) return q.refuse(fmt::format("node \"{}\" is not allowed to modify taints", q.node));
-    if (auto refused = refused_labels(a.before, object); !refused.empty()) return q.refuse(fmt::format("is not allowed to modify labels: {}", listed(refused)));
+    if (!(a.before["spec"]["taints"] == object["spec"]["taints"]))
+      return q.refuse(fmt::format("node \"{}\" is not allowed to modify taints", q.node));
+    if (auto refused = refused_labels(a.before, object); !refused.empty())
+      return q.refuse(fmt::format("is not allowed to modify labels: {}", listed(refused)));
   }
   return {};
 }
@@ -118,32 +145,39 @@ ApiResult<void> check_node(const Asked& q, Value object) {
 ApiResult<void> check_claim(const Asked& q, Value claim) {
   const AdmissionAttributes& a = q.a;
   if (a.operation != "UPDATE") return q.refuse(fmt::format("unexpected operation \"{}\"", a.operation));
-  if (a.work.subresource != "status") return q.refuse(fmt::format("unexpected subresource \"{}\", may only update PVC status", a.work.subresource));
+  if (a.work.subresource != "status")
+    return q.refuse(fmt::format("unexpected subresource \"{}\", may only update PVC status", a.work.subresource));
   // Only what an expansion on the node changes: capacity, conditions and what was allocated.
   auto rest = [](Value of) {
     Draft out(of);
     out["metadata"].erase("managedFields");
     if (out.find("status"))
-      for (std::string_view field : {"capacity", "conditions", "allocatedResources", "allocatedResourceStatuses", "currentVolumeAttributesClassName", "modifyVolumeStatus"}) out["status"].erase(field);
+      for (std::string_view field : {"capacity", "conditions", "allocatedResources", "allocatedResourceStatuses",
+                                     "currentVolumeAttributesClassName", "modifyVolumeStatus"})
+        out["status"].erase(field);
     return out.freeze();
   };
-  if (!(rest(a.before).root() == rest(claim).root())) return q.refuse(fmt::format("node \"{}\" is not allowed to update fields other than status.quantity and status.conditions", q.node));
+  if (!(rest(a.before).root() == rest(claim).root()))
+    return q.refuse(fmt::format("node \"{}\" is not allowed to update fields other than status.quantity and status.conditions", q.node));
   return {};
 }
 
 // A node asks for certificates in its own name alone.
 ApiResult<void> check_certificate_request(const Asked& q, Value request) {
   std::string_view signer = request["spec"]["signerName"].as_string();
-  if (q.a.operation != "CREATE" || (signer != "kubernetes.io/kubelet-serving" && signer != "kubernetes.io/kube-apiserver-client-kubelet")) return {};
+  if (q.a.operation != "CREATE" || (signer != "kubernetes.io/kubelet-serving" && signer != "kubernetes.io/kube-apiserver-client-kubelet"))
+    return {};
   auto info = net::read_request(base64_decode(request["spec"]["request"].as_string()).value_or(""));
   if (!info) return q.refuse("unable to parse csr: " + info.error().message);
-  if (info->common_name != "system:node:" + q.node) return q.refuse(fmt::format("can only create a node CSR with CN=system:node:{}", q.node));
+  if (info->common_name != "system:node:" + q.node)
+    return q.refuse(fmt::format("can only create a node CSR with CN=system:node:{}", q.node));
   return {};
 }
 
 ApiResult<void> check_named(const Asked& q, std::string_view what) {
   const Work& work = q.a.work;
-  if (work.served->plural() == "leases" && work.ns != lease_namespace) return q.refuse(fmt::format("can only access leases in the \"{}\" system namespace", lease_namespace));
+  if (work.served->plural() == "leases" && work.ns != lease_namespace)
+    return q.refuse(fmt::format("can only access leases in the \"{}\" system namespace", lease_namespace));
   if (work.name != q.node) return q.refuse(fmt::format("can only access {} with the same name as the requesting node", what));
   return {};
 }
@@ -169,7 +203,11 @@ ApiResult<void> node_restriction(const AdmissionAttributes& a, Value object) {
   if (work.is("storage.k8s.io", "csinodes")) return check_named(*q, "CSINode");
   if (work.is("resource.k8s.io", "resourceslices")) {
     Value slice = a.operation == "CREATE" ? object : a.before;
-    if (slice["spec"]["nodeName"].as_string() != q->node) return q->refuse(fmt::format("can only {} ResourceSlice with the same NodeName as the requesting node", a.operation == "CREATE" ? "create" : a.operation == "DELETE" ? "delete" : "update"));
+    if (slice["spec"]["nodeName"].as_string() != q->node)
+      return q->refuse(
+          fmt::format("can only {} ResourceSlice with the same NodeName as the requesting node", a.operation == "CREATE"   ? "create"
+                                                                                                 : a.operation == "DELETE" ? "delete"
+                                                                                                                           : "update"));
   }
   return {};
 }
@@ -185,13 +223,17 @@ ApiResult<void> node_restriction_of_token(Work& work, Value request) {
   if (!node) return {};
   auto refuse = [&](std::string why) { return fail(forbidden("", "serviceaccounts", work.name, why)); };
   Value bound = request["spec"]["boundObjectRef"];
-  if (!bound.is_object() || bound["apiVersion"].as_string() != "v1" || bound["kind"].as_string() != "Pod" || bound["name"].as_string().empty())
+  if (!bound.is_object() || bound["apiVersion"].as_string() != "v1" || bound["kind"].as_string() != "Pod" ||
+      bound["name"].as_string().empty())
     return refuse("node requested token not bound to a pod");
   if (bound["uid"].as_string().empty()) return refuse("node requested token with a pod binding without a uid");
   Document pod = work.registry.read("", "v1", "pods", work.ns, bound["name"].as_string());
   if (!pod) return fail(not_found("", "pods", bound["name"].as_string()));
   if (pod["metadata"]["uid"].as_string() != bound["uid"].as_string())
-    return refuse(fmt::format("the UID in the bound object reference ({}) does not match the UID in record. The object might have been deleted and then recreated", bound["uid"].as_string()));
+    return refuse(
+        fmt::format("the UID in the bound object reference ({}) does not match the UID in record. The object might have been deleted and "
+                    "then recreated",
+                    bound["uid"].as_string()));
   if (pod["spec"]["nodeName"].as_string() != *node) return refuse("node requested token bound to a pod scheduled on a different node");
   // Only the audiences that the pod itself asks for (KEP-4412); "" is the API server's own.
   std::set<std::string> wanted;

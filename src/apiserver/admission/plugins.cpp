@@ -36,8 +36,11 @@ const Document& token_projection() {
   static const Document made = [] {
     Draft sources = Draft::array();
     sources.push_back(Draft::object({{"serviceAccountToken", Draft::object({{"expirationSeconds", 3607}, {"path", "token"}})}}));
-    sources.push_back(Draft::object({{"configMap", Draft::object({{"name", "kube-root-ca.crt"}, {"items", Draft::array({Draft::object({{"key", "ca.crt"}, {"path", "ca.crt"}})})}})}}));
-    Draft item = Draft::object({{"path", "namespace"}, {"fieldRef", Draft::object({{"apiVersion", "v1"}, {"fieldPath", "metadata.namespace"}})}});
+    sources.push_back(
+        Draft::object({{"configMap", Draft::object({{"name", "kube-root-ca.crt"},
+                                                    {"items", Draft::array({Draft::object({{"key", "ca.crt"}, {"path", "ca.crt"}})})}})}}));
+    Draft item =
+        Draft::object({{"path", "namespace"}, {"fieldRef", Draft::object({{"apiVersion", "v1"}, {"fieldPath", "metadata.namespace"}})}});
     sources.push_back(Draft::object({{"downwardAPI", Draft::object({{"items", Draft::array({item})}})}}));
     return Draft::object({{"sources", std::move(sources)}, {"defaultMode", 420}}).freeze();
   }();
@@ -115,7 +118,9 @@ ApiResult<void> service_account(const AdmissionAttributes& a, Draft& pod) {
   spec["serviceAccount"] = name;
   std::string account(name.as_string());
   Document sa = await_account(a.work.registry, a.work.ns, account);
-  if (!sa) return fail(refused(a, fmt::format("error looking up service account {}/{}: serviceaccount \"{}\" not found", a.work.ns, account, account)));
+  if (!sa)
+    return fail(
+        refused(a, fmt::format("error looking up service account {}/{}: serviceaccount \"{}\" not found", a.work.ns, account, account)));
   const Draft* own = spec.find("automountServiceAccountToken");
   bool mount = own && !own->is_null() ? own->as_bool() : sa["automountServiceAccountToken"].as_bool(true);
   constexpr std::string_view path = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -160,7 +165,9 @@ ApiResult<void> taint_nodes_by_condition(const AdmissionAttributes& a, Draft& no
   Draft& taints = node["spec"]["taints"];
   if (taints.is_array())
     for (const Draft& t : taints.items())
-      if (const Draft *key = t.find("key"), *effect = t.find("effect"); key && effect && key->as_string() == "node.kubernetes.io/not-ready" && effect->as_string() == "NoSchedule") return {};
+      if (const Draft* key = t.find("key"), *effect = t.find("effect");
+          key && effect && key->as_string() == "node.kubernetes.io/not-ready" && effect->as_string() == "NoSchedule")
+        return {};
   taints.push_back(Draft::object({{"key", "node.kubernetes.io/not-ready"}, {"effect", "NoSchedule"}}));
   return {};
 }
@@ -199,16 +206,22 @@ ApiResult<void> priority(const AdmissionAttributes& a, Draft& pod) {
     if (!c["preemptionPolicy"].as_string().empty()) policy = c["preemptionPolicy"].str();
   }
   if (const Draft* given = spec.find("priority"); given && !given->is_null() && given->as_int() != value)
-    return fail(refused(a, fmt::format("the integer value of priority ({}) must not be provided in pod spec; priority admission controller computed {} from the given PriorityClass name", given->as_int(), value)));
+    return fail(refused(a, fmt::format("the integer value of priority ({}) must not be provided in pod spec; priority admission controller "
+                                       "computed {} from the given PriorityClass name",
+                                       given->as_int(), value)));
   spec["priority"] = value;
   if (const Draft* given = spec.find("preemptionPolicy"); given && !given->as_string().empty() && given->as_string() != policy)
-    return fail(refused(a, fmt::format("the string value of PreemptionPolicy ({}) must not be provided in pod spec; priority admission controller computed {} from the given PriorityClass name", given->as_string(), policy)));
+    return fail(refused(a, fmt::format("the string value of PreemptionPolicy ({}) must not be provided in pod spec; priority admission "
+                                       "controller computed {} from the given PriorityClass name",
+                                       given->as_string(), policy)));
   spec["preemptionPolicy"] = policy;
   return {};
 }
 
 ApiResult<void> one_default_priority(const AdmissionAttributes& a, Value object) {
-  if ((a.operation != "CREATE" && a.operation != "UPDATE") || !a.work.is("scheduling.k8s.io", "priorityclasses") || !object["globalDefault"].as_bool()) return {};
+  if ((a.operation != "CREATE" && a.operation != "UPDATE") || !a.work.is("scheduling.k8s.io", "priorityclasses") ||
+      !object["globalDefault"].as_bool())
+    return {};
   std::string taken;
   std::int64_t value = 0;
   a.work.registry.each("scheduling.k8s.io", "v1", "priorityclasses", "", [&](Value c) {
@@ -226,7 +239,10 @@ ApiResult<void> default_toleration_seconds(const AdmissionAttributes& a, Draft& 
   if (!(a.work.is("", "pods") && (a.operation == "CREATE" || a.operation == "UPDATE") && a.work.subresource.empty())) return {};
   Draft& tolerations = pod["spec"]["tolerations"];
   bool not_ready = false, unreachable = false;
-  auto text = [](const Draft& t, std::string_view key) { const Draft* v = t.find(key); return v ? v->as_string() : std::string_view(); };
+  auto text = [](const Draft& t, std::string_view key) {
+    const Draft* v = t.find(key);
+    return v ? v->as_string() : std::string_view();
+  };
   if (tolerations.is_array()) {
     for (const Draft& t : tolerations.items()) {
       std::string_view key = text(t, "key"), effect = text(t, "effect");

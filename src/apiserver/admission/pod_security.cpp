@@ -15,7 +15,8 @@ namespace {
 
 using namespace pod_security;
 
-constexpr auto ignored_subresources = std::to_array<std::string_view>({"exec", "attach", "binding", "eviction", "log", "portforward", "proxy", "status"});
+constexpr auto ignored_subresources =
+    std::to_array<std::string_view>({"exec", "attach", "binding", "eviction", "log", "portforward", "proxy", "status"});
 
 void note(const AdmissionAttributes& a, std::string_view key, std::string text) {
   a.work.audit_annotations[fmt::format("pod-security.kubernetes.io/{}", key)] = std::move(text);
@@ -35,7 +36,8 @@ ApiResult<void> judge_namespace(const AdmissionAttributes& a, Value ns) {
   Asked old = read_labels(a.before["metadata"]["labels"]);
   if (!now.errors.empty() && (old.errors.empty() || aggregate(now.errors) != aggregate(old.errors))) return refuse();
   LevelVersion enforce = now.policy.enforce, before = old.policy.enforce;
-  if (enforce == before || enforce.level == Level::privileged || (enforce.minor == before.minor && enforce.level <= before.level)) return {};
+  if (enforce == before || enforce.level == Level::privileged || (enforce.minor == before.minor && enforce.level <= before.level))
+    return {};
   std::vector<Document> pods;
   a.work.registry.each("", "v1", "pods", a.work.name, [&](Value pod) {
     pods.push_back(pod.document());
@@ -52,7 +54,8 @@ ApiResult<void> judge_pod(const AdmissionAttributes& a, const Asked& asked, Valu
   if (enforces) {
     note(a, "enforce-policy", policy.enforce.str());
     Verdict verdict = evaluate(policy.enforce, metadata, spec);
-    if (!verdict.allowed()) refused = forbidden("", "pods", a.work.name, fmt::format("violates PodSecurity \"{}\": {}", policy.enforce.str(), verdict.details()));
+    if (!verdict.allowed())
+      refused = forbidden("", "pods", a.work.name, fmt::format("violates PodSecurity \"{}\": {}", policy.enforce.str(), verdict.details()));
   }
   auto violation = [&](LevelVersion of) {
     Verdict verdict = evaluate(of, metadata, spec);
@@ -66,7 +69,8 @@ ApiResult<void> judge_pod(const AdmissionAttributes& a, const Asked& asked, Valu
 
 bool idle(const Asked& asked, bool enforces) {
   const Policy& p = asked.policy;
-  return asked.errors.empty() && (!enforces || p.enforce.level == Level::privileged) && p.warn.level == Level::privileged && p.audit.level == Level::privileged;
+  return asked.errors.empty() && (!enforces || p.enforce.level == Level::privileged) && p.warn.level == Level::privileged &&
+         p.audit.level == Level::privileged;
 }
 
 }  // namespace

@@ -22,11 +22,13 @@ constexpr std::size_t audit_value_max_bytes = 10 * 1024, message_max_bytes = 5 *
 CompiledPolicy::CompiledPolicy(const Document& of, bool mutating) : policy(of), compiler(of["spec"]["paramKind"].is_object()) {
   Value spec = policy["spec"];
   for (Value variable : spec["variables"].items()) compiler.add_variable(variable["name"].as_string(), variable["expression"].as_string());
-  for (Value condition : spec["matchConditions"].items()) conditions.push_back(compiler.compile(condition["expression"].as_string(), cel::Wanted::boolean));
+  for (Value condition : spec["matchConditions"].items())
+    conditions.push_back(compiler.compile(condition["expression"].as_string(), cel::Wanted::boolean));
   if (mutating) {
     for (Value mutation : spec["mutations"].items()) {
       bool patch = mutation["patchType"].as_string() == "JSONPatch";
-      mutations.push_back(compiler.compile(mutation[patch ? "jsonPatch" : "applyConfiguration"]["expression"].as_string(), patch ? cel::Wanted::json_patches : cel::Wanted::object));
+      mutations.push_back(compiler.compile(mutation[patch ? "jsonPatch" : "applyConfiguration"]["expression"].as_string(),
+                                           patch ? cel::Wanted::json_patches : cel::Wanted::object));
     }
     return;
   }
@@ -35,7 +37,8 @@ CompiledPolicy::CompiledPolicy(const Document& of, bool mutating) : policy(of), 
     std::string_view message = validation["messageExpression"].as_string();
     messages.push_back(trim(message).empty() ? cel::Expression() : compiler.compile(message, cel::Wanted::string, false));
   }
-  for (Value annotation : spec["auditAnnotations"].items()) annotations.push_back(compiler.compile(annotation["valueExpression"].as_string(), cel::Wanted::string_or_null));
+  for (Value annotation : spec["auditAnnotations"].items())
+    annotations.push_back(compiler.compile(annotation["valueExpression"].as_string(), cel::Wanted::string_or_null));
 }
 
 // One cache for the process: an entry counts only for the very content that it was made of.
@@ -46,7 +49,8 @@ std::shared_ptr<const CompiledPolicy> compiled_policy(const Document& policy, bo
   {
     std::lock_guard lock(mutex);
     auto found = compiled.find(key);
-    if (found != compiled.end() && (found->second->policy.same_block(policy) || found->second->policy.root() == policy.root())) return found->second;
+    if (found != compiled.end() && (found->second->policy.same_block(policy) || found->second->policy.root() == policy.root()))
+      return found->second;
   }
   auto made = std::make_shared<const CompiledPolicy>(policy, mutating);
   std::lock_guard lock(mutex);
@@ -56,8 +60,9 @@ std::shared_ptr<const CompiledPolicy> compiled_policy(const Document& policy, bo
 }
 
 bool policy_exempt(const Work& work) {
-  static constexpr auto own = std::to_array<std::string_view>({"mutatingadmissionpolicies", "mutatingadmissionpolicybindings", "mutatingwebhookconfigurations",
-                                                               "validatingadmissionpolicies", "validatingadmissionpolicybindings", "validatingwebhookconfigurations"});
+  static constexpr auto own = std::to_array<std::string_view>({"mutatingadmissionpolicies", "mutatingadmissionpolicybindings",
+                                                               "mutatingwebhookconfigurations", "validatingadmissionpolicies",
+                                                               "validatingadmissionpolicybindings", "validatingwebhookconfigurations"});
   std::string_view group = work.served->group();
   if (group == "authentication.k8s.io" || group == "authorization.k8s.io") return true;
   return group == "admissionregistration.k8s.io" && std::ranges::find(own, work.served->plural()) != own.end();
@@ -65,20 +70,26 @@ bool policy_exempt(const Work& work) {
 
 std::vector<PolicyInForce> policies_in_force(const Registry& registry, bool mutating) {
   std::map<std::string, std::vector<Document>> bindings;
-  registry.each("admissionregistration.k8s.io", "v1", mutating ? "mutatingadmissionpolicybindings" : "validatingadmissionpolicybindings", "", [&](Value binding) {
-    bindings[binding["spec"]["policyName"].str()].push_back(binding.document());
-    return true;
-  });
+  registry.each("admissionregistration.k8s.io", "v1", mutating ? "mutatingadmissionpolicybindings" : "validatingadmissionpolicybindings",
+                "", [&](Value binding) {
+                  bindings[binding["spec"]["policyName"].str()].push_back(binding.document());
+                  return true;
+                });
   std::vector<PolicyInForce> out;
   for (auto& [name, of] : bindings)
-    if (Document policy = registry.read("admissionregistration.k8s.io", "v1", mutating ? "mutatingadmissionpolicies" : "validatingadmissionpolicies", "", name))
+    if (Document policy = registry.read("admissionregistration.k8s.io", "v1",
+                                        mutating ? "mutatingadmissionpolicies" : "validatingadmissionpolicies", "", name))
       out.push_back({std::move(policy), std::move(of)});
   return out;
 }
 
 ApiResult<const Served*> match_resources(Value resources, const MatchTarget& target, const Registry& registry, bool rules_optional) {
-  MatchCriteria criteria{.rules = resources["resourceRules"], .exclude_rules = resources["excludeResourceRules"], .namespace_selector = resources["namespaceSelector"],
-                         .object_selector = resources["objectSelector"], .equivalent = resources["matchPolicy"].as_string() != "Exact", .rules_optional = rules_optional};
+  MatchCriteria criteria{.rules = resources["resourceRules"],
+                         .exclude_rules = resources["excludeResourceRules"],
+                         .namespace_selector = resources["namespaceSelector"],
+                         .object_selector = resources["objectSelector"],
+                         .equivalent = resources["matchPolicy"].as_string() != "Exact",
+                         .rules_optional = rules_optional};
   return match(criteria, target, registry);
 }
 
@@ -86,7 +97,8 @@ namespace {
 
 std::pair<std::string_view, std::string_view> group_and_version(std::string_view api_version) {
   auto slash = api_version.find('/');
-  return slash == std::string_view::npos ? std::pair(std::string_view(), api_version) : std::pair(api_version.substr(0, slash), api_version.substr(slash + 1));
+  return slash == std::string_view::npos ? std::pair(std::string_view(), api_version)
+                                         : std::pair(api_version.substr(0, slash), api_version.substr(slash + 1));
 }
 
 }  // namespace
@@ -99,15 +111,19 @@ std::string unknown_param_kind(const Registry& registry, Value policy) {
   return fmt::format("failed to find resource referenced by paramKind: '{}/{}, Kind={}'", group, version, kind["kind"].as_string());
 }
 
-std::expected<std::vector<Document>, std::string> params_of(const Registry& registry, Value policy, Value binding, std::string_view request_ns) {
+std::expected<std::vector<Document>, std::string> params_of(const Registry& registry, Value policy, Value binding,
+                                                            std::string_view request_ns) {
   Value kind = policy["spec"]["paramKind"], ref = binding["spec"]["paramRef"];
   if (!kind.is_object() || !ref.is_object()) return std::vector<Document>(1);
   auto [group, version] = group_and_version(kind["apiVersion"].as_string());
   const Served* served = registry.catalog().find_kind(group, version, kind["kind"].as_string());
-  if (!served) return std::unexpected(fmt::format("paramKind kind `&ParamKind{{APIVersion:{},Kind:{},}}` not known", kind["apiVersion"].as_string(), kind["kind"].as_string()));
+  if (!served)
+    return std::unexpected(fmt::format("paramKind kind `&ParamKind{{APIVersion:{},Kind:{},}}` not known", kind["apiVersion"].as_string(),
+                                       kind["kind"].as_string()));
   std::string ns(ref["namespace"].as_string());
   if (served->namespaced() && ns.empty()) {
-    if (request_ns.empty()) return std::unexpected("cannot use namespaced paramRef in policy binding that matches cluster-scoped resources");
+    if (request_ns.empty())
+      return std::unexpected("cannot use namespaced paramRef in policy binding that matches cluster-scoped resources");
     ns = request_ns;
   } else if (!served->namespaced() && !ns.empty()) {
     return std::unexpected("paramRef.namespace must not be provided for a cluster-scoped `paramKind`");
@@ -127,7 +143,8 @@ std::expected<std::vector<Document>, std::string> params_of(const Registry& regi
   } else {
     return std::unexpected("one of name or selector must be provided");
   }
-  if (out.empty() && ref["parameterNotFoundAction"].as_string() == "Deny") return std::unexpected("no params found for policy binding with `Deny` parameterNotFoundAction");
+  if (out.empty() && ref["parameterNotFoundAction"].as_string() == "Deny")
+    return std::unexpected("no params found for policy binding with `Deny` parameterNotFoundAction");
   return out;
 }
 
@@ -167,7 +184,12 @@ int code_of(std::string_view reason) {
 class Judge {
  public:
   Judge(const AdmissionAttributes& a, const MatchTarget& target, PolicyAuthorizer& authorizer, const PolicyInForce& in_force)
-      : a_(a), target_(target), authorizer_(authorizer), in_force_(in_force), spec_(in_force.policy["spec"]), name_(in_force.policy["metadata"]["name"].str()),
+      : a_(a),
+        target_(target),
+        authorizer_(authorizer),
+        in_force_(in_force),
+        spec_(in_force.policy["spec"]),
+        name_(in_force.policy["metadata"]["name"].str()),
         fails_(spec_["failurePolicy"].as_string() != "Ignore") {}
   std::vector<Denial> denials;
 
@@ -188,7 +210,8 @@ class Judge {
  private:
   void configuration_error(std::string_view why, const Document* binding) {
     if (!fails_) return;
-    denials.push_back({name_, binding ? (*binding)["metadata"]["name"].str() : "", fmt::format("failed to configure {}: {}", binding ? "binding" : "policy", why), ""});
+    denials.push_back({name_, binding ? (*binding)["metadata"]["name"].str() : "",
+                       fmt::format("failed to configure {}: {}", binding ? "binding" : "policy", why), ""});
   }
 
   void bound(const Document& binding) {
@@ -200,7 +223,8 @@ class Judge {
     auto params = params_of(a_.work.registry, in_force_.policy, binding, target_.ns);
     if (!params) return configuration_error(params.error(), &binding);
     Document ns = namespace_object(a_);
-    for (const Document& one : *params) judge(binding, {{object_, before_, request_, authorizer_.value(), authorizer_.resource_check()}, ns, one});
+    for (const Document& one : *params)
+      judge(binding, {{object_, before_, request_, authorizer_.value(), authorizer_.resource_check()}, ns, one});
   }
 
   void failed(const Document& binding, std::size_t index, const std::string& message) {
@@ -211,9 +235,12 @@ class Judge {
     std::string binding_name = binding["metadata"]["name"].str();
     for (Value action : binding["spec"]["validationActions"].items()) {
       if (action.as_string() == "Deny") denials.push_back({name_, binding_name, message, std::string(reason)});
-      if (action.as_string() == "Warn") a_.work.warn(fmt::format("Validation failed for ValidatingAdmissionPolicy '{}' with binding '{}': {}", name_, binding_name, message));
+      if (action.as_string() == "Warn")
+        a_.work.warn(
+            fmt::format("Validation failed for ValidatingAdmissionPolicy '{}' with binding '{}': {}", name_, binding_name, message));
       if (action.as_string() != "Audit") continue;
-      Draft failure = Draft::object({{"message", message}, {"policy", name_}, {"binding", binding_name}, {"expressionIndex", static_cast<std::int64_t>(index)}});
+      Draft failure = Draft::object(
+          {{"message", message}, {"policy", name_}, {"binding", binding_name}, {"expressionIndex", static_cast<std::int64_t>(index)}});
       failure["validationActions"] = binding["spec"]["validationActions"];
       a_.work.audit_annotations.try_emplace("validation.policy.admission.k8s.io/validation_failure", to_json(Draft::array({failure})));
     }
@@ -248,7 +275,8 @@ class Judge {
     annotate(binding, values);
   }
 
-  void verdict(const Document& binding, std::size_t i, const cel::PolicyRun::Result& result, const std::string& said, const std::string& unsaid) {
+  void verdict(const Document& binding, std::size_t i, const cel::PolicyRun::Result& result, const std::string& said,
+               const std::string& unsaid) {
     if (!result.error.empty()) return failed(binding, i, result.error);
     if (!unsaid.empty()) return failed(binding, i, "failed messageExpression: " + unsaid);
     if (result.outcome.truth) return;

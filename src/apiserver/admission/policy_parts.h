@@ -37,7 +37,8 @@ ApiResult<const Served*> match_resources(Value resources, const MatchTarget& tar
 // Why the kind of a policy's parameters cannot be used, "" when it can.
 std::string unknown_param_kind(const Registry& registry, Value policy);
 // The parameters with which a binding has its policy evaluated: one that is empty when there is none to give.
-std::expected<std::vector<Document>, std::string> params_of(const Registry& registry, Value policy, Value binding, std::string_view request_ns);
+std::expected<std::vector<Document>, std::string> params_of(const Registry& registry, Value policy, Value binding,
+                                                            std::string_view request_ns);
 Document namespace_object(const AdmissionAttributes& a);
 
 struct Conditions {

@@ -39,10 +39,12 @@ std::string missing_amounts(Value pod, const std::vector<std::string>& tracked) 
     if (bare != "cpu" && bare != "memory") continue;
     for (std::string_view list : {"containers", "initContainers"})
       for (Value c : pod["spec"][list].items())
-        if (!compute_usage(amounts_of(c["resources"]["requests"]), amounts_of(c["resources"]["limits"])).contains(name)) missing[name].insert(c["name"].str());
+        if (!compute_usage(amounts_of(c["resources"]["requests"]), amounts_of(c["resources"]["limits"])).contains(name))
+          missing[name].insert(c["name"].str());
   }
   std::vector<std::string> out;
-  for (const auto& [name, containers] : missing) out.push_back(fmt::format("{} for: {}", name, join(std::vector<std::string>(containers.begin(), containers.end()), ",")));
+  for (const auto& [name, containers] : missing)
+    out.push_back(fmt::format("{} for: {}", name, join(std::vector<std::string>(containers.begin(), containers.end()), ",")));
   return join(out, "; ");
 }
 
@@ -57,11 +59,13 @@ ApiResult<std::optional<Amounts>> charge(const AdmissionAttributes& a, Value of,
   if (tracked.empty() || !quota::in_scopes(kind_of(work), of, object)) return std::nullopt;
   std::string_view quota_name = of["metadata"]["name"].as_string();
   if (work.is("", "pods"))
-    if (std::string missing = missing_amounts(object, tracked); !missing.empty()) return refuse(fmt::format("failed quota: {}: must specify {}", quota_name, missing));
+    if (std::string missing = missing_amounts(object, tracked); !missing.empty())
+      return refuse(fmt::format("failed quota: {}: must specify {}", quota_name, missing));
   for (const std::string& name : tracked)
     if (!used.contains(name)) return refuse(fmt::format("status unknown for quota: {}, resources: {}", quota_name, join(tracked, ",")));
   Amounts wanted = quota::usage_of(kind_of(work), object);
-  Amounts before = a.before.exists() && quota::in_scopes(kind_of(work), of, a.before) ? quota::usage_of(kind_of(work), a.before) : Amounts();
+  Amounts before =
+      a.before.exists() && quota::in_scopes(kind_of(work), of, a.before) ? quota::usage_of(kind_of(work), a.before) : Amounts();
   Amounts delta;
   std::vector<std::string> exceeded;
   for (const std::string& name : tracked) {
@@ -79,14 +83,16 @@ ApiResult<std::optional<Amounts>> charge(const AdmissionAttributes& a, Value of,
   }
   if (delta.empty()) return std::nullopt;
   if (!exceeded.empty())
-    return refuse(fmt::format("exceeded quota: {}, requested: {}, used: {}, limited: {}", quota_name, pretty(delta, exceeded), pretty(used, exceeded), pretty(hard, exceeded)));
+    return refuse(fmt::format("exceeded quota: {}, requested: {}, used: {}, limited: {}", quota_name, pretty(delta, exceeded),
+                              pretty(used, exceeded), pretty(hard, exceeded)));
   return std::optional(std::move(used));
 }
 
 bool counts(const AdmissionAttributes& a) {
   const Work& work = a.work;
   if (!work.served->namespaced() || work.served->traits->short_lived) return false;
-  if (work.is("", "pods")) return (a.operation == "CREATE" && work.subresource.empty()) || (a.operation == "UPDATE" && work.subresource == "resize");
+  if (work.is("", "pods"))
+    return (a.operation == "CREATE" && work.subresource.empty()) || (a.operation == "UPDATE" && work.subresource == "resize");
   if (!work.subresource.empty()) return false;
   if (work.is("", "services") || work.is("", "persistentvolumeclaims")) return a.operation == "CREATE" || a.operation == "UPDATE";
   return a.operation == "CREATE";
@@ -116,17 +122,25 @@ ApiResult<void> charge_quotas(const AdmissionAttributes& a, Value object) {
     if (auto charged = charge(a, quota, object); !charged) return fail(std::move(charged.error()));
   if (a.work.dry_run) return {};
   for (const Document& quota : quotas) {
-    Work work{.registry = registry, .world = a.work.world, .user = {"system:apiserver", "", {"system:masters"}, {}}, .served = registry.catalog().find("", "v1", "resourcequotas"),
-              .ns = a.work.ns, .name = quota["metadata"]["name"].str(), .subresource = "status"};
+    Work work{.registry = registry,
+              .world = a.work.world,
+              .user = {"system:apiserver", "", {"system:masters"}, {}},
+              .served = registry.catalog().find("", "v1", "resourcequotas"),
+              .ns = a.work.ns,
+              .name = quota["metadata"]["name"].str(),
+              .subresource = "status"};
     work.verb = "update";
-    auto charged = registry.modify(work, [&](Value now) -> ApiResult<Draft> {
-      auto used = charge(a, now, object);
-      if (!used) return fail(std::move(used.error()));
-      Draft next(now);
-      if (*used)
-        for (const auto& [name, amount] : **used) next["status"]["used"][name] = amount.str();
-      return next;
-    }, true);
+    auto charged = registry.modify(
+        work,
+        [&](Value now) -> ApiResult<Draft> {
+          auto used = charge(a, now, object);
+          if (!used) return fail(std::move(used.error()));
+          Draft next(now);
+          if (*used)
+            for (const auto& [name, amount] : **used) next["status"]["used"][name] = amount.str();
+          return next;
+        },
+        true);
     if (!charged && charged.error().code != 404) return fail(std::move(charged.error()));
   }
   return {};

@@ -8,8 +8,12 @@
 namespace kybern::apiserver::admission {
 namespace {
 
-Draft kind_of(const Served& s) { return Draft::object({{"group", s.group()}, {"version", std::string_view(s.resource->version)}, {"kind", s.kind()}}); }
-Draft resource_of(const Served& s) { return Draft::object({{"group", s.group()}, {"version", std::string_view(s.resource->version)}, {"resource", s.plural()}}); }
+Draft kind_of(const Served& s) {
+  return Draft::object({{"group", s.group()}, {"version", std::string_view(s.resource->version)}, {"kind", s.kind()}});
+}
+Draft resource_of(const Served& s) {
+  return Draft::object({{"group", s.group()}, {"version", std::string_view(s.resource->version)}, {"resource", s.plural()}});
+}
 
 std::string_view subresource_of(const Work& work) { return work.managed_as.empty() ? work.subresource : work.managed_as; }
 
@@ -41,7 +45,10 @@ Draft options_of(const Work& work, std::string_view operation) {
 Document request_of(const AdmissionAttributes& a, const Served& as) {
   const Work& work = a.work;
   MatchTarget target = target_of(a, {});
-  Draft out = Draft::object({{"kind", kind_of(as)}, {"resource", resource_of(as)}, {"requestKind", kind_of(*work.served)}, {"requestResource", resource_of(*work.served)}});
+  Draft out = Draft::object({{"kind", kind_of(as)},
+                             {"resource", resource_of(as)},
+                             {"requestKind", kind_of(*work.served)},
+                             {"requestResource", resource_of(*work.served)}});
   if (std::string_view sub = subresource_of(work); !sub.empty()) {
     out["subResource"] = sub;
     out["requestSubResource"] = sub;
@@ -80,9 +87,14 @@ cel::AuthorizationAnswer PolicyAuthorizer::authorize(const cel::AuthorizationQue
   User user = work_.user;
   if (!q.service_account_name.empty()) {
     const std::string& ns = q.service_account_namespace;
-    user = {fmt::format("system:serviceaccount:{}:{}", ns, q.service_account_name), "", {"system:serviceaccounts", "system:serviceaccounts:" + ns, "system:authenticated"}, {}};
+    user = {fmt::format("system:serviceaccount:{}:{}", ns, q.service_account_name),
+            "",
+            {"system:serviceaccounts", "system:serviceaccounts:" + ns, "system:authenticated"},
+            {}};
   }
-  Attributes attributes{std::move(user), q.verb, q.group, q.version.empty() ? "*" : q.version, q.resource, q.subresource, q.name, q.ns, q.path, q.path.empty(), q.field_selector};
+  Attributes attributes{std::move(user), q.verb,         q.group,         q.version.empty() ? "*" : q.version,
+                        q.resource,      q.subresource,  q.name,          q.ns,
+                        q.path,          q.path.empty(), q.field_selector};
   Decision decision = authorizer->authorize(attributes);
   return {decision.allowed, decision.reason, ""};
 }

@@ -14,10 +14,14 @@ constexpr int least_denial_code = 400;
 Draft kind_of(const Served& served, std::string_view subresource) {
   const schema::Subresource* sub = subresource.empty() ? nullptr : served.subresource(subresource);
   bool own = !sub || sub->version.empty();
-  return Draft::object({{"group", own ? served.group() : sub->group}, {"version", own ? served.resource->version : sub->version}, {"kind", sub && !sub->kind.empty() ? sub->kind : served.kind()}});
+  return Draft::object({{"group", own ? served.group() : sub->group},
+                        {"version", own ? served.resource->version : sub->version},
+                        {"kind", sub && !sub->kind.empty() ? sub->kind : served.kind()}});
 }
 
-Draft resource_of(const Served& served) { return Draft::object({{"group", served.group()}, {"version", served.resource->version}, {"resource", served.plural()}}); }
+Draft resource_of(const Served& served) {
+  return Draft::object({{"group", served.group()}, {"version", served.resource->version}, {"resource", served.plural()}});
+}
 
 Draft user_of(const User& user) {
   Draft out = Draft::object({{"username", user.name}});
@@ -52,7 +56,8 @@ Draft options_of(const AdmissionAttributes& a) {
 }  // namespace
 
 Draft admission_request(const AdmissionAttributes& a, const MatchTarget& target, const Served& as) {
-  Draft out = Draft::object({{"uid", new_uuid(a.work.world.random)}, {"kind", kind_of(as, target.subresource)}, {"resource", resource_of(as)}});
+  Draft out =
+      Draft::object({{"uid", new_uuid(a.work.world.random)}, {"kind", kind_of(as, target.subresource)}, {"resource", resource_of(as)}});
   if (!target.subresource.empty()) out["subResource"] = target.subresource;
   out["requestKind"] = kind_of(*target.served, target.subresource);
   out["requestResource"] = resource_of(*target.served);
@@ -71,10 +76,14 @@ Draft admission_request(const AdmissionAttributes& a, const MatchTarget& target,
 cel::AuthorizationAnswer RequestAuthorizer::authorize(const cel::AuthorizationQuestion& q) {
   const apiserver::Authorizer* authorizer = work_.registry.authorizer();
   if (!authorizer) return {};
-  Attributes attributes{work_.user, q.verb, q.group, q.version.empty() ? "*" : q.version, q.resource, q.subresource, q.name, q.ns, q.path, q.path.empty(), q.field_selector};
+  Attributes attributes{work_.user, q.verb,         q.group,         q.version.empty() ? "*" : q.version,
+                        q.resource, q.subresource,  q.name,          q.ns,
+                        q.path,     q.path.empty(), q.field_selector};
   if (!q.service_account_name.empty()) {
-    attributes.user = {fmt::format("system:serviceaccount:{}:{}", q.service_account_namespace, q.service_account_name), "",
-                       {"system:serviceaccounts", "system:serviceaccounts:" + q.service_account_namespace, "system:authenticated"}, {}};
+    attributes.user = {fmt::format("system:serviceaccount:{}:{}", q.service_account_namespace, q.service_account_name),
+                       "",
+                       {"system:serviceaccounts", "system:serviceaccounts:" + q.service_account_namespace, "system:authenticated"},
+                       {}};
   }
   Decision decision = authorizer->authorize(attributes);
   return {decision.allowed, decision.reason, ""};
@@ -95,11 +104,13 @@ std::expected<Reviewed, std::string> read_review(Value answer, std::string_view 
   Value response = answer["response"];
   if (!response.is_object()) return std::unexpected("webhook response was absent");
   if (version == "v1") {
-    if (response["uid"].as_string() != uid) return std::unexpected(fmt::format("expected response.uid={}, got {}", go_quote(uid), go_quote(response["uid"].as_string())));
+    if (response["uid"].as_string() != uid)
+      return std::unexpected(fmt::format("expected response.uid={}, got {}", go_quote(uid), go_quote(response["uid"].as_string())));
     std::string_view given = answer["apiVersion"].as_string(), kind = answer["kind"].as_string();
     if (given != "admission.k8s.io/v1" || kind != "AdmissionReview") {
       std::string shown = given.find('/') == std::string_view::npos ? "/" + std::string(given) : std::string(given);
-      return std::unexpected(fmt::format("expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got {}, Kind={}", shown, kind));
+      return std::unexpected(
+          fmt::format("expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got {}, Kind={}", shown, kind));
     }
   }
   Reviewed out;
@@ -126,7 +137,9 @@ std::expected<Reviewed, std::string> read_review(Value answer, std::string_view 
   auto bytes = base64_decode(patch);
   auto parsed = bytes ? parse_json(*bytes) : Result<Document>(fail(Code::invalid, "illegal base64 data"));
   if (parsed && parsed->root().is_array()) out.patch = std::move(*parsed);
-  else out.patch_error = "received undecodable patch in webhook response: " + (parsed ? std::string("json: cannot unmarshal the patch into a list of operations") : parsed.error().message);
+  else
+    out.patch_error = "received undecodable patch in webhook response: " +
+                      (parsed ? std::string("json: cannot unmarshal the patch into a list of operations") : parsed.error().message);
   return out;
 }
 

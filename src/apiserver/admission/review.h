@@ -30,9 +30,9 @@ class RequestAuthorizer : public cel::Authorizer {
 
 struct Reviewed {
   bool allowed = false;
-  Document patch;                       // JSON patch; absent: none
-  std::string patch_error;              // why the patch cannot be used; "" when it can
-  Value result;                         // a Status, perhaps without its kind; borrowed from the answer
+  Document patch;           // JSON patch; absent: none
+  std::string patch_error;  // why the patch cannot be used; "" when it can
+  Value result;             // a Status, perhaps without its kind; borrowed from the answer
   std::vector<std::string> warnings;
   std::vector<std::pair<std::string, std::string>> annotations;
 };

@@ -51,7 +51,8 @@ ApiResult<void> add_scheduling(const AdmissionAttributes& a, Draft& spec, Value 
   for (Member m : scheduling["nodeSelector"].members()) {
     Draft& selector = spec["nodeSelector"];
     if (const Draft* there = selector.find(m.key); there && there->as_string() != m.value.as_string())
-      return fail(rejected(a, fmt::format("conflict: runtimeClass.scheduling.nodeSelector[{}] = {}; pod.spec.nodeSelector[{}] = {}", m.key, m.value.as_string(), m.key, there->as_string())));
+      return fail(rejected(a, fmt::format("conflict: runtimeClass.scheduling.nodeSelector[{}] = {}; pod.spec.nodeSelector[{}] = {}", m.key,
+                                          m.value.as_string(), m.key, there->as_string())));
     selector[m.key] = m.value;
   }
   if (!scheduling["tolerations"].empty()) {
@@ -77,8 +78,10 @@ ApiResult<void> runtime_class(const AdmissionAttributes& a, Draft& pod) {
   const Draft* overhead = spec.find("overhead");
   bool given = overhead && !overhead->is_null() && overhead->size() > 0;
   Value fixed = found["overhead"]["podFixed"];
-  if (given && fixed.empty()) return fail(rejected(a, "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"));
-  if (given && !same_amounts(*overhead, fixed)) return fail(rejected(a, "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"));
+  if (given && fixed.empty())
+    return fail(rejected(a, "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"));
+  if (given && !same_amounts(*overhead, fixed))
+    return fail(rejected(a, "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"));
   if (!fixed.empty()) spec["overhead"] = fixed;
   return add_scheduling(a, spec, found["scheduling"]);
 }

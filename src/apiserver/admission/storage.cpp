@@ -10,7 +10,8 @@ namespace kybern::apiserver::admission {
 namespace {
 
 // The newest of the classes that one of these annotations marks as default; of equally new ones the first by name.
-std::string default_class(const AdmissionAttributes& a, std::string_view group, std::string_view plural, std::initializer_list<std::string_view> marks) {
+std::string default_class(const AdmissionAttributes& a, std::string_view group, std::string_view plural,
+                          std::initializer_list<std::string_view> marks) {
   std::string best, best_time;
   a.work.registry.each(group, "v1", plural, "", [&](Value c) {
     bool marked = false;
@@ -50,7 +51,8 @@ ApiResult<void> default_storage_class(const AdmissionAttributes& a, Draft& claim
   if (a.operation != "CREATE" || !a.work.is("", "persistentvolumeclaims") || !a.work.subresource.empty()) return {};
   if (const Draft* given = claim.find_path({"spec", "storageClassName"}); given && !given->is_null()) return {};
   if (claim.find_path({"metadata", "annotations", "volume.beta.kubernetes.io/storage-class"})) return {};
-  std::string found = default_class(a, "storage.k8s.io", "storageclasses", {"storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"});
+  std::string found = default_class(a, "storage.k8s.io", "storageclasses",
+                                    {"storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"});
   if (!found.empty()) claim["spec"]["storageClassName"] = found;
   return {};
 }

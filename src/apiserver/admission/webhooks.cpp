@@ -21,20 +21,25 @@ namespace {
 constexpr std::string_view group = "admissionregistration.k8s.io";
 constexpr std::string_view mutating_plural = "mutatingwebhookconfigurations", validating_plural = "validatingwebhookconfigurations";
 constexpr std::string_view user_agent = "kube-apiserver-admission";
-constexpr std::chrono::seconds request_limit(34);    // for all webhooks of one request, as upstream's requests have it
+constexpr std::chrono::seconds request_limit(34);  // for all webhooks of one request, as upstream's requests have it
 constexpr std::int64_t default_timeout_s = 10;
 constexpr std::size_t changes_per_take = 256;
 constexpr int retry_after_s = 1;
 
 metrics::HistogramFamily seconds("apiserver_admission_webhook_admission_duration_seconds",
-                                 "Admission webhook latency histogram in seconds, identified by name and broken out for each operation and API resource and type (validate or admit).",
+                                 "Admission webhook latency histogram in seconds, identified by name and broken out for each operation and "
+                                 "API resource and type (validate or admit).",
                                  {0.005, 0.025, 0.1, 0.5, 1, 2.5, 10, 25}, {"name", "type", "operation", "rejected"});
-metrics::CounterFamily requests("apiserver_admission_webhook_request_total", "Admission webhook request total, identified by name and broken out by code, operation and type.",
+metrics::CounterFamily requests("apiserver_admission_webhook_request_total",
+                                "Admission webhook request total, identified by name and broken out by code, operation and type.",
                                 {"name", "type", "operation", "code", "rejected"});
-metrics::CounterFamily rejections("apiserver_admission_webhook_rejection_count", "Admission webhook rejection count, by name, type, operation, kind of error and code.",
+metrics::CounterFamily rejections("apiserver_admission_webhook_rejection_count",
+                                  "Admission webhook rejection count, by name, type, operation, kind of error and code.",
                                   {"name", "type", "operation", "error_type", "rejection_code"});
-metrics::CounterFamily fail_open("apiserver_admission_webhook_fail_open_count", "Admission webhook fail open count, identified by name and type.", {"name", "type"});
-metrics::CounterFamily exclusions("apiserver_admission_match_condition_exclusions_total", "Admission match condition evaluation exclusions count.", {"name", "kind", "operation", "type"});
+metrics::CounterFamily fail_open("apiserver_admission_webhook_fail_open_count",
+                                 "Admission webhook fail open count, identified by name and type.", {"name", "type"});
+metrics::CounterFamily exclusions("apiserver_admission_match_condition_exclusions_total",
+                                  "Admission match condition evaluation exclusions count.", {"name", "kind", "operation", "type"});
 
 std::string printable(std::string text) {
   for (char& c : text)
@@ -70,7 +75,10 @@ struct Webhooks::Hook {
   bool if_needed() const { return hook["reinvocationPolicy"].as_string() == "IfNeeded"; }
   std::string_view type() const { return mutating ? "admit" : "validating"; }
   MatchCriteria criteria() const {
-    return {.rules = hook["rules"], .namespace_selector = hook["namespaceSelector"], .object_selector = hook["objectSelector"], .equivalent = equivalent()};
+    return {.rules = hook["rules"],
+            .namespace_selector = hook["namespaceSelector"],
+            .object_selector = hook["objectSelector"],
+            .equivalent = equivalent()};
   }
 };
 
@@ -78,16 +86,16 @@ struct Webhooks::Hook {
 struct Webhooks::Call {
   const AdmissionAttributes& a;
   const Served* as;
-  Draft request;         // AdmissionRequest, with its objects
+  Draft request;  // AdmissionRequest, with its objects
   bool has_object;
   std::chrono::milliseconds limit;
 };
 
 struct Webhooks::Outcome {
   enum class Kind { allowed, denied, failed, refused } kind = Kind::allowed;  // failed: the failure policy decides
-  Status status;               // of denied and refused
-  std::string failure;         // of failed
-  int code = 200;              // for metrics
+  Status status;                                                              // of denied and refused
+  std::string failure;                                                        // of failed
+  int code = 200;                                                             // for metrics
   bool timed_out = false;
   Document patch;
   std::vector<std::string> warnings;
@@ -98,8 +106,10 @@ Webhooks::Webhooks(Registry& registry, HookClients& clients, WaitingRoom& room) 
   // What another server writes into the same store is told of here; this server's own writes also by changed().
   store::Revision from = registry.store().revision();
   auto changed = [this] { stale_ = true; };
-  if (auto watch = registry.store().watch(fmt::format("/{}/{}/", group, mutating_plural), from, changed)) mutating_changes_ = std::move(*watch);
-  if (auto watch = registry.store().watch(fmt::format("/{}/{}/", group, validating_plural), from, changed)) validating_changes_ = std::move(*watch);
+  if (auto watch = registry.store().watch(fmt::format("/{}/{}/", group, mutating_plural), from, changed))
+    mutating_changes_ = std::move(*watch);
+  if (auto watch = registry.store().watch(fmt::format("/{}/{}/", group, validating_plural), from, changed))
+    validating_changes_ = std::move(*watch);
 }
 Webhooks::~Webhooks() = default;
 
@@ -109,19 +119,22 @@ void Webhooks::reload() {
     do {  // taking arms the watch again
       changes.clear();
       if (*watch && !(*watch)->take(changes, changes_per_take)) {
-        auto again = registry_.store().watch(fmt::format("/{}/{}/", group, plural), registry_.store().revision(), [this] { stale_ = true; });
+        auto again =
+            registry_.store().watch(fmt::format("/{}/{}/", group, plural), registry_.store().revision(), [this] { stale_ = true; });
         *watch = again ? std::move(*again) : nullptr;
       }
     } while (changes.size() == changes_per_take);
   }
   auto set = std::make_shared<Set>();
   std::map<std::string, std::shared_ptr<Gate>> gates;
-  auto read = [&](std::string_view plural, bool mutating, std::vector<std::shared_ptr<const Hook>>& into, const std::vector<std::shared_ptr<const Hook>>* old) {
+  auto read = [&](std::string_view plural, bool mutating, std::vector<std::shared_ptr<const Hook>>& into,
+                  const std::vector<std::shared_ptr<const Hook>>* old) {
     registry_.each(group, "v1", plural, "", [&](Value configuration) {
       Document document = configuration.document();
       std::map<std::string_view, int> seen;  // of one name in a configuration, as stored before names had to differ
       for (Value one : document["webhooks"].items()) {
-        std::string uid = fmt::format("{}/{}/{}", document["metadata"]["name"].as_string(), one["name"].as_string(), seen[one["name"].as_string()]++);
+        std::string uid =
+            fmt::format("{}/{}/{}", document["metadata"]["name"].as_string(), one["name"].as_string(), seen[one["name"].as_string()]++);
         std::string gate = (mutating ? "m/" : "v/") + uid;
         auto held = gates_.find(gate);
         auto& place = gates[gate] = held != gates_.end() ? held->second : std::make_shared<Gate>();
@@ -165,7 +178,8 @@ bool Webhooks::concerns(const Work& work) {
   auto set = hooks();
   if (set->mutating.empty() && set->validating.empty()) return false;
   std::vector<std::string_view> operations = operations_of(work);
-  if (work.served->subresource(work.subresource) && std::string_view("exec attach portforward proxy").find(work.subresource) != std::string_view::npos && !work.subresource.empty())
+  if (work.served->subresource(work.subresource) &&
+      std::string_view("exec attach portforward proxy").find(work.subresource) != std::string_view::npos && !work.subresource.empty())
     operations = {"CONNECT"};
   for (std::string_view operation : operations) {
     AdmissionAttributes a{const_cast<Work&>(work), operation, {}};
@@ -209,7 +223,8 @@ std::chrono::milliseconds Webhooks::time_left(const Hook& hook, Work& work) cons
     work.admission_deadline = now + limit;
   }
   Duration own = std::chrono::seconds(hook.hook["timeoutSeconds"].as_int(default_timeout_s));
-  return std::chrono::ceil<std::chrono::milliseconds>(std::max(Duration(std::chrono::milliseconds(1)), std::min(own, *work.admission_deadline - now)));
+  return std::chrono::ceil<std::chrono::milliseconds>(
+      std::max(Duration(std::chrono::milliseconds(1)), std::min(own, *work.admission_deadline - now)));
 }
 
 // Runs on any thread: it touches nothing of the request but what it reads.
@@ -232,12 +247,14 @@ Webhooks::Outcome Webhooks::ask(const Hook& hook, const Call& call) {
   std::string_view version;
   for (Value one : hook.hook["admissionReviewVersions"].items())
     if (version.empty() && (one.as_string() == "v1" || one.as_string() == "v1beta1")) version = one.as_string();
-  if (version.empty()) return failed("could not create admission objects: webhook does not accept known AdmissionReview versions (v1, v1beta1)", 400);
+  if (version.empty())
+    return failed("could not create admission objects: webhook does not accept known AdmissionReview versions (v1, v1beta1)", 400);
   if (!registry_.may_wait()) return failed("failed to call webhook: no calls are made from here", 503);
   Instant deadline = std::chrono::time_point_cast<Duration>(std::chrono::steady_clock::now()) + call.limit;
   if (!hook.gate->enter(deadline)) {
     out.kind = Outcome::Kind::refused;
-    out.status = too_many_requests(fmt::format("too many requests wait for admission webhook {}, please try again later", go_quote(hook.name)), retry_after_s);
+    out.status = too_many_requests(
+        fmt::format("too many requests wait for admission webhook {}, please try again later", go_quote(hook.name)), retry_after_s);
     return out;
   }
   Draft review = Draft::object({{"kind", "AdmissionReview"}, {"apiVersion", fmt::format("admission.k8s.io/{}", version)}});
@@ -247,7 +264,9 @@ Webhooks::Outcome Webhooks::ask(const Hook& hook, const Call& call) {
   if (!answer) {
     out.timed_out = answer.error().timed_out;
     std::string_view message = answer.error().message;
-    return failed(message.starts_with("could not get REST client") ? std::string(message) : fmt::format("failed to call webhook: {}", message), answer.error().code);
+    return failed(
+        message.starts_with("could not get REST client") ? std::string(message) : fmt::format("failed to call webhook: {}", message),
+        answer.error().code);
   }
   auto read = read_review(answer->root(), version, call.request.find("uid")->as_string(), hook.mutating);
   if (!read) return failed("received invalid webhook response: " + read.error(), 503);
@@ -313,10 +332,12 @@ ApiResult<void> Webhooks::mutate(const AdmissionAttributes& a, Draft* object, Re
     if (outcome.kind == Outcome::Kind::allowed && outcome.patch && !outcome.patch.root().empty()) {
       if (!object) {
         told.count(true, "apiserver_internal_error", 0);
-        return fail(internal_error(fmt::format("admission webhook {} attempted to modify the object, which is not supported for this operation", go_quote(hook->name))));
+        return fail(internal_error(fmt::format(
+            "admission webhook {} attempted to modify the object, which is not supported for this operation", go_quote(hook->name))));
       }
       auto patched = json_patch(seen->root(), outcome.patch.root());
-      ApiResult<Document> typed = patched ? retyped(work, **as, target.subresource, patched->freeze()) : ApiResult<Document>(fail(std::move(patched.error())));
+      ApiResult<Document> typed =
+          patched ? retyped(work, **as, target.subresource, patched->freeze()) : ApiResult<Document>(fail(std::move(patched.error())));
       auto back = typed ? in_version(registry_, **as, *target.served, typed->root()) : std::move(typed);
       if (!back) {
         told.count(true, "apiserver_internal_error", 0);
@@ -324,9 +345,14 @@ ApiResult<void> Webhooks::mutate(const AdmissionAttributes& a, Draft* object, Re
       }
       changed = !(back->root() == current.root());
       if (changed) current = std::move(*back), target.object = current.root(), any = true;
-      work.audit_annotations[fmt::format("patch.webhook.admission.k8s.io/round_{}_index_{}", again.second ? 1 : 0, hook->index)] = to_json(Draft::object({{"configuration", hook->configuration_name}, {"webhook", hook->name}, {"patch", outcome.patch}, {"patchType", "JSONPatch"}}));
+      work.audit_annotations[fmt::format("patch.webhook.admission.k8s.io/round_{}_index_{}", again.second ? 1 : 0, hook->index)] =
+          to_json(Draft::object({{"configuration", hook->configuration_name},
+                                 {"webhook", hook->name},
+                                 {"patch", outcome.patch},
+                                 {"patchType", "JSONPatch"}}));
     }
-    work.audit_annotations[fmt::format("mutation.webhook.admission.k8s.io/round_{}_index_{}", again.second ? 1 : 0, hook->index)] = to_json(Draft::object({{"configuration", hook->configuration_name}, {"webhook", hook->name}, {"mutated", changed}}));
+    work.audit_annotations[fmt::format("mutation.webhook.admission.k8s.io/round_{}_index_{}", again.second ? 1 : 0, hook->index)] =
+        to_json(Draft::object({{"configuration", hook->configuration_name}, {"webhook", hook->name}, {"mutated", changed}}));
     again.asked(memory, hook->uid, changed, hook->if_needed());
     switch (outcome.kind) {
       case Outcome::Kind::allowed: told.count(false, "", 200); continue;
@@ -341,7 +367,8 @@ ApiResult<void> Webhooks::mutate(const AdmissionAttributes& a, Draft* object, Re
     }
     log_warn("admission", "a webhook could not be called, failing open", {{"webhook", hook->name}, {"why", outcome.failure}});
     fail_open.with({hook->name, hook->type()}).add();
-    work.audit_annotations[fmt::format("failed-open.mutation.webhook.admission.k8s.io/round_{}_index_{}", again.second ? 1 : 0, hook->index)] = hook->name;
+    work.audit_annotations[fmt::format("failed-open.mutation.webhook.admission.k8s.io/round_{}_index_{}", again.second ? 1 : 0,
+                                       hook->index)] = hook->name;
     if (work.world.clock.steady() >= *work.admission_deadline) return fail(late_request());
   }
   memory.last = current;
@@ -384,7 +411,10 @@ ApiResult<void> Webhooks::validate(const AdmissionAttributes& a, Value object) {
     one.outcome = ask(*one.hook, one.call);
     bool ignored = one.outcome.kind == Outcome::Kind::failed && one.hook->ignores_failures();
     bool rejected = one.outcome.kind != Outcome::Kind::allowed && !ignored;
-    one.told.count(rejected, one.outcome.kind == Outcome::Kind::failed ? "calling_webhook_error" : one.outcome.kind == Outcome::Kind::denied ? "no_error" : "apiserver_internal_error",
+    one.told.count(rejected,
+                   one.outcome.kind == Outcome::Kind::failed   ? "calling_webhook_error"
+                   : one.outcome.kind == Outcome::Kind::denied ? "no_error"
+                                                               : "apiserver_internal_error",
                    one.outcome.kind == Outcome::Kind::refused ? 0 : one.outcome.code);
   };
   for (std::size_t i = 1; i < asked.size(); ++i) {
@@ -412,7 +442,8 @@ ApiResult<void> Webhooks::validate(const AdmissionAttributes& a, Value object) {
     if (outcome.kind == Outcome::Kind::failed && one->hook->ignores_failures()) {
       log_warn("admission", "a webhook could not be called, failing open", {{"webhook", one->hook->name}, {"why", outcome.failure}});
       fail_open.with({one->hook->name, one->hook->type()}).add();
-      work.audit_annotations[fmt::format("failed-open.validating.webhook.admission.k8s.io/round_0_index_{}", one->hook->index)] = one->hook->name;
+      work.audit_annotations[fmt::format("failed-open.validating.webhook.admission.k8s.io/round_0_index_{}", one->hook->index)] =
+          one->hook->name;
       continue;
     }
     if (!refused) refused = outcome.kind == Outcome::Kind::failed ? internal_error(std::move(outcome.failure)) : std::move(outcome.status);

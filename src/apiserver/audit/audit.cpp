@@ -68,7 +68,8 @@ std::shared_ptr<Record> Auditor::open(const User& user, const RequestInfo& info,
   if (verdict.level == Level::none) return nullptr;
   std::shared_ptr<Record> record(new Record(shared_from_this(), verdict));
   record->received_ = format_rfc3339_micro(world_.clock.now());
-  Draft& head = record->head_ = Draft::object({{"kind", "Event"}, {"apiVersion", "audit.k8s.io/v1"}, {"level", text_of(verdict.level)}, {"auditID", id}, {"stage", ""}});
+  Draft& head = record->head_ = Draft::object(
+      {{"kind", "Event"}, {"apiVersion", "audit.k8s.io/v1"}, {"level", text_of(verdict.level)}, {"auditID", id}, {"stage", ""}});
   head["requestURI"] = request.query.empty() ? request.path : request.path + "?" + request.query;
   head["verb"] = info.verb;
   head["user"] = user_info(user);
@@ -77,14 +78,17 @@ std::shared_ptr<Record> Auditor::open(const User& user, const RequestInfo& info,
     head["userAgent"] = agent.size() > user_agent_max ? std::string(agent.substr(0, user_agent_max)) + "...TRUNCATED" : std::string(agent);
   if (info.is_resource) {
     Draft& ref = record->object_ref_ = Draft::object();
-    const std::pair<std::string_view, const std::string*> parts[] = {{"resource", &info.resource}, {"namespace", &info.ns}, {"name", &info.name}, {"apiGroup", &info.group}, {"apiVersion", &info.version}, {"subresource", &info.subresource}};
+    const std::pair<std::string_view, const std::string*> parts[] = {{"resource", &info.resource},  {"namespace", &info.ns},
+                                                                     {"name", &info.name},          {"apiGroup", &info.group},
+                                                                     {"apiVersion", &info.version}, {"subresource", &info.subresource}};
     for (const auto& [field, text] : parts)
       if (!text->empty()) ref[field] = *text;
   }
   return record;
 }
 
-std::shared_ptr<Record> Auditor::begin(const User& user, const RequestInfo& info, const net::Request& request, std::string_view id, bool& ok) {
+std::shared_ptr<Record> Auditor::begin(const User& user, const RequestInfo& info, const net::Request& request, std::string_view id,
+                                       bool& ok) {
   auto record = open(user, info, request, id);
   ok = !record || record->emit(Stage::request_received);
   return record;
@@ -98,7 +102,11 @@ void Auditor::refused(const RequestInfo& info, const net::Request& request, std:
   if (std::string scheme = to_lower(authorization.substr(0, authorization.find(' '))); !scheme.empty()) tried.push_back(scheme);
   if (request.peer || !request.peer_error.empty()) tried.push_back("x509");
   record->silent_ = true;
-  record->status_ = Draft::object({{"metadata", Draft::object()}, {"status", "Failure"}, {"message", "Authentication failed, " + (tried.empty() ? std::string("no credentials provided") : "attempted: " + join(tried, ", "))}, {"code", code}});
+  record->status_ = Draft::object({{"metadata", Draft::object()},
+                                   {"status", "Failure"},
+                                   {"message", "Authentication failed, " + (tried.empty() ? std::string("no credentials provided")
+                                                                                          : "attempted: " + join(tried, ", "))},
+                                   {"code", code}});
   record->emit(Stage::response_started);
 }
 
@@ -118,7 +126,8 @@ void Record::annotate(const std::map<std::string, std::string>& all) { annotatio
 void Record::asked(Value body) {
   if (body.is_object() && object_ref_.is_object()) {
     Value metadata = body["metadata"];
-    for (auto [field, from] : {std::pair("namespace", "namespace"), std::pair("name", "name"), std::pair("uid", "uid"), std::pair("resourceVersion", "resourceVersion")})
+    for (auto [field, from] : {std::pair("namespace", "namespace"), std::pair("name", "name"), std::pair("uid", "uid"),
+                               std::pair("resourceVersion", "resourceVersion")})
       if (!object_ref_.find(field) && !metadata[from].as_string().empty()) object_ref_[field] = metadata[from];
   }
   if (keeps_objects() && body.exists()) request_ = verdict_.omit_managed_fields ? without_managers(body).freeze() : Draft(body).freeze();
@@ -130,7 +139,8 @@ void Record::answered(Value object) {
     for (std::string_view field : {"status", "message", "reason", "details", "code"})
       if (object[field].exists()) status_[field] = object[field];
   }
-  if (keeps_answers() && object.exists()) answer_ = verdict_.omit_managed_fields ? without_managers(object).freeze() : Draft(object).freeze();
+  if (keeps_answers() && object.exists())
+    answer_ = verdict_.omit_managed_fields ? without_managers(object).freeze() : Draft(object).freeze();
 }
 
 void Record::responded(int code, bool long_running) {

@@ -30,8 +30,8 @@ class Record {
   void impersonated(const User& user);
   void annotate(std::string_view key, std::string value);
   void annotate(const std::map<std::string, std::string>& all);
-  void asked(Value body);             // the body, as it came
-  void answered(Value object);        // what is answered, a Status too
+  void asked(Value body);                       // the body, as it came
+  void answered(Value object);                  // what is answered, a Status too
   void responded(int code, bool long_running);  // the head of the answer goes out
 
  private:

@@ -19,10 +19,12 @@
 namespace kybern::apiserver::audit {
 namespace {
 
-RequestInfo about(std::string verb, std::string group, std::string resource, std::string ns = "", std::string name = "", std::string subresource = "") {
+RequestInfo about(std::string verb, std::string group, std::string resource, std::string ns = "", std::string name = "",
+                  std::string subresource = "") {
   RequestInfo info;
   info.is_resource = true;
-  info.verb = std::move(verb), info.group = std::move(group), info.resource = std::move(resource), info.ns = std::move(ns), info.name = std::move(name), info.subresource = std::move(subresource);
+  info.verb = std::move(verb), info.group = std::move(group), info.resource = std::move(resource), info.ns = std::move(ns),
+  info.name = std::move(name), info.subresource = std::move(subresource);
   return info;
 }
 RequestInfo path(std::string text) {
@@ -49,7 +51,8 @@ rules:
 TEST(AuditPolicy, TheFirstRuleThatMatchesDecides) {
   auto policy = Policy::parse(policy_text);
   ASSERT_TRUE(policy) << policy.error().message;
-  const User proxy{"system:kube-proxy", "", {"system:authenticated"}, {}}, other{"u", "", {"system:authenticated"}, {}}, nobody{"n", "", {}, {}};
+  const User proxy{"system:kube-proxy", "", {"system:authenticated"}, {}}, other{"u", "", {"system:authenticated"}, {}},
+      nobody{"n", "", {}, {}};
   struct Case {
     User user;
     RequestInfo info;
@@ -71,7 +74,8 @@ TEST(AuditPolicy, TheFirstRuleThatMatchesDecides) {
       {other, about("update", "apps", "deployments", "x", "d"), Level::request_response},
       {other, about("get", "", "nodes"), Level::metadata},
   };
-  for (const Case& c : cases) EXPECT_EQ(policy->judge(c.user, c.info).level, c.level) << c.user.name << " " << c.info.verb << " " << c.info.resource << c.info.path;
+  for (const Case& c : cases)
+    EXPECT_EQ(policy->judge(c.user, c.info).level, c.level) << c.user.name << " " << c.info.verb << " " << c.info.resource << c.info.path;
   const Verdict secret = policy->judge(other, about("get", "", "secrets", "x"));
   EXPECT_EQ(secret.omitted_stages, static_cast<unsigned>(Stage::request_received) | static_cast<unsigned>(Stage::response_started));
   EXPECT_FALSE(secret.omit_managed_fields);
@@ -85,7 +89,8 @@ TEST(AuditPolicy, WhatIsWrongIsSaid) {
       {"kind: Policy\napiVersion: audit.k8s.io/v1\nrules: [{level: All}]", "rules[0].level: Unsupported value: \"All\""},
       {"kind: Policy\napiVersion: audit.k8s.io/v1\nrules: [{level: None, user: [x]}]", "unknown field \"rules[0].user\""},
       {"kind: Policy\napiVersion: audit.k8s.io/v1\nomitStages: [Never]\nrules: [{level: None}]", "omitStages[0]: Invalid value: \"Never\""},
-      {"kind: Policy\napiVersion: audit.k8s.io/v1\nrules: [{level: None, nonResourceURLs: [/a], namespaces: [x]}]", "rules cannot apply to both"},
+      {"kind: Policy\napiVersion: audit.k8s.io/v1\nrules: [{level: None, nonResourceURLs: [/a], namespaces: [x]}]",
+       "rules cannot apply to both"},
       {"kind: Policy\napiVersion: audit.k8s.io/v1\nrules: [{level: None, nonResourceURLs: ['/a*b']}]", "must be the final character"},
       {"{", ""},
   };
@@ -128,7 +133,8 @@ TEST_F(AuditLog, IsSetAsideWhenItHasGrown) {
   for (int i = 0; i < 8; ++i) {
     ASSERT_TRUE((*file)->write(std::string(40, static_cast<char>('a' + i)) + "\n"));
     const auto begun = std::chrono::system_clock::now();
-    while (std::chrono::system_clock::now() - begun < std::chrono::milliseconds(2)) std::this_thread::yield();  // names are by the millisecond
+    while (std::chrono::system_clock::now() - begun < std::chrono::milliseconds(2))
+      std::this_thread::yield();  // names are by the millisecond
   }
   std::size_t aside = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder_)) aside += entry.path().filename() != "a.log";
@@ -145,7 +151,8 @@ TEST_F(AuditLog, OldOnesAreCompressed) {
   ASSERT_TRUE((*file)->write(std::string(1000, 'x')));
   ASSERT_TRUE((*file)->write("y"));
   bool packed = false;
-  for (const auto& entry : std::filesystem::directory_iterator(folder_)) packed = packed || (entry.path().extension() == ".gz" && entry.file_size() < 100);
+  for (const auto& entry : std::filesystem::directory_iterator(folder_))
+    packed = packed || (entry.path().extension() == ".gz" && entry.file_size() < 100);
   EXPECT_TRUE(packed);
 }
 
@@ -169,9 +176,14 @@ class AuditedServer : public Folder {
     options.bind_address = options.advertise_address = "127.0.0.1";
     options.secure_port = 0;
     options.token_file = folder_ + "/tokens";
-    options.audit.policy_file = write("policy", "kind: Policy\napiVersion: audit.k8s.io/v1\nomitManagedFields: true\nrules:\n- {level: RequestResponse, resources: [{group: '', resources: [configmaps]}]}\n- {level: Metadata, resources: [{group: '', resources: [secrets]}]}\n- {level: Metadata, nonResourceURLs: [/version], omitStages: [RequestReceived]}\n");
+    options.audit.policy_file =
+        write("policy",
+              "kind: Policy\napiVersion: audit.k8s.io/v1\nomitManagedFields: true\nrules:\n- {level: RequestResponse, resources: [{group: "
+              "'', resources: [configmaps]}]}\n- {level: Metadata, resources: [{group: '', resources: [secrets]}]}\n- {level: Metadata, "
+              "nonResourceURLs: [/version], omitStages: [RequestReceived]}\n");
     options.audit.log_path = folder_ + "/audit.log";
-    options.audit.webhook_config = write("hook", "kind: Config\napiVersion: v1\nclusters: [{name: a, cluster: {server: 'http://127.0.0.1:" + std::to_string(hook_->port()) + "/events'}}]\n");
+    options.audit.webhook_config = write("hook", "kind: Config\napiVersion: v1\nclusters: [{name: a, cluster: {server: 'http://127.0.0.1:" +
+                                                     std::to_string(hook_->port()) + "/events'}}]\n");
     options.audit.webhook_batch.max_wait = "10ms";
     auto server = ApiServer::start(options, real_world());
     ASSERT_TRUE(server) << server.error().message;
@@ -190,7 +202,10 @@ class AuditedServer : public Folder {
     Folder::TearDown();
   }
   int http(std::string method, std::string target, std::string body = "", std::string token = "secret-admin") {
-    auto out = client_->call({std::move(method), std::move(target), {{"authorization", "Bearer " + token}, {"content-type", "application/json"}, {"user-agent", "tester"}}, std::move(body)});
+    auto out = client_->call({std::move(method),
+                              std::move(target),
+                              {{"authorization", "Bearer " + token}, {"content-type", "application/json"}, {"user-agent", "tester"}},
+                              std::move(body)});
     EXPECT_TRUE(out);
     return out ? out->status : 0;
   }
@@ -242,7 +257,9 @@ TEST_F(AuditedServer, RequestsLeaveATrail) {
   EXPECT_EQ(http("GET", secret, "", "secret-user"), 403);
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   Document refused;
-  while (refused = event(secret, "ResponseComplete", "get"), refused["user"]["username"].as_string() != "jane" && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+  while (refused = event(secret, "ResponseComplete", "get"),
+         refused["user"]["username"].as_string() != "jane" && std::chrono::steady_clock::now() < end)
+    std::this_thread::yield();
   EXPECT_EQ(refused["annotations"]["authorization.k8s.io/decision"].as_string(), "forbid");
 
   EXPECT_EQ(http("GET", secret, "", "wrong"), 401);

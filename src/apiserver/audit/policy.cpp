@@ -34,7 +34,9 @@ unsigned stages_of(Value list, const std::string& path, std::vector<std::string>
     bool known = false;
     for (Stage stage : {Stage::request_received, Stage::response_started, Stage::response_complete, Stage::panic})
       if (item.as_string() == text_of(stage)) out |= static_cast<unsigned>(stage), known = true;
-    if (!known) wrong.push_back(fmt::format("{}[{}]: Invalid value: {}: allowed stages are RequestReceived,ResponseStarted,ResponseComplete,Panic", path, i, go_quote(item.as_string())));
+    if (!known)
+      wrong.push_back(fmt::format("{}[{}]: Invalid value: {}: allowed stages are RequestReceived,ResponseStarted,ResponseComplete,Panic",
+                                  path, i, go_quote(item.as_string())));
     ++i;
   }
   return out;
@@ -42,7 +44,8 @@ unsigned stages_of(Value list, const std::string& path, std::vector<std::string>
 
 void check_fields(Value object, std::string_view path, std::initializer_list<std::string_view> known, std::vector<std::string>& wrong) {
   for (Member m : object.members())
-    if (std::find(known.begin(), known.end(), m.key) == known.end()) wrong.push_back(fmt::format("unknown field {}", go_quote(path.empty() ? std::string(m.key) : fmt::format("{}.{}", path, m.key))));
+    if (std::find(known.begin(), known.end(), m.key) == known.end())
+      wrong.push_back(fmt::format("unknown field {}", go_quote(path.empty() ? std::string(m.key) : fmt::format("{}.{}", path, m.key))));
 }
 
 bool path_matches(std::string_view path, std::string_view pattern) {
@@ -70,11 +73,13 @@ std::string_view text_of(Stage stage) {
 }
 
 Result<Policy> Policy::parse(std::string_view yaml) {
-  if (yaml.size() > max_policy_bytes) return fail(Code::too_large, fmt::format("the audit policy is larger than {} bytes", max_policy_bytes));
+  if (yaml.size() > max_policy_bytes)
+    return fail(Code::too_large, fmt::format("the audit policy is larger than {} bytes", max_policy_bytes));
   auto documents = parse_yaml(yaml);
   if (!documents) return fail(Code::invalid, documents.error().message);
   Value root = documents->empty() ? Value() : documents->front().root();
-  if (root["kind"].as_string() != "Policy" || root["apiVersion"].as_string() != "audit.k8s.io/v1") return fail(Code::invalid, "expected apiVersion audit.k8s.io/v1, kind Policy");
+  if (root["kind"].as_string() != "Policy" || root["apiVersion"].as_string() != "audit.k8s.io/v1")
+    return fail(Code::invalid, "expected apiVersion audit.k8s.io/v1, kind Policy");
   std::vector<std::string> wrong;
   check_fields(root, "", {"kind", "apiVersion", "metadata", "rules", "omitStages", "omitManagedFields"}, wrong);
   Policy out;
@@ -84,11 +89,19 @@ Result<Policy> Policy::parse(std::string_view yaml) {
   std::size_t i = 0;
   for (Value r : root["rules"].items()) {
     const std::string at = fmt::format("rules[{}]", i++);
-    check_fields(r, at, {"level", "users", "userGroups", "verbs", "resources", "namespaces", "nonResourceURLs", "omitStages", "omitManagedFields"}, wrong);
+    check_fields(r, at,
+                 {"level", "users", "userGroups", "verbs", "resources", "namespaces", "nonResourceURLs", "omitStages", "omitManagedFields"},
+                 wrong);
     Rule rule;
     auto level = level_of(r["level"].as_string());
-    if (!level) wrong.push_back(r["level"].as_string().empty() ? fmt::format("{}.level: Required value", at) : fmt::format("{}.level: Unsupported value: {}: supported values: \"None\", \"Metadata\", \"Request\", \"RequestResponse\"", at, go_quote(r["level"].as_string())));
-    rule.verdict = {level.value_or(Level::none), out.omitted_stages_ | stages_of(r["omitStages"], at + ".omitStages", wrong), r["omitManagedFields"].as_bool(omit_managers)};
+    if (!level)
+      wrong.push_back(
+          r["level"].as_string().empty()
+              ? fmt::format("{}.level: Required value", at)
+              : fmt::format("{}.level: Unsupported value: {}: supported values: \"None\", \"Metadata\", \"Request\", \"RequestResponse\"",
+                            at, go_quote(r["level"].as_string())));
+    rule.verdict = {level.value_or(Level::none), out.omitted_stages_ | stages_of(r["omitStages"], at + ".omitStages", wrong),
+                    r["omitManagedFields"].as_bool(omit_managers)};
     rule.users = texts(r["users"]);
     rule.groups = texts(r["userGroups"]);
     rule.verbs = texts(r["verbs"]);
@@ -97,15 +110,24 @@ Result<Policy> Policy::parse(std::string_view yaml) {
     for (Value g : r["resources"].items()) {
       check_fields(g, at + ".resources", {"group", "resources", "resourceNames"}, wrong);
       Resources resources{g["group"].str(), texts(g["resources"]), texts(g["resourceNames"])};
-      if (resources.resources.empty() && !resources.names.empty()) wrong.push_back(fmt::format("{}.resources.resourceNames: Invalid value: using resourceNames requires at least one resource", at));
-      if (resources.group.find('/') != std::string::npos) wrong.push_back(fmt::format("{}.resources.group: Invalid value: {}: a group has no version", at, go_quote(resources.group)));
+      if (resources.resources.empty() && !resources.names.empty())
+        wrong.push_back(fmt::format("{}.resources.resourceNames: Invalid value: using resourceNames requires at least one resource", at));
+      if (resources.group.find('/') != std::string::npos)
+        wrong.push_back(fmt::format("{}.resources.group: Invalid value: {}: a group has no version", at, go_quote(resources.group)));
       rule.resources.push_back(std::move(resources));
     }
-    if (!rule.paths.empty() && (!rule.resources.empty() || !rule.namespaces.empty())) wrong.push_back(fmt::format("{}.nonResourceURLs: Invalid value: rules cannot apply to both regular resources and non-resource URLs", at));
+    if (!rule.paths.empty() && (!rule.resources.empty() || !rule.namespaces.empty()))
+      wrong.push_back(
+          fmt::format("{}.nonResourceURLs: Invalid value: rules cannot apply to both regular resources and non-resource URLs", at));
     for (const std::string& path : rule.paths) {
       if (path == "*") continue;
-      if (!path.starts_with('/')) wrong.push_back(fmt::format("{}.nonResourceURLs: Invalid value: {}: non-resource URL rules must begin with a '/' character", at, go_quote(path)));
-      else if (auto star = path.find('*'); star != std::string::npos && star + 1 != path.size()) wrong.push_back(fmt::format("{}.nonResourceURLs: Invalid value: {}: non-resource URL wildcards '*' must be the final character of the rule", at, go_quote(path)));
+      if (!path.starts_with('/'))
+        wrong.push_back(fmt::format("{}.nonResourceURLs: Invalid value: {}: non-resource URL rules must begin with a '/' character", at,
+                                    go_quote(path)));
+      else if (auto star = path.find('*'); star != std::string::npos && star + 1 != path.size())
+        wrong.push_back(
+            fmt::format("{}.nonResourceURLs: Invalid value: {}: non-resource URL wildcards '*' must be the final character of the rule", at,
+                        go_quote(path)));
     }
     out.rules_.push_back(std::move(rule));
   }
@@ -132,11 +154,14 @@ bool Policy::matches_resource(const Rule& rule, const RequestInfo& info) {
 
 bool Policy::matches(const Rule& rule, const User& user, const RequestInfo& info) {
   if (!rule.users.empty() && !has(rule.users, user.name)) return false;
-  if (!rule.groups.empty() && std::none_of(user.groups.begin(), user.groups.end(), [&](const std::string& g) { return has(rule.groups, g); })) return false;
+  if (!rule.groups.empty() &&
+      std::none_of(user.groups.begin(), user.groups.end(), [&](const std::string& g) { return has(rule.groups, g); }))
+    return false;
   if (!rule.verbs.empty() && !has(rule.verbs, info.verb)) return false;
   if (!rule.namespaces.empty() || !rule.resources.empty()) return matches_resource(rule, info);
   if (rule.paths.empty()) return true;
-  return !info.is_resource && std::any_of(rule.paths.begin(), rule.paths.end(), [&](const std::string& p) { return path_matches(info.path, p); });
+  return !info.is_resource &&
+         std::any_of(rule.paths.begin(), rule.paths.end(), [&](const std::string& p) { return path_matches(info.path, p); });
 }
 
 Verdict Policy::judge(const User& user, const RequestInfo& info) const {

@@ -30,7 +30,9 @@ constexpr std::size_t copy_bytes = 64 << 10;
 constexpr int webhook_attempts = 5;
 constexpr std::chrono::milliseconds webhook_limit{30000}, last_limit{2000};
 
-metrics::CounterFamily dropped("apiserver_audit_error_total", "Counter of audit events that failed to be audited properly. Plugin identifies the plugin affected by the error.", {"plugin"});
+metrics::CounterFamily dropped(
+    "apiserver_audit_error_total",
+    "Counter of audit events that failed to be audited properly. Plugin identifies the plugin affected by the error.", {"plugin"});
 
 // What takes events in the end.
 class Backend {
@@ -82,7 +84,8 @@ std::optional<std::string> fitted(const Line& line, const TruncateOptions& trunc
 
 class Blocking final : public Sink {
  public:
-  Blocking(std::string plugin, std::unique_ptr<Backend> backend, TruncateOptions truncate, bool strict) : plugin_(std::move(plugin)), backend_(std::move(backend)), truncate_(truncate), strict_(strict) {}
+  Blocking(std::string plugin, std::unique_ptr<Backend> backend, TruncateOptions truncate, bool strict)
+      : plugin_(std::move(plugin)), backend_(std::move(backend)), truncate_(truncate), strict_(strict) {}
   bool put(const Line& line) override {
     auto event = fitted(line, truncate_);
     if (!event) return lost(plugin_, 1, "an event is too large"), true;
@@ -102,15 +105,25 @@ class Blocking final : public Sink {
 // Events wait for others, at most a while; one batch is on its way at a time, and tried again when it fails.
 class Batcher final : public Sink {
  public:
-  Batcher(std::string plugin, std::unique_ptr<Backend> backend, const BatchOptions& options, Duration max_wait, TruncateOptions truncate, Duration backoff, int attempts, World world)
+  Batcher(std::string plugin, std::unique_ptr<Backend> backend, const BatchOptions& options, Duration max_wait, TruncateOptions truncate,
+          Duration backoff, int attempts, World world)
       : state_(std::make_shared<State>(std::move(plugin), std::move(backend), options, max_wait, truncate, backoff, attempts, world)) {}
   ~Batcher() override { state_->close(); }
   bool put(const Line& line) override { return state_->put(line), true; }
 
  private:
   struct State : std::enable_shared_from_this<State> {
-    State(std::string p, std::unique_ptr<Backend> b, const BatchOptions& o, Duration wait, TruncateOptions t, Duration pause, int most, World w)
-        : plugin(std::move(p)), backend(std::move(b)), buffer(static_cast<std::size_t>(o.buffer_size)), batch_size(static_cast<std::size_t>(o.max_size)), max_wait(wait), truncate(t), backoff(pause), attempts(most), world(w) {}
+    State(std::string p, std::unique_ptr<Backend> b, const BatchOptions& o, Duration wait, TruncateOptions t, Duration pause, int most,
+          World w)
+        : plugin(std::move(p)),
+          backend(std::move(b)),
+          buffer(static_cast<std::size_t>(o.buffer_size)),
+          batch_size(static_cast<std::size_t>(o.max_size)),
+          max_wait(wait),
+          truncate(t),
+          backoff(pause),
+          attempts(most),
+          world(w) {}
 
     void put(const Line& line) {
       auto event = fitted(line, truncate);
@@ -218,14 +231,22 @@ class Several final : public Sink {
   std::vector<std::unique_ptr<Sink>> sinks_;
 };
 
-Result<std::unique_ptr<Sink>> wrap(std::string plugin, std::unique_ptr<Backend> backend, const BatchOptions& options, TruncateOptions truncate, Duration backoff, int attempts, World world) {
+Result<std::unique_ptr<Sink>> wrap(std::string plugin, std::unique_ptr<Backend> backend, const BatchOptions& options,
+                                   TruncateOptions truncate, Duration backoff, int attempts, World world) {
   if (options.mode != "batch" && options.mode != "blocking" && options.mode != "blocking-strict")
-    return fail(Code::invalid, fmt::format("invalid audit {} mode {}, allowed modes are \"batch,blocking,blocking-strict\"", plugin, options.mode));
-  if (options.mode != "batch") return std::make_unique<Blocking>(std::move(plugin), std::move(backend), truncate, options.mode == "blocking-strict");
-  if (options.buffer_size <= 0) return fail(Code::invalid, fmt::format("invalid audit batch {} buffer size {}, must be a positive number", plugin, options.buffer_size));
-  if (options.max_size <= 0) return fail(Code::invalid, fmt::format("invalid audit batch {} max batch size {}, must be a positive number", plugin, options.max_size));
+    return fail(Code::invalid,
+                fmt::format("invalid audit {} mode {}, allowed modes are \"batch,blocking,blocking-strict\"", plugin, options.mode));
+  if (options.mode != "batch")
+    return std::make_unique<Blocking>(std::move(plugin), std::move(backend), truncate, options.mode == "blocking-strict");
+  if (options.buffer_size <= 0)
+    return fail(Code::invalid,
+                fmt::format("invalid audit batch {} buffer size {}, must be a positive number", plugin, options.buffer_size));
+  if (options.max_size <= 0)
+    return fail(Code::invalid,
+                fmt::format("invalid audit batch {} max batch size {}, must be a positive number", plugin, options.max_size));
   auto wait = parse_duration(options.max_wait);
-  if (!wait) return fail(Code::invalid, fmt::format("--audit-{}-batch-max-wait: {} is no duration such as 30s", plugin, go_quote(options.max_wait)));
+  if (!wait)
+    return fail(Code::invalid, fmt::format("--audit-{}-batch-max-wait: {} is no duration such as 30s", plugin, go_quote(options.max_wait)));
   return std::make_unique<Batcher>(std::move(plugin), std::move(backend), options, *wait, truncate, backoff, attempts, world);
 }
 
@@ -238,7 +259,8 @@ std::string file_time(Time now) {
 
 }  // namespace
 
-Result<std::unique_ptr<RotatingFile>> RotatingFile::open(std::string path, std::size_t max_bytes, int max_backups, int max_age_days, bool compress, World world) {
+Result<std::unique_ptr<RotatingFile>> RotatingFile::open(std::string path, std::size_t max_bytes, int max_backups, int max_age_days,
+                                                         bool compress, World world) {
   std::unique_ptr<RotatingFile> out(new RotatingFile(std::move(path), max_bytes, max_backups, max_age_days, compress, world));
   if (auto ok = out->begin(); !ok) return std::unexpected(ok.error());
   return out;
@@ -276,7 +298,8 @@ Result<void> RotatingFile::rotate() {
   ::close(file_);
   file_ = -1;
   const fs::path path(path_);
-  std::string aside = (path.parent_path() / (path.stem().string() + "-" + file_time(world_.clock.now()) + path.extension().string())).string();
+  std::string aside =
+      (path.parent_path() / (path.stem().string() + "-" + file_time(world_.clock.now()) + path.extension().string())).string();
   std::error_code error;
   fs::rename(path_, aside, error);
   if (error) log_error("audit", "the log cannot be set aside", {{"file", path_}, {"why", error.message()}});
@@ -327,11 +350,13 @@ void RotatingFile::clean() {
 Result<std::unique_ptr<Sink>> make_sink(const SinkOptions& options, World world) {
   auto out = std::make_unique<Several>();
   if (!options.log_path.empty()) {
-    if (options.log_max_age_days < 0 || options.log_max_backups < 0 || options.log_max_size_mb < 0) return fail(Code::invalid, "--audit-log-maxage, --audit-log-maxbackup and --audit-log-maxsize can't be negative numbers");
+    if (options.log_max_age_days < 0 || options.log_max_backups < 0 || options.log_max_size_mb < 0)
+      return fail(Code::invalid, "--audit-log-maxage, --audit-log-maxbackup and --audit-log-maxsize can't be negative numbers");
     std::size_t bytes = options.log_max_size_mb > 0 ? static_cast<std::size_t>(options.log_max_size_mb) << 20 : default_log_bytes;
     auto file = RotatingFile::open(options.log_path, bytes, options.log_max_backups, options.log_max_age_days, options.log_compress, world);
     if (!file) return std::unexpected(file.error());
-    auto sink = wrap("log", std::make_unique<FileBackend>(std::move(*file)), options.log_batch, options.log_truncate, Duration(0), 1, world);
+    auto sink =
+        wrap("log", std::make_unique<FileBackend>(std::move(*file)), options.log_batch, options.log_truncate, Duration(0), 1, world);
     if (!sink) return sink;
     out->add(std::move(*sink));
   }
@@ -339,8 +364,11 @@ Result<std::unique_ptr<Sink>> make_sink(const SinkOptions& options, World world)
     auto caller = OutsideCaller::open(options.webhook_config);
     if (!caller) return fail(Code::invalid, "--audit-webhook-config-file: " + caller.error().message);
     auto backoff = parse_duration(options.webhook_initial_backoff);
-    if (!backoff) return fail(Code::invalid, fmt::format("--audit-webhook-initial-backoff: {} is no duration such as 10s", go_quote(options.webhook_initial_backoff)));
-    auto sink = wrap("webhook", std::make_unique<WebhookBackend>(std::move(*caller)), options.webhook_batch, options.webhook_truncate, *backoff, webhook_attempts, world);
+    if (!backoff)
+      return fail(Code::invalid,
+                  fmt::format("--audit-webhook-initial-backoff: {} is no duration such as 10s", go_quote(options.webhook_initial_backoff)));
+    auto sink = wrap("webhook", std::make_unique<WebhookBackend>(std::move(*caller)), options.webhook_batch, options.webhook_truncate,
+                     *backoff, webhook_attempts, world);
     if (!sink) return sink;
     out->add(std::move(*sink));
   }

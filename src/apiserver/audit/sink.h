@@ -12,23 +12,23 @@
 namespace kybern::apiserver::audit {
 
 struct BatchOptions {
-  std::string mode = "batch";      // batch, blocking, blocking-strict
-  int buffer_size = 10000;         // events; more are dropped, and counted
-  int max_size = 400;              // events of one batch
-  std::string max_wait = "30s";    // an event waits no longer for its batch to fill
+  std::string mode = "batch";    // batch, blocking, blocking-strict
+  int buffer_size = 10000;       // events; more are dropped, and counted
+  int max_size = 400;            // events of one batch
+  std::string max_wait = "30s";  // an event waits no longer for its batch to fill
 };
 struct TruncateOptions {
   bool enabled = false;
-  int max_event_bytes = 102400;    // above, the event goes without its objects, or not at all
+  int max_event_bytes = 102400;  // above, the event goes without its objects, or not at all
 };
 struct SinkOptions {
   std::string policy_file;
-  std::string log_path;            // "-": standard output; "": none
+  std::string log_path;                                                // "-": standard output; "": none
   int log_max_age_days = 0, log_max_backups = 0, log_max_size_mb = 0;  // 0: kept for ever, all of them, rotated at 100 MB
   bool log_compress = false;
   BatchOptions log_batch{"blocking", 10000, 1, "0s"};
   TruncateOptions log_truncate;
-  std::string webhook_config;      // a kubeconfig
+  std::string webhook_config;  // a kubeconfig
   std::string webhook_initial_backoff = "10s";
   BatchOptions webhook_batch;
   TruncateOptions webhook_truncate;
@@ -41,7 +41,7 @@ struct Line {
 
 class Sink {
  public:
-  virtual ~Sink() = default;             // what waits is written first, within a bound
+  virtual ~Sink() = default;               // what waits is written first, within a bound
   virtual bool put(const Line& line) = 0;  // false: a strict sink could not keep it
 };
 // All that the options name; nullptr when they name none. Code::invalid: a file or a mode that is no good.
@@ -50,13 +50,19 @@ Result<std::unique_ptr<Sink>> make_sink(const SinkOptions& options, World world)
 // A file that is set aside when it has grown: NAME-2026-01-02T03-04-05.678.EXT beside it, .gz when compressed.
 class RotatingFile {
  public:
-  static Result<std::unique_ptr<RotatingFile>> open(std::string path, std::size_t max_bytes, int max_backups, int max_age_days, bool compress, World world);
+  static Result<std::unique_ptr<RotatingFile>> open(std::string path, std::size_t max_bytes, int max_backups, int max_age_days,
+                                                    bool compress, World world);
   ~RotatingFile();
   Result<void> write(std::string_view text);
 
  private:
   RotatingFile(std::string path, std::size_t max_bytes, int max_backups, int max_age_days, bool compress, World world)
-      : path_(std::move(path)), max_bytes_(max_bytes), max_backups_(max_backups), max_age_days_(max_age_days), compress_(compress), world_(world) {}
+      : path_(std::move(path)),
+        max_bytes_(max_bytes),
+        max_backups_(max_backups),
+        max_age_days_(max_age_days),
+        compress_(compress),
+        world_(world) {}
   Result<void> begin();
   Result<void> rotate();
   void clean();

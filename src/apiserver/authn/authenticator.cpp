@@ -53,7 +53,9 @@ Result<std::unique_ptr<Authenticator>> Authenticator::make(AuthenticationOptions
   for (int number = 1; std::getline(in, line); ++number) {
     if (trim(line).empty() || line[0] == '#') continue;
     auto fields = csv(line);
-    if (fields.size() < 3) return fail(Code::invalid, fmt::format("token file {}, line {}: expected token,user,uid and optionally \"group,group\"", file, number));
+    if (fields.size() < 3)
+      return fail(Code::invalid,
+                  fmt::format("token file {}, line {}: expected token,user,uid and optionally \"group,group\"", file, number));
     User user{fields[1], fields[2], {}, {}};
     if (fields.size() > 3)
       for (std::string_view group : split(fields[3], ','))
@@ -178,7 +180,10 @@ std::optional<User> Authenticator::check_service_account(std::string_view token,
   std::string ns = bound["namespace"].str(), name = bound["serviceaccount"]["name"].str();
   Document account = registry_.read("", "v1", "serviceaccounts", ns, name);
   if (!account || account["metadata"]["uid"].as_string() != bound["serviceaccount"]["uid"].as_string()) return std::nullopt;
-  User user{fmt::format("{}{}:{}", account_prefix, ns, name), bound["serviceaccount"]["uid"].str(), {"system:serviceaccounts", "system:serviceaccounts:" + ns}, {}};
+  User user{fmt::format("{}{}:{}", account_prefix, ns, name),
+            bound["serviceaccount"]["uid"].str(),
+            {"system:serviceaccounts", "system:serviceaccounts:" + ns},
+            {}};
   for (auto [claim, plural] : {std::pair("pod", "pods"), std::pair("secret", "secrets")}) {
     if (!bound[claim].exists()) continue;
     Document object = registry_.read("", "v1", plural, ns, bound[claim]["name"].as_string());
@@ -197,7 +202,8 @@ std::optional<User> Authenticator::check_service_account(std::string_view token,
     user.extra.push_back({"authentication.kubernetes.io/node-name", {bound["node"]["name"].str()}});
     user.extra.push_back({"authentication.kubernetes.io/node-uid", {bound["node"]["uid"].str()}});
   }
-  if (std::string_view id = (*claims)["jti"].as_string(); !id.empty()) user.extra.push_back({"authentication.kubernetes.io/credential-id", {"JTI=" + std::string(id)}});
+  if (std::string_view id = (*claims)["jti"].as_string(); !id.empty())
+    user.extra.push_back({"authentication.kubernetes.io/credential-id", {"JTI=" + std::string(id)}});
   return with_authenticated(std::move(user));
 }
 

@@ -18,15 +18,15 @@
 namespace kybern::apiserver {
 
 struct AuthenticationOptions {
-  std::string token_file;                        // CSV: token,user,uid,"group1,group2"; "" for none
-  std::vector<std::string> service_account_keys; // public keys, PEM
+  std::string token_file;                         // CSV: token,user,uid,"group1,group2"; "" for none
+  std::vector<std::string> service_account_keys;  // public keys, PEM
   std::string issuer = "https://kubernetes.default.svc.cluster.local";
-  std::vector<std::string> audiences;            // the server's own; default: the issuer
+  std::vector<std::string> audiences;  // the server's own; default: the issuer
   bool anonymous = true;
   bool bootstrap_tokens = false;
-  TokenWebhookOptions webhook;                   // no file: none
+  TokenWebhookOptions webhook;  // no file: none
   OidcOptions oidc;
-  std::string configuration_file;                // AuthenticationConfiguration; not together with oidc
+  std::string configuration_file;  // AuthenticationConfiguration; not together with oidc
 };
 
 class Authenticator {

@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::size_t max_configuration_bytes = 1 << 20, max_answer_bytes = 1 << 20, max_issuers = 64;
 constexpr std::chrono::milliseconds fetch_limit{10000};
-constexpr Duration fetch_pause = std::chrono::seconds(5);        // between two questions for an issuer's keys
+constexpr Duration fetch_pause = std::chrono::seconds(5);  // between two questions for an issuer's keys
 constexpr std::int64_t not_before_leeway_s = 300;
 constexpr std::string_view reserved_prefixes[] = {"kubernetes.io", "k8s.io"};
 
@@ -86,7 +86,8 @@ std::optional<std::vector<std::string>> texts_of(Value value) {
 Result<Document> evaluate(const cel::Program& program, Value variable) {
   const cel::Val variables[] = {cel::Program::value(variable)};
   cel::Outcome outcome = program.evaluate(variables, cel::per_call_limit, true);
-  if (outcome.kind != cel::Outcome::Kind::value) return fail(Code::invalid, outcome.kind == cel::Outcome::Kind::error ? outcome.message : "the expression costs too much");
+  if (outcome.kind != cel::Outcome::Kind::value)
+    return fail(Code::invalid, outcome.kind == cel::Outcome::Kind::error ? outcome.message : "the expression costs too much");
   if (outcome.tag == cel::Tag::boolean) return Draft(outcome.truth).freeze();
   if (outcome.tag == cel::Tag::string) return Draft(outcome.text).freeze();
   if (outcome.tag == cel::Tag::null) return Draft(nullptr).freeze();
@@ -120,7 +121,9 @@ class OidcIssuer final : public TokenSource {
     if ((*claims)["exp"].as_int() <= now) return fail(Code::invalid, "oidc: token is expired");
     if ((*claims)["nbf"].as_int() > now + not_before_leeway_s) return fail(Code::invalid, "oidc: the token is not valid yet");
     auto audiences = texts_of((*claims)["aud"]);
-    bool meant = audiences && std::any_of(audiences->begin(), audiences->end(), [&](const std::string& a) { return std::find(issuer_.audiences.begin(), issuer_.audiences.end(), a) != issuer_.audiences.end(); });
+    bool meant = audiences && std::any_of(audiences->begin(), audiences->end(), [&](const std::string& a) {
+                   return std::find(issuer_.audiences.begin(), issuer_.audiences.end(), a) != issuer_.audiences.end();
+                 });
     if (!meant) return fail(Code::invalid, "oidc: the token is for another audience");
     for (const Rule& rule : issuer_.claim_rules)
       if (auto ok = holds(rule, *claims); !ok) return std::unexpected(ok.error());
@@ -156,10 +159,14 @@ class OidcIssuer final : public TokenSource {
 
   Result<std::vector<net::WebKey>> discover() {
     std::string url = issuer_.discovery_url;
-    if (url.empty()) url = (issuer_.url.ends_with('/') ? issuer_.url.substr(0, issuer_.url.size() - 1) : issuer_.url) + "/.well-known/openid-configuration";
+    if (url.empty())
+      url =
+          (issuer_.url.ends_with('/') ? issuer_.url.substr(0, issuer_.url.size() - 1) : issuer_.url) + "/.well-known/openid-configuration";
     auto about = fetch(url, issuer_.ca_pem);
     if (!about) return std::unexpected(about.error());
-    if ((*about)["issuer"].as_string() != issuer_.url) return fail(Code::invalid, fmt::format("oidc: issuer did not match the issuer returned by provider, expected {} got {}", go_quote(issuer_.url), go_quote((*about)["issuer"].as_string())));
+    if ((*about)["issuer"].as_string() != issuer_.url)
+      return fail(Code::invalid, fmt::format("oidc: issuer did not match the issuer returned by provider, expected {} got {}",
+                                             go_quote(issuer_.url), go_quote((*about)["issuer"].as_string())));
     auto keys = fetch((*about)["jwks_uri"].str(), issuer_.ca_pem);
     if (!keys) return std::unexpected(keys.error());
     return net::read_jwks(to_json(keys->root()));
@@ -173,15 +180,21 @@ class OidcIssuer final : public TokenSource {
     auto result = evaluate(*rule.program, of);
     if (!result) return fail(Code::invalid, fmt::format("oidc: expression {}: {}", go_quote(rule.expression), result.error().message));
     if (result->root().as_bool()) return {};
-    return fail(Code::invalid, rule.message.empty() ? fmt::format("oidc: validation expression {} failed", go_quote(rule.expression)) : fmt::format("oidc: validation expression {} failed: {}", go_quote(rule.expression), rule.message));
+    return fail(Code::invalid, rule.message.empty()
+                                   ? fmt::format("oidc: validation expression {} failed", go_quote(rule.expression))
+                                   : fmt::format("oidc: validation expression {} failed: {}", go_quote(rule.expression), rule.message));
   }
 
   Result<User> user_of(Value claims) const {
     User user;
     auto name = mapped(issuer_.username, claims);
     if (!name) return std::unexpected(name.error());
-    if (!name->root().is_string() || name->root().as_string().empty()) return fail(Code::invalid, issuer_.username.program ? "oidc: the expression of the username gives no text" : fmt::format("oidc: parse username claims {}: claim not present", go_quote(issuer_.username.claim)));
-    if (issuer_.username.claim == "email" && claims["email_verified"].exists() && !claims["email_verified"].as_bool()) return fail(Code::invalid, "oidc: email not verified");
+    if (!name->root().is_string() || name->root().as_string().empty())
+      return fail(Code::invalid, issuer_.username.program
+                                     ? "oidc: the expression of the username gives no text"
+                                     : fmt::format("oidc: parse username claims {}: claim not present", go_quote(issuer_.username.claim)));
+    if (issuer_.username.claim == "email" && claims["email_verified"].exists() && !claims["email_verified"].as_bool())
+      return fail(Code::invalid, "oidc: email not verified");
     user.name = issuer_.username.prefix + name->root().str();
     auto groups = mapped(issuer_.groups, claims);
     auto names = groups ? texts_of(groups->root()) : std::nullopt;
@@ -192,11 +205,14 @@ class OidcIssuer final : public TokenSource {
       if (!uid || !uid->root().is_string()) return fail(Code::invalid, uid ? "oidc: the uid is no text" : uid.error().message);
       user.uid = uid->root().str();
     }
-    if (std::string_view id = claims["jti"].as_string(); !id.empty()) user.extra.push_back({"authentication.kubernetes.io/credential-id", {"JTI=" + std::string(id)}});
+    if (std::string_view id = claims["jti"].as_string(); !id.empty())
+      user.extra.push_back({"authentication.kubernetes.io/credential-id", {"JTI=" + std::string(id)}});
     for (const Extra& extra : issuer_.extra) {
       auto value = evaluate(*extra.program, claims);
       auto values = value ? texts_of(value->root()) : std::nullopt;
-      if (!values) return fail(Code::invalid, fmt::format("oidc: extra {}: {}", go_quote(extra.key), value ? "no text and no list of texts" : value.error().message));
+      if (!values)
+        return fail(Code::invalid,
+                    fmt::format("oidc: extra {}: {}", go_quote(extra.key), value ? "no text and no list of texts" : value.error().message));
       if (!values->empty()) user.extra.emplace_back(extra.key, std::move(*values));
     }
     const Document shown = shown_user(user);
@@ -244,7 +260,8 @@ class Reader {
 
   void known(Value object, const std::string& at, std::initializer_list<std::string_view> fields) {
     for (Member m : object.members())
-      if (std::find(fields.begin(), fields.end(), m.key) == fields.end()) wrong.push_back(fmt::format("unknown field {}", go_quote(at.empty() ? std::string(m.key) : fmt::format("{}.{}", at, m.key))));
+      if (std::find(fields.begin(), fields.end(), m.key) == fields.end())
+        wrong.push_back(fmt::format("unknown field {}", go_quote(at.empty() ? std::string(m.key) : fmt::format("{}.{}", at, m.key))));
   }
 
   Mapping mapping(Value of, const std::string& at, bool prefixed, bool required) {
@@ -253,8 +270,11 @@ class Reader {
     std::string_view expression = of["expression"].as_string();
     if (!expression.empty() && !out.claim.empty()) wrong.push_back(at + ": Invalid value: \"\": claim and expression can't both be set");
     if (expression.empty() && out.claim.empty() && required) wrong.push_back(at + ": Required value: claim or expression is required");
-    if (!expression.empty() && of["prefix"].exists()) wrong.push_back(at + ".prefix: Invalid value: \"\": prefix can't be set when expression is set");
-    if (prefixed && !out.claim.empty() && !of["prefix"].exists()) wrong.push_back(at + ".prefix: Required value: prefix is required when claim is set. It can be set to an empty string to disable prefixing");
+    if (!expression.empty() && of["prefix"].exists())
+      wrong.push_back(at + ".prefix: Invalid value: \"\": prefix can't be set when expression is set");
+    if (prefixed && !out.claim.empty() && !of["prefix"].exists())
+      wrong.push_back(
+          at + ".prefix: Required value: prefix is required when claim is set. It can be set to an empty string to disable prefixing");
     if (!expression.empty()) out.program = compile("claims", expression, at + ".expression");
     return out;
   }
@@ -283,12 +303,15 @@ class Reader {
     out.ca_pem = from["certificateAuthority"].str();
     for (const auto& [url, field] : {std::pair(out.url, "url"), std::pair(out.discovery_url, "discoveryURL")}) {
       if (url.empty() && std::string_view(field) == "url") wrong.push_back(at + ".issuer.url: Required value: URL is required");
-      else if (!url.empty() && !url.starts_with("https://")) wrong.push_back(fmt::format("{}.issuer.{}: Invalid value: {}: URL scheme must be https", at, field, go_quote(url)));
+      else if (!url.empty() && !url.starts_with("https://"))
+        wrong.push_back(fmt::format("{}.issuer.{}: Invalid value: {}: URL scheme must be https", at, field, go_quote(url)));
     }
-    if (!out.discovery_url.empty() && out.discovery_url == out.url) wrong.push_back(at + ".issuer.discoveryURL: Invalid value: discoveryURL must be different from URL");
+    if (!out.discovery_url.empty() && out.discovery_url == out.url)
+      wrong.push_back(at + ".issuer.discoveryURL: Invalid value: discoveryURL must be different from URL");
     for (Value audience : from["audiences"].items()) out.audiences.push_back(audience.str());
     if (out.audiences.empty()) wrong.push_back(at + ".issuer.audiences: Required value: at least one issuer.audiences is required");
-    if (out.audiences.size() > 1 && from["audienceMatchPolicy"].as_string() != "MatchAny") wrong.push_back(at + ".issuer.audienceMatchPolicy: Invalid value: audienceMatchPolicy must be MatchAny for multiple audiences");
+    if (out.audiences.size() > 1 && from["audienceMatchPolicy"].as_string() != "MatchAny")
+      wrong.push_back(at + ".issuer.audienceMatchPolicy: Invalid value: audienceMatchPolicy must be MatchAny for multiple audiences");
     Value mappings = jwt["claimMappings"];
     known(mappings, at + ".claimMappings", {"username", "groups", "uid", "extra"});
     out.username = mapping(mappings["username"], at + ".claimMappings.username", true, true);
@@ -299,9 +322,11 @@ class Reader {
       const std::string where = fmt::format("{}.claimMappings.extra[{}]", at, i++);
       std::string key = e["key"].str();
       auto slash = key.find('/');
-      if (slash == std::string::npos || key != to_lower(key)) wrong.push_back(fmt::format("{}.key: Invalid value: {}: must be a lowercase domain-prefixed path", where, go_quote(key)));
+      if (slash == std::string::npos || key != to_lower(key))
+        wrong.push_back(fmt::format("{}.key: Invalid value: {}: must be a lowercase domain-prefixed path", where, go_quote(key)));
       for (std::string_view reserved : reserved_prefixes)
-        if (std::string domain = key.substr(0, slash); domain == reserved || domain.ends_with("." + std::string(reserved))) wrong.push_back(fmt::format("{}.key: Invalid value: {}: {} is reserved for Kubernetes use", where, go_quote(key), reserved));
+        if (std::string domain = key.substr(0, slash); domain == reserved || domain.ends_with("." + std::string(reserved)))
+          wrong.push_back(fmt::format("{}.key: Invalid value: {}: {} is reserved for Kubernetes use", where, go_quote(key), reserved));
       out.extra.push_back({std::move(key), compile("claims", e["valueExpression"].as_string(), where + ".valueExpression")});
     }
     out.claim_rules = rules(jwt["claimValidationRules"], at + ".claimValidationRules", "claims");
@@ -314,9 +339,11 @@ class Reader {
 
 Result<Document> oidc_configuration(const OidcOptions& o) {
   if (o.issuer_url.empty() && o.client_id.empty()) return Document();
-  if (o.issuer_url.empty() || o.client_id.empty()) return fail(Code::invalid, "oidc-issuer-url and oidc-client-id must be specified together when any oidc-* flags are set");
+  if (o.issuer_url.empty() || o.client_id.empty())
+    return fail(Code::invalid, "oidc-issuer-url and oidc-client-id must be specified together when any oidc-* flags are set");
   for (const std::string& algorithm : o.signing_algorithms)
-    if (algorithm != "RS256" && algorithm != "ES256") return fail(Code::invalid, fmt::format("--oidc-signing-algs: {} is not supported, expected RS256 or ES256", go_quote(algorithm)));
+    if (algorithm != "RS256" && algorithm != "ES256")
+      return fail(Code::invalid, fmt::format("--oidc-signing-algs: {} is not supported, expected RS256 or ES256", go_quote(algorithm)));
   Draft jwt = Draft::object();
   jwt["issuer"] = Draft::object({{"url", o.issuer_url}, {"audiences", Draft::array({Draft(o.client_id)})}});
   if (!o.ca_file.empty()) {
@@ -327,37 +354,49 @@ Result<Document> oidc_configuration(const OidcOptions& o) {
     jwt["issuer"]["certificateAuthority"] = pem.str();
   }
   // Without a prefix names of an issuer are told from others by its URL; "-" means none.
-  std::string prefix = o.username_prefix == "-" ? "" : !o.username_prefix.empty() ? o.username_prefix : o.username_claim == "email" ? "" : o.issuer_url + "#";
+  std::string prefix = o.username_prefix == "-"      ? ""
+                       : !o.username_prefix.empty()  ? o.username_prefix
+                       : o.username_claim == "email" ? ""
+                                                     : o.issuer_url + "#";
   jwt["claimMappings"]["username"] = Draft::object({{"claim", o.username_claim}, {"prefix", prefix}});
   if (!o.groups_claim.empty()) jwt["claimMappings"]["groups"] = Draft::object({{"claim", o.groups_claim}, {"prefix", o.groups_prefix}});
   for (const std::string& required : o.required_claims) {
     auto equals = required.find('=');
-    if (equals == std::string::npos) return fail(Code::invalid, fmt::format("--oidc-required-claim: {} is no name=value", go_quote(required)));
-    jwt["claimValidationRules"].push_back(Draft::object({{"claim", required.substr(0, equals)}, {"requiredValue", required.substr(equals + 1)}}));
+    if (equals == std::string::npos)
+      return fail(Code::invalid, fmt::format("--oidc-required-claim: {} is no name=value", go_quote(required)));
+    jwt["claimValidationRules"].push_back(
+        Draft::object({{"claim", required.substr(0, equals)}, {"requiredValue", required.substr(equals + 1)}}));
   }
-  return Draft::object({{"apiVersion", "apiserver.config.k8s.io/v1"}, {"kind", "AuthenticationConfiguration"}, {"jwt", Draft::array({std::move(jwt)})}}).freeze();
+  return Draft::object({{"apiVersion", "apiserver.config.k8s.io/v1"},
+                        {"kind", "AuthenticationConfiguration"},
+                        {"jwt", Draft::array({std::move(jwt)})}})
+      .freeze();
 }
 
 Result<AuthenticationConfiguration> read_authentication_configuration(Value root, World world) {
-  if (root["kind"].as_string() != "AuthenticationConfiguration" || (root["apiVersion"].as_string() != "apiserver.config.k8s.io/v1" && root["apiVersion"].as_string() != "apiserver.config.k8s.io/v1beta1"))
+  if (root["kind"].as_string() != "AuthenticationConfiguration" || (root["apiVersion"].as_string() != "apiserver.config.k8s.io/v1" &&
+                                                                    root["apiVersion"].as_string() != "apiserver.config.k8s.io/v1beta1"))
     return fail(Code::invalid, "expected apiVersion apiserver.config.k8s.io/v1, kind AuthenticationConfiguration");
   AuthenticationConfiguration out;
   Reader reader;
   reader.known(root, "", {"kind", "apiVersion", "jwt", "anonymous"});
-  if (root["jwt"].size() > max_issuers) return fail(Code::invalid, fmt::format("jwt: Too many: {}: must have at most {} items", root["jwt"].size(), max_issuers));
+  if (root["jwt"].size() > max_issuers)
+    return fail(Code::invalid, fmt::format("jwt: Too many: {}: must have at most {} items", root["jwt"].size(), max_issuers));
   std::size_t i = 0;
   std::vector<std::string> urls;
   for (Value jwt : root["jwt"].items()) {
     const std::string at = fmt::format("jwt[{}]", i++);
     Issuer issuer = reader.issuer(jwt, at);
-    if (std::find(urls.begin(), urls.end(), issuer.url) != urls.end()) reader.wrong.push_back(fmt::format("{}.issuer.url: Duplicate value: {}", at, go_quote(issuer.url)));
+    if (std::find(urls.begin(), urls.end(), issuer.url) != urls.end())
+      reader.wrong.push_back(fmt::format("{}.issuer.url: Duplicate value: {}", at, go_quote(issuer.url)));
     urls.push_back(issuer.url);
     out.issuers.push_back(std::make_unique<OidcIssuer>(std::move(issuer), world));
   }
   if (Value anonymous = root["anonymous"]; anonymous.is_object()) {
     AnonymousRule rule{anonymous["enabled"].as_bool(), {}};
     for (Value condition : anonymous["conditions"].items()) rule.paths.push_back(condition["path"].str());
-    if (!rule.enabled && !rule.paths.empty()) reader.wrong.push_back("anonymous.conditions: Invalid value: enabled should be set to true when conditions are defined");
+    if (!rule.enabled && !rule.paths.empty())
+      reader.wrong.push_back("anonymous.conditions: Invalid value: enabled should be set to true when conditions are defined");
     out.anonymous = std::move(rule);
   }
   if (!reader.wrong.empty()) return fail(Code::invalid, join(reader.wrong, "; "));
@@ -365,7 +404,8 @@ Result<AuthenticationConfiguration> read_authentication_configuration(Value root
 }
 
 Result<AuthenticationConfiguration> read_authentication_configuration(std::string_view yaml, World world) {
-  if (yaml.size() > max_configuration_bytes) return fail(Code::too_large, fmt::format("the authentication configuration is larger than {} bytes", max_configuration_bytes));
+  if (yaml.size() > max_configuration_bytes)
+    return fail(Code::too_large, fmt::format("the authentication configuration is larger than {} bytes", max_configuration_bytes));
   auto documents = parse_yaml(yaml);
   if (!documents) return fail(Code::invalid, documents.error().message);
   return read_authentication_configuration(documents->empty() ? Value() : documents->front().root(), world);

@@ -53,13 +53,18 @@ class TokenSources : public testing::Test {
   // What lies outside: an issuer with its keys, and a webhook that knows one token.
   void answer(net::Exchange& exchange) {
     const net::Request& request = exchange.request();
-    if (request.path == "/.well-known/openid-configuration") return exchange.respond({200, {}, R"({"issuer":")" + url_ + R"(","jwks_uri":")" + url_ + R"(/keys"})"});
+    if (request.path == "/.well-known/openid-configuration")
+      return exchange.respond({200, {}, R"({"issuer":")" + url_ + R"(","jwks_uri":")" + url_ + R"(/keys"})"});
     if (request.path == "/keys") return exchange.respond({200, {}, *net::jwks_json({*net::public_key_pem(key_)})});
     ++asked_;
     auto review = parse_json(request.body);
     const bool known = review && (*review)["spec"]["token"].as_string() == "from-outside";
-    exchange.respond({200, {}, known ? R"({"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":true,"user":{"username":"outsider","uid":"7","groups":["far"],"extra":{"k":["v"]}}}})"
-                                     : R"({"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":false}})"});
+    exchange.respond(
+        {200,
+         {},
+         known
+             ? R"({"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":true,"user":{"username":"outsider","uid":"7","groups":["far"],"extra":{"k":["v"]}}}})"
+             : R"({"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":false}})"});
   }
   ServerOptions options() const {
     ServerOptions out;
@@ -79,7 +84,10 @@ class TokenSources : public testing::Test {
   }
   // The user of a token as the server sees it; "" when it refuses.
   Document who(const std::string& token) {
-    auto out = client_->call({"POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {{"authorization", "Bearer " + token}, {"content-type", "application/json"}}, R"({"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"})"});
+    auto out = client_->call({"POST",
+                              "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+                              {{"authorization", "Bearer " + token}, {"content-type", "application/json"}},
+                              R"({"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"})"});
     EXPECT_TRUE(out);
     if (!out || out->status != 201) return Draft::object().freeze();
     auto review = parse_json(out->body);
@@ -104,8 +112,10 @@ TEST_F(TokenSources, BootstrapTokensLetNodesJoin) {
   start(with);
   auto make = [&](const std::string& id, const std::string& more) {
     auto made = server_->call({"admin", "", {"system:masters"}, {}}, "POST", "/api/v1/namespaces/kube-system/secrets", "",
-                              *parse_json(R"({"apiVersion":"v1","kind":"Secret","metadata":{"name":"bootstrap-token-)" + id + R"("},"type":"bootstrap.kubernetes.io/token","stringData":{"token-id":")" + id +
-                                          R"(","token-secret":"0123456789abcdef")" + more + "}}"), "");
+                              *parse_json(R"({"apiVersion":"v1","kind":"Secret","metadata":{"name":"bootstrap-token-)" + id +
+                                          R"("},"type":"bootstrap.kubernetes.io/token","stringData":{"token-id":")" + id +
+                                          R"(","token-secret":"0123456789abcdef")" + more + "}}"),
+                              "");
     EXPECT_TRUE(made) << made.error().message;
   };
   const std::string allowed = R"(,"usage-bootstrap-authentication":"true")";
@@ -115,14 +125,19 @@ TEST_F(TokenSources, BootstrapTokensLetNodesJoin) {
   make("dddddd", allowed + R"(,"auth-extra-groups":"system:masters")");
   const Document user = who("aaaaaa.0123456789abcdef");
   EXPECT_EQ(user["username"].as_string(), "system:bootstrap:aaaaaa");
-  EXPECT_EQ(to_json(user["groups"]), R"(["system:bootstrappers","system:bootstrappers:kubeadm:default-node-token","system:authenticated"])");
-  for (const char* bad : {"aaaaaa.0123456789abcdee", "bbbbbb.0123456789abcdef", "cccccc.0123456789abcdef", "dddddd.0123456789abcdef", "eeeeee.0123456789abcdef", "AAAAAA.0123456789abcdef"})
+  EXPECT_EQ(to_json(user["groups"]),
+            R"(["system:bootstrappers","system:bootstrappers:kubeadm:default-node-token","system:authenticated"])");
+  for (const char* bad : {"aaaaaa.0123456789abcdee", "bbbbbb.0123456789abcdef", "cccccc.0123456789abcdef", "dddddd.0123456789abcdef",
+                          "eeeeee.0123456789abcdef", "AAAAAA.0123456789abcdef"})
     EXPECT_FALSE(who(bad)["username"].exists()) << bad;
 }
 
 TEST_F(TokenSources, AWebhookIsAskedAndItsAnswerKept) {
   ServerOptions with = options();
-  with.token_webhook.config_file = write("webhook", "kind: Config\ncurrent-context: a\ncontexts: [{name: a, context: {cluster: b}}]\nclusters: [{name: b, cluster: {server: '" + url_ + "/review', certificate-authority-data: " + base64_encode(ca_.certificate_pem) + "}}]\n");
+  with.token_webhook.config_file =
+      write("webhook",
+            "kind: Config\ncurrent-context: a\ncontexts: [{name: a, context: {cluster: b}}]\nclusters: [{name: b, cluster: {server: '" +
+                url_ + "/review', certificate-authority-data: " + base64_encode(ca_.certificate_pem) + "}}]\n");
   start(with);
   for (int i = 0; i < 3; ++i) {
     const Document user = who("from-outside");
@@ -160,8 +175,10 @@ TEST_F(TokenSources, ClaimsAreReadByExpressions) {
   std::string pem;
   for (std::string_view line : split(ca_.certificate_pem, '\n')) pem += "      " + std::string(line) + "\n";
   ServerOptions with = options();
-  with.authentication_config = write("config", "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\njwt:\n- issuer:\n    url: " + url_ + "\n    audiences: [kube]\n    certificateAuthority: |\n" + pem +
-    R"y(  claimMappings:
+  with.authentication_config =
+      write("config", "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\njwt:\n- issuer:\n    url: " + url_ +
+                          "\n    audiences: [kube]\n    certificateAuthority: |\n" + pem +
+                          R"y(  claimMappings:
     username: {expression: "'u:' + claims.sub"}
     groups: {expression: "claims.roles.filter(r, r != 'hidden')"}
     uid: {claim: oid}
@@ -175,7 +192,8 @@ anonymous:
   conditions: [{path: /livez}]
 )y");
   start(with);
-  const std::string now = std::to_string(std::chrono::duration_cast<std::chrono::seconds>(real_world().clock.now().time_since_epoch()).count());
+  const std::string now =
+      std::to_string(std::chrono::duration_cast<std::chrono::seconds>(real_world().clock.now().time_since_epoch()).count());
   const std::string rest = R"(,"aud":"kube","iat":)" + now + R"(,"oid":"42","tenant":"t","roles":["a","hidden"])";
   const Document user = who(token(R"("sub":"jane")" + rest, key_));
   EXPECT_EQ(user["username"].as_string(), "u:jane");
@@ -192,13 +210,20 @@ TEST(AuthenticationConfigurations, WhatIsWrongIsSaid) {
   const std::string head = "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\n";
   const std::pair<std::string, std::string> cases[] = {
       {"kind: X", "expected apiVersion"},
-      {head + "jwt: [{issuer: {url: 'http://x', audiences: [a]}, claimMappings: {username: {claim: sub, prefix: ''}}}]", "URL scheme must be https"},
-      {head + "jwt: [{issuer: {url: 'https://x'}, claimMappings: {username: {claim: sub, prefix: ''}}}]", "at least one issuer.audiences is required"},
-      {head + "jwt: [{issuer: {url: 'https://x', audiences: [a, b]}, claimMappings: {username: {claim: sub, prefix: ''}}}]", "audienceMatchPolicy must be MatchAny"},
-      {head + "jwt: [{issuer: {url: 'https://x', audiences: [a]}, claimMappings: {username: {claim: sub}}}]", "prefix is required when claim is set"},
+      {head + "jwt: [{issuer: {url: 'http://x', audiences: [a]}, claimMappings: {username: {claim: sub, prefix: ''}}}]",
+       "URL scheme must be https"},
+      {head + "jwt: [{issuer: {url: 'https://x'}, claimMappings: {username: {claim: sub, prefix: ''}}}]",
+       "at least one issuer.audiences is required"},
+      {head + "jwt: [{issuer: {url: 'https://x', audiences: [a, b]}, claimMappings: {username: {claim: sub, prefix: ''}}}]",
+       "audienceMatchPolicy must be MatchAny"},
+      {head + "jwt: [{issuer: {url: 'https://x', audiences: [a]}, claimMappings: {username: {claim: sub}}}]",
+       "prefix is required when claim is set"},
       {head + "jwt: [{issuer: {url: 'https://x', audiences: [a]}, claimMappings: {}}]", "claim or expression is required"},
-      {head + "jwt: [{issuer: {url: 'https://x', audiences: [a]}, claimMappings: {username: {expression: 'claims.'}}}]", "compilation failed"},
-      {head + "jwt: [{issuer: {url: 'https://x', audiences: [a]}, claimMappings: {username: {expression: claims.sub}, extra: [{key: 'k8s.io/x', valueExpression: claims.a}]}}]", "reserved for Kubernetes use"},
+      {head + "jwt: [{issuer: {url: 'https://x', audiences: [a]}, claimMappings: {username: {expression: 'claims.'}}}]",
+       "compilation failed"},
+      {head + "jwt: [{issuer: {url: 'https://x', audiences: [a]}, claimMappings: {username: {expression: claims.sub}, extra: [{key: "
+              "'k8s.io/x', valueExpression: claims.a}]}}]",
+       "reserved for Kubernetes use"},
       {head + "anonymous: {enabled: false, conditions: [{path: /x}]}", "enabled should be set to true"},
       {head + "jwts: []", "unknown field \"jwts\""},
   };

@@ -30,7 +30,9 @@ class TokenWebhook final : public TokenSource {
       std::lock_guard lock(mutex_);
       if (auto found = answers_.find(key); found != answers_.end() && now < found->second.until) return found->second.user;
     }
-    Draft review = Draft::object({{"apiVersion", "authentication.k8s.io/v1"}, {"kind", "TokenReview"}, {"metadata", Draft::object({{"creationTimestamp", nullptr}})}});
+    Draft review = Draft::object({{"apiVersion", "authentication.k8s.io/v1"},
+                                  {"kind", "TokenReview"},
+                                  {"metadata", Draft::object({{"creationTimestamp", nullptr}})}});
     review["spec"]["token"] = token;
     for (const std::string& audience : audiences) review["spec"]["audiences"].push_back(audience);
     review["status"] = Draft::object({{"user", Draft::object()}});
@@ -59,7 +61,8 @@ class TokenWebhook final : public TokenSource {
     if (!status["authenticated"].as_bool()) return std::nullopt;
     // One that knows of audiences names those that the token is for.
     bool meant = status["audiences"].empty() || audiences.empty();
-    for (Value audience : status["audiences"].items()) meant = meant || std::find(audiences.begin(), audiences.end(), audience.as_string()) != audiences.end();
+    for (Value audience : status["audiences"].items())
+      meant = meant || std::find(audiences.begin(), audiences.end(), audience.as_string()) != audiences.end();
     if (!meant) return std::nullopt;
     Value from = status["user"];
     User user{from["username"].str(), from["uid"].str(), {}, {}};
@@ -85,7 +88,9 @@ Result<std::unique_ptr<TokenSource>> token_webhook(const TokenWebhookOptions& op
   auto caller = OutsideCaller::open(options.config_file);
   if (!caller) return fail(Code::invalid, "--authentication-token-webhook-config-file: " + caller.error().message);
   auto ttl = parse_duration(options.cache_ttl);
-  if (!ttl || *ttl < Duration(0)) return fail(Code::invalid, fmt::format("--authentication-token-webhook-cache-ttl: {} is no duration such as 2m0s", go_quote(options.cache_ttl)));
+  if (!ttl || *ttl < Duration(0))
+    return fail(Code::invalid,
+                fmt::format("--authentication-token-webhook-cache-ttl: {} is no duration such as 2m0s", go_quote(options.cache_ttl)));
   return std::make_unique<TokenWebhook>(std::move(*caller), *ttl, world);
 }
 

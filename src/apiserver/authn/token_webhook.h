@@ -11,8 +11,8 @@
 namespace kybern::apiserver {
 
 struct TokenWebhookOptions {
-  std::string config_file;          // a kubeconfig
-  std::string cache_ttl = "2m0s";   // of an answer
+  std::string config_file;         // a kubeconfig
+  std::string cache_ttl = "2m0s";  // of an answer
 };
 Result<std::unique_ptr<TokenSource>> token_webhook(const TokenWebhookOptions& options, World world);
 

@@ -61,7 +61,8 @@ std::string describe(Value subject, std::string_view ns) {
 
 // Visits the bindings of a user that count in a namespace, with their roles. Stops when `visit` returns false.
 using Visit = std::function<bool(Value binding, Value role, Value subject, bool cluster_binding)>;
-void bindings_of(const Registry& registry, const User& user, std::string_view ns, const Visit& visit, std::vector<std::string>* missing = nullptr) {
+void bindings_of(const Registry& registry, const User& user, std::string_view ns, const Visit& visit,
+                 std::vector<std::string>* missing = nullptr) {
   bool go_on = true;
   auto step = [&](Value binding, bool cluster_binding) {
     std::string_view binding_ns = binding["metadata"]["namespace"].as_string();
@@ -69,9 +70,11 @@ void bindings_of(const Registry& registry, const User& user, std::string_view ns
     if (!subject.exists()) return true;
     Value ref = binding["roleRef"];
     bool cluster_role = ref["kind"].as_string() == "ClusterRole";
-    Document role = registry.read(rbac, "v1", cluster_role ? "clusterroles" : "roles", cluster_role ? std::string_view() : binding_ns, ref["name"].as_string());
+    Document role = registry.read(rbac, "v1", cluster_role ? "clusterroles" : "roles", cluster_role ? std::string_view() : binding_ns,
+                                  ref["name"].as_string());
     if (!role) {
-      if (missing) missing->push_back(fmt::format("{}.{} \"{}\" not found", cluster_role ? "clusterrole" : "role", rbac, ref["name"].as_string()));
+      if (missing)
+        missing->push_back(fmt::format("{}.{} \"{}\" not found", cluster_role ? "clusterrole" : "role", rbac, ref["name"].as_string()));
       return true;
     }
     return go_on = visit(binding, role, subject, cluster_binding);
@@ -99,7 +102,8 @@ Authorizer::~Authorizer() = default;
 Attributes attributes_of(const User& user, const RequestInfo& info) {
   // A collection of which one object is selected by its name counts as that object.
   const std::string& name = info.name.empty() ? info.selected_name : info.name;
-  return {user, info.verb, info.group, info.version, info.resource, info.subresource, name, info.ns, info.path, info.is_resource, info.field_selector};
+  return {user, info.verb, info.group, info.version,     info.resource,      info.subresource,
+          name, info.ns,   info.path,  info.is_resource, info.field_selector};
 }
 
 Decision Authorizer::authorize(const Attributes& a) const {
@@ -118,17 +122,21 @@ Decision Authorizer::authorize(const Attributes& a) const {
 Decision Authorizer::by_roles(const Attributes& a) const {
   Decision decision;
   std::vector<std::string> missing;
-  bindings_of(registry_, a.user, a.is_resource ? std::string_view(a.ns) : std::string_view(), [&](Value binding, Value role, Value subject, bool cluster_binding) {
-    for (Value rule : role["rules"].items()) {
-      if (!rule_allows(rule, a)) continue;
-      std::string_view binding_ns = binding["metadata"]["namespace"].as_string();
-      std::string name = cluster_binding ? fmt::format("ClusterRoleBinding \"{}\"", binding["metadata"]["name"].as_string())
-                                         : fmt::format("RoleBinding \"{}/{}\"", binding["metadata"]["name"].as_string(), binding_ns);
-      decision = {true, fmt::format("RBAC: allowed by {} of {} \"{}\" to {}", name, binding["roleRef"]["kind"].as_string(), binding["roleRef"]["name"].as_string(), describe(subject, binding_ns))};
-      return false;
-    }
-    return true;
-  }, &missing);
+  bindings_of(
+      registry_, a.user, a.is_resource ? std::string_view(a.ns) : std::string_view(),
+      [&](Value binding, Value role, Value subject, bool cluster_binding) {
+        for (Value rule : role["rules"].items()) {
+          if (!rule_allows(rule, a)) continue;
+          std::string_view binding_ns = binding["metadata"]["namespace"].as_string();
+          std::string name = cluster_binding ? fmt::format("ClusterRoleBinding \"{}\"", binding["metadata"]["name"].as_string())
+                                             : fmt::format("RoleBinding \"{}/{}\"", binding["metadata"]["name"].as_string(), binding_ns);
+          decision = {true, fmt::format("RBAC: allowed by {} of {} \"{}\" to {}", name, binding["roleRef"]["kind"].as_string(),
+                                        binding["roleRef"]["name"].as_string(), describe(subject, binding_ns))};
+          return false;
+        }
+        return true;
+      },
+      &missing);
   if (decision.allowed || missing.empty()) return decision;
   std::sort(missing.begin(), missing.end());
   missing.erase(std::unique(missing.begin(), missing.end()), missing.end());
@@ -170,8 +178,9 @@ bool covers(Value held, const Single& s) {
   if (!s.path.empty()) return path_matches(held["nonResourceURLs"], s.path);
   if (!has(held["apiGroups"], s.group)) return false;
   auto slash = s.resource.find('/');
-  bool resource = slash == std::string::npos ? resource_matches(held["resources"], s.resource, "")
-                                             : resource_matches(held["resources"], s.resource.substr(0, slash), s.resource.substr(slash + 1));
+  bool resource = slash == std::string::npos
+                      ? resource_matches(held["resources"], s.resource, "")
+                      : resource_matches(held["resources"], s.resource.substr(0, slash), s.resource.substr(slash + 1));
   if (!resource) return false;
   if (held["resourceNames"].empty()) return true;
   for (Value name : held["resourceNames"].items())

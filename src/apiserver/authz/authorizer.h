@@ -15,7 +15,7 @@ namespace kybern::apiserver {
 struct Attributes {
   User user;
   std::string verb, group, version, resource, subresource, name, ns;
-  std::string path;              // of a non-resource request
+  std::string path;  // of a non-resource request
   bool is_resource = true;
   std::string field_selector = {};  // of a list, watch or deletecollection
 };
@@ -23,7 +23,7 @@ Attributes attributes_of(const User& user, const RequestInfo& info);
 
 struct Decision {
   bool allowed = false;
-  std::string reason;            // upstream's: RBAC: allowed by ClusterRoleBinding "x" of ClusterRole "y" to User "z"
+  std::string reason;  // upstream's: RBAC: allowed by ClusterRoleBinding "x" of ClusterRole "y" to User "z"
 };
 
 class NodeAuthorizer;

@@ -28,7 +28,8 @@ std::vector<std::string> texts(Value list) {
 // {APIGroups:[""], Resources:["pods"], Verbs:["get" "list"]}
 std::string describe(Value rule, const std::vector<std::string>& verbs) {
   std::vector<std::string> parts;
-  for (auto [label, field] : {std::pair("APIGroups", "apiGroups"), std::pair("Resources", "resources"), std::pair("NonResourceURLs", "nonResourceURLs"), std::pair("ResourceNames", "resourceNames")})
+  for (auto [label, field] : {std::pair("APIGroups", "apiGroups"), std::pair("Resources", "resources"),
+                              std::pair("NonResourceURLs", "nonResourceURLs"), std::pair("ResourceNames", "resourceNames")})
     if (!rule[field].empty()) parts.push_back(fmt::format("{}:{}", label, quoted(texts(rule[field]))));
   parts.push_back(fmt::format("Verbs:{}", quoted(verbs)));
   return "{" + join(parts, ", ") + "}";
@@ -60,7 +61,8 @@ ApiResult<void> check_rules(const Work& work, Value rules) {
   auto missing = Authorizer::uncovered(work.registry.authorizer()->rules_for(work.user, work.ns), rules);
   if (missing.empty()) return {};
   return fail(forbidden(rbac, work.served->plural(), work.name,
-                        fmt::format("user {} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}", go_quote(work.user.name), quoted(work.user.groups), describe_all(missing))));
+                        fmt::format("user {} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
+                                    go_quote(work.user.name), quoted(work.user.groups), describe_all(missing))));
 }
 
 // The garbage collector takes references and finalizers off objects whose rights it does not have.

@@ -16,7 +16,9 @@ constexpr std::string_view lease_namespace = "kube-node-lease";
 const Decision allowed{true, ""};
 Decision no(std::string reason = "") { return {false, std::move(reason)}; }
 
-bool is_one_of(std::string_view verb, std::initializer_list<std::string_view> verbs) { return std::find(verbs.begin(), verbs.end(), verb) != verbs.end(); }
+bool is_one_of(std::string_view verb, std::initializer_list<std::string_view> verbs) {
+  return std::find(verbs.begin(), verbs.end(), verb) != verbs.end();
+}
 
 Decision unrelated(std::string_view node) { return no(fmt::format("no relationship found between node '{}' and this object", node)); }
 
@@ -33,7 +35,8 @@ std::optional<std::string_view> node_of(const User& user) {
   return name.substr(user_prefix.size());
 }
 
-NodeAuthorizer::NodeAuthorizer(const Registry& registry) : registry_(registry), graph_(const_cast<Registry&>(registry).store()), rules_(bootstrap_rules("system:node")) {}
+NodeAuthorizer::NodeAuthorizer(const Registry& registry)
+    : registry_(registry), graph_(const_cast<Registry&>(registry).store()), rules_(bootstrap_rules("system:node")) {}
 
 Decision NodeAuthorizer::authorize(std::string_view node, const Attributes& a) const {
   using Kind = NodeGraph::Kind;
@@ -97,7 +100,9 @@ Decision NodeAuthorizer::volume(std::string_view node, const Attributes& a) cons
   if (a.name.empty()) return no("No Object name found");
   Document volume = registry_.read("", "v1", "persistentvolumes", "", a.name);
   Value claim = volume ? volume["spec"]["claimRef"] : Value();
-  return claim.exists() && graph_.related(node, NodeGraph::Kind::claim, claim["namespace"].as_string(), claim["name"].as_string()) ? allowed : unrelated(node);
+  return claim.exists() && graph_.related(node, NodeGraph::Kind::claim, claim["namespace"].as_string(), claim["name"].as_string())
+             ? allowed
+             : unrelated(node);
 }
 
 // A secret that a pod names, or the volume of a pod's claim.
@@ -108,7 +113,8 @@ Decision NodeAuthorizer::secret(std::string_view node, const Attributes& a) cons
   registry_.each("", "v1", "persistentvolumes", "", [&](Value volume) {
     Value claim = volume["spec"]["claimRef"];
     for (const auto& [ns, name] : secrets_of_volume(volume))
-      found = found || (ns == a.ns && name == a.name && graph_.related(node, NodeGraph::Kind::claim, claim["namespace"].as_string(), claim["name"].as_string()));
+      found = found || (ns == a.ns && name == a.name &&
+                        graph_.related(node, NodeGraph::Kind::claim, claim["namespace"].as_string(), claim["name"].as_string()));
     return !found;
   });
   return found ? allowed : direct;
@@ -116,7 +122,8 @@ Decision NodeAuthorizer::secret(std::string_view node, const Attributes& a) cons
 
 // Leases and CSINodes have the name of their node. At a create the name is not known yet: admission looks at it.
 Decision NodeAuthorizer::named_by_node(std::string_view node, const Attributes& a, std::string_view what) const {
-  if (!is_one_of(a.verb, {"get", "create", "update", "patch", "delete"})) return no(fmt::format("can only get, create, update, patch, or delete a {}", what));
+  if (!is_one_of(a.verb, {"get", "create", "update", "patch", "delete"}))
+    return no(fmt::format("can only get, create, update, patch, or delete a {}", what));
   bool lease = a.resource == "leases";
   if (lease && a.ns != lease_namespace) return no(fmt::format("can only access leases in the \"{}\" system namespace", lease_namespace));
   if (!lease && !a.subresource.empty()) return no("cannot authorize CSINode subresources");
@@ -133,8 +140,11 @@ Decision NodeAuthorizer::slices(std::string_view node, const Attributes& a) cons
     return slice && slice["spec"]["nodeName"].as_string() == node ? allowed : unrelated(node);
   }
   if (!is_one_of(a.verb, {"watch", "list", "deletecollection"}))
-    return no("only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection");
-  return selects(a, "spec.nodeName", node) || selects(a, "nodeName", node) ? allowed : no("can only list/watch/deletecollection resourceslices with nodeName field selector");
+    return no(
+        "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection");
+  return selects(a, "spec.nodeName", node) || selects(a, "nodeName", node)
+             ? allowed
+             : no("can only list/watch/deletecollection resourceslices with nodeName field selector");
 }
 
 Decision NodeAuthorizer::nodes(std::string_view node, const Attributes& a) const {

@@ -41,7 +41,8 @@ void add_volume(Value pod, Value volume, PodReferences& out) {
   }
   add(out.secrets, volume["csi"]["nodePublishSecretRef"]["name"]);
   add(out.secrets, volume["azureFile"]["secretName"]);
-  for (std::string_view driver : {"cephfs", "flexVolume", "iscsi", "rbd", "scaleIO", "storageos", "cinder"}) add(out.secrets, volume[driver]["secretRef"]["name"]);
+  for (std::string_view driver : {"cephfs", "flexVolume", "iscsi", "rbd", "scaleIO", "storageos", "cinder"})
+    add(out.secrets, volume[driver]["secretRef"]["name"]);
 }
 
 }  // namespace
@@ -64,12 +65,17 @@ std::vector<std::pair<std::string, std::string>> secrets_of_volume(Value volume)
   Value spec = volume["spec"];
   std::string claim_ns = spec["claimRef"]["namespace"].str();
   auto add_ref = [&](Value ref) {
-    if (!ref["name"].as_string().empty()) out.emplace_back(ref["namespace"].as_string().empty() ? claim_ns : ref["namespace"].str(), ref["name"].str());
+    if (!ref["name"].as_string().empty())
+      out.emplace_back(ref["namespace"].as_string().empty() ? claim_ns : ref["namespace"].str(), ref["name"].str());
   };
-  for (std::string_view driver : {"cephfs", "cinder", "flexVolume", "iscsi", "rbd", "scaleIO", "storageos"}) add_ref(spec[driver]["secretRef"]);
-  for (std::string_view field : {"controllerPublishSecretRef", "nodeStageSecretRef", "nodePublishSecretRef", "controllerExpandSecretRef", "nodeExpandSecretRef"}) add_ref(spec["csi"][field]);
+  for (std::string_view driver : {"cephfs", "cinder", "flexVolume", "iscsi", "rbd", "scaleIO", "storageos"})
+    add_ref(spec[driver]["secretRef"]);
+  for (std::string_view field :
+       {"controllerPublishSecretRef", "nodeStageSecretRef", "nodePublishSecretRef", "controllerExpandSecretRef", "nodeExpandSecretRef"})
+    add_ref(spec["csi"][field]);
   Value azure = spec["azureFile"];
-  if (!azure["secretName"].as_string().empty()) out.emplace_back(azure["secretNamespace"].as_string().empty() ? claim_ns : azure["secretNamespace"].str(), azure["secretName"].str());
+  if (!azure["secretName"].as_string().empty())
+    out.emplace_back(azure["secretNamespace"].as_string().empty() ? claim_ns : azure["secretNamespace"].str(), azure["secretName"].str());
   return out;
 }
 

@@ -62,7 +62,9 @@ Draft with_metadata(std::string_view name) {
   return object;
 }
 
-Draft role_ref(std::string_view kind, std::string_view name) { return Draft::object({{"apiGroup", group}, {"kind", kind}, {"name", name}}); }
+Draft role_ref(std::string_view kind, std::string_view name) {
+  return Draft::object({{"apiGroup", group}, {"kind", kind}, {"name", name}});
+}
 
 std::vector<Wanted> read_policy() {
   std::vector<Wanted> out;
@@ -104,12 +106,16 @@ std::vector<Wanted> read_policy() {
       for (const std::string& name : names) {
         out.push_back({"clusterrolebindings", "", name, with_metadata(name)});
         out.back().object["roleRef"] = role_ref("ClusterRole", name);
-        out.back().object["subjects"].push_back(Draft::object({{"kind", "ServiceAccount"}, {"namespace", "kube-system"}, {"name", std::string_view(name).substr(prefix.size())}}));
+        out.back().object["subjects"].push_back(Draft::object(
+            {{"kind", "ServiceAccount"}, {"namespace", "kube-system"}, {"name", std::string_view(name).substr(prefix.size())}}));
       }
     }
   }
   // view is part of edit, edit of admin: the roles that people are given hold the rules of their parts.
-  struct Level { std::string_view name; std::vector<std::string_view> from; };
+  struct Level {
+    std::string_view name;
+    std::vector<std::string_view> from;
+  };
   for (const Level& level : {Level{"view", {"view"}}, Level{"edit", {"edit", "view"}}, Level{"admin", {"admin", "edit", "view"}}})
     for (Wanted& w : out) {
       if (w.plural != "clusterroles" || w.name != level.name) continue;
@@ -123,8 +129,15 @@ std::vector<Wanted> read_policy() {
 }
 
 Result<void> reconcile(Registry& registry, World world, const Wanted& wanted) {
-  Work work{.registry = registry, .world = world, .user = {"system:apiserver", "", {"system:masters"}, {}}, .served = registry.catalog().find(group, "v1", wanted.plural), .ns = wanted.ns, .name = wanted.name};
-  auto complain = [&](const Status& status) { return fail(Code::internal, fmt::format("{} {}: {}", wanted.plural, wanted.name, status.message)); };
+  Work work{.registry = registry,
+            .world = world,
+            .user = {"system:apiserver", "", {"system:masters"}, {}},
+            .served = registry.catalog().find(group, "v1", wanted.plural),
+            .ns = wanted.ns,
+            .name = wanted.name};
+  auto complain = [&](const Status& status) {
+    return fail(Code::internal, fmt::format("{} {}: {}", wanted.plural, wanted.name, status.message));
+  };
   if (!registry.read(group, "v1", wanted.plural, wanted.ns, wanted.name)) {
     work.verb = "create";
     Draft object(wanted.object);
@@ -134,29 +147,33 @@ Result<void> reconcile(Registry& registry, World world, const Wanted& wanted) {
     return {};
   }
   work.verb = "update";
-  auto changed = registry.modify(work, [&](Value before) -> ApiResult<Draft> {
-    Draft now(before);
-    if (before["metadata"]["annotations"][update_annotation].as_string() == "false") return now;
-    for (std::string_view field : {"labels", "annotations"})
-      for (const Draft::Field& f : wanted.object.find_path({"metadata", field})->fields()) now["metadata"][field][f.key] = f.value;
-    // Rules and subjects are only added to: what somebody gave on top stays.
-    if (const Draft* rules = wanted.object.find("rules")) {
-      std::vector<Document> held;
-      for (Value rule : before["rules"].items()) held.push_back(rule.document());
-      for (const Draft& rule : rules->items()) {
-        Document one = Draft::array({rule}).freeze();
-        if (!Authorizer::uncovered(held, one.root()).empty()) now["rules"].push_back(rule);
-      }
-    }
-    if (const Draft* subjects = wanted.object.find("subjects"))
-      for (const Draft& subject : subjects->items()) {
-        bool there = false;
-        for (Value s : before["subjects"].items())
-          there = there || (s["kind"].as_string() == subject.find("kind")->as_string() && s["name"].as_string() == subject.find("name")->as_string());
-        if (!there) now["subjects"].push_back(subject);
-      }
-    return now;
-  }, true);
+  auto changed = registry.modify(
+      work,
+      [&](Value before) -> ApiResult<Draft> {
+        Draft now(before);
+        if (before["metadata"]["annotations"][update_annotation].as_string() == "false") return now;
+        for (std::string_view field : {"labels", "annotations"})
+          for (const Draft::Field& f : wanted.object.find_path({"metadata", field})->fields()) now["metadata"][field][f.key] = f.value;
+        // Rules and subjects are only added to: what somebody gave on top stays.
+        if (const Draft* rules = wanted.object.find("rules")) {
+          std::vector<Document> held;
+          for (Value rule : before["rules"].items()) held.push_back(rule.document());
+          for (const Draft& rule : rules->items()) {
+            Document one = Draft::array({rule}).freeze();
+            if (!Authorizer::uncovered(held, one.root()).empty()) now["rules"].push_back(rule);
+          }
+        }
+        if (const Draft* subjects = wanted.object.find("subjects"))
+          for (const Draft& subject : subjects->items()) {
+            bool there = false;
+            for (Value s : before["subjects"].items())
+              there = there || (s["kind"].as_string() == subject.find("kind")->as_string() &&
+                                s["name"].as_string() == subject.find("name")->as_string());
+            if (!there) now["subjects"].push_back(subject);
+          }
+        return now;
+      },
+      true);
   if (!changed) return complain(changed.error());
   return {};
 }

@@ -51,7 +51,8 @@ ApiResult<Answer> decide(Work& work, Document body, bool self, bool local) {
   if (!review) return fail(std::move(review.error()));
   Document frozen = review->freeze();
   // A question that makes no sense is refused without saying its kind, as upstream does.
-  if (FieldErrors errors = kybern::validate(*work.served->resource, frozen); !errors.empty()) return fail(invalid(work.served->group(), "", "", errors));
+  if (FieldErrors errors = kybern::validate(*work.served->resource, frozen); !errors.empty())
+    return fail(invalid(work.served->group(), "", "", errors));
   Value spec = frozen["spec"];
   if (local && spec["resourceAttributes"]["namespace"].as_string() != work.ns)
     return fail(bad_request(fmt::format("spec.resourceAttributes.namespace must match namespace: {}", work.ns)));
@@ -79,14 +80,17 @@ ApiResult<Answer> self_subject_rules(Work& work, Document body) {
   Draft resources = Draft::array(), paths = Draft::array();
   bool master = work.user.in_group("system:masters");
   for (const Document& rule : work.registry.authorizer()->rules_for(work.user, ns->as_string())) {
-    if (!rule["nonResourceURLs"].empty()) paths.push_back(Draft::object({{"verbs", rule["verbs"]}, {"nonResourceURLs", rule["nonResourceURLs"]}}));
+    if (!rule["nonResourceURLs"].empty())
+      paths.push_back(Draft::object({{"verbs", rule["verbs"]}, {"nonResourceURLs", rule["nonResourceURLs"]}}));
     else resources.push_back(Draft(rule));
   }
   if (master) {
-    resources.push_back(Draft::object({{"verbs", Draft::array({"*"})}, {"apiGroups", Draft::array({"*"})}, {"resources", Draft::array({"*"})}}));
+    resources.push_back(
+        Draft::object({{"verbs", Draft::array({"*"})}, {"apiGroups", Draft::array({"*"})}, {"resources", Draft::array({"*"})}}));
     paths.push_back(Draft::object({{"verbs", Draft::array({"*"})}, {"nonResourceURLs", Draft::array({"*"})}}));
   }
-  (*review)["status"] = Draft::object({{"resourceRules", std::move(resources)}, {"nonResourceRules", std::move(paths)}, {"incomplete", false}});
+  (*review)["status"] =
+      Draft::object({{"resourceRules", std::move(resources)}, {"nonResourceRules", std::move(paths)}, {"incomplete", false}});
   return Answer{201, review->freeze()};
 }
 

@@ -25,7 +25,8 @@ Status failure(std::string message) {
 
 // "" when the converted object is still the same one.
 std::string check_identity(Value in, Value out) {
-  if (in["kind"].as_string() != out["kind"].as_string()) return fmt::format("must have the same kind: {} != {}", in["kind"].as_string(), out["kind"].as_string());
+  if (in["kind"].as_string() != out["kind"].as_string())
+    return fmt::format("must have the same kind: {} != {}", in["kind"].as_string(), out["kind"].as_string());
   for (auto [field, shown] : {std::pair("name", "name"), std::pair("namespace", "namespace"), std::pair("uid", "UID")}) {
     std::string_view expected = in["metadata"][field].as_string(), got = out["metadata"][field].as_string();
     if (expected != got) return fmt::format("must have the same {}: {} != {}", shown, expected, got);
@@ -51,9 +52,12 @@ std::expected<Document, std::string> with_metadata(Value in, Value out) {
       metadata.erase(field);
       continue;
     }
-    if (!changed.is_object()) return std::unexpected(fmt::format("invalid metadata.{} of type {} in converted object", field, go_type(changed)));
+    if (!changed.is_object())
+      return std::unexpected(fmt::format("invalid metadata.{} of type {} in converted object", field, go_type(changed)));
     for (Member m : changed.members())
-      if (!m.value.is_string()) return std::unexpected(fmt::format("metadata.{}[{}] must be a string, but is {} in converted object", field, m.key, go_type(m.value)));
+      if (!m.value.is_string())
+        return std::unexpected(
+            fmt::format("metadata.{}[{}] must be a string, but is {} in converted object", field, m.key, go_type(m.value)));
     if (field == "labels" && !(changed == in["metadata"]["labels"])) {
       const Path metadata_path("metadata"), path = metadata_path.child("labels");
       FieldErrors errors = validate_labels(changed, path);
@@ -65,11 +69,14 @@ std::expected<Document, std::string> with_metadata(Value in, Value out) {
   return whole.freeze();
 }
 
-std::string kind_of(Value object, bool list) { return fmt::format("{}, Kind={}{}", object["apiVersion"].as_string(), object["kind"].as_string(), list ? "List" : ""); }
+std::string kind_of(Value object, bool list) {
+  return fmt::format("{}, Kind={}{}", object["apiVersion"].as_string(), object["kind"].as_string(), list ? "List" : "");
+}
 
 }  // namespace
 
-Converter::Converter(Document definition, HookClients& clients, World world) : definition_(std::move(definition)), clients_(clients), world_(world), gate_(std::make_unique<Gate>()) {}
+Converter::Converter(Document definition, HookClients& clients, World world)
+    : definition_(std::move(definition)), clients_(clients), world_(world), gate_(std::make_unique<Gate>()) {}
 Converter::~Converter() = default;
 
 Converter::Slot& Converter::slot(Value object, std::string_view to) const {
@@ -126,28 +133,33 @@ ApiResult<std::vector<Document>> Converter::ask(std::span<const Value> objects, 
   review["request"] = Draft::object({{"uid", uid}, {"desiredAPIVersion", to}, {"objects", Draft::array()}});
   for (Value object : objects) {
     Draft sent(object);
-    if (const Draft* stamp = sent.find_path({"metadata", "resourceVersion"}); stamp && stamp->as_string() == Document::stamp_blank()) sent["metadata"].erase("resourceVersion");
+    if (const Draft* stamp = sent.find_path({"metadata", "resourceVersion"}); stamp && stamp->as_string() == Document::stamp_blank())
+      sent["metadata"].erase("resourceVersion");
     review["request"]["objects"].push_back(std::move(sent));
   }
   Instant deadline = std::chrono::time_point_cast<Duration>(std::chrono::steady_clock::now()) + call_limit;
   if (!gate_->enter(deadline)) return fail(too_many_requests(what + ": too many requests wait for it, please try again later", 1));
-  auto answer = clients_.post(webhook["clientConfig"], review.freeze().root(), std::chrono::duration_cast<std::chrono::milliseconds>(call_limit), user_agent);
+  auto answer = clients_.post(webhook["clientConfig"], review.freeze().root(),
+                              std::chrono::duration_cast<std::chrono::milliseconds>(call_limit), user_agent);
   gate_->leave();
   if (!answer) return failed(answer.error().message);
   Value root = answer->root(), response = root["response"];
   if (version == "v1") {
     std::string_view given = root["apiVersion"].as_string(), kind = root["kind"].as_string();
     if (given != review_version || kind != "ConversionReview")
-      return failed(fmt::format("expected webhook response of {}, Kind=ConversionReview, got {}{}, Kind={}", review_version, given.find('/') == std::string_view::npos ? "/" : "", given, kind));
+      return failed(fmt::format("expected webhook response of {}, Kind=ConversionReview, got {}{}, Kind={}", review_version,
+                                given.find('/') == std::string_view::npos ? "/" : "", given, kind));
   }
   if (!response.is_object()) return failed("no response provided");
-  if (version == "v1" && response["uid"].as_string() != uid) return failed(fmt::format("expected response.uid={}, got {}", go_quote(uid), go_quote(response["uid"].as_string())));
+  if (version == "v1" && response["uid"].as_string() != uid)
+    return failed(fmt::format("expected response.uid={}, got {}", go_quote(uid), go_quote(response["uid"].as_string())));
   if (std::string_view status = response["result"]["status"].as_string(); status != "Success") {
     if (std::string_view message = response["result"]["message"].as_string(); !message.empty()) return failed(message);
     return failed(fmt::format("response.result.status was '{}', not 'Success'", status));
   }
   Value converted = response["convertedObjects"];
-  if (converted.size() != objects.size()) return fail(failure(fmt::format("{} returned {} objects, expected {}", what, converted.size(), objects.size())));
+  if (converted.size() != objects.size())
+    return fail(failure(fmt::format("{} returned {} objects, expected {}", what, converted.size(), objects.size())));
   std::vector<Document> out;
   for (std::size_t i = 0; i < objects.size(); ++i) {
     Value in = objects[i], made = converted[i];
@@ -155,11 +167,15 @@ ApiResult<std::vector<Document>> Converter::ask(std::span<const Value> objects, 
     if (std::string_view got = made["apiVersion"].as_string(); got != to)
       return fail(failure(fmt::format("{} {} {}: invalid groupVersion (expected {}, received {})", what, invalid, i, to, got)));
     if (in["kind"].as_string() != made["kind"].as_string())
-      return fail(failure(fmt::format("{} {} {}: invalid kind (expected {}, received {})", what, invalid, i, in["kind"].as_string(), made["kind"].as_string())));
+      return fail(failure(fmt::format("{} {} {}: invalid kind (expected {}, received {})", what, invalid, i, in["kind"].as_string(),
+                                      made["kind"].as_string())));
     if (std::string why = check_identity(in, made); !why.empty())
-      return fail(failure(list ? fmt::format("{} {} {}: {}", what, invalid, i, why) : fmt::format("{} returned invalid object: {}", what, why)));
+      return fail(
+          failure(list ? fmt::format("{} {} {}: {}", what, invalid, i, why) : fmt::format("{} returned invalid object: {}", what, why)));
     auto whole = with_metadata(in, made);
-    if (!whole) return fail(failure(list ? fmt::format("{} returned invalid metadata in object at index {}: {}", what, i, whole.error()) : fmt::format("{} returned invalid metadata: {}", what, whole.error())));
+    if (!whole)
+      return fail(failure(list ? fmt::format("{} returned invalid metadata in object at index {}: {}", what, i, whole.error())
+                               : fmt::format("{} returned invalid metadata: {}", what, whole.error())));
     out.push_back(std::move(*whole));
   }
   return out;

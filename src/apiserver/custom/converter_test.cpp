@@ -38,7 +38,8 @@ net::Response review(const Document& asked, const std::function<void(Draft&)>& s
   response["uid"] = asked["request"]["uid"];
   response["result"] = Draft::object({{"status", "Success"}});
   response["convertedObjects"] = Draft::array();
-  for (Value object : asked["request"]["objects"].items()) response["convertedObjects"].push_back(converted(object, asked["request"]["desiredAPIVersion"].as_string()));
+  for (Value object : asked["request"]["objects"].items())
+    response["convertedObjects"].push_back(converted(object, asked["request"]["desiredAPIVersion"].as_string()));
   if (spoil) spoil(response);
   return {200, {}, to_json(answer)};
 }
@@ -74,14 +75,19 @@ class ConverterTest : public ::testing::Test {
     return out ? *out : Document();
   }
   void define(const std::string& client_config) {
-    std::string schema = R"({"openAPIV3Schema":{"type":"object","properties":{"spec":{"type":"object","x-kubernetes-preserve-unknown-fields":true}}}})";
-    must("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
-         fmt::format(R"({{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{{"name":"links.conv.test"}},"spec":{{"group":"conv.test","scope":"Cluster","names":{{"plural":"links","kind":"Link"}},)"
-                     R"("versions":[{{"name":"v1","served":true,"storage":true,"schema":{0}}},{{"name":"v2","served":true,"storage":false,"schema":{0}}}],)"
-                     R"("conversion":{{"strategy":"Webhook","webhook":{{"clientConfig":{1},"conversionReviewVersions":["v1"]}}}}}}}})", schema, client_config));
+    std::string schema =
+        R"({"openAPIV3Schema":{"type":"object","properties":{"spec":{"type":"object","x-kubernetes-preserve-unknown-fields":true}}}})";
+    must(
+        "POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+        fmt::format(
+            R"({{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{{"name":"links.conv.test"}},"spec":{{"group":"conv.test","scope":"Cluster","names":{{"plural":"links","kind":"Link"}},)"
+            R"("versions":[{{"name":"v1","served":true,"storage":true,"schema":{0}}},{{"name":"v2","served":true,"storage":false,"schema":{0}}}],)"
+            R"("conversion":{{"strategy":"Webhook","webhook":{{"clientConfig":{1},"conversionReviewVersions":["v1"]}}}}}}}})",
+            schema, client_config));
   }
   static std::string link(std::string_view version, std::string_view name, std::string_view spec) {
-    return fmt::format(R"({{"apiVersion":"conv.test/{}","kind":"Link","metadata":{{"name":"{}","labels":{{"a":"b"}}}},"spec":{}}})", version, name, spec);
+    return fmt::format(R"({{"apiVersion":"conv.test/{}","kind":"Link","metadata":{{"name":"{}","labels":{{"a":"b"}}}},"spec":{}}})",
+                       version, name, spec);
   }
   static inline const std::string v1 = "/apis/conv.test/v1/links", v2 = "/apis/conv.test/v2/links";
   std::string folder_;
@@ -139,14 +145,22 @@ TEST_F(ConverterTest, what_a_webhook_may_not_do) {
   };
   auto first = [](Draft& r) -> Draft& { return r["convertedObjects"].items()[0]; };
   const Row rows[] = {
-      {[](Draft& r) { r["result"] = Draft::object({{"status", "Failed"}, {"message", "cannot"}}); }, "failed: cannot"},
-      {[](Draft& r) { r["result"] = Draft::object({{"status", "Failed"}}); }, "failed: response.result.status was 'Failed', not 'Success'"},
+      {[](Draft& r) {
+         r["result"] = Draft::object({{"status", "Failed"}, {"message", "cannot"}});
+       },
+       "failed: cannot"},
+      {[](Draft& r) {
+         r["result"] = Draft::object({{"status", "Failed"}});
+       },
+       "failed: response.result.status was 'Failed', not 'Success'"},
       {[](Draft& r) { r["convertedObjects"] = Draft::array(); }, "returned 0 objects, expected 1"},
-      {[&](Draft& r) { first(r)["apiVersion"] = "conv.test/v3"; }, "returned invalid object at index 0: invalid groupVersion (expected conv.test/v2, received conv.test/v3)"},
+      {[&](Draft& r) { first(r)["apiVersion"] = "conv.test/v3"; },
+       "returned invalid object at index 0: invalid groupVersion (expected conv.test/v2, received conv.test/v3)"},
       {[&](Draft& r) { first(r)["kind"] = "Other"; }, "returned invalid object at index 0: invalid kind (expected Link, received Other)"},
       {[&](Draft& r) { first(r)["metadata"]["name"] = "b"; }, "returned invalid object: must have the same name: a != b"},
       {[&](Draft& r) { first(r).erase("metadata"); }, "returned invalid object: must have the same name: a != "},
-      {[&](Draft& r) { first(r)["metadata"]["labels"] = Draft::array(); }, "returned invalid metadata: invalid metadata.labels of type []interface {} in converted object"},
+      {[&](Draft& r) { first(r)["metadata"]["labels"] = Draft::array(); },
+       "returned invalid metadata: invalid metadata.labels of type []interface {} in converted object"},
   };
   for (const Row& row : rows) {
     spoil = row.spoil;
@@ -165,7 +179,8 @@ TEST_F(ConverterTest, what_a_webhook_may_not_do) {
   EXPECT_EQ(read["metadata"]["labels"]["a"].as_string(), "c");
   // A failed write stores nothing; the stored version does not need the webhook.
   spoil = [](Draft& r) { r["result"] = Draft::object({{"status", "Failed"}, {"message", "no"}}); };
-  EXPECT_EQ(call("POST", v2, link("v2", "n", R"({"address":"y:2"})")).error().message, "conversion webhook for conv.test/v2, Kind=Link failed: no");
+  EXPECT_EQ(call("POST", v2, link("v2", "n", R"({"address":"y:2"})")).error().message,
+            "conversion webhook for conv.test/v2, Kind=Link failed: no");
   EXPECT_EQ(call("GET", v1 + "/n").error().code, 404);
   EXPECT_TRUE(call("GET", v1 + "/a"));
 }

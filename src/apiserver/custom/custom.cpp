@@ -21,8 +21,8 @@ namespace kybern::apiserver {
 
 namespace {
 
-constexpr std::uint16_t all_verbs = schema::verb_create | schema::verb_delete | schema::verb_deletecollection | schema::verb_get | schema::verb_list |
-                                    schema::verb_patch | schema::verb_update | schema::verb_watch;
+constexpr std::uint16_t all_verbs = schema::verb_create | schema::verb_delete | schema::verb_deletecollection | schema::verb_get |
+                                    schema::verb_list | schema::verb_patch | schema::verb_update | schema::verb_watch;
 constexpr std::uint16_t object_verbs = schema::verb_get | schema::verb_patch | schema::verb_update;
 
 // stable.example.com -> com.example.stable, as the OpenAPI document names types.
@@ -34,7 +34,9 @@ std::string reversed(std::string_view group) {
 }
 
 // What every object has: apiVersion, kind and metadata.
-const schema::Type* object_type(bool list) { return schema::find_type_named(list ? "meta.v1.PartialObjectMetadataList" : "meta.v1.PartialObjectMetadata"); }
+const schema::Type* object_type(bool list) {
+  return schema::find_type_named(list ? "meta.v1.PartialObjectMetadataList" : "meta.v1.PartialObjectMetadata");
+}
 
 // Whether shape() would change anything, or another version's name is on it.
 bool is_shaped(Value v, Value schema, bool root) {
@@ -94,7 +96,10 @@ struct Custom::SchemaNode : apply::CustomSchema {
   }
   apply::ScalarType scalar() const override {
     std::string_view type = schema["type"].as_string();
-    return type == "string" ? apply::ScalarType::string : type == "boolean" ? apply::ScalarType::boolean : type == "integer" || type == "number" ? apply::ScalarType::number : apply::ScalarType::any;
+    return type == "string"                        ? apply::ScalarType::string
+           : type == "boolean"                     ? apply::ScalarType::boolean
+           : type == "integer" || type == "number" ? apply::ScalarType::number
+                                                   : apply::ScalarType::any;
   }
   bool atomic_list() const override { return schema["type"].as_string() == "array"; }
   const apply::CustomSchema* property(std::string_view name) const override {
@@ -120,17 +125,24 @@ struct Custom::SchemaNode : apply::CustomSchema {
 };
 
 Custom::Custom(Document definition, Value version, std::string stored_api_version, std::shared_ptr<const Converter> converter)
-    : definition_(std::move(definition)), version_(version), schema_(version["schema"]["openAPIV3Schema"]), stored_api_version_(std::move(stored_api_version)), converter_(std::move(converter)) {
+    : definition_(std::move(definition)),
+      version_(version),
+      schema_(version["schema"]["openAPIV3Schema"]),
+      stored_api_version_(std::move(stored_api_version)),
+      converter_(std::move(converter)) {
   Value spec = definition_["spec"], names = spec["names"];
   std::string_view group = spec["group"].as_string(), kind = names["kind"].as_string();
   api_version_ = fmt::format("{}/{}", group, version["name"].as_string());
   type_name_ = fmt::format("{}.{}.{}", reversed(group), version["name"].as_string(), kind);
   list_kind_ = names["listKind"].as_string().empty() ? std::string(kind) + "List" : names["listKind"].str();
   list_type_name_ = fmt::format("{}.{}.{}", reversed(group), version["name"].as_string(), list_kind_);
-  if (version["deprecated"].as_bool()) deprecation_ = version["deprecationWarning"].exists() ? version["deprecationWarning"].str() : fmt::format("{} {} is deprecated", api_version_, kind);
+  if (version["deprecated"].as_bool())
+    deprecation_ = version["deprecationWarning"].exists() ? version["deprecationWarning"].str()
+                                                          : fmt::format("{} {} is deprecated", api_version_, kind);
   for (Value name : names["shortNames"].items()) short_names_.push_back(name.as_string());
   for (Value name : names["categories"].items()) categories_.push_back(name.as_string());
-  for (Value field : version["selectableFields"].items()) selectable_texts_.push_back(std::string(field["jsonPath"].as_string().substr(field["jsonPath"].as_string().starts_with('.') ? 1 : 0)));
+  for (Value field : version["selectableFields"].items())
+    selectable_texts_.push_back(std::string(field["jsonPath"].as_string().substr(field["jsonPath"].as_string().starts_with('.') ? 1 : 0)));
   for (const std::string& field : selectable_texts_) selectable_.push_back(field);
   if (const schema::Type* base = object_type(false)) type_ = *base;
   if (const schema::Type* base = object_type(true)) list_type_ = *base;
@@ -138,10 +150,20 @@ Custom::Custom(Document definition, Value version, std::string stored_api_versio
   list_type_.name = list_type_.short_name = list_type_name_;
   type_.description = schema_["description"].as_string();
   if (version["subresources"]["status"].is_object()) subresources_.push_back({"status", "", "", kind, object_verbs, &type_});
-  if (version["subresources"]["scale"].is_object()) subresources_.push_back({"scale", "autoscaling", "v1", "Scale", object_verbs, schema::find_type("autoscaling/v1", "Scale")});
-  resource_ = {.group = group, .version = version["name"].as_string(), .plural = names["plural"].as_string(), .singular = names["singular"].as_string(), .kind = kind,
-               .namespaced = spec["scope"].as_string() == "Namespaced", .verbs = all_verbs, .short_names = short_names_, .categories = categories_, .subresources = subresources_,
-               .columns = {}, .type = &type_};
+  if (version["subresources"]["scale"].is_object())
+    subresources_.push_back({"scale", "autoscaling", "v1", "Scale", object_verbs, schema::find_type("autoscaling/v1", "Scale")});
+  resource_ = {.group = group,
+               .version = version["name"].as_string(),
+               .plural = names["plural"].as_string(),
+               .singular = names["singular"].as_string(),
+               .kind = kind,
+               .namespaced = spec["scope"].as_string() == "Namespaced",
+               .verbs = all_verbs,
+               .short_names = short_names_,
+               .categories = categories_,
+               .subresources = subresources_,
+               .columns = {},
+               .type = &type_};
   rules_ = custom::Rules::compile(schema_);
 }
 Custom::~Custom() = default;
@@ -204,23 +226,31 @@ FieldErrors Custom::validate(Value object, Value before) const {
   field::append(errors, custom::validate_value(object, schema_, "", before));
   if (Value replicas_path = scale()["specReplicasPath"]; replicas_path.exists()) {
     Value replicas = custom::at_json_path(object, replicas_path.as_string());
-    if (replicas.is_int() && replicas.as_int() < 0) errors.push_back({FieldError::Type::invalid, replicas_path.str(), std::to_string(replicas.as_int()), "should be a non-negative integer"});
+    if (replicas.is_int() && replicas.as_int() < 0)
+      errors.push_back(
+          {FieldError::Type::invalid, replicas_path.str(), std::to_string(replicas.as_int()), "should be a non-negative integer"});
   }
   bool blocked = std::ranges::any_of(errors, [](const FieldError& e) {
-    return e.type == FieldError::Type::required || e.type == FieldError::Type::too_long || e.type == FieldError::Type::too_many || e.type == FieldError::Type::type_invalid;
+    return e.type == FieldError::Type::required || e.type == FieldError::Type::too_long || e.type == FieldError::Type::too_many ||
+           e.type == FieldError::Type::type_invalid;
   });
   field::append(errors, custom::validate_embedded(object, schema_));
   field::append(errors, custom::validate_lists(object, schema_));
   if (!rules_) return errors;
-  if (blocked) errors.push_back({FieldError::Type::invalid, "<nil>", "null", "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"});
+  if (blocked)
+    errors.push_back(
+        {FieldError::Type::invalid, "<nil>", "null",
+         "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"});
   else field::append(errors, rules_->run(object, before));
   return errors;
 }
 
 Draft Custom::columns() const {
   Draft out = Draft::array();
-  auto add = [&](std::string_view name, std::string_view type, std::string_view format, std::string_view description, std::int64_t priority) {
-    out.push_back(Draft::object({{"name", name}, {"type", type}, {"format", format}, {"description", description}, {"priority", priority}}));
+  auto add = [&](std::string_view name, std::string_view type, std::string_view format, std::string_view description,
+                 std::int64_t priority) {
+    out.push_back(
+        Draft::object({{"name", name}, {"type", type}, {"format", format}, {"description", description}, {"priority", priority}}));
   };
   add("Name", "string", "name", "Name of the object.", 0);
   for (Value column : version_["additionalPrinterColumns"].items()) {
@@ -237,7 +267,10 @@ namespace {
 Draft cell(Value value, std::string_view type, Time now) {
   if (!value.exists() || value.is_null()) return nullptr;
   if (type == "string") return value.is_string() ? Draft(value) : Draft(to_json(value));
-  if (type == "integer") return value.is_int() ? Draft(value) : value.kind() == Kind::number ? Draft(static_cast<std::int64_t>(value.as_double())) : Draft(nullptr);
+  if (type == "integer")
+    return value.is_int()                 ? Draft(value)
+           : value.kind() == Kind::number ? Draft(static_cast<std::int64_t>(value.as_double()))
+                                          : Draft(nullptr);
   if (type == "number") return value.is_int() || value.kind() == Kind::number ? Draft(value) : Draft(nullptr);
   if (type == "boolean") return value.is_bool() ? Draft(value) : Draft(nullptr);
   if (type == "date" && value.is_string()) {
@@ -263,7 +296,8 @@ namespace {
 
 ApiResult<void> prepare_custom(Work& work, Draft&) {
   if (!work.served->custom->terminating()) return {};
-  return fail(method_not_allowed(work.served->group(), work.served->plural(), "create not allowed while custom resource definition is terminating"));
+  return fail(method_not_allowed(work.served->group(), work.served->plural(),
+                                 "create not allowed while custom resource definition is terminating"));
 }
 
 // Through the status path only the status changes.
@@ -281,7 +315,11 @@ ApiResult<void> prepare_custom_status(Work&, Draft& object, Value before) {
 void custom_committed(Work& work, Value before, Value now);  // custom/resources.cpp
 
 std::vector<std::unique_ptr<Served>> serve_definition(const Document& definition, std::shared_ptr<const Converter> converter) {
-  static const Traits traits{.unconditional_update = false, .generation = true, .prepare_create = prepare_custom, .prepare_status = prepare_custom_status, .after_commit = custom_committed};
+  static const Traits traits{.unconditional_update = false,
+                             .generation = true,
+                             .prepare_create = prepare_custom,
+                             .prepare_status = prepare_custom_status,
+                             .after_commit = custom_committed};
   std::string_view group = definition["spec"]["group"].as_string(), plural = definition["spec"]["names"]["plural"].as_string();
   std::string stored = fmt::format("{}/{}", group, custom::storage_version(definition.root()));
   std::vector<std::unique_ptr<Served>> out;
@@ -308,11 +346,14 @@ ApiResult<Document> custom_typed(Work& work, const Served& served, Document body
   if (!root.is_object()) return fail(bad_request("error decoding custom resource: the object is no JSON object"));
   std::string_view version = root["apiVersion"].as_string(), kind = root["kind"].as_string();
   if (!version.empty() && version != served.api_version)
-    return fail(bad_request(fmt::format("the API version in the data ({}) does not match the expected API version ({})", version, served.api_version)));
+    return fail(bad_request(
+        fmt::format("the API version in the data ({}) does not match the expected API version ({})", version, served.api_version)));
   if (!kind.empty() && kind != served.kind())
-    return fail(invalid(served.group(), kind, root["metadata"]["name"].as_string(), {field::invalid(Path("kind"), kind, fmt::format("must be {}", served.kind()))}));
+    return fail(invalid(served.group(), kind, root["metadata"]["name"].as_string(),
+                        {field::invalid(Path("kind"), kind, fmt::format("must be {}", served.kind()))}));
   auto unfit = [&](std::string_view why) {
-    return fail(bad_request(fmt::format("{} in version {} cannot be handled as a {}: {}", served.kind(), go_quote(served.resource->version), served.kind(), why)));
+    return fail(bad_request(fmt::format("{} in version {} cannot be handled as a {}: {}", served.kind(), go_quote(served.resource->version),
+                                        served.kind(), why)));
   };
   schema::DecodeReport report;
   if (Value metadata = root["metadata"]; metadata.exists() && !metadata.is_null()) {
@@ -331,7 +372,8 @@ ApiResult<Document> custom_typed(Work& work, const Served& served, Document body
   for (std::string& path : unknown)
     if (report.unknown_fields.size() < schema::DecodeReport::report_max) report.unknown_fields.push_back("unknown field " + go_quote(path));
   report.duplicate_fields = std::exchange(work.duplicates, {});
-  if (work.field_validation == FieldValidation::strict && !(report.unknown_fields.empty() && report.duplicate_fields.empty())) return unfit("strict decoding error: " + report.text());
+  if (work.field_validation == FieldValidation::strict && !(report.unknown_fields.empty() && report.duplicate_fields.empty()))
+    return unfit("strict decoding error: " + report.text());
   for (std::string& finding : report.unknown_fields) work.warnings.push_back(std::move(finding));
   for (const std::string& path : report.duplicate_fields) work.warnings.push_back(fmt::format("duplicate field {}", go_quote(path)));
   return shaped;

@@ -24,15 +24,20 @@ struct Settling {
 
 // What the catalog depends on.
 bool same_service(Value a, Value b) {
-  return a["spec"] == b["spec"] && a["status"]["acceptedNames"] == b["status"]["acceptedNames"] && custom::has_condition(a, "Established") == custom::has_condition(b, "Established") &&
+  return a["spec"] == b["spec"] && a["status"]["acceptedNames"] == b["status"]["acceptedNames"] &&
+         custom::has_condition(a, "Established") == custom::has_condition(b, "Established") &&
          a["metadata"]["deletionTimestamp"].exists() == b["metadata"]["deletionTimestamp"].exists();
 }
 
 }  // namespace
 
 Work CustomResources::work_for(const std::string& name, std::string subresource) const {
-  Work work{.registry = registry_, .world = registry_.world(), .user = {"system:apiserver", "", {"system:masters"}, {}}, .served = registry_.catalog().find(definitions_group, "v1", definitions_plural),
-            .name = name, .subresource = std::move(subresource)};
+  Work work{.registry = registry_,
+            .world = registry_.world(),
+            .user = {"system:apiserver", "", {"system:masters"}, {}},
+            .served = registry_.catalog().find(definitions_group, "v1", definitions_plural),
+            .name = name,
+            .subresource = std::move(subresource)};
   work.verb = "update";
   return work;
 }
@@ -69,7 +74,9 @@ void CustomResources::changed(Value before, Value now) {
 void CustomResources::settle_others(std::string_view group, std::string_view name) {
   std::vector<std::string> waiting;
   registry_.each(definitions_group, "v1", definitions_plural, "", [&](Value other) {
-    if (other["spec"]["group"].as_string() == group && other["metadata"]["name"].as_string() != name && !custom::has_condition(other, "NamesAccepted")) waiting.push_back(other["metadata"]["name"].str());
+    if (other["spec"]["group"].as_string() == group && other["metadata"]["name"].as_string() != name &&
+        !custom::has_condition(other, "NamesAccepted"))
+      waiting.push_back(other["metadata"]["name"].str());
     return true;
   });
   for (const std::string& one : waiting) settle(one);
@@ -85,26 +92,32 @@ void CustomResources::settle(const std::string& name) {
     bool dying = definition["metadata"]["deletionTimestamp"].exists();
     std::string group = definition["spec"]["group"].str(), now = format_rfc3339(registry_.world().clock.now());
     Work work = work_for(name, "status");
-    auto written = registry_.modify(work, [&](Value current) -> ApiResult<Draft> {
-      Draft next(current);
-      if (dying) {
-        custom::set_condition(next["status"], "Terminating", true, "InstanceDeletionInProgress", "CustomResource deletion is in progress", now);
-        return next;
-      }
-      custom::TakenNames taken;
-      registry_.each(definitions_group, "v1", definitions_plural, "", [&](Value other) {
-        if (other["spec"]["group"].as_string() != group || other["metadata"]["name"].as_string() == name) return true;
-        Value names = other["status"]["acceptedNames"];
-        for (std::string_view key : {"plural", "singular"}) taken.names.push_back(names[key].str());
-        for (Value one : names["shortNames"].items()) taken.names.push_back(one.str());
-        for (std::string_view key : {"kind", "listKind"}) taken.kinds.push_back(names[key].str());
-        return true;
-      });
-      next["status"] = custom::next_status(current, taken, now);
-      return next;
-    }, true);
+    auto written = registry_.modify(
+        work,
+        [&](Value current) -> ApiResult<Draft> {
+          Draft next(current);
+          if (dying) {
+            custom::set_condition(next["status"], "Terminating", true, "InstanceDeletionInProgress",
+                                  "CustomResource deletion is in progress", now);
+            return next;
+          }
+          custom::TakenNames taken;
+          registry_.each(definitions_group, "v1", definitions_plural, "", [&](Value other) {
+            if (other["spec"]["group"].as_string() != group || other["metadata"]["name"].as_string() == name) return true;
+            Value names = other["status"]["acceptedNames"];
+            for (std::string_view key : {"plural", "singular"}) taken.names.push_back(names[key].str());
+            for (Value one : names["shortNames"].items()) taken.names.push_back(one.str());
+            for (std::string_view key : {"kind", "listKind"}) taken.kinds.push_back(names[key].str());
+            return true;
+          });
+          next["status"] = custom::next_status(current, taken, now);
+          return next;
+        },
+        true);
     if (written) definition = written->object;
-    else log_warn("apiserver", "the status of a custom resource's definition could not be written", {{"name", name}, {"why", written.error().message}});
+    else
+      log_warn("apiserver", "the status of a custom resource's definition could not be written",
+               {{"name", name}, {"why", written.error().message}});
     publish(definition);
   }
   if (definition["metadata"]["deletionTimestamp"].exists()) registry_.world().executor.post([this, name] { clean_up(name); });
@@ -116,7 +129,8 @@ void CustomResources::publish(const Document& definition) {
   auto at = published_.find(name);
   if (at != published_.end() && same_service(at->second.root(), definition.root())) return;
   std::shared_ptr<const Converter> converter;
-  if (definition["spec"]["conversion"]["strategy"].as_string() == "Webhook") converter = std::make_shared<const Converter>(definition, registry_.hook_clients(), registry_.world());
+  if (definition["spec"]["conversion"]["strategy"].as_string() == "Webhook")
+    converter = std::make_shared<const Converter>(definition, registry_.hook_clients(), registry_.world());
   catalog_.replace_custom(name, serve_definition(definition, std::move(converter)));
   published_.insert_or_assign(name, definition);
 }
@@ -148,7 +162,12 @@ void CustomResources::clean_up(const std::string& name) {
   });
   if (served) {
     for (const auto& [ns, object] : names) {
-      Work work{.registry = registry_, .world = registry_.world(), .user = {"system:apiserver", "", {"system:masters"}, {}}, .served = served, .ns = ns, .name = object};
+      Work work{.registry = registry_,
+                .world = registry_.world(),
+                .user = {"system:apiserver", "", {"system:masters"}, {}},
+                .served = served,
+                .ns = ns,
+                .name = object};
       work.verb = "delete";
       (void)registry_.remove(work, {});
     }
@@ -157,15 +176,18 @@ void CustomResources::clean_up(const std::string& name) {
   if (any && !(served && !names.empty())) return;  // what finalizers hold is told of by object_gone()
   if (any) return registry_.world().executor.post([this, name] { clean_up(name); });
   Work work = work_for(name, "");
-  (void)registry_.modify(work, [&](Value current) -> ApiResult<Draft> {
-    Draft next(current);
-    Draft kept = Draft::array();
-    for (Value finalizer : current["metadata"]["finalizers"].items())
-      if (finalizer.as_string() != custom::cleanup_finalizer) kept.push_back(finalizer);
-    if (kept.size()) next["metadata"]["finalizers"] = std::move(kept);
-    else next["metadata"].erase("finalizers");
-    return next;
-  }, true);
+  (void)registry_.modify(
+      work,
+      [&](Value current) -> ApiResult<Draft> {
+        Draft next(current);
+        Draft kept = Draft::array();
+        for (Value finalizer : current["metadata"]["finalizers"].items())
+          if (finalizer.as_string() != custom::cleanup_finalizer) kept.push_back(finalizer);
+        if (kept.size()) next["metadata"]["finalizers"] = std::move(kept);
+        else next["metadata"].erase("finalizers");
+        return next;
+      },
+      true);
 }
 
 void custom_committed(Work& work, Value before, Value now) {
@@ -175,7 +197,8 @@ void custom_committed(Work& work, Value before, Value now) {
 ApiResult<void> prepare_definition(Work&, Draft& definition) {
   Document current = definition.freeze();
   Draft status = Draft::object({{"conditions", nullptr}, {"acceptedNames", Draft::object({{"plural", ""}, {"kind", ""}})}});
-  if (std::string_view storage = custom::storage_version(current.root()); !storage.empty()) status["storedVersions"] = Draft::array({Draft(storage)});
+  if (std::string_view storage = custom::storage_version(current.root()); !storage.empty())
+    status["storedVersions"] = Draft::array({Draft(storage)});
   else status["storedVersions"] = Draft::array();
   definition["status"] = std::move(status);
   return {};

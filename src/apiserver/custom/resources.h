@@ -16,12 +16,12 @@ class CustomResources {
 
   CustomResources(Registry& registry, Catalog& catalog) : registry_(registry), catalog_(catalog) {}
 
-  void load();                                 // the stored definitions, when the server starts
-  void changed(Value before, Value now);       // of a definition; `now` absent: it is gone
-  void object_gone(const Served& served);      // an object of a custom resource is no more
+  void load();                             // the stored definitions, when the server starts
+  void changed(Value before, Value now);   // of a definition; `now` absent: it is gone
+  void object_gone(const Served& served);  // an object of a custom resource is no more
 
  private:
-  void settle(const std::string& name);        // conditions, then the catalog
+  void settle(const std::string& name);  // conditions, then the catalog
   void publish(const Document& definition);
   void clean_up(const std::string& name);
   void settle_others(std::string_view group, std::string_view name);

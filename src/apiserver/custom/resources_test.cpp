@@ -42,7 +42,8 @@ class CustomResourcesTest : public testing::Test {
     ASSERT_TRUE(server) << server.error().message;
     server_ = std::move(*server);
   }
-  ApiResult<Document> call(std::string_view method, const std::string& path, const std::string& body = "", std::string_view query = "", std::string_view patch = "merge") {
+  ApiResult<Document> call(std::string_view method, const std::string& path, const std::string& body = "", std::string_view query = "",
+                           std::string_view patch = "merge") {
     Document document;
     if (!body.empty()) {
       auto parsed = parse_json(body);
@@ -68,10 +69,13 @@ class CustomResourcesTest : public testing::Test {
     }
     return false;
   }
-  static std::string definition(std::string_view plural, std::string_view kind, std::string_view schema = R"({"type":"object","x-kubernetes-preserve-unknown-fields":true})", std::string_view more = "") {
-    return fmt::format(R"({{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{{"name":"{0}.example.com"}},"spec":{{"group":"example.com","scope":"Namespaced",)"
-                       R"("names":{{"plural":"{0}","kind":"{1}"}},"versions":[{{"name":"v1","served":true,"storage":true,"schema":{{"openAPIV3Schema":{2}}}{3}}}]}}}})",
-                       plural, kind, schema, more);
+  static std::string definition(std::string_view plural, std::string_view kind,
+                                std::string_view schema = R"({"type":"object","x-kubernetes-preserve-unknown-fields":true})",
+                                std::string_view more = "") {
+    return fmt::format(
+        R"({{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{{"name":"{0}.example.com"}},"spec":{{"group":"example.com","scope":"Namespaced",)"
+        R"("names":{{"plural":"{0}","kind":"{1}"}},"versions":[{{"name":"v1","served":true,"storage":true,"schema":{{"openAPIV3Schema":{2}}}{3}}}]}}}})",
+        plural, kind, schema, more);
   }
   static std::string object(std::string_view kind, std::string_view name, std::string_view more = "") {
     return fmt::format(R"({{"apiVersion":"example.com/v1","kind":"{}","metadata":{{"name":"{}"}}{}}})", kind, name, more);
@@ -90,7 +94,8 @@ TEST_F(CustomResourcesTest, AreServedAsSoonAsTheDefinitionIsCreated) {
   EXPECT_EQ(must("GET", as_)["items"].size(), 1u);
   Document patched = must("PATCH", as_ + "/x", R"({"spec":{"a":1}})");
   EXPECT_EQ(patched["metadata"]["generation"].as_int(), 2);
-  EXPECT_EQ(refused("PUT", as_ + "/x", object("A", "x")), "422 as.example.com \"x\" is invalid: metadata.resourceVersion: Invalid value: 0x0: must be specified for an update");
+  EXPECT_EQ(refused("PUT", as_ + "/x", object("A", "x")),
+            "422 as.example.com \"x\" is invalid: metadata.resourceVersion: Invalid value: 0x0: must be specified for an update");
 }
 
 TEST_F(CustomResourcesTest, OutliveARestart) {
@@ -100,7 +105,8 @@ TEST_F(CustomResourcesTest, OutliveARestart) {
   server_.reset();
   start();
   EXPECT_EQ(must("GET", as_ + "/x")["n"].as_int(), 3);
-  EXPECT_EQ(refused("POST", as_, object("A", "y", R"(,"n":"text")")), "422 A.example.com \"y\" is invalid: n: Invalid value: \"string\": n in body must be of type integer: \"string\"");
+  EXPECT_EQ(refused("POST", as_, object("A", "y", R"(,"n":"text")")),
+            "422 A.example.com \"y\" is invalid: n: Invalid value: \"string\": n in body must be of type integer: \"string\"");
 }
 
 TEST_F(CustomResourcesTest, ADefinitionGoesWhenItsObjectsAreGone) {
@@ -135,8 +141,9 @@ TEST_F(CustomResourcesTest, NamesBelongToOneDefinition) {
 TEST_F(CustomResourcesTest, AChangedSchemaHoldsAtOnce) {
   must("POST", std::string(definitions), definition("as", "A"));
   must("POST", as_, object("A", "x", R"(,"spec":{"a":1,"b":"kept"})"));
-  must("PATCH", std::string(definitions) + "/as.example.com",
-       R"({"spec":{"versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object","properties":{"spec":{"type":"object","properties":{"b":{"type":"string"},"c":{"type":"string","default":"d"}}}}}}}]}})");
+  must(
+      "PATCH", std::string(definitions) + "/as.example.com",
+      R"({"spec":{"versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object","properties":{"spec":{"type":"object","properties":{"b":{"type":"string"},"c":{"type":"string","default":"d"}}}}}}}]}})");
   Document read = must("GET", as_ + "/x");
   EXPECT_FALSE(read["spec"]["a"].exists());
   EXPECT_EQ(read["spec"]["b"].as_string(), "kept");
@@ -144,7 +151,9 @@ TEST_F(CustomResourcesTest, AChangedSchemaHoldsAtOnce) {
 }
 
 TEST_F(CustomResourcesTest, FieldsOfTheSchemaSelect) {
-  must("POST", std::string(definitions), definition("as", "A", R"({"type":"object","properties":{"spec":{"type":"object","properties":{"color":{"type":"string"}}}}})", R"(,"selectableFields":[{"jsonPath":".spec.color"}])"));
+  must("POST", std::string(definitions),
+       definition("as", "A", R"({"type":"object","properties":{"spec":{"type":"object","properties":{"color":{"type":"string"}}}}})",
+                  R"(,"selectableFields":[{"jsonPath":".spec.color"}])"));
   must("POST", as_, object("A", "x", R"(,"spec":{"color":"red"})"));
   must("POST", as_, object("A", "y", R"(,"spec":{"color":"blue"})"));
   auto red = call("GET", as_, "", "fieldSelector=spec.color%3Dred");
@@ -155,7 +164,9 @@ TEST_F(CustomResourcesTest, FieldsOfTheSchemaSelect) {
 }
 
 TEST_F(CustomResourcesTest, ItsScaleTakesAnApply) {
-  must("POST", std::string(definitions), R"J({"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"rings.demo.dev"},"spec":{"group":"demo.dev","scope":"Namespaced",
+  must(
+      "POST", std::string(definitions),
+      R"J({"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"rings.demo.dev"},"spec":{"group":"demo.dev","scope":"Namespaced",
     "names":{"plural":"rings","kind":"Ring"},"versions":[{"name":"v1","served":true,"storage":true,"subresources":{"scale":{"specReplicasPath":".spec.size.count","statusReplicasPath":".status.count"}},
     "schema":{"openAPIV3Schema":{"type":"object","properties":{"spec":{"type":"object","properties":{"size":{"type":"object","properties":{"count":{"type":"integer"}}}}}}}}}]}})J");
   const std::string rings = "/apis/demo.dev/v1/namespaces/n/rings";
@@ -176,8 +187,8 @@ TEST_F(CustomResourcesTest, ItsScaleTakesAnApply) {
   bool owned = false;
   for (Value manager : ring["metadata"]["managedFields"].items())
     if (manager["manager"].as_string() == "scaler")
-      owned = manager["operation"].as_string() == "Apply" && manager["subresource"].as_string() == "scale" && manager["apiVersion"].as_string() == "demo.dev/v1" &&
-              manager["fieldsV1"]["f:spec"]["f:size"]["f:count"].exists();
+      owned = manager["operation"].as_string() == "Apply" && manager["subresource"].as_string() == "scale" &&
+              manager["apiVersion"].as_string() == "demo.dev/v1" && manager["fieldsV1"]["f:spec"]["f:size"]["f:count"].exists();
   EXPECT_TRUE(owned) << to_json(ring["metadata"]["managedFields"]);
 }
 

@@ -24,10 +24,12 @@ Document scale_of(const Work& work, Value object) {
   for (std::string_view field : {"name", "namespace", "uid", "resourceVersion", "creationTimestamp"})
     if (m[field].exists()) scale["metadata"][field] = m[field];
   scale["spec"] = Draft::object();
-  if (std::int64_t replicas = custom::at_json_path(object, paths["specReplicasPath"].as_string()).as_int()) scale["spec"]["replicas"] = replicas;
+  if (std::int64_t replicas = custom::at_json_path(object, paths["specReplicasPath"].as_string()).as_int())
+    scale["spec"]["replicas"] = replicas;
   scale["status"] = Draft::object({{"replicas", custom::at_json_path(object, paths["statusReplicasPath"].as_string()).as_int()}});
   if (std::string_view path = paths["labelSelectorPath"].as_string(); !path.empty())
-    if (std::string_view selector = custom::at_json_path(object, path).as_string(); !selector.empty()) scale["status"]["selector"] = selector;
+    if (std::string_view selector = custom::at_json_path(object, path).as_string(); !selector.empty())
+      scale["status"]["selector"] = selector;
   return scale.freeze();
 }
 
@@ -35,9 +37,12 @@ ApiResult<Draft> with_scale(const Work& work, Value before, Value scale) {
   const Served& served = *work.served;
   std::string_view version = scale["metadata"]["resourceVersion"].as_string();
   if (!version.empty() && version != before["metadata"]["resourceVersion"].as_string())
-    return fail(conflict(served.group(), served.plural(), work.name, "the object has been modified; please apply your changes to the latest version and try again"));
-  if (std::string_view uid = scale["metadata"]["uid"].as_string(), ours = before["metadata"]["uid"].as_string(); !uid.empty() && uid != ours)
-    return fail(conflict(served.group(), served.plural(), work.name, fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}", uid, ours)));
+    return fail(conflict(served.group(), served.plural(), work.name,
+                         "the object has been modified; please apply your changes to the latest version and try again"));
+  if (std::string_view uid = scale["metadata"]["uid"].as_string(), ours = before["metadata"]["uid"].as_string();
+      !uid.empty() && uid != ours)
+    return fail(conflict(served.group(), served.plural(), work.name,
+                         fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}", uid, ours)));
   std::int64_t replicas = scale["spec"]["replicas"].as_int();
   if (replicas < 0) {
     FieldErrors errors{{FieldError::Type::invalid, "spec.replicas", std::to_string(replicas), "must be greater than or equal to 0"}};
@@ -47,7 +52,8 @@ ApiResult<Draft> with_scale(const Work& work, Value before, Value scale) {
   Draft* at = &now;
   std::string_view path = served.custom->scale()["specReplicasPath"].as_string();
   for (std::string_view key : split(path.substr(1), '.')) {
-    if (!at->is_object() && !at->is_null()) return fail(internal_error(fmt::format("the spec replicas field {} cannot be set", go_quote(path))));
+    if (!at->is_object() && !at->is_null())
+      return fail(internal_error(fmt::format("the spec replicas field {} cannot be set", go_quote(path))));
     at = &(*at)[key];
   }
   *at = replicas;
@@ -77,26 +83,30 @@ ApiResult<Answer> custom_scale(SubresourceCall& call) {
     if (!admitted) return fail(std::move(admitted.error()));
     return with_scale(work, before, admitted->root());
   };
-  auto answer = work.registry.modify(work, [&](Value before) -> ApiResult<Draft> {
-    work.admitted = false;
-    if (call.verb == "update") return changed(before, body);
-    Document current = scale_of(work, before);
-    if (call.patch == PatchKind::apply) {
-      auto applied = apply_scale_config(work, before, current.root(), body.root());
-      if (!applied) return fail(std::move(applied.error()));
-      auto typed = typed_body("autoscaling/v1", "Scale", *applied);
-      if (!typed) return fail(std::move(typed.error()));
-      return changed(before, std::move(*typed));
-    }
-    ApiResult<Draft> patched = fail(generic_unprocessable());
-    if (call.patch == PatchKind::json) patched = json_patch(current.root(), body.root());
-    else if (call.patch == PatchKind::merge) patched = merge_patch(current.root(), body.root());
-    else if (call.patch == PatchKind::strategic) patched = strategic_merge(current.root(), body.root(), *schema::find_type("autoscaling/v1", "Scale"));
-    if (!patched) return fail(std::move(patched.error()));
-    auto typed = typed_body("autoscaling/v1", "Scale", patched->freeze());
-    if (!typed) return fail(std::move(typed.error()));
-    return changed(before, std::move(*typed));
-  }, true);
+  auto answer = work.registry.modify(
+      work,
+      [&](Value before) -> ApiResult<Draft> {
+        work.admitted = false;
+        if (call.verb == "update") return changed(before, body);
+        Document current = scale_of(work, before);
+        if (call.patch == PatchKind::apply) {
+          auto applied = apply_scale_config(work, before, current.root(), body.root());
+          if (!applied) return fail(std::move(applied.error()));
+          auto typed = typed_body("autoscaling/v1", "Scale", *applied);
+          if (!typed) return fail(std::move(typed.error()));
+          return changed(before, std::move(*typed));
+        }
+        ApiResult<Draft> patched = fail(generic_unprocessable());
+        if (call.patch == PatchKind::json) patched = json_patch(current.root(), body.root());
+        else if (call.patch == PatchKind::merge) patched = merge_patch(current.root(), body.root());
+        else if (call.patch == PatchKind::strategic)
+          patched = strategic_merge(current.root(), body.root(), *schema::find_type("autoscaling/v1", "Scale"));
+        if (!patched) return fail(std::move(patched.error()));
+        auto typed = typed_body("autoscaling/v1", "Scale", patched->freeze());
+        if (!typed) return fail(std::move(typed.error()));
+        return changed(before, std::move(*typed));
+      },
+      true);
   if (!answer) return answer;
   return Answer{answer->code, scale_of(work, answer->object.root())};
 }

@@ -14,15 +14,34 @@ namespace kybern::apiserver {
 namespace {
 
 constexpr std::pair<schema::Verb, std::string_view> verb_names[] = {
-    {schema::verb_create, "create"}, {schema::verb_delete, "delete"}, {schema::verb_deletecollection, "deletecollection"}, {schema::verb_get, "get"},
-    {schema::verb_list, "list"},     {schema::verb_patch, "patch"},   {schema::verb_update, "update"},                     {schema::verb_watch, "watch"},
+    {schema::verb_create, "create"}, {schema::verb_delete, "delete"}, {schema::verb_deletecollection, "deletecollection"},
+    {schema::verb_get, "get"},       {schema::verb_list, "list"},     {schema::verb_patch, "patch"},
+    {schema::verb_update, "update"}, {schema::verb_watch, "watch"},
 };
 
 // Upstream's order of groups, by priority: what kubectl prefers when a short name is ambiguous.
 constexpr std::string_view group_order[] = {
-    "", "apiregistration.k8s.io", "apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io", "autoscaling", "batch",
-    "certificates.k8s.io", "networking.k8s.io", "policy", "rbac.authorization.k8s.io", "storage.k8s.io", "admissionregistration.k8s.io",
-    "apiextensions.k8s.io", "scheduling.k8s.io", "coordination.k8s.io", "node.k8s.io", "discovery.k8s.io", "flowcontrol.apiserver.k8s.io", "resource.k8s.io",
+    "",
+    "apiregistration.k8s.io",
+    "apps",
+    "events.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "networking.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "node.k8s.io",
+    "discovery.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "resource.k8s.io",
 };
 
 Draft verbs_of(std::uint16_t verbs) {
@@ -81,12 +100,15 @@ std::vector<Group> groups_of(const Catalog& catalog) {
 
 Draft group_object(const Group& group) {
   Draft out = Draft::object({{"name", group.name}});
-  for (std::string_view version : group.versions) out["versions"].push_back(Draft::object({{"groupVersion", fmt::format("{}/{}", group.name, version)}, {"version", version}}));
+  for (std::string_view version : group.versions)
+    out["versions"].push_back(Draft::object({{"groupVersion", fmt::format("{}/{}", group.name, version)}, {"version", version}}));
   out["preferredVersion"] = out["versions"].items()[0];
   return out;
 }
 
-Draft kind_ref(std::string_view group, std::string_view version, std::string_view kind) { return Draft::object({{"group", group}, {"version", version}, {"kind", kind}}); }
+Draft kind_ref(std::string_view group, std::string_view version, std::string_view kind) {
+  return Draft::object({{"group", group}, {"version", version}, {"kind", kind}});
+}
 
 void add_names(Draft& out, std::string_view key, std::span<const std::string_view> names) {
   for (std::string_view name : names) out[key].push_back(name);
@@ -100,7 +122,8 @@ Draft resource_list(const Catalog& catalog, std::string_view group, std::string_
   for (const auto& s : catalog.all()) {
     if (s->group() != group || s->resource->version != version) continue;
     const schema::Resource& r = *s->resource;
-    Draft one = Draft::object({{"name", r.plural}, {"singularName", r.singular}, {"namespaced", r.namespaced}, {"kind", r.kind}, {"verbs", verbs_of(r.verbs)}});
+    Draft one = Draft::object(
+        {{"name", r.plural}, {"singularName", r.singular}, {"namespaced", r.namespaced}, {"kind", r.kind}, {"verbs", verbs_of(r.verbs)}});
     add_names(one, "shortNames", r.short_names);
     add_names(one, "categories", r.categories);
     list["resources"].push_back(std::move(one));
@@ -124,13 +147,19 @@ Draft aggregated_version(const Catalog& catalog, std::string_view group, std::st
   for (const auto& s : catalog.all()) {
     if (s->group() != group || s->resource->version != version) continue;
     const schema::Resource& r = *s->resource;
-    Draft one = Draft::object({{"resource", r.plural}, {"responseKind", kind_ref(group, version, r.kind)}, {"scope", r.namespaced ? "Namespaced" : "Cluster"}, {"singularResource", r.singular}});
+    Draft one = Draft::object({{"resource", r.plural},
+                               {"responseKind", kind_ref(group, version, r.kind)},
+                               {"scope", r.namespaced ? "Namespaced" : "Cluster"},
+                               {"singularResource", r.singular}});
     one["verbs"] = verbs_of(r.verbs);
     add_names(one, "shortNames", r.short_names);
     add_names(one, "categories", r.categories);
     for (const schema::Subresource& sub : r.subresources) {
       bool own = sub.version.empty();
-      one["subresources"].push_back(Draft::object({{"subresource", sub.name}, {"responseKind", kind_ref(own ? group : sub.group, own ? version : sub.version, sub.kind)}, {"verbs", verbs_of(sub.verbs)}}));
+      one["subresources"].push_back(
+          Draft::object({{"subresource", sub.name},
+                         {"responseKind", kind_ref(own ? group : sub.group, own ? version : sub.version, sub.kind)},
+                         {"verbs", verbs_of(sub.verbs)}}));
     }
     out["resources"].push_back(std::move(one));
   }
@@ -143,7 +172,8 @@ Draft aggregated(const Catalog& catalog, bool core) {
   for (const Group& group : groups_of(catalog)) {
     if (group.name.empty() != core) continue;
     Draft one = Draft::object();
-    one["metadata"] = core ? Draft::object({{"creationTimestamp", nullptr}}) : Draft::object({{"name", group.name}, {"creationTimestamp", nullptr}});
+    one["metadata"] =
+        core ? Draft::object({{"creationTimestamp", nullptr}}) : Draft::object({{"name", group.name}, {"creationTimestamp", nullptr}});
     for (std::string_view version : group.versions) one["versions"].push_back(aggregated_version(catalog, group.name, version));
     list["items"].push_back(std::move(one));
   }
@@ -183,7 +213,8 @@ std::optional<net::Response> Discovery::answer(const net::Request& request, std:
       paths.push_back(fmt::format("/apis/{}", group.name));
       for (std::string_view version : group.versions) paths.push_back(fmt::format("/apis/{}/{}", group.name, version));
     }
-    for (std::string_view more : {"/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"}) paths.push_back(more);
+    for (std::string_view more : {"/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"})
+      paths.push_back(more);
     out = Draft::object({{"paths", std::move(paths)}});
   } else if (path == "/api" || path == "/apis") {
     bool core = path == "/api";
@@ -191,7 +222,8 @@ std::optional<net::Response> Discovery::answer(const net::Request& request, std:
       out = aggregated(catalog_, core);
     } else if (core) {
       out = Draft::object({{"kind", "APIVersions"}, {"versions", Draft::array({"v1"})}});
-      out["serverAddressByClientCIDRs"].push_back(Draft::object({{"clientCIDR", "0.0.0.0/0"}, {"serverAddress", request.headers.get("host")}}));
+      out["serverAddressByClientCIDRs"].push_back(
+          Draft::object({{"clientCIDR", "0.0.0.0/0"}, {"serverAddress", request.headers.get("host")}}));
     } else {
       out = Draft::object({{"kind", "APIGroupList"}, {"apiVersion", "v1"}, {"groups", Draft::array()}});
       for (const Group& group : groups_of(catalog_))

@@ -40,7 +40,8 @@ std::vector<Section> sections_of(const Catalog& catalog) {
   };
   for (const auto& s : catalog.all()) {
     if (!s->group().empty()) add({fmt::format("apis/{}", s->group()), s->group(), {}});
-    add({s->group().empty() ? fmt::format("api/{}", s->resource->version) : fmt::format("apis/{}/{}", s->group(), s->resource->version), s->group(), s->resource->version});
+    add({s->group().empty() ? fmt::format("api/{}", s->resource->version) : fmt::format("apis/{}/{}", s->group(), s->resource->version),
+         s->group(), s->resource->version});
   }
   std::sort(out.begin(), out.end(), [](const Section& a, const Section& b) { return a.path < b.path; });
   return out;
@@ -72,7 +73,9 @@ std::uint64_t tables_hash() {
         hash.add(field.description);
         hash.add(field.default_json);
         hash.add(field.patch_key);
-        hash.add(fmt::format("{} {} {} {}{}{}{}{}", static_cast<int>(field.scalar), static_cast<int>(field.shape), static_cast<int>(field.list_type), field.required, field.omit_empty, field.pointer, field.atomic, field.patch_merge));
+        hash.add(fmt::format("{} {} {} {}{}{}{}{}", static_cast<int>(field.scalar), static_cast<int>(field.shape),
+                             static_cast<int>(field.list_type), field.required, field.omit_empty, field.pointer, field.atomic,
+                             field.patch_merge));
         for (std::string_view value : field.enum_values) hash.add(value);
       }
     }
@@ -88,7 +91,9 @@ std::string etag_of(const Catalog& catalog, std::string_view path, std::string_v
     hash.add(s->api_version);
     hash.add(s->plural());
     // A definition's spec is known by its uid and the count of its changes.
-    if (s->custom) hash.add(fmt::format("{} {}", s->custom->definition()["metadata"]["uid"].as_string(), s->custom->definition()["metadata"]["generation"].as_int()));
+    if (s->custom)
+      hash.add(fmt::format("{} {}", s->custom->definition()["metadata"]["uid"].as_string(),
+                           s->custom->definition()["metadata"]["generation"].as_int()));
   }
   hash.add(path);
   hash.add(form);
@@ -103,14 +108,19 @@ void write_info(JsonText& json) {
 }
 
 void write_security(JsonText& json, std::string_view member) {
-  json.key(member).raw(R"({"BearerToken":{"description":"Bearer Token authentication","in":"header","name":"authorization","type":"apiKey"}})");
+  json.key(member).raw(
+      R"({"BearerToken":{"description":"Bearer Token authentication","in":"header","name":"authorization","type":"apiKey"}})");
 }
 
 void write_section(JsonText& json, SchemaSet& schemas, OpenapiVersion version, const Catalog& catalog, const Section& section) {
   std::string path = "/" + section.path + "/";
-  if (section.path == "api") write_discovery_path(json, schemas, version, path, "getCoreAPIVersions", "core", "get available API versions", "meta.v1.APIVersions");
-  else if (section.path == "apis") write_discovery_path(json, schemas, version, path, "getAPIVersions", "apis", "get available API versions", "meta.v1.APIGroupList");
-  else if (section.version.empty()) write_discovery_path(json, schemas, version, path, "get" + group_words(section.group, true) + "APIGroup", group_words(section.group, false), "get information of a group", "meta.v1.APIGroup");
+  if (section.path == "api")
+    write_discovery_path(json, schemas, version, path, "getCoreAPIVersions", "core", "get available API versions", "meta.v1.APIVersions");
+  else if (section.path == "apis")
+    write_discovery_path(json, schemas, version, path, "getAPIVersions", "apis", "get available API versions", "meta.v1.APIGroupList");
+  else if (section.version.empty())
+    write_discovery_path(json, schemas, version, path, "get" + group_words(section.group, true) + "APIGroup",
+                         group_words(section.group, false), "get information of a group", "meta.v1.APIGroup");
   else write_paths(json, schemas, version, catalog, section.group, section.version);
 }
 

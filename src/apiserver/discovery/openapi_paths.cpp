@@ -21,14 +21,18 @@ constexpr Parameter known_parameters[] = {
     {"dryRun", "query", "string", "With All, everything is done but nothing is stored."},
     {"fieldManager", "query", "string", "The name under which the changed fields are tracked; at most 128 printable characters."},
     {"fieldSelector", "query", "string", "Selects objects by their fields. Everything when empty."},
-    {"fieldValidation", "query", "string", "What to do about unknown and duplicate fields: Ignore drops them, Warn drops them and sends a warning, Strict refuses the request."},
+    {"fieldValidation", "query", "string",
+     "What to do about unknown and duplicate fields: Ignore drops them, Warn drops them and sends a warning, Strict refuses the request."},
     {"force", "query", "boolean", "With server-side apply: takes over fields that others manage."},
-    {"gracePeriodSeconds", "query", "integer", "Seconds until the object is deleted; zero means at once. Without it, the default of its kind."},
-    {"ignoreStoreReadErrorWithClusterBreakingPotential", "query", "boolean", "Deletes an object that can no longer be read, without its finalizers and preconditions."},
+    {"gracePeriodSeconds", "query", "integer",
+     "Seconds until the object is deleted; zero means at once. Without it, the default of its kind."},
+    {"ignoreStoreReadErrorWithClusterBreakingPotential", "query", "boolean",
+     "Deletes an object that can no longer be read, without its finalizers and preconditions."},
     {"labelSelector", "query", "string", "Selects objects by their labels. Everything when empty."},
     {"limit", "query", "integer", "At most how many objects a page of a list has; the answer's continue tells how to get the next one."},
     {"orphanDependents", "query", "boolean", "Deprecated: use propagationPolicy. Whether dependents stay."},
-    {"propagationPolicy", "query", "string", "What becomes of dependents: Orphan leaves them, Background deletes them afterwards, Foreground deletes them first."},
+    {"propagationPolicy", "query", "string",
+     "What becomes of dependents: Orphan leaves them, Background deletes them afterwards, Foreground deletes them first."},
     {"resourceVersion", "query", "string", "Which version of the state to serve from."},
     {"resourceVersionMatch", "query", "string", "How resourceVersion is meant: Exact, or NotOlderThan."},
     {"sendInitialEvents", "query", "boolean", "Begins a watch with the objects that exist, and a bookmark after them."},
@@ -54,13 +58,29 @@ constexpr Parameter known_parameters[] = {
     {"tailLines", "query", "integer", "At most how many lines, from the end."},
     {"timestamps", "query", "boolean", "Each line begins with its time."},
 };
-constexpr std::string_view list_parameters[] = {"allowWatchBookmarks", "continue", "fieldSelector", "labelSelector", "limit", "resourceVersion", "resourceVersionMatch", "sendInitialEvents", "shardSelector", "timeoutSeconds", "watch"};
-constexpr std::string_view collection_parameters[] = {"continue", "dryRun", "fieldSelector", "gracePeriodSeconds", "ignoreStoreReadErrorWithClusterBreakingPotential", "labelSelector", "limit", "orphanDependents", "propagationPolicy",
-                                                      "resourceVersion", "resourceVersionMatch", "sendInitialEvents", "shardSelector", "timeoutSeconds"};
-constexpr std::string_view delete_parameters[] = {"dryRun", "gracePeriodSeconds", "ignoreStoreReadErrorWithClusterBreakingPotential", "orphanDependents", "propagationPolicy"};
+constexpr std::string_view list_parameters[] = {
+    "allowWatchBookmarks",  "continue",          "fieldSelector", "labelSelector",  "limit", "resourceVersion",
+    "resourceVersionMatch", "sendInitialEvents", "shardSelector", "timeoutSeconds", "watch"};
+constexpr std::string_view collection_parameters[] = {"continue",
+                                                      "dryRun",
+                                                      "fieldSelector",
+                                                      "gracePeriodSeconds",
+                                                      "ignoreStoreReadErrorWithClusterBreakingPotential",
+                                                      "labelSelector",
+                                                      "limit",
+                                                      "orphanDependents",
+                                                      "propagationPolicy",
+                                                      "resourceVersion",
+                                                      "resourceVersionMatch",
+                                                      "sendInitialEvents",
+                                                      "shardSelector",
+                                                      "timeoutSeconds"};
+constexpr std::string_view delete_parameters[] = {"dryRun", "gracePeriodSeconds", "ignoreStoreReadErrorWithClusterBreakingPotential",
+                                                  "orphanDependents", "propagationPolicy"};
 constexpr std::string_view write_parameters[] = {"dryRun", "fieldManager", "fieldValidation"};
 constexpr std::string_view patch_parameters[] = {"dryRun", "fieldManager", "fieldValidation", "force"};
-constexpr std::string_view log_parameters[] = {"container", "follow", "insecureSkipTLSVerifyBackend", "limitBytes", "previous", "sinceSeconds", "stream", "tailLines", "timestamps"};
+constexpr std::string_view log_parameters[] = {
+    "container", "follow", "insecureSkipTLSVerifyBackend", "limitBytes", "previous", "sinceSeconds", "stream", "tailLines", "timestamps"};
 constexpr std::string_view exec_parameters[] = {"command", "container", "stderr", "stdin", "stdout", "tty"};
 constexpr std::string_view attach_parameters[] = {"container", "stderr", "stdin", "stdout", "tty"};
 constexpr std::string_view forward_parameters[] = {"ports"};
@@ -70,22 +90,24 @@ using Names = std::span<const std::string_view>;
 using Answers = std::vector<std::string_view>;
 
 const std::vector<std::string_view> object_forms{"application/json", "application/yaml", "application/vnd.kubernetes.protobuf"};
-const std::vector<std::string_view> list_forms{"application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"};
+const std::vector<std::string_view> list_forms{"application/json", "application/yaml", "application/vnd.kubernetes.protobuf",
+                                               "application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"};
 const std::vector<std::string_view> any_form{"*/*"};
 const std::vector<std::string_view> log_forms{"text/plain", "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"};
-const std::vector<std::string_view> patch_forms{"application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json", "application/apply-patch+yaml"};
+const std::vector<std::string_view> patch_forms{"application/json-patch+json", "application/merge-patch+json",
+                                                "application/strategic-merge-patch+json", "application/apply-patch+yaml"};
 
 constexpr std::string_view patch_name = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
 
 struct Operation {
-  std::string_view method, action;   // "get", "list"; action empty: discovery
+  std::string_view method, action;  // "get", "list"; action empty: discovery
   std::string id, description;
   Names parameters{};
   const Type* body = nullptr;
   bool patch_body = false;
   bool body_required = true;
   std::string_view body_form = "*/*";
-  const Type* answer = nullptr;      // null: a text
+  const Type* answer = nullptr;  // null: a text
   Answers codes{"200"};
   const std::vector<std::string_view>* forms = &object_forms;
 };
@@ -116,7 +138,10 @@ class Paths {
     root_ = group.empty() ? fmt::format("/api/{}", group_version) : fmt::format("/apis/{}/{}", group, group_version);
   }
 
-  void discovery() { write_discovery_path(json_, schemas_, v3_ ? OpenapiVersion::v3 : OpenapiVersion::v2, root_ + "/", "get" + words_ + "APIResources", tag_, "get available resources", "meta.v1.APIResourceList"); }
+  void discovery() {
+    write_discovery_path(json_, schemas_, v3_ ? OpenapiVersion::v3 : OpenapiVersion::v2, root_ + "/", "get" + words_ + "APIResources", tag_,
+                         "get available resources", "meta.v1.APIResourceList");
+  }
   void resource(const Served& served);
 
  private:
@@ -137,7 +162,8 @@ class Paths {
   void answers(const Operation& op);
   std::string scope(const Resource& r) const { return r.namespaced ? "Namespaced" : ""; }
   std::string base(const Resource& r, std::string_view before = "") const {
-    return r.namespaced ? fmt::format("{}{}/namespaces/{{namespace}}/{}", root_, before, r.plural) : fmt::format("{}{}/{}", root_, before, r.plural);
+    return r.namespaced ? fmt::format("{}{}/namespaces/{{namespace}}/{}", root_, before, r.plural)
+                        : fmt::format("{}{}/{}", root_, before, r.plural);
   }
 
   JsonText& json_;
@@ -145,7 +171,7 @@ class Paths {
   bool v3_;
   std::string_view group_, version_;
   std::string words_, tag_, root_;
-  GroupVersionKind kind_;     // of the operations that are being written
+  GroupVersionKind kind_;  // of the operations that are being written
   bool returns_deleted_ = false;
 };
 
@@ -202,7 +228,8 @@ void Paths::body(const Operation& op) {
     reference();
     json_.end_object();
   };
-  if (op.patch_body) for (std::string_view form : patch_forms) one(form);
+  if (op.patch_body)
+    for (std::string_view form : patch_forms) one(form);
   else one(op.body_form);
   json_.end_object();
   if (op.body_required) json_.key("required").boolean(true);
@@ -280,7 +307,12 @@ void Paths::resource(const Served& served) {
 
 void Paths::all_namespaces(const Resource& r, const Type* list) {
   begin_path(fmt::format("{}/{}", root_, r.plural), list_parameters, false, false);
-  operation({.method = "get", .action = "list", .id = fmt::format("list{}{}ForAllNamespaces", words_, r.kind), .description = fmt::format("list or watch objects of kind {}", r.kind), .answer = list, .forms = &list_forms});
+  operation({.method = "get",
+             .action = "list",
+             .id = fmt::format("list{}{}ForAllNamespaces", words_, r.kind),
+             .description = fmt::format("list or watch objects of kind {}", r.kind),
+             .answer = list,
+             .forms = &list_forms});
   end_path();
 }
 
@@ -290,43 +322,95 @@ void Paths::collection(const Resource& r, const Type* list) {
   // Parameters that all operations of a path share stand at the path.
   begin_path(base(r), only_create ? Names(write_parameters) : only_list ? Names(list_parameters) : Names(), r.namespaced, false);
   if (r.verbs & schema::verb_deletecollection)
-    operation({.method = "delete", .action = "deletecollection", .id = fmt::format("delete{}Collection{}{}", words_, scope(r), r.kind), .description = fmt::format("delete collection of {}", r.kind), .parameters = collection_parameters,
-               .body = schema::find_type_named("meta.v1.DeleteOptions"), .body_required = false, .answer = schema::find_type_named("meta.v1.Status")});
+    operation({.method = "delete",
+               .action = "deletecollection",
+               .id = fmt::format("delete{}Collection{}{}", words_, scope(r), r.kind),
+               .description = fmt::format("delete collection of {}", r.kind),
+               .parameters = collection_parameters,
+               .body = schema::find_type_named("meta.v1.DeleteOptions"),
+               .body_required = false,
+               .answer = schema::find_type_named("meta.v1.Status")});
   if ((r.verbs & schema::verb_list) && list)
-    operation({.method = "get", .action = "list", .id = fmt::format("list{}{}{}", words_, scope(r), r.kind), .description = fmt::format("list {}objects of kind {}", r.verbs & schema::verb_watch ? "or watch " : "", r.kind),
-               .parameters = only_list ? Names() : Names(list_parameters), .answer = list, .forms = &list_forms});
+    operation({.method = "get",
+               .action = "list",
+               .id = fmt::format("list{}{}{}", words_, scope(r), r.kind),
+               .description = fmt::format("list {}objects of kind {}", r.verbs & schema::verb_watch ? "or watch " : "", r.kind),
+               .parameters = only_list ? Names() : Names(list_parameters),
+               .answer = list,
+               .forms = &list_forms});
   if (r.verbs & schema::verb_create)
-    operation({.method = "post", .action = "post", .id = fmt::format("create{}{}{}", words_, scope(r), r.kind), .description = fmt::format("create {}", with_article(r.kind)), .parameters = only_create ? Names() : Names(write_parameters),
-               .body = r.type, .answer = r.type, .codes = {"200", "201", "202"}});
+    operation({.method = "post",
+               .action = "post",
+               .id = fmt::format("create{}{}{}", words_, scope(r), r.kind),
+               .description = fmt::format("create {}", with_article(r.kind)),
+               .parameters = only_create ? Names() : Names(write_parameters),
+               .body = r.type,
+               .answer = r.type,
+               .codes = {"200", "201", "202"}});
   end_path();
 }
 
 void Paths::item(const Resource& r) {
   begin_path(base(r) + "/{name}", {}, r.namespaced, true);
   if (r.verbs & schema::verb_delete)
-    operation({.method = "delete", .action = "delete", .id = fmt::format("delete{}{}{}", words_, scope(r), r.kind), .description = fmt::format("delete {}", with_article(r.kind)), .parameters = delete_parameters,
-               .body = schema::find_type_named("meta.v1.DeleteOptions"), .body_required = false, .answer = returns_deleted_ ? r.type : schema::find_type_named("meta.v1.Status"), .codes = {"200", "202"}});
+    operation({.method = "delete",
+               .action = "delete",
+               .id = fmt::format("delete{}{}{}", words_, scope(r), r.kind),
+               .description = fmt::format("delete {}", with_article(r.kind)),
+               .parameters = delete_parameters,
+               .body = schema::find_type_named("meta.v1.DeleteOptions"),
+               .body_required = false,
+               .answer = returns_deleted_ ? r.type : schema::find_type_named("meta.v1.Status"),
+               .codes = {"200", "202"}});
   if (r.verbs & schema::verb_get)
-    operation({.method = "get", .action = "get", .id = fmt::format("read{}{}{}", words_, scope(r), r.kind), .description = fmt::format("read the specified {}", r.kind), .answer = r.type});
+    operation({.method = "get",
+               .action = "get",
+               .id = fmt::format("read{}{}{}", words_, scope(r), r.kind),
+               .description = fmt::format("read the specified {}", r.kind),
+               .answer = r.type});
   if (r.verbs & schema::verb_patch)
-    operation({.method = "patch", .action = "patch", .id = fmt::format("patch{}{}{}", words_, scope(r), r.kind), .description = fmt::format("partially update the specified {}", r.kind), .parameters = patch_parameters,
-               .patch_body = true, .answer = r.type, .codes = {"200", "201"}});
+    operation({.method = "patch",
+               .action = "patch",
+               .id = fmt::format("patch{}{}{}", words_, scope(r), r.kind),
+               .description = fmt::format("partially update the specified {}", r.kind),
+               .parameters = patch_parameters,
+               .patch_body = true,
+               .answer = r.type,
+               .codes = {"200", "201"}});
   if (r.verbs & schema::verb_update)
-    operation({.method = "put", .action = "put", .id = fmt::format("replace{}{}{}", words_, scope(r), r.kind), .description = fmt::format("replace the specified {}", r.kind), .parameters = write_parameters, .body = r.type,
-               .answer = r.type, .codes = {"200", "201"}});
+    operation({.method = "put",
+               .action = "put",
+               .id = fmt::format("replace{}{}{}", words_, scope(r), r.kind),
+               .description = fmt::format("replace the specified {}", r.kind),
+               .parameters = write_parameters,
+               .body = r.type,
+               .answer = r.type,
+               .codes = {"200", "201"}});
   end_path();
 }
 
-void Paths::watch_path(std::string path, bool with_namespace, bool with_name, std::string_view action, std::string id, std::string description) {
+void Paths::watch_path(std::string path, bool with_namespace, bool with_name, std::string_view action, std::string id,
+                       std::string description) {
   begin_path(path, list_parameters, with_namespace, with_name);
-  operation({.method = "get", .action = action, .id = std::move(id), .description = std::move(description), .answer = schema::find_type_named("meta.v1.WatchEvent"), .forms = &list_forms});
+  operation({.method = "get",
+             .action = action,
+             .id = std::move(id),
+             .description = std::move(description),
+             .answer = schema::find_type_named("meta.v1.WatchEvent"),
+             .forms = &list_forms});
   end_path();
 }
 
 void Paths::watches(const Resource& r) {
-  std::string many = fmt::format("watch individual changes to a list of {}. deprecated: use the 'watch' parameter with a list operation instead.", r.kind);
-  std::string one = fmt::format("watch changes to an object of kind {}. deprecated: use the 'watch' parameter with a list operation instead, filtered to a single item with the 'fieldSelector' parameter.", r.kind);
-  if (r.namespaced) watch_path(fmt::format("{}/watch/{}", root_, r.plural), false, false, "watchlist", fmt::format("watch{}{}ListForAllNamespaces", words_, r.kind), many);
+  std::string many =
+      fmt::format("watch individual changes to a list of {}. deprecated: use the 'watch' parameter with a list operation instead.", r.kind);
+  std::string one = fmt::format(
+      "watch changes to an object of kind {}. deprecated: use the 'watch' parameter with a list operation instead, filtered to a single "
+      "item with the 'fieldSelector' parameter.",
+      r.kind);
+  if (r.namespaced)
+    watch_path(fmt::format("{}/watch/{}", root_, r.plural), false, false, "watchlist",
+               fmt::format("watch{}{}ListForAllNamespaces", words_, r.kind), many);
   watch_path(base(r, "/watch"), r.namespaced, false, "watchlist", fmt::format("watch{}{}{}List", words_, scope(r), r.kind), many);
   watch_path(base(r, "/watch") + "/{name}", r.namespaced, true, "watch", fmt::format("watch{}{}{}", words_, scope(r), r.kind), one);
 }
@@ -345,28 +429,66 @@ void Paths::subresource(const Resource& r, const Subresource& sub) {
   else if (!sub.kind.empty() && !log) kind_.kind = sub.kind;
   bool reads = sub.verbs & schema::verb_get;
   std::string words = words_ + scope(r) + std::string(r.kind) + capital(sub.name);
-  begin_path(base(r) + fmt::format("/{{name}}/{}", sub.name), log ? Names(log_parameters) : reads ? Names() : Names(write_parameters), r.namespaced, true);
+  begin_path(base(r) + fmt::format("/{{name}}/{}", sub.name),
+             log     ? Names(log_parameters)
+             : reads ? Names()
+                     : Names(write_parameters),
+             r.namespaced, true);
   Names writes = reads ? Names(write_parameters) : Names();
-  if (reads) operation({.method = "get", .action = "get", .id = "read" + words, .description = fmt::format("read {} of the specified {}", sub.name, r.kind), .answer = type, .forms = log ? &log_forms : &object_forms});
+  if (reads)
+    operation({.method = "get",
+               .action = "get",
+               .id = "read" + words,
+               .description = fmt::format("read {} of the specified {}", sub.name, r.kind),
+               .answer = type,
+               .forms = log ? &log_forms : &object_forms});
   if (sub.verbs & schema::verb_patch)
-    operation({.method = "patch", .action = "patch", .id = "patch" + words, .description = fmt::format("partially update {} of the specified {}", sub.name, r.kind), .parameters = patch_parameters, .patch_body = true, .answer = type, .codes = {"200", "201"}});
+    operation({.method = "patch",
+               .action = "patch",
+               .id = "patch" + words,
+               .description = fmt::format("partially update {} of the specified {}", sub.name, r.kind),
+               .parameters = patch_parameters,
+               .patch_body = true,
+               .answer = type,
+               .codes = {"200", "201"}});
   if (sub.verbs & schema::verb_create)
-    operation({.method = "post", .action = "post", .id = "create" + words, .description = fmt::format("create {} of {}", sub.name, with_article(r.kind)), .parameters = writes, .body = type, .answer = type, .codes = {"200", "201", "202"}});
+    operation({.method = "post",
+               .action = "post",
+               .id = "create" + words,
+               .description = fmt::format("create {} of {}", sub.name, with_article(r.kind)),
+               .parameters = writes,
+               .body = type,
+               .answer = type,
+               .codes = {"200", "201", "202"}});
   if (sub.verbs & schema::verb_update)
-    operation({.method = "put", .action = "put", .id = "replace" + words, .description = fmt::format("replace {} of the specified {}", sub.name, r.kind), .parameters = writes, .body = type, .answer = type, .codes = {"200", "201"}});
+    operation({.method = "put",
+               .action = "put",
+               .id = "replace" + words,
+               .description = fmt::format("replace {} of the specified {}", sub.name, r.kind),
+               .parameters = writes,
+               .body = type,
+               .answer = type,
+               .codes = {"200", "201"}});
   end_path();
 }
 
 void Paths::connect(const Resource& r, const Subresource& sub, bool with_path) {
   bool proxy = sub.name == "proxy";
-  Names query = sub.name == "exec" ? Names(exec_parameters) : sub.name == "attach" ? Names(attach_parameters) : proxy ? Names(proxy_parameters) : Names(forward_parameters);
+  Names query = sub.name == "exec"     ? Names(exec_parameters)
+                : sub.name == "attach" ? Names(attach_parameters)
+                : proxy                ? Names(proxy_parameters)
+                                       : Names(forward_parameters);
   begin_path(base(r) + fmt::format("/{{name}}/{}{}", sub.name, with_path ? "/{path}" : ""), query, r.namespaced, true, false, with_path);
   for (std::string_view method : {"delete", "get", "head", "options", "patch", "post", "put"}) {
     if (!proxy && method != "get" && method != "post") continue;
     std::string upper(method);
     for (char& c : upper) c = static_cast<char>(c - 32);
-    operation({.method = method, .action = "connect", .id = fmt::format("connect{}{}{}{}{}{}", words_, capital(method), scope(r), r.kind, capital(sub.name), with_path ? "WithPath" : ""),
-               .description = fmt::format("connect {} requests to {} of {}", upper, sub.name, r.kind), .forms = &any_form});
+    operation({.method = method,
+               .action = "connect",
+               .id = fmt::format("connect{}{}{}{}{}{}", words_, capital(method), scope(r), r.kind, capital(sub.name),
+                                 with_path ? "WithPath" : ""),
+               .description = fmt::format("connect {} requests to {} of {}", upper, sub.name, r.kind),
+               .forms = &any_form});
   }
   end_path();
 }
@@ -381,8 +503,8 @@ std::string group_words(std::string_view group, bool capital_first) {
   return out;
 }
 
-void write_discovery_path(JsonText& json, SchemaSet& schemas, OpenapiVersion version, std::string_view path, std::string_view operation, std::string_view tag,
-                          std::string_view description, std::string_view type) {
+void write_discovery_path(JsonText& json, SchemaSet& schemas, OpenapiVersion version, std::string_view path, std::string_view operation,
+                          std::string_view tag, std::string_view description, std::string_view type) {
   const Type* answer = schema::find_type_named(type);
   if (answer == nullptr) return;
   json.key(path).begin_object();
@@ -417,7 +539,8 @@ void write_discovery_path(JsonText& json, SchemaSet& schemas, OpenapiVersion ver
   json.end_object();
 }
 
-void write_paths(JsonText& json, SchemaSet& schemas, OpenapiVersion version, const Catalog& catalog, std::string_view group, std::string_view group_version) {
+void write_paths(JsonText& json, SchemaSet& schemas, OpenapiVersion version, const Catalog& catalog, std::string_view group,
+                 std::string_view group_version) {
   Paths paths(json, schemas, version, group, group_version);
   paths.discovery();
   for (const auto& served : catalog.all())

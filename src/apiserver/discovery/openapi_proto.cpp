@@ -10,18 +10,19 @@ namespace kybern::apiserver {
 namespace {
 
 enum class How : std::uint8_t {
-  text, boolean,
-  texts,          // repeated string
-  message,        // one message
-  messages,       // repeated: one for each item
-  pairs,          // a message whose field `inner` repeats {name = 1, value = 2}
-  open_pairs,     // the pairs lie in the message itself
-  any,            // Any: field 2, the YAML of the value
-  anys,           // repeated Any
-  types,          // v2: a message that repeats the text
-  items,          // a message whose field 1 is the schema
-  string_lists,   // security: each item a map of names to lists of texts
-  number_or_text, // v3's DefaultType: number = 1, boolean = 2, string = 3
+  text,
+  boolean,
+  texts,           // repeated string
+  message,         // one message
+  messages,        // repeated: one for each item
+  pairs,           // a message whose field `inner` repeats {name = 1, value = 2}
+  open_pairs,      // the pairs lie in the message itself
+  any,             // Any: field 2, the YAML of the value
+  anys,            // repeated Any
+  types,           // v2: a message that repeats the text
+  items,           // a message whose field 1 is the schema
+  string_lists,    // security: each item a map of names to lists of texts
+  number_or_text,  // v3's DefaultType: number = 1, boolean = 2, string = 3
 };
 
 struct Message;
@@ -172,17 +173,33 @@ std::string encode(const Message& message, Value object) {
 // Version 2.
 extern const Message v2_schema;
 constexpr Key v2_schema_keys[] = {
-    {"$ref", 1, How::text}, {"format", 2, How::text}, {"title", 3, How::text}, {"description", 4, How::text}, {"default", 5, How::any}, {"uniqueItems", 16, How::boolean}, {"required", 19, How::texts},
-    {"enum", 20, How::anys}, {"additionalProperties", 21, How::items, &v2_schema}, {"type", 22, How::types}, {"items", 23, How::items, &v2_schema}, {"properties", 25, How::pairs, &v2_schema},
+    {"$ref", 1, How::text},
+    {"format", 2, How::text},
+    {"title", 3, How::text},
+    {"description", 4, How::text},
+    {"default", 5, How::any},
+    {"uniqueItems", 16, How::boolean},
+    {"required", 19, How::texts},
+    {"enum", 20, How::anys},
+    {"additionalProperties", 21, How::items, &v2_schema},
+    {"type", 22, How::types},
+    {"items", 23, How::items, &v2_schema},
+    {"properties", 25, How::pairs, &v2_schema},
 };
 const Message v2_schema{v2_schema_keys, 31};
 constexpr Key info_keys[] = {{"title", 1, How::text}, {"version", 2, How::text}};
 const Message v2_info{info_keys, 0};
-constexpr Key v2_body_keys[] = {{"description", 1, How::text}, {"name", 2, How::text}, {"in", 3, How::text}, {"required", 4, How::boolean}, {"schema", 5, How::message, &v2_schema}};
+constexpr Key v2_body_keys[] = {{"description", 1, How::text},
+                                {"name", 2, How::text},
+                                {"in", 3, How::text},
+                                {"required", 4, How::boolean},
+                                {"schema", 5, How::message, &v2_schema}};
 const Message v2_body{v2_body_keys, 6};
-constexpr Key v2_query_keys[] = {{"required", 1, How::boolean}, {"in", 2, How::text}, {"description", 3, How::text}, {"name", 4, How::text}, {"type", 6, How::text}, {"uniqueItems", 20, How::boolean}};
+constexpr Key v2_query_keys[] = {{"required", 1, How::boolean}, {"in", 2, How::text},   {"description", 3, How::text},
+                                 {"name", 4, How::text},        {"type", 6, How::text}, {"uniqueItems", 20, How::boolean}};
 const Message v2_query{v2_query_keys, 0};
-constexpr Key v2_path_keys[] = {{"required", 1, How::boolean}, {"in", 2, How::text}, {"description", 3, How::text}, {"name", 4, How::text}, {"type", 5, How::text}, {"uniqueItems", 19, How::boolean}};
+constexpr Key v2_path_keys[] = {{"required", 1, How::boolean}, {"in", 2, How::text},   {"description", 3, How::text},
+                                {"name", 4, How::text},        {"type", 5, How::text}, {"uniqueItems", 19, How::boolean}};
 const Message v2_path_parameter{v2_path_keys, 0};
 const Message v2_parameter{{}, 0, false, true};
 constexpr Key v2_response_keys[] = {{"description", 1, How::text}, {"schema", 2, How::items, &v2_schema}};
@@ -190,19 +207,32 @@ const Message v2_response{v2_response_keys, 0, true};
 constexpr Key v2_responses_keys[] = {{"", 1, How::open_pairs, &v2_response}};
 const Message v2_responses{v2_responses_keys, 2};
 constexpr Key v2_operation_keys[] = {
-    {"tags", 1, How::texts}, {"summary", 2, How::text}, {"description", 3, How::text}, {"operationId", 5, How::text}, {"produces", 6, How::texts}, {"consumes", 7, How::texts},
-    {"parameters", 8, How::messages, &v2_parameter}, {"responses", 9, How::message, &v2_responses}, {"schemes", 10, How::texts}, {"deprecated", 11, How::boolean},
+    {"tags", 1, How::texts},
+    {"summary", 2, How::text},
+    {"description", 3, How::text},
+    {"operationId", 5, How::text},
+    {"produces", 6, How::texts},
+    {"consumes", 7, How::texts},
+    {"parameters", 8, How::messages, &v2_parameter},
+    {"responses", 9, How::message, &v2_responses},
+    {"schemes", 10, How::texts},
+    {"deprecated", 11, How::boolean},
 };
 const Message v2_operation{v2_operation_keys, 13};
 constexpr Key v2_item_keys[] = {
-    {"get", 2, How::message, &v2_operation}, {"put", 3, How::message, &v2_operation}, {"post", 4, How::message, &v2_operation}, {"delete", 5, How::message, &v2_operation},
-    {"options", 6, How::message, &v2_operation}, {"head", 7, How::message, &v2_operation}, {"patch", 8, How::message, &v2_operation}, {"parameters", 9, How::messages, &v2_parameter},
+    {"get", 2, How::message, &v2_operation},    {"put", 3, How::message, &v2_operation},         {"post", 4, How::message, &v2_operation},
+    {"delete", 5, How::message, &v2_operation}, {"options", 6, How::message, &v2_operation},     {"head", 7, How::message, &v2_operation},
+    {"patch", 8, How::message, &v2_operation},  {"parameters", 9, How::messages, &v2_parameter},
 };
 const Message v2_item{v2_item_keys, 10};
 constexpr Key v2_paths_keys[] = {{"", 2, How::open_pairs, &v2_item}};
 const Message v2_paths{v2_paths_keys, 1};
 constexpr Key v2_document_keys[] = {
-    {"swagger", 1, How::text}, {"info", 2, How::message, &v2_info}, {"paths", 8, How::message, &v2_paths}, {"definitions", 9, How::pairs, &v2_schema}, {"security", 12, How::string_lists},
+    {"swagger", 1, How::text},
+    {"info", 2, How::message, &v2_info},
+    {"paths", 8, How::message, &v2_paths},
+    {"definitions", 9, How::pairs, &v2_schema},
+    {"security", 12, How::string_lists},
 };
 const Message v2_document{v2_document_keys, 16};
 
@@ -223,14 +253,27 @@ std::string encode_v2_parameter(Value parameter) {
 // Version 3.
 extern const Message v3_schema;
 constexpr Key v3_schema_keys[] = {
-    {"uniqueItems", 20, How::boolean}, {"required", 23, How::texts}, {"enum", 24, How::anys}, {"type", 25, How::text}, {"allOf", 26, How::messages, &v3_schema}, {"oneOf", 27, How::messages, &v3_schema},
-    {"items", 30, How::items, &v3_schema}, {"properties", 31, How::pairs, &v3_schema}, {"additionalProperties", 32, How::items, &v3_schema}, {"default", 33, How::number_or_text},
-    {"description", 34, How::text}, {"format", 35, How::text},
+    {"uniqueItems", 20, How::boolean},
+    {"required", 23, How::texts},
+    {"enum", 24, How::anys},
+    {"type", 25, How::text},
+    {"allOf", 26, How::messages, &v3_schema},
+    {"oneOf", 27, How::messages, &v3_schema},
+    {"items", 30, How::items, &v3_schema},
+    {"properties", 31, How::pairs, &v3_schema},
+    {"additionalProperties", 32, How::items, &v3_schema},
+    {"default", 33, How::number_or_text},
+    {"description", 34, How::text},
+    {"format", 35, How::text},
 };
 const Message v3_schema{v3_schema_keys, 36, true};
 constexpr Key v3_info_keys[] = {{"title", 1, How::text}, {"version", 6, How::text}};
 const Message v3_info{v3_info_keys, 0};
-constexpr Key v3_parameter_keys[] = {{"name", 1, How::text}, {"in", 2, How::text}, {"description", 3, How::text}, {"required", 4, How::boolean}, {"schema", 10, How::message, &v3_schema}};
+constexpr Key v3_parameter_keys[] = {{"name", 1, How::text},
+                                     {"in", 2, How::text},
+                                     {"description", 3, How::text},
+                                     {"required", 4, How::boolean},
+                                     {"schema", 10, How::message, &v3_schema}};
 const Message v3_parameter{v3_parameter_keys, 13, true};
 constexpr Key v3_media_keys[] = {{"schema", 1, How::message, &v3_schema}};
 const Message v3_media{v3_media_keys, 5};
@@ -241,13 +284,18 @@ const Message v3_response{v3_response_keys, 5, true};
 constexpr Key v3_responses_keys[] = {{"", 2, How::open_pairs, &v3_response}};
 const Message v3_responses{v3_responses_keys, 3};
 constexpr Key v3_operation_keys[] = {
-    {"tags", 1, How::texts}, {"description", 3, How::text}, {"operationId", 5, How::text}, {"parameters", 6, How::messages, &v3_parameter}, {"requestBody", 7, How::message, &v3_body},
+    {"tags", 1, How::texts},
+    {"description", 3, How::text},
+    {"operationId", 5, How::text},
+    {"parameters", 6, How::messages, &v3_parameter},
+    {"requestBody", 7, How::message, &v3_body},
     {"responses", 8, How::message, &v3_responses},
 };
 const Message v3_operation{v3_operation_keys, 13};
 constexpr Key v3_item_keys[] = {
-    {"get", 4, How::message, &v3_operation}, {"put", 5, How::message, &v3_operation}, {"post", 6, How::message, &v3_operation}, {"delete", 7, How::message, &v3_operation},
-    {"options", 8, How::message, &v3_operation}, {"head", 9, How::message, &v3_operation}, {"patch", 10, How::message, &v3_operation}, {"parameters", 13, How::messages, &v3_parameter},
+    {"get", 4, How::message, &v3_operation},    {"put", 5, How::message, &v3_operation},          {"post", 6, How::message, &v3_operation},
+    {"delete", 7, How::message, &v3_operation}, {"options", 8, How::message, &v3_operation},      {"head", 9, How::message, &v3_operation},
+    {"patch", 10, How::message, &v3_operation}, {"parameters", 13, How::messages, &v3_parameter},
 };
 const Message v3_item{v3_item_keys, 14};
 constexpr Key v3_paths_keys[] = {{"", 1, How::open_pairs, &v3_item}};
@@ -255,12 +303,17 @@ const Message v3_paths{v3_paths_keys, 2};
 constexpr Key v3_components_keys[] = {{"schemas", 1, How::pairs, &v3_schema}};
 const Message v3_components{v3_components_keys, 10};
 constexpr Key v3_document_keys[] = {
-    {"openapi", 1, How::text}, {"info", 2, How::message, &v3_info}, {"paths", 4, How::message, &v3_paths}, {"components", 5, How::message, &v3_components},
+    {"openapi", 1, How::text},
+    {"info", 2, How::message, &v3_info},
+    {"paths", 4, How::message, &v3_paths},
+    {"components", 5, How::message, &v3_components},
 };
 const Message v3_document{v3_document_keys, 9};
 
 }  // namespace
 
-std::string openapi_protobuf(OpenapiVersion version, Value document) { return encode(version == OpenapiVersion::v2 ? v2_document : v3_document, document); }
+std::string openapi_protobuf(OpenapiVersion version, Value document) {
+  return encode(version == OpenapiVersion::v2 ? v2_document : v3_document, document);
+}
 
 }  // namespace kybern::apiserver

@@ -24,19 +24,31 @@ struct WellKnown {
 };
 constexpr std::string_view any = "";
 constexpr WellKnown well_known[] = {
-    {Scalar::time, "io.k8s.apimachinery.pkg.apis.meta.v1.Time", "A point in time in RFC 3339 form, to the second.", R"("format":"date-time","type":"string")", R"("format":"date-time","type":"string")"},
-    {Scalar::micro_time, "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime", "A point in time in RFC 3339 form, to the microsecond.", R"("format":"date-time","type":"string")", R"("format":"date-time","type":"string")"},
-    {Scalar::duration, "io.k8s.apimachinery.pkg.apis.meta.v1.Duration", "A length of time such as 1h30m.", R"("type":"string")", R"("type":"string")"},
-    {Scalar::quantity, "io.k8s.apimachinery.pkg.api.resource.Quantity", "An exact amount with a unit suffix: 250m, 1Gi, 12e6.", R"("type":"string")", R"("oneOf":[{"type":"string"},{"type":"number"}])"},
-    {Scalar::int_or_string, "io.k8s.apimachinery.pkg.util.intstr.IntOrString", "An integer or a text, such as a port's number or name, or a count or a percentage.", R"("format":"int-or-string","type":"string")",
+    {Scalar::time, "io.k8s.apimachinery.pkg.apis.meta.v1.Time", "A point in time in RFC 3339 form, to the second.",
+     R"("format":"date-time","type":"string")", R"("format":"date-time","type":"string")"},
+    {Scalar::micro_time, "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime", "A point in time in RFC 3339 form, to the microsecond.",
+     R"("format":"date-time","type":"string")", R"("format":"date-time","type":"string")"},
+    {Scalar::duration, "io.k8s.apimachinery.pkg.apis.meta.v1.Duration", "A length of time such as 1h30m.", R"("type":"string")",
+     R"("type":"string")"},
+    {Scalar::quantity, "io.k8s.apimachinery.pkg.api.resource.Quantity", "An exact amount with a unit suffix: 250m, 1Gi, 12e6.",
+     R"("type":"string")", R"("oneOf":[{"type":"string"},{"type":"number"}])"},
+    {Scalar::int_or_string, "io.k8s.apimachinery.pkg.util.intstr.IntOrString",
+     "An integer or a text, such as a port's number or name, or a count or a percentage.", R"("format":"int-or-string","type":"string")",
      R"("format":"int-or-string","oneOf":[{"type":"integer"},{"type":"string"}])"},
-    {Scalar::raw, "io.k8s.apimachinery.pkg.runtime.RawExtension", "Any object, embedded as it is.", R"("type":"object")", R"("type":"object")"},
-    {Scalar::fields_v1, "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1", "A set of fields as a tree: f:NAME is a field, k:KEYS an item of a list by its keys, v:VALUE one by its value.", R"("type":"object")", R"("type":"object")"},
+    {Scalar::raw, "io.k8s.apimachinery.pkg.runtime.RawExtension", "Any object, embedded as it is.", R"("type":"object")",
+     R"("type":"object")"},
+    {Scalar::fields_v1, "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1",
+     "A set of fields as a tree: f:NAME is a field, k:KEYS an item of a list by its keys, v:VALUE one by its value.", R"("type":"object")",
+     R"("type":"object")"},
     {Scalar::json, "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON", "Any JSON value.", any, any},
-    {Scalar::json_or_array, "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrArray", "A schema or a list of schemas.", any, any},
-    {Scalar::json_or_bool, "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrBool", "A schema or a boolean.", any, any},
-    {Scalar::json_or_strings, "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrStringArray", "A schema or a list of texts.", any, any},
-    {Scalar::object, "io.k8s.apimachinery.pkg.apis.meta.v1.Patch", "The body of a patch, in the form that its content type names.", R"("type":"object")", R"("type":"object")"},
+    {Scalar::json_or_array, "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrArray",
+     "A schema or a list of schemas.", any, any},
+    {Scalar::json_or_bool, "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrBool", "A schema or a boolean.", any,
+     any},
+    {Scalar::json_or_strings, "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrStringArray",
+     "A schema or a list of texts.", any, any},
+    {Scalar::object, "io.k8s.apimachinery.pkg.apis.meta.v1.Patch", "The body of a patch, in the form that its content type names.",
+     R"("type":"object")", R"("type":"object")"},
 };
 
 const WellKnown* well_known_of(Scalar scalar) {
@@ -233,7 +245,9 @@ Draft published(Value schema, bool v3) {
   Draft out = Draft::object();
   bool open = !v3 && schema["x-kubernetes-preserve-unknown-fields"].as_bool();
   for (Member m : schema.members()) {
-    if (!v3 && (m.key == "anyOf" || m.key == "oneOf" || m.key == "allOf" || m.key == "not" || m.key == "nullable" || m.key == "default" || m.key == "additionalItems")) continue;
+    if (!v3 && (m.key == "anyOf" || m.key == "oneOf" || m.key == "allOf" || m.key == "not" || m.key == "nullable" || m.key == "default" ||
+                m.key == "additionalItems"))
+      continue;
     if (open && (m.key == "properties" || m.key == "required" || m.key == "items" || m.key == "additionalProperties")) continue;
     if (m.key == "properties") {
       out["properties"] = Draft::object();
@@ -274,7 +288,8 @@ void SchemaSet::write_custom(JsonText& json, const Type& type, Value schema) {
 
 void SchemaSet::write_custom_list(JsonText& json, const Type& type, const Type& item) {
   json.begin_object();
-  json.member("description", fmt::format("{} is a list of {}", type.name.substr(type.name.rfind('.') + 1), item.name.substr(item.name.rfind('.') + 1)));
+  json.member("description",
+              fmt::format("{} is a list of {}", type.name.substr(type.name.rfind('.') + 1), item.name.substr(item.name.rfind('.') + 1)));
   json.key("properties").begin_object();
   for (const Field& field : type.fields) {
     json.key(field.name.text());

@@ -86,7 +86,8 @@ TEST(Openapi, EveryPatchTellsThatItValidatesFields) {
     Value patch = document["paths"][path]["patch"];
     ASSERT_TRUE(patch.exists()) << path;
     bool found = false;
-    for (Value parameter : patch["parameters"].items()) found |= parameter["name"].as_string() == "fieldValidation" && parameter["in"].as_string() == "query";
+    for (Value parameter : patch["parameters"].items())
+      found |= parameter["name"].as_string() == "fieldValidation" && parameter["in"].as_string() == "query";
     EXPECT_TRUE(found) << path;
     EXPECT_EQ(patch["x-kubernetes-group-version-kind"]["kind"].as_string(), served->kind());
   }
@@ -141,8 +142,10 @@ TEST(Openapi, ProtobufIsNamedWithADot) {
     int status;
   };
   for (const Row& row : std::initializer_list<Row>{
-           {"/openapi/v2", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf", "application/com.github.proto-openapi.spec.v2.v1.0+protobuf", 200},
-           {"/openapi/v3/apis/apps/v1", "application/com.github.proto-openapi.spec.v3@v1.0+protobuf", "application/com.github.proto-openapi.spec.v3.v1.0+protobuf", 200},
+           {"/openapi/v2", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+            "application/com.github.proto-openapi.spec.v2.v1.0+protobuf", 200},
+           {"/openapi/v3/apis/apps/v1", "application/com.github.proto-openapi.spec.v3@v1.0+protobuf",
+            "application/com.github.proto-openapi.spec.v3.v1.0+protobuf", 200},
            {"/openapi/v2", "application/json;q=0.9", "application/json", 200},
            {"/openapi/v2", "image/png", "text/plain; charset=utf-8", 406},
        }) {
@@ -151,14 +154,19 @@ TEST(Openapi, ProtobufIsNamedWithADot) {
     EXPECT_EQ(response.headers.get("content-type"), row.type);
     // Field 1 is the text of the version, "2.0" or "3.0.0"; members come in the order of the JSON, so it may stand anywhere.
     if (row.type.ends_with("protobuf")) {
-      EXPECT_NE(response.body.find(row.path == "/openapi/v2" ? "\x0a\x03" "2.0" : "\x0a\x05" "3.0.0"), std::string::npos);
+      EXPECT_NE(response.body.find(row.path == "/openapi/v2" ? "\x0a\x03"
+                                                               "2.0"
+                                                             : "\x0a\x05"
+                                                               "3.0.0"),
+                std::string::npos);
     }
   }
 }
 
 TEST(Openapi, UnknownPathsAreNotAnswered) {
   net::Request request;
-  for (std::string_view path : {"/openapi/v3/apis/none/v1", "/openapi/v4", "/openapi/v2/more"}) EXPECT_FALSE(openapi_answer(catalog(), request, path)) << path;
+  for (std::string_view path : {"/openapi/v3/apis/none/v1", "/openapi/v4", "/openapi/v2/more"})
+    EXPECT_FALSE(openapi_answer(catalog(), request, path)) << path;
 }
 
 // The published document of the same version: definitions and their properties have the same names, types and merge keys.
@@ -178,14 +186,17 @@ TEST(Openapi, AgreesWithThePublishedDocument) {
     ASSERT_TRUE(theirs.exists()) << definition.key;
     EXPECT_EQ(definition.value["properties"].size(), theirs["properties"].size()) << definition.key;
     for (Member property : definition.value["properties"].members()) {
-      for (std::string_view member : {"$ref", "type", "format", "items", "additionalProperties", "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-patch-strategy", "x-kubernetes-patch-merge-key"})
-        EXPECT_TRUE(property.value[member] == theirs["properties"][property.key][member]) << definition.key << "." << property.key << " " << member;
+      for (std::string_view member : {"$ref", "type", "format", "items", "additionalProperties", "x-kubernetes-list-type",
+                                      "x-kubernetes-list-map-keys", "x-kubernetes-patch-strategy", "x-kubernetes-patch-merge-key"})
+        EXPECT_TRUE(property.value[member] == theirs["properties"][property.key][member])
+            << definition.key << "." << property.key << " " << member;
     }
   }
   for (Member path : ours["paths"].members()) {
     Value theirs = published->root()["paths"][path.key];
     ASSERT_TRUE(theirs.exists()) << path.key;
-    for (Member operation : path.value.members()) EXPECT_TRUE(operation.value["operationId"] == theirs[operation.key]["operationId"]) << path.key << " " << operation.key;
+    for (Member operation : path.value.members())
+      EXPECT_TRUE(operation.value["operationId"] == theirs[operation.key]["operationId"]) << path.key << " " << operation.key;
   }
 }
 

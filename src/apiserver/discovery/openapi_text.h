@@ -67,15 +67,16 @@ class SchemaSet {
   std::map<std::string_view, const schema::Type*> types_;
   std::set<std::string> well_known_;
   std::map<const schema::Type*, std::vector<GroupVersionKind>> kinds_;
-  std::map<const schema::Type*, Value> custom_;                     // types of custom resources, and their schemas
+  std::map<const schema::Type*, Value> custom_;                      // types of custom resources, and their schemas
   std::map<const schema::Type*, const schema::Type*> custom_lists_;  // and those of their lists
 };
 
 // The paths of a group-version: one member for each path.
-void write_paths(JsonText& json, SchemaSet& schemas, OpenapiVersion version, const Catalog& catalog, std::string_view group, std::string_view group_version);
+void write_paths(JsonText& json, SchemaSet& schemas, OpenapiVersion version, const Catalog& catalog, std::string_view group,
+                 std::string_view group_version);
 // One path with one GET that answers with `type`: discovery.
-void write_discovery_path(JsonText& json, SchemaSet& schemas, OpenapiVersion version, std::string_view path, std::string_view operation, std::string_view tag,
-                          std::string_view description, std::string_view type);
+void write_discovery_path(JsonText& json, SchemaSet& schemas, OpenapiVersion version, std::string_view path, std::string_view operation,
+                          std::string_view tag, std::string_view description, std::string_view type);
 std::string group_words(std::string_view group, bool capital);  // "rbac.authorization.k8s.io" -> "RbacAuthorization", "rbacAuthorization"
 
 // The protobuf form of a document (gnostic's OpenAPIv2.proto, OpenAPIv3.proto), which older clients ask for.

@@ -22,7 +22,8 @@ constexpr std::string_view groups_without_dot[] = {"apps", "autoscaling", "batch
 // "secrets." or "deployments.apps" of a key: resource, dot, group.
 std::string resource_of(std::string_view key) {
   auto parts = split(key.substr(1), '/');
-  bool grouped = parts[0].find('.') != std::string_view::npos || std::find(std::begin(groups_without_dot), std::end(groups_without_dot), parts[0]) != std::end(groups_without_dot);
+  bool grouped = parts[0].find('.') != std::string_view::npos ||
+                 std::find(std::begin(groups_without_dot), std::end(groups_without_dot), parts[0]) != std::end(groups_without_dot);
   if (!grouped) return std::string(parts[0]) + ".";
   return std::string(parts.size() > 1 ? parts[1] : "") + "." + std::string(parts[0]);
 }
@@ -40,11 +41,16 @@ Result<std::vector<NamedKey>> keys_of(Value provider, const std::string& at) {
   for (Value key : provider["keys"].items()) {
     const std::string where = fmt::format("{}.keys[{}]", at, i++);
     if (key["name"].as_string().empty()) return fail(Code::invalid, where + ".name: Required value: key must have a name");
-    if (key["name"].as_string().find(':') != std::string_view::npos) return fail(Code::invalid, where + ".name: Invalid value: a key's name has no colon");
+    if (key["name"].as_string().find(':') != std::string_view::npos)
+      return fail(Code::invalid, where + ".name: Invalid value: a key's name has no colon");
     auto secret = base64_decode(key["secret"].as_string());
     if (key["secret"].as_string().empty()) return fail(Code::invalid, where + ".secret: Required value: key must have a secret");
     if (!secret) return fail(Code::invalid, where + ".secret: Invalid value: \"REDACTED\": secret must be base64 encoded");
-    if (secret->size() != 16 && secret->size() != 24 && secret->size() != 32) return fail(Code::invalid, fmt::format("{}.secret: Invalid value: \"REDACTED\": secret is not of the expected length, got {}, expected one of [16 24 32]", where, secret->size()));
+    if (secret->size() != 16 && secret->size() != 24 && secret->size() != 32)
+      return fail(
+          Code::invalid,
+          fmt::format("{}.secret: Invalid value: \"REDACTED\": secret is not of the expected length, got {}, expected one of [16 24 32]",
+                      where, secret->size()));
     out.push_back({key["name"].str(), std::move(*secret)});
   }
   if (out.empty()) return fail(Code::invalid, at + ".keys: Required value: at least one key is required");
@@ -52,13 +58,19 @@ Result<std::vector<NamedKey>> keys_of(Value provider, const std::string& at) {
 }
 
 Result<std::unique_ptr<Provider>> kms_of(Value kms, const std::string& at, World world) {
-  if (kms["apiVersion"].as_string() != "v2") return fail(Code::invalid, fmt::format("{}.apiVersion: Invalid value: {}: only v2 is supported", at, go_quote(kms["apiVersion"].as_string())));
+  if (kms["apiVersion"].as_string() != "v2")
+    return fail(Code::invalid,
+                fmt::format("{}.apiVersion: Invalid value: {}: only v2 is supported", at, go_quote(kms["apiVersion"].as_string())));
   const std::string name = kms["name"].str(), endpoint = kms["endpoint"].str();
   if (name.empty()) return fail(Code::invalid, at + ".name: Required value: KMS provider name is required");
-  if (name.find(':') != std::string::npos) return fail(Code::invalid, fmt::format("{}.name: Invalid value: {}: KMS provider name should not contain ':'", at, go_quote(name)));
-  if (!endpoint.starts_with("unix://")) return fail(Code::invalid, fmt::format("{}.endpoint: Invalid value: {}: unsupported scheme, must be unix", at, go_quote(endpoint)));
+  if (name.find(':') != std::string::npos)
+    return fail(Code::invalid, fmt::format("{}.name: Invalid value: {}: KMS provider name should not contain ':'", at, go_quote(name)));
+  if (!endpoint.starts_with("unix://"))
+    return fail(Code::invalid, fmt::format("{}.endpoint: Invalid value: {}: unsupported scheme, must be unix", at, go_quote(endpoint)));
   auto timeout = parse_duration(kms["timeout"].as_string("3s"));
-  if (!timeout || *timeout <= Duration(0)) return fail(Code::invalid, fmt::format("{}.timeout: Invalid value: {}: should be a positive value", at, go_quote(kms["timeout"].as_string())));
+  if (!timeout || *timeout <= Duration(0))
+    return fail(Code::invalid,
+                fmt::format("{}.timeout: Invalid value: {}: should be a positive value", at, go_quote(kms["timeout"].as_string())));
   auto service = grpc_key_service(endpoint, std::chrono::duration_cast<std::chrono::milliseconds>(*timeout));
   if (!service) return std::unexpected(service.error());
   return kms_provider(name, std::move(*service), world);
@@ -70,7 +82,9 @@ Result<std::unique_ptr<Provider>> provider_of(Value provider, const std::string&
   Value of = provider.member(0).value;
   if (kind == "identity") return identity_provider();
   if (kind == "kms") return kms_of(of, at + ".kms", world);
-  if (kind != "aesgcm" && kind != "aescbc") return fail(Code::invalid, fmt::format("{}: provider {} is not supported: expected identity, aesgcm, aescbc or kms", at, go_quote(kind)));
+  if (kind != "aesgcm" && kind != "aescbc")
+    return fail(Code::invalid,
+                fmt::format("{}: provider {} is not supported: expected identity, aesgcm, aescbc or kms", at, go_quote(kind)));
   auto keys = keys_of(of, at + "." + kind);
   if (!keys) return std::unexpected(keys.error());
   return kind == "aesgcm" ? aes_gcm_provider(std::move(*keys)) : aes_cbc_provider(std::move(*keys));
@@ -80,7 +94,8 @@ Result<std::string> read_file(const std::string& file) {
   std::ifstream in(file);
   std::stringstream text;
   text << in.rdbuf();
-  if (!in) return fail(Code::invalid, fmt::format("error reading encryption provider configuration file {}: cannot be read", go_quote(file)));
+  if (!in)
+    return fail(Code::invalid, fmt::format("error reading encryption provider configuration file {}: cannot be read", go_quote(file)));
   return text.str();
 }
 
@@ -89,12 +104,15 @@ std::string path_of(std::string_view key) { return "/registry" + std::string(key
 }  // namespace
 
 Result<Configuration> read_configuration(std::string_view yaml, World world) {
-  if (yaml.size() > max_configuration_bytes) return fail(Code::too_large, fmt::format("the encryption configuration is larger than {} bytes", max_configuration_bytes));
+  if (yaml.size() > max_configuration_bytes)
+    return fail(Code::too_large, fmt::format("the encryption configuration is larger than {} bytes", max_configuration_bytes));
   auto documents = parse_yaml(yaml);
   if (!documents) return fail(Code::invalid, documents.error().message);
   Value root = documents->empty() ? Value() : documents->front().root();
-  if (root["kind"].as_string() != "EncryptionConfiguration" || root["apiVersion"].as_string() != "apiserver.config.k8s.io/v1") return fail(Code::invalid, "expected apiVersion apiserver.config.k8s.io/v1, kind EncryptionConfiguration");
-  if (root["resources"].empty()) return fail(Code::invalid, "resources: Required value: at least one encryption configuration object is required");
+  if (root["kind"].as_string() != "EncryptionConfiguration" || root["apiVersion"].as_string() != "apiserver.config.k8s.io/v1")
+    return fail(Code::invalid, "expected apiVersion apiserver.config.k8s.io/v1, kind EncryptionConfiguration");
+  if (root["resources"].empty())
+    return fail(Code::invalid, "resources: Required value: at least one encryption configuration object is required");
   Configuration out;
   std::size_t i = 0;
   for (Value entry : root["resources"].items()) {
@@ -102,8 +120,11 @@ Result<Configuration> read_configuration(std::string_view yaml, World world) {
     Group group;
     for (Value resource : entry["resources"].items()) {
       std::string name = resource.str();
-      if (name.empty() || name == "*" || (name.find('*') != std::string::npos && !name.starts_with("*."))) return fail(Code::invalid, fmt::format("{}.resources: Invalid value: {}: use '*.<group>', '*.' or '*.*' for wildcards", at, go_quote(name)));
-      if (std::find(group.resources.begin(), group.resources.end(), name) != group.resources.end()) return fail(Code::invalid, fmt::format("{}.resources: Invalid value: {}: the resource is listed twice", at, go_quote(name)));
+      if (name.empty() || name == "*" || (name.find('*') != std::string::npos && !name.starts_with("*.")))
+        return fail(Code::invalid,
+                    fmt::format("{}.resources: Invalid value: {}: use '*.<group>', '*.' or '*.*' for wildcards", at, go_quote(name)));
+      if (std::find(group.resources.begin(), group.resources.end(), name) != group.resources.end())
+        return fail(Code::invalid, fmt::format("{}.resources: Invalid value: {}: the resource is listed twice", at, go_quote(name)));
       group.resources.push_back(std::move(name));
     }
     if (group.resources.empty()) return fail(Code::invalid, at + ".resources: Required value: at least one resource is required");
@@ -144,7 +165,8 @@ void Encryption::follow() {
     following->timer = world.executor.post_after(follow_interval, [self, following, world] {
       std::lock_guard lock(following->mutex);
       if (!following->owner) return;
-      if (auto ok = following->owner->reload(); !ok) log_error("encryption", "the configuration cannot be read again; the one before stays", {{"why", ok.error().message}});
+      if (auto ok = following->owner->reload(); !ok)
+        log_error("encryption", "the configuration cannot be read again; the one before stays", {{"why", ok.error().message}});
       self(self, following, world);
     });
   };
@@ -161,7 +183,9 @@ Result<void> Encryption::reload() {
     if (configuration_ && *text == text_) return {};
   }
   auto configuration = read_configuration(*text, world_);
-  if (!configuration) return fail(Code::invalid, fmt::format("error while parsing encryption provider configuration file {}: {}", go_quote(file_), configuration.error().message));
+  if (!configuration)
+    return fail(Code::invalid, fmt::format("error while parsing encryption provider configuration file {}: {}", go_quote(file_),
+                                           configuration.error().message));
   std::lock_guard lock(mutex_);
   if (configuration_) log_info("encryption", "the configuration was read again");
   configuration_ = std::make_shared<const Configuration>(std::move(*configuration));
@@ -206,8 +230,12 @@ Result<store::Sealer::Sealed> Encryption::seal(std::string_view key, std::string
 Result<store::Sealer::Sealed> Encryption::open(std::string_view key, std::string_view bytes) {
   auto configuration = current();
   const Group* group = group_of(*configuration, key);
-  auto refuse = [&](std::string_view why) { return fail(Code::invalid, fmt::format("unable to transform key {}: {}", go_quote(path_of(key)), why)); };
-  if (!group) return bytes.starts_with("k8s:enc:") ? Result<Sealed>(refuse("identity transformer tried to read encrypted data")) : Sealed{std::string(bytes), 0};
+  auto refuse = [&](std::string_view why) {
+    return fail(Code::invalid, fmt::format("unable to transform key {}: {}", go_quote(path_of(key)), why));
+  };
+  if (!group)
+    return bytes.starts_with("k8s:enc:") ? Result<Sealed>(refuse("identity transformer tried to read encrypted data"))
+                                         : Sealed{std::string(bytes), 0};
   for (const auto& provider : group->providers) {
     if (!provider->knows(bytes)) continue;
     auto plain = provider->open(bytes, path_of(key));

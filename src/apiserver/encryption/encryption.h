@@ -50,8 +50,8 @@ class Encryption final : public store::Sealer {
   mutable std::mutex mutex_;
   std::shared_ptr<const Configuration> configuration_;
   std::string text_;
-  mutable std::unordered_map<std::string, std::uint32_t> marks_;         // of key ids
-  std::unordered_map<std::string, std::uint32_t> values_;                // by which key each concerned value lies on disk
+  mutable std::unordered_map<std::string, std::uint32_t> marks_;  // of key ids
+  std::unordered_map<std::string, std::uint32_t> values_;         // by which key each concerned value lies on disk
   struct Following;
   std::shared_ptr<Following> following_;
 };

@@ -18,14 +18,18 @@ namespace {
 const std::string key_a = base64_encode(std::string(32, 'a')), key_b = base64_encode(std::string(16, 'b'));
 
 std::string configuration(const std::string& providers, const std::string& resources = "secrets") {
-  return "kind: EncryptionConfiguration\napiVersion: apiserver.config.k8s.io/v1\nresources:\n- resources: ['" + resources + "']\n  providers: " + providers + "\n";
+  return "kind: EncryptionConfiguration\napiVersion: apiserver.config.k8s.io/v1\nresources:\n- resources: ['" + resources +
+         "']\n  providers: " + providers + "\n";
 }
-std::string aes(const std::string& kind, const std::string& name, const std::string& secret) { return "{" + kind + ": {keys: [{name: " + name + ", secret: '" + secret + "'}]}}"; }
+std::string aes(const std::string& kind, const std::string& name, const std::string& secret) {
+  return "{" + kind + ": {keys: [{name: " + name + ", secret: '" + secret + "'}]}}";
+}
 
 TEST(EncryptionConfiguration, WhatIsWrongIsSaid) {
   const std::pair<std::string, std::string> cases[] = {
       {"kind: X", "expected apiVersion apiserver.config.k8s.io/v1"},
-      {"kind: EncryptionConfiguration\napiVersion: apiserver.config.k8s.io/v1\n", "at least one encryption configuration object is required"},
+      {"kind: EncryptionConfiguration\napiVersion: apiserver.config.k8s.io/v1\n",
+       "at least one encryption configuration object is required"},
       {configuration("[]"), "resources[0].providers: Required value"},
       {configuration("[{identity: {}}]", "*"), "use '*.<group>', '*.' or '*.*' for wildcards"},
       {configuration("[{rot13: {}}]"), "provider \"rot13\" is not supported"},
@@ -55,7 +59,8 @@ TEST(EncryptionProviders, PrefixesAndKeys) {
   EXPECT_FALSE(cbc->knows(sealed->bytes));
   EXPECT_EQ(gcm->open(sealed->bytes, "/registry/secrets/a/b")->bytes, "{}");
   EXPECT_EQ(gcm->open(sealed->bytes, "/registry/secrets/a/c").error().message, "cipher: message authentication failed");
-  EXPECT_EQ(old->open(sealed->bytes, "/registry/secrets/a/b").error().message, "no matching key was found for the provided AES transformer");
+  EXPECT_EQ(old->open(sealed->bytes, "/registry/secrets/a/b").error().message,
+            "no matching key was found for the provided AES transformer");
   EXPECT_EQ(gcm->open(old->seal("{}", "w")->bytes, "w")->bytes, "{}");
   EXPECT_TRUE(cbc->seal("{}", "w")->bytes.starts_with("k8s:enc:aescbc:v1:k:"));
   EXPECT_EQ(identity_provider()->open("k8s:enc:x", "w").error().message, "identity transformer tried to read encrypted data");
@@ -143,7 +148,10 @@ class EncryptedServer : public testing::Test {
     return got ? base64_decode((*got)["data"]["k"].as_string()).value_or("?") : "";
   }
   bool make(const std::string& name, const std::string& text) {
-    return call("POST", secrets.substr(0, secrets.size() - 1), R"({"apiVersion":"v1","kind":"Secret","metadata":{"name":")" + name + R"("},"data":{"k":")" + base64_encode(text) + R"("}})").has_value();
+    return call(
+               "POST", secrets.substr(0, secrets.size() - 1),
+               R"({"apiVersion":"v1","kind":"Secret","metadata":{"name":")" + name + R"("},"data":{"k":")" + base64_encode(text) + R"("}})")
+        .has_value();
   }
   // As `kubectl get secrets -o json | kubectl replace -f -` does it.
   void write_again(const std::string& name) {

@@ -24,13 +24,16 @@ constexpr std::uint64_t type_key = 0, type_seed = 1;
 
 class GrpcKeyService final : public KeyService {
  public:
-  GrpcKeyService(std::unique_ptr<net::GrpcClient> client, std::chrono::milliseconds timeout) : client_(std::move(client)), timeout_(timeout) {}
+  GrpcKeyService(std::unique_ptr<net::GrpcClient> client, std::chrono::milliseconds timeout)
+      : client_(std::move(client)), timeout_(timeout) {}
 
   Result<std::string> status() override {
     auto answer = ask("Status", Message());
     if (!answer) return std::unexpected(answer.error());
-    if (std::string version = answer->text(1); version != "v2" && version != "v2beta1") return fail(Code::unavailable, fmt::format("expected KMS API version v2 or v2beta1, got {}", version));
-    if (std::string health = answer->text(2); health != "ok") return fail(Code::unavailable, fmt::format("expected KMS healthz status \"ok\", got \"{}\"", health));
+    if (std::string version = answer->text(1); version != "v2" && version != "v2beta1")
+      return fail(Code::unavailable, fmt::format("expected KMS API version v2 or v2beta1, got {}", version));
+    if (std::string health = answer->text(2); health != "ok")
+      return fail(Code::unavailable, fmt::format("expected KMS healthz status \"ok\", got \"{}\"", health));
     return answer->text(3);
   }
   Result<Encrypted> encrypt(std::string_view plain, std::string_view uid) override {
@@ -80,7 +83,8 @@ Result<std::string> open_extended(std::string_view seed, std::string_view sealed
 
 class Kms final : public Provider {
  public:
-  Kms(std::string name, std::shared_ptr<KeyService> service, World world) : name_(std::move(name)), prefix_(fmt::format("k8s:enc:kms:v2:{}:", name_)), service_(std::move(service)), world_(world) {}
+  Kms(std::string name, std::shared_ptr<KeyService> service, World world)
+      : name_(std::move(name)), prefix_(fmt::format("k8s:enc:kms:v2:{}:", name_)), service_(std::move(service)), world_(world) {}
 
   bool knows(std::string_view bytes) const override { return bytes.starts_with(prefix_); }
 
@@ -98,7 +102,8 @@ class Kms final : public Provider {
 
   Result<Sealed> open(std::string_view bytes, std::string_view where) override {
     auto fields = read_message(bytes.substr(prefix_.size()));
-    if (!fields || fields->text(sealed_data).empty() || fields->text(sealed_seed).empty()) return fail(Code::invalid, "the stored data is no encrypted object");
+    if (!fields || fields->text(sealed_data).empty() || fields->text(sealed_seed).empty())
+      return fail(Code::invalid, "the stored data is no encrypted object");
     KeyService::Encrypted sealed{fields->text(sealed_seed), fields->text(key_id), {}};
     for (const std::string& entry : fields->texts[annotations])
       if (auto pair = read_message(entry)) sealed.annotations.emplace_back(pair->text(1), pair->text(2));
@@ -139,7 +144,9 @@ class Kms final : public Provider {
     Seed fresh{net::random_bytes(seed_bytes), {}};
     auto sealed = service_->encrypt(fresh.plain, new_uuid(world_.random));
     if (!sealed) return fail(Code::internal, fmt::format("failed to encrypt DEK, error: {}", sealed.error().message));
-    if (sealed->key_id.empty() || sealed->key_id.size() > key_id_max_bytes) return fail(Code::internal, fmt::format("the key service's key id has {} bytes, expected 1 to {}", sealed->key_id.size(), key_id_max_bytes));
+    if (sealed->key_id.empty() || sealed->key_id.size() > key_id_max_bytes)
+      return fail(Code::internal,
+                  fmt::format("the key service's key id has {} bytes, expected 1 to {}", sealed->key_id.size(), key_id_max_bytes));
     fresh.sealed = std::move(*sealed);
     seed_ = fresh;
     asked_ = now;
@@ -180,6 +187,8 @@ Result<std::unique_ptr<KeyService>> grpc_key_service(const std::string& endpoint
   return std::make_unique<GrpcKeyService>(std::move(*client), timeout);
 }
 
-std::unique_ptr<Provider> kms_provider(std::string name, std::shared_ptr<KeyService> service, World world) { return std::make_unique<Kms>(std::move(name), std::move(service), world); }
+std::unique_ptr<Provider> kms_provider(std::string name, std::shared_ptr<KeyService> service, World world) {
+  return std::make_unique<Kms>(std::move(name), std::move(service), world);
+}
 
 }  // namespace kybern::apiserver::encryption

@@ -24,7 +24,8 @@ class Identity final : public Provider {
 
 class Aes final : public Provider {
  public:
-  Aes(std::string kind, bool authenticated, std::vector<NamedKey> keys) : prefix_(fmt::format("{}{}:v1:", every_prefix, kind)), authenticated_(authenticated), keys_(std::move(keys)) {}
+  Aes(std::string kind, bool authenticated, std::vector<NamedKey> keys)
+      : prefix_(fmt::format("{}{}:v1:", every_prefix, kind)), authenticated_(authenticated), keys_(std::move(keys)) {}
   bool knows(std::string_view bytes) const override { return bytes.starts_with(prefix_); }
   Result<Sealed> seal(std::string_view plain, std::string_view where) override {
     const NamedKey& key = keys_.front();

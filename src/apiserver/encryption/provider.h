@@ -28,7 +28,7 @@ class Provider {
   virtual bool knows(std::string_view bytes) const = 0;  // by its prefix
   virtual Result<Sealed> seal(std::string_view plain, std::string_view where) = 0;
   virtual Result<Sealed> open(std::string_view bytes, std::string_view where) = 0;  // bytes of the result: plain
-  virtual Result<std::string> writes_with() = 0;  // the key that seal() would take now
+  virtual Result<std::string> writes_with() = 0;                                    // the key that seal() would take now
 };
 
 std::unique_ptr<Provider> identity_provider();

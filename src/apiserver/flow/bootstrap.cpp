@@ -95,7 +95,9 @@ Draft level_of(const std::vector<std::string_view>& words) {
   limited["lendablePercent"] = *parse_int(words[3]);
   Draft& response = limited["limitResponse"];
   response["type"] = words.size() > 4 ? "Queue" : "Reject";
-  if (words.size() > 4) response["queuing"] = Draft::object({{"queues", *parse_int(words[4])}, {"handSize", *parse_int(words[5])}, {"queueLengthLimit", *parse_int(words[6])}});
+  if (words.size() > 4)
+    response["queuing"] =
+        Draft::object({{"queues", *parse_int(words[4])}, {"handSize", *parse_int(words[5])}, {"queueLengthLimit", *parse_int(words[6])}});
   return object;
 }
 
@@ -104,7 +106,8 @@ Draft subject_of(std::string_view text) {
   if (text[0] == 'u') return Draft::object({{"kind", "User"}, {"user", Draft::object({{"name", name}})}});
   if (text[0] == 'g') return Draft::object({{"kind", "Group"}, {"group", Draft::object({{"name", name}})}});
   auto slash = name.find('/');
-  return Draft::object({{"kind", "ServiceAccount"}, {"serviceAccount", Draft::object({{"namespace", name.substr(0, slash)}, {"name", name.substr(slash + 1)}})}});
+  return Draft::object({{"kind", "ServiceAccount"},
+                        {"serviceAccount", Draft::object({{"namespace", name.substr(0, slash)}, {"name", name.substr(slash + 1)}})}});
 }
 
 Draft resource_rule(std::string_view verbs, std::string_view groups, std::string_view resources, std::string_view namespaces) {
@@ -118,7 +121,9 @@ Draft resource_rule(std::string_view verbs, std::string_view groups, std::string
 }
 
 void add_rule(Draft& rules, const std::vector<std::string_view>& words) {
-  auto path_rule = [](std::string_view verbs, std::string_view paths) { return Draft::object({{"verbs", list_of(verbs)}, {"nonResourceURLs", list_of(paths)}}); };
+  auto path_rule = [](std::string_view verbs, std::string_view paths) {
+    return Draft::object({{"verbs", list_of(verbs)}, {"nonResourceURLs", list_of(paths)}});
+  };
   if (words[0] == "subjects") {
     for (std::size_t i = 1; i < words.size(); ++i) rules["subjects"].push_back(subject_of(words[i]));
   } else if (words[0] == "all") {
@@ -140,7 +145,8 @@ struct Wanted {
 std::vector<Wanted> read_objects() {
   std::vector<Wanted> out;
   Draft exempt = with_annotation();
-  exempt["spec"] = Draft::object({{"type", "Exempt"}, {"exempt", Draft::object({{"nominalConcurrencyShares", 0}, {"lendablePercent", 0}})}});
+  exempt["spec"] =
+      Draft::object({{"type", "Exempt"}, {"exempt", Draft::object({{"nominalConcurrencyShares", 0}, {"lendablePercent", 0}})}});
   out.push_back({"prioritylevelconfigurations", "exempt", std::move(exempt)});
   for (std::string_view line : split(objects, '\n')) {
     auto words = words_of(line);
@@ -169,11 +175,18 @@ Result<void> ensure_flow_objects(Registry& registry, World world) {
     Place place{group, wanted.plural, "", wanted.name};
     Document there = registry.read(group, "v1", wanted.plural, "", wanted.name);
     bool ours = !there || there["metadata"]["annotations"][update_annotation].as_string() != "false";
-    if (auto ok = ours ? ensure_fields(registry, world, place, wanted.object, {"spec"}) : ensure(registry, world, place, wanted.object); !ok) return ok;
-    if (wanted.plural != "flowschemas" || !registry.read(group, "v1", wanted.plural, "", wanted.name)["status"]["conditions"].empty()) continue;
+    if (auto ok = ours ? ensure_fields(registry, world, place, wanted.object, {"spec"}) : ensure(registry, world, place, wanted.object);
+        !ok)
+      return ok;
+    if (wanted.plural != "flowschemas" || !registry.read(group, "v1", wanted.plural, "", wanted.name)["status"]["conditions"].empty())
+      continue;
     std::string level = wanted.object.find_path({"spec", "priorityLevelConfiguration", "name"})->str();
-    Draft condition = Draft::object({{"type", "Dangling"}, {"status", "False"}, {"lastTransitionTime", format_rfc3339(world.clock.now())}, {"reason", "Found"},
-                                     {"message", fmt::format("This FlowSchema references the PriorityLevelConfiguration object named \"{}\" and it exists", level)}});
+    Draft condition = Draft::object(
+        {{"type", "Dangling"},
+         {"status", "False"},
+         {"lastTransitionTime", format_rfc3339(world.clock.now())},
+         {"reason", "Found"},
+         {"message", fmt::format("This FlowSchema references the PriorityLevelConfiguration object named \"{}\" and it exists", level)}});
     Draft status = Draft::object();
     status["status"]["conditions"] = Draft::array({condition});
     if (auto ok = ensure_fields(registry, world, place, status, {"status"}, "status"); !ok) return ok;

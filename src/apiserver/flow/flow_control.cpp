@@ -9,12 +9,16 @@ namespace kybern::apiserver {
 namespace {
 
 constexpr std::string_view group = "flowcontrol.apiserver.k8s.io";
-constexpr std::string_view schema_prefix = "/flowcontrol.apiserver.k8s.io/flowschemas/", level_prefix = "/flowcontrol.apiserver.k8s.io/prioritylevelconfigurations/";
+constexpr std::string_view schema_prefix = "/flowcontrol.apiserver.k8s.io/flowschemas/",
+                           level_prefix = "/flowcontrol.apiserver.k8s.io/prioritylevelconfigurations/";
 constexpr std::size_t changes_per_take = 256;
 
-metrics::CounterFamily dispatched("apiserver_flowcontrol_dispatched_requests_total", "Number of requests executed by API Priority and Fairness.", {"priority_level", "flow_schema"});
-metrics::CounterFamily rejected("apiserver_flowcontrol_rejected_requests_total", "Number of requests rejected by API Priority and Fairness.", {"priority_level", "flow_schema", "reason"});
-metrics::HistogramFamily waited("apiserver_flowcontrol_request_wait_duration_seconds", "Length of time a request spent waiting in its queue.",
+metrics::CounterFamily dispatched("apiserver_flowcontrol_dispatched_requests_total",
+                                  "Number of requests executed by API Priority and Fairness.", {"priority_level", "flow_schema"});
+metrics::CounterFamily rejected("apiserver_flowcontrol_rejected_requests_total",
+                                "Number of requests rejected by API Priority and Fairness.", {"priority_level", "flow_schema", "reason"});
+metrics::HistogramFamily waited("apiserver_flowcontrol_request_wait_duration_seconds",
+                                "Length of time a request spent waiting in its queue.",
                                 {0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30}, {"priority_level", "flow_schema", "execute"});
 
 bool holds(Value list, std::string_view text) {
@@ -98,7 +102,8 @@ struct FlowControl::Schema {
   std::shared_ptr<Level> level;
 };
 
-FlowControl::FlowControl(Registry& registry, int seats) : registry_(registry), levels_(std::make_shared<Levels>(seats)), collector_([this](std::string& out) { write_metrics(out); }) {
+FlowControl::FlowControl(Registry& registry, int seats)
+    : registry_(registry), levels_(std::make_shared<Levels>(seats)), collector_([this](std::string& out) { write_metrics(out); }) {
   store::Revision from = registry.store().revision();
   auto changed = [this] { stale_ = true; };
   if (auto watch = registry.store().watch(schema_prefix, from, changed)) schema_changes_ = std::move(*watch);
@@ -113,7 +118,8 @@ void FlowControl::reload() {
     do {
       changes.clear();
       if (*watch && !(*watch)->take(changes, changes_per_take)) {
-        auto again = registry_.store().watch(watch == &schema_changes_ ? schema_prefix : level_prefix, registry_.store().revision(), [this] { stale_ = true; });
+        auto again = registry_.store().watch(watch == &schema_changes_ ? schema_prefix : level_prefix, registry_.store().revision(),
+                                             [this] { stale_ = true; });
         *watch = again ? std::move(*again) : nullptr;
       }
     } while (changes.size() == changes_per_take);
@@ -128,11 +134,12 @@ void FlowControl::reload() {
   registry_.each(group, "v1", "flowschemas", "", [&](Value schema) {
     auto level = levels_->find(schema["spec"]["priorityLevelConfiguration"]["name"].as_string());
     if (!level) return true;  // dangling: it catches nothing
-    schemas->push_back({schema.document(), schema["spec"]["matchingPrecedence"].as_int(1000), schema["metadata"]["name"].str(), schema["metadata"]["uid"].str(),
-                        schema["spec"]["distinguisherMethod"]["type"].str(), std::move(level)});
+    schemas->push_back({schema.document(), schema["spec"]["matchingPrecedence"].as_int(1000), schema["metadata"]["name"].str(),
+                        schema["metadata"]["uid"].str(), schema["spec"]["distinguisherMethod"]["type"].str(), std::move(level)});
     return true;
   });
-  std::sort(schemas->begin(), schemas->end(), [](const Schema& a, const Schema& b) { return a.precedence != b.precedence ? a.precedence < b.precedence : a.name < b.name; });
+  std::sort(schemas->begin(), schemas->end(),
+            [](const Schema& a, const Schema& b) { return a.precedence != b.precedence ? a.precedence < b.precedence : a.name < b.name; });
   schemas_ = std::move(schemas);
 }
 
@@ -149,7 +156,9 @@ Flow FlowControl::classify(const User& user, const RequestInfo& info) {
     flow.schema = schema.name;
     flow.schema_uid = schema.uid;
     flow.level = schema.level;
-    std::string_view distinguisher = schema.distinguisher == "ByUser" ? std::string_view(user.name) : schema.distinguisher == "ByNamespace" ? std::string_view(info.ns) : std::string_view();
+    std::string_view distinguisher = schema.distinguisher == "ByUser"        ? std::string_view(user.name)
+                                     : schema.distinguisher == "ByNamespace" ? std::string_view(info.ns)
+                                                                             : std::string_view();
     flow.hash = std::hash<std::string_view>()(schema.name) * 0x9e3779b97f4a7c15u ^ std::hash<std::string_view>()(distinguisher);
     break;
   }
@@ -184,9 +193,12 @@ Levels::Entry FlowControl::enter(const Flow& flow, const std::function<std::func
 
 void FlowControl::write_metrics(std::string& out) const {
   std::string executing, waiting;
-  metrics::write_header(out, "apiserver_flowcontrol_nominal_limit_seats", "Nominal number of execution seats configured for each priority level.", metrics::Type::gauge);
-  metrics::write_header(executing, "apiserver_flowcontrol_current_executing_seats", "Concurrency (number of seats) occupied by the currently executing requests.", metrics::Type::gauge);
-  metrics::write_header(waiting, "apiserver_flowcontrol_current_inqueue_seats", "Number of seats that the waiting requests will take.", metrics::Type::gauge);
+  metrics::write_header(out, "apiserver_flowcontrol_nominal_limit_seats",
+                        "Nominal number of execution seats configured for each priority level.", metrics::Type::gauge);
+  metrics::write_header(executing, "apiserver_flowcontrol_current_executing_seats",
+                        "Concurrency (number of seats) occupied by the currently executing requests.", metrics::Type::gauge);
+  metrics::write_header(waiting, "apiserver_flowcontrol_current_inqueue_seats", "Number of seats that the waiting requests will take.",
+                        metrics::Type::gauge);
   for (const Levels::Seen& level : levels_->look()) {
     metrics::write_sample(out, "apiserver_flowcontrol_nominal_limit_seats", {{"priority_level", level.name}}, level.nominal);
     metrics::write_sample(executing, "apiserver_flowcontrol_current_executing_seats", {{"priority_level", level.name}}, level.executing);

@@ -64,7 +64,8 @@ std::vector<std::size_t> Levels::hand(std::uint64_t flow, std::size_t queues, st
   return dealt;
 }
 
-Levels::Entry Levels::enter(const std::shared_ptr<Level>& level, std::uint64_t flow, const std::function<std::shared_ptr<Waiter>()>& make_waiter) {
+Levels::Entry Levels::enter(const std::shared_ptr<Level>& level, std::uint64_t flow,
+                            const std::function<std::shared_ptr<Waiter>()>& make_waiter) {
   std::lock_guard lock(mutex_);
   if (level->waiting_ == 0 && has_room(*level)) {
     ++level->executing_;
@@ -73,7 +74,8 @@ Levels::Entry Levels::enter(const std::shared_ptr<Level>& level, std::uint64_t f
   const LevelSettings& s = level->settings_;
   if (!s.queues_requests || level->queues_.empty()) return Entry::refused;
   std::size_t best = 0, shortest = SIZE_MAX;
-  for (std::size_t queue : hand(flow, static_cast<std::size_t>(std::max(1, s.queues)), static_cast<std::size_t>(std::max(1, s.hand_size)))) {
+  for (std::size_t queue :
+       hand(flow, static_cast<std::size_t>(std::max(1, s.queues)), static_cast<std::size_t>(std::max(1, s.hand_size)))) {
     if (level->queues_[queue].size() >= shortest) continue;
     shortest = level->queues_[queue].size();
     best = queue;

@@ -19,7 +19,7 @@ namespace kybern::apiserver {
 struct LevelSettings {
   std::string name, uid;
   bool exempt = false;
-  bool queues_requests = false;      // otherwise what is too much is refused at once
+  bool queues_requests = false;  // otherwise what is too much is refused at once
   int shares = 0, lendable_percent = 0;
   int borrowing_limit_percent = -1;  // of its own seats, on top of them; below zero: no limit
   int queues = 1, hand_size = 1, queue_length_limit = 50;
@@ -46,7 +46,7 @@ class Level {
   friend class Levels;
   LevelSettings settings_;
   int nominal_ = 0, lendable_ = 0, most_ = 0, executing_ = 0, waiting_ = 0;
-  std::size_t next_queue_ = 0;       // where the round goes on
+  std::size_t next_queue_ = 0;  // where the round goes on
   std::vector<std::deque<std::shared_ptr<Waiter>>> queues_;
 };
 
@@ -64,7 +64,12 @@ class Levels {
   void leave(const std::shared_ptr<Level>& level);
   void give_up(const std::shared_ptr<Level>& level, const std::shared_ptr<Waiter>& waiter);  // nothing when its turn has come
 
-  struct Seen { std::string name; bool exempt; int nominal, executing, waiting; std::vector<std::size_t> queue_lengths; };
+  struct Seen {
+    std::string name;
+    bool exempt;
+    int nominal, executing, waiting;
+    std::vector<std::size_t> queue_lengths;
+  };
   std::vector<Seen> look() const;
   static std::vector<std::size_t> hand(std::uint64_t flow, std::size_t queues, std::size_t size);  // distinct, in the order dealt
 

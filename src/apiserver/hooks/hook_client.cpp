@@ -36,7 +36,8 @@ std::string describe_http_failure(int status, const std::string& body) {
     case 403: return body.empty() ? "forbidden" : std::string(trim(body));
     case 404: return "the server could not find the requested resource";
     case 405: return "the server does not allow this method on the requested resource";
-    case 406: return body.empty() ? "the server was unable to respond with a content type that the client supports" : std::string(trim(body));
+    case 406:
+      return body.empty() ? "the server was unable to respond with a content type that the client supports" : std::string(trim(body));
     case 409: return "the server reported a conflict";
     case 413: return "the request entity is too large";
     case 415: return body.empty() ? "unknown" : std::string(trim(body));
@@ -54,7 +55,8 @@ std::expected<std::string, std::string> HookClients::endpoint_of(std::string_vie
   Document service = registry_.read("", "v1", "services", ns, name);
   if (!service) return std::unexpected(fmt::format("service {} not found", go_quote(name)));
   Value spec = service["spec"];
-  if (spec["type"].as_string() == "ExternalName") return std::unexpected(fmt::format("unsupported service type {}", go_quote("ExternalName")));
+  if (spec["type"].as_string() == "ExternalName")
+    return std::unexpected(fmt::format("unsupported service type {}", go_quote("ExternalName")));
   Value wanted;
   for (Value p : spec["ports"].items())
     if (p["port"].as_int() == port) wanted = p;
@@ -65,7 +67,8 @@ std::expected<std::string, std::string> HookClients::endpoint_of(std::string_vie
     for (Value p : slice["ports"].items()) {
       if (p["name"].as_string() != wanted["name"].as_string()) continue;
       for (Value endpoint : slice["endpoints"].items())
-        if (endpoint["conditions"]["ready"].as_bool(true) && !endpoint["addresses"].empty()) hosts.push_back(with_port(endpoint["addresses"][0].as_string(), p["port"].as_int()));
+        if (endpoint["conditions"]["ready"].as_bool(true) && !endpoint["addresses"].empty())
+          hosts.push_back(with_port(endpoint["addresses"][0].as_string(), p["port"].as_int()));
     }
     return true;
   });
@@ -90,7 +93,8 @@ std::expected<HookClients::Target, std::string> HookClients::resolve(Value confi
   std::string_view url = config["url"].as_string();
   if (url.empty()) return std::unexpected(std::string("webhook configuration must have either service or URL"));
   auto scheme = url.find("://");
-  if (scheme == std::string_view::npos) return std::unexpected(fmt::format("Unparsable URL: parse {}: invalid URI for request", go_quote(url)));
+  if (scheme == std::string_view::npos)
+    return std::unexpected(fmt::format("Unparsable URL: parse {}: invalid URI for request", go_quote(url)));
   auto slash = url.find('/', scheme + 3);
   target.url = url.substr(0, slash);
   target.path = clean_path(slash == std::string_view::npos ? std::string_view() : url.substr(slash));
@@ -120,7 +124,8 @@ std::expected<std::shared_ptr<net::HttpClient>, std::string> HookClients::client
   return client;
 }
 
-std::expected<Document, HookFailure> HookClients::post(Value config, Value body, std::chrono::milliseconds timeout, std::string_view user_agent) {
+std::expected<Document, HookFailure> HookClients::post(Value config, Value body, std::chrono::milliseconds timeout,
+                                                       std::string_view user_agent) {
   auto target = resolve(config);
   if (!target) return std::unexpected(HookFailure{target.error()});
   std::string query = fmt::format("?timeout={}s", std::chrono::ceil<std::chrono::seconds>(timeout).count());
@@ -144,12 +149,17 @@ std::expected<Document, HookFailure> HookClients::post(Value config, Value body,
     failure.timed_out = late;
     return std::unexpected(std::move(failure));
   }
-  if (answer->status < 200 || answer->status > 206) return std::unexpected(HookFailure{describe_http_failure(answer->status, answer->body), answer->status});
+  if (answer->status < 200 || answer->status > 206)
+    return std::unexpected(HookFailure{describe_http_failure(answer->status, answer->body), answer->status});
   if (answer->body.empty())
-    return std::unexpected(HookFailure{fmt::format("0-length response with status code: {} and content type: {}", answer->status, answer->headers.get("content-type")), 500});
+    return std::unexpected(HookFailure{
+        fmt::format("0-length response with status code: {} and content type: {}", answer->status, answer->headers.get("content-type")),
+        500});
   auto document = parse_json(answer->body);
   if (!document) return std::unexpected(HookFailure{"couldn't get version/kind; json parse error: " + document.error().message, 500});
-  if (!document->root().is_object()) return std::unexpected(HookFailure{"couldn't get version/kind; json parse error: json: cannot unmarshal the answer into an object", 500});
+  if (!document->root().is_object())
+    return std::unexpected(
+        HookFailure{"couldn't get version/kind; json parse error: json: cannot unmarshal the answer into an object", 500});
   return std::move(*document);
 }
 

@@ -22,7 +22,7 @@ class Registry;
 // Why there is no answer, as upstream prints it: `Post "https://a.b.svc:443/x?timeout=10s": dial tcp ...: connection refused`.
 struct HookFailure {
   std::string message;
-  int code = 503;         // for metrics: the answer's status where there was one
+  int code = 503;  // for metrics: the answer's status where there was one
   bool timed_out = false;
 };
 
@@ -34,7 +34,8 @@ class HookClients {
   explicit HookClients(const Registry& registry) : registry_(registry) {}
 
   // The answer's JSON. `timeout` is told to the webhook in whole seconds, as `?timeout=10s`. Blocks.
-  std::expected<Document, HookFailure> post(Value client_config, Value body, std::chrono::milliseconds timeout, std::string_view user_agent);
+  std::expected<Document, HookFailure> post(Value client_config, Value body, std::chrono::milliseconds timeout,
+                                            std::string_view user_agent);
 
  private:
   struct Target {

@@ -26,7 +26,8 @@ class TestHook {
   // The whole answer to a request's body.
   using Answer = std::function<net::Response(const Document& review)>;
 
-  explicit TestHook(Answer answer, std::vector<std::string> names = {}, std::chrono::hours age = std::chrono::hours(0)) : answer_(std::move(answer)) {
+  explicit TestHook(Answer answer, std::vector<std::string> names = {}, std::chrono::hours age = std::chrono::hours(0))
+      : answer_(std::move(answer)) {
     char pattern[] = "/tmp/kybern-hook-XXXXXX";
     folder_ = ::mkdtemp(pattern);
     Time now = std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
@@ -92,7 +93,8 @@ class TestHook {
   // An AdmissionReview with the request's uid and these members in its response.
   static net::Response review(const Document& asked, std::string_view members) {
     std::string uid(asked["request"]["uid"].as_string());
-    std::string body = "{\"apiVersion\":\"admission.k8s.io/v1\",\"kind\":\"AdmissionReview\",\"response\":{\"uid\":\"" + uid + "\"," + std::string(members) + "}}";
+    std::string body = "{\"apiVersion\":\"admission.k8s.io/v1\",\"kind\":\"AdmissionReview\",\"response\":{\"uid\":\"" + uid + "\"," +
+                       std::string(members) + "}}";
     return {200, {{"content-type", "application/json"}}, body};
   }
   static net::Response allow(const Document& asked) { return review(asked, "\"allowed\":true"); }

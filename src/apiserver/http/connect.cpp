@@ -79,7 +79,8 @@ class KubeletConnector : public Connector {
     if (work.subresource == "proxy") {
       std::string ip = pod["status"]["podIP"].str();
       if (ip.empty()) return fail(bad_request("address not allowed"));
-      std::string port = named.port.empty() ? std::to_string(pod["spec"]["containers"][0]["ports"][0]["containerPort"].as_int(80)) : named.port;
+      std::string port =
+          named.port.empty() ? std::to_string(pod["spec"]["containers"][0]["ports"][0]["containerPort"].as_int(80)) : named.port;
       return plain_target(named.scheme, ip + ":" + port, rest, request);
     }
     std::string node = pod["spec"]["nodeName"].str();
@@ -105,7 +106,8 @@ class KubeletConnector : public Connector {
     for (Value c : pod["spec"]["initContainers"].items()) inits.push_back(c["name"].str());
     if (given.empty()) {
       if (containers.size() == 1) return containers[0];
-      std::string message = fmt::format("a container name must be specified for pod {}, choose one of: [{}]", work.name, join(containers, " "));
+      std::string message =
+          fmt::format("a container name must be specified for pod {}, choose one of: [{}]", work.name, join(containers, " "));
       if (!inits.empty()) message += fmt::format(" or one of the init containers: [{}]", join(inits, " "));
       return fail(bad_request(message));
     }
@@ -122,11 +124,13 @@ class KubeletConnector : public Connector {
     for (std::string_view type : {"InternalIP", "ExternalIP", "Hostname"})
       for (Value a : object["status"]["addresses"].items())
         if (address.empty() && a["type"].as_string() == type) address = a["address"].str();
-    if (address.empty()) return fail(service_unavailable(fmt::format("no preferred addresses found for node {}; known addresses: []", go_quote(node))));
+    if (address.empty())
+      return fail(service_unavailable(fmt::format("no preferred addresses found for node {}; known addresses: []", go_quote(node))));
     std::int64_t port = object["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_int(kubelet_port);
     TunnelTarget target;
     target.options.url = fmt::format("https://{}:{}", address, port);
-    target.options.tls = {read_file(options_.kubelet_ca_file), read_file(options_.client_certificate_file), read_file(options_.client_key_file), "", false};
+    target.options.tls = {read_file(options_.kubelet_ca_file), read_file(options_.client_certificate_file),
+                          read_file(options_.client_key_file), "", false};
     fill(target, path + (query.empty() ? "" : "?" + query), request);
     return Target{std::move(target), fmt::format("dial tcp {}:{}", address, port)};
   }
@@ -149,14 +153,16 @@ class KubeletConnector : public Connector {
         wanted = p;
         break;
       }
-    if (!wanted.exists()) return fail(service_unavailable(fmt::format("no service port {} found for service {}", go_quote(named.port), go_quote(named.name))));
+    if (!wanted.exists())
+      return fail(service_unavailable(fmt::format("no service port {} found for service {}", go_quote(named.port), go_quote(named.name))));
     std::vector<std::string> hosts;
     registry_.each("discovery.k8s.io", "v1", "endpointslices", work.ns, [&](Value slice) {
       if (slice["metadata"]["labels"]["kubernetes.io/service-name"].as_string() != named.name) return true;
       for (Value port : slice["ports"].items()) {
         if (port["name"].as_string() != wanted["name"].as_string()) continue;
         for (Value endpoint : slice["endpoints"].items())
-          if (endpoint["conditions"]["ready"].as_bool(true)) hosts.push_back(fmt::format("{}:{}", endpoint["addresses"][0].as_string(), port["port"].as_int()));
+          if (endpoint["conditions"]["ready"].as_bool(true))
+            hosts.push_back(fmt::format("{}:{}", endpoint["addresses"][0].as_string(), port["port"].as_int()));
       }
       return true;
     });

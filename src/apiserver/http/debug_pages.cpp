@@ -11,8 +11,8 @@ namespace {
 // Objects and the bytes of their blocks; what holds them (tree, keys) comes on top, about 300 bytes each.
 std::string memory_json(Registry& registry) {
   store::Store::Stats stats = registry.store().stats();
-  std::string out = fmt::format(R"({{"type":"store","entries":{},"bytes":{},"windowChanges":{},"watches":{},"fileBytes":{}}})", stats.entries, stats.bytes, stats.window_changes, stats.watches,
-                                stats.file_bytes);
+  std::string out = fmt::format(R"({{"type":"store","entries":{},"bytes":{},"windowChanges":{},"watches":{},"fileBytes":{}}})",
+                                stats.entries, stats.bytes, stats.window_changes, stats.watches, stats.file_bytes);
   store::Snapshot snapshot = registry.store().snapshot();
   for (const auto& served : registry.catalog().all()) {
     if (served->stored != &*served) continue;
@@ -22,7 +22,11 @@ std::string memory_json(Registry& registry) {
       bytes += entry->value.memory();
       return true;
     });
-    if (objects) out += fmt::format(",\n" R"({{"type":"objects","group":"{}","resource":"{}","objects":{},"bytes":{}}})", served->group(), served->plural(), objects, bytes);
+    if (objects)
+      out += fmt::format(
+          ",\n"
+          R"({{"type":"objects","group":"{}","resource":"{}","objects":{},"bytes":{}}})",
+          served->group(), served->plural(), objects, bytes);
   }
   return out;
 }
@@ -31,7 +35,8 @@ std::string flow_json(const FlowControl& flow) {
   std::string out;
   for (const Levels::Seen& level : flow.levels()->look()) {
     if (!out.empty()) out += ",\n";
-    out += fmt::format(R"({{"type":"level","name":"{}","exempt":{},"nominalSeats":{},"executing":{},"waiting":{},"queues":[)", level.name, level.exempt, level.nominal, level.executing, level.waiting);
+    out += fmt::format(R"({{"type":"level","name":"{}","exempt":{},"nominalSeats":{},"executing":{},"waiting":{},"queues":[)", level.name,
+                       level.exempt, level.nominal, level.executing, level.waiting);
     bool first = true;
     for (std::size_t i = 0; i < level.queue_lengths.size(); ++i) {
       if (level.queue_lengths[i] == 0) continue;
@@ -51,6 +56,8 @@ std::string watches_json(Registry& registry) {
 }  // namespace
 
 DebugPages::DebugPages(Registry& registry, const FlowControl& flow)
-    : memory_("memory", [&registry] { return memory_json(registry); }), watches_("watches", [&registry] { return watches_json(registry); }), flow_("flow", [&flow] { return flow_json(flow); }) {}
+    : memory_("memory", [&registry] { return memory_json(registry); }),
+      watches_("watches", [&registry] { return watches_json(registry); }),
+      flow_("flow", [&flow] { return flow_json(flow); }) {}
 
 }  // namespace kybern::apiserver

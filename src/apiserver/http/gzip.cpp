@@ -7,8 +7,8 @@
 
 namespace kybern::apiserver {
 namespace {
-constexpr int level = 1;                      // upstream's: most of the gain for the least work
-constexpr int window_bits_gzip = 15 + 16;     // zlib.h: 16 asks for the gzip format
+constexpr int level = 1;                   // upstream's: most of the gain for the least work
+constexpr int window_bits_gzip = 15 + 16;  // zlib.h: 16 asks for the gzip format
 constexpr std::size_t step_bytes = 32 << 10;
 }  // namespace
 
@@ -25,7 +25,8 @@ struct Gzip::State {
 };
 
 Gzip::Gzip() : state_(std::make_unique<State>()) {
-  KYBERN_CHECK(deflateInit2(&state_->z, level, Z_DEFLATED, window_bits_gzip, 8, Z_DEFAULT_STRATEGY) == Z_OK, "zlib has memory for a stream");
+  KYBERN_CHECK(deflateInit2(&state_->z, level, Z_DEFLATED, window_bits_gzip, 8, Z_DEFAULT_STRATEGY) == Z_OK,
+               "zlib has memory for a stream");
 }
 Gzip::~Gzip() { deflateEnd(&state_->z); }
 

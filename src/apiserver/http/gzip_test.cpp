@@ -27,8 +27,17 @@ std::string gunzip(const std::string& bytes) {
 }
 
 TEST(Gzip, WhoAcceptsIt) {
-  struct Row { const char* header; bool accepts; };
-  for (Row row : {Row{"", false}, {"gzip", true}, {"deflate, gzip", true}, {"br;q=1, gzip;q=0.5", true}, {"gzip;q=0", false}, {"identity", false}, {"GZIP", true}})
+  struct Row {
+    const char* header;
+    bool accepts;
+  };
+  for (Row row : {Row{"", false},
+                  {"gzip", true},
+                  {"deflate, gzip", true},
+                  {"br;q=1, gzip;q=0.5", true},
+                  {"gzip;q=0", false},
+                  {"identity", false},
+                  {"GZIP", true}})
     EXPECT_EQ(accepts_gzip(row.header), row.accepts) << row.header;
 }
 
@@ -40,7 +49,8 @@ TEST(Gzip, ComesBackWholeAndInPieces) {
   EXPECT_LT(gzip(text).size(), text.size() / 4);
   Gzip stream;
   std::string out;
-  for (std::size_t at = 0; at < text.size(); at += 70000) stream.add(std::string_view(text).substr(at, 70000), at + 70000 >= text.size(), out);
+  for (std::size_t at = 0; at < text.size(); at += 70000)
+    stream.add(std::string_view(text).substr(at, 70000), at + 70000 >= text.size(), out);
   EXPECT_EQ(gunzip(out), text);
 }
 

@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::size_t whole_list_max_bytes = 256 << 10;  // a list within this is sent at once, with its length
 constexpr std::size_t list_chunk_bytes = 64 << 10;
-constexpr std::size_t at_once_max_bytes = 64 << 10;     // of an object that is read
+constexpr std::size_t at_once_max_bytes = 64 << 10;  // of an object that is read
 // Requests that are worked on at once, those of exempt levels not counted: less than the server has threads, so that a
 // full level leaves threads to the others.
 constexpr std::size_t most_seats = 120;
@@ -33,7 +33,8 @@ void note_answer(net::Exchange& exchange, Value object) {
 }
 
 // `json`: of the object, when that is at hand.
-void respond_object(net::Exchange& exchange, const Accepted& accepted, int code, Value object, const std::vector<std::string>& warnings = {}, std::string json = {}) {
+void respond_object(net::Exchange& exchange, const Accepted& accepted, int code, Value object,
+                    const std::vector<std::string>& warnings = {}, std::string json = {}) {
   note_answer(exchange, object);
   net::Response response;
   response.status = code;
@@ -53,7 +54,8 @@ void respond_object(net::Exchange& exchange, const Accepted& accepted, int code,
   exchange.respond(std::move(response));
 }
 
-void respond_status(net::Exchange& exchange, const Accepted& accepted, const Status& status, const std::vector<std::string>& warnings = {}) {
+void respond_status(net::Exchange& exchange, const Accepted& accepted, const Status& status,
+                    const std::vector<std::string>& warnings = {}) {
   net::Response response;
   Accepted plain = accepted;
   plain.shape = Shape::object;
@@ -102,15 +104,17 @@ ApiResult<PatchKind> patch_kind(std::string_view content_type) {
 ApiResult<Document> decode_config(std::string_view body, Work& work) {
   std::string_view begin = trim(body.substr(0, 64));
   if (begin.starts_with('{'))
-    if (auto document = parse_json(body, {.duplicates = &work.duplicates}); document && work.duplicates.empty()) return std::move(*document);
+    if (auto document = parse_json(body, {.duplicates = &work.duplicates}); document && work.duplicates.empty())
+      return std::move(*document);
   work.duplicates.clear();
   auto documents = parse_yaml(body, {.duplicates = &work.duplicates});
   if (!documents) return fail(bad_request("error decoding YAML: error converting YAML to JSON: " + documents.error().message));
   if (documents->empty()) return Draft::object().freeze();
   if (documents->front().root().is_object()) return documents->front();
   static constexpr std::string_view kinds[] = {"null", "bool", "number", "number", "string", "array", "object"};
-  return fail(bad_request(fmt::format("error decoding YAML: error unmarshaling JSON: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
-                                      kinds[static_cast<int>(documents->front().root().kind())])));
+  return fail(bad_request(
+      fmt::format("error decoding YAML: error unmarshaling JSON: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+                  kinds[static_cast<int>(documents->front().root().kind())])));
 }
 
 // A deletion's options may come in a body of any of the served types; no body means none.
@@ -144,7 +148,8 @@ std::string list_metadata(Listing& listing) {
 // Appends a list's JSON piece by piece. The items come first: what the metadata says is known after them.
 class ListWriter {
  public:
-  ListWriter(Listing listing, const Accepted& accepted, TableOptions table) : listing_(std::move(listing)), accepted_(accepted), table_(table) {}
+  ListWriter(Listing listing, const Accepted& accepted, TableOptions table)
+      : listing_(std::move(listing)), accepted_(accepted), table_(table) {}
 
   bool produce(std::string& out, std::size_t limit) {
     if (!begun_) begin(out);
@@ -166,9 +171,11 @@ class ListWriter {
   void begin(std::string& out) {
     begun_ = true;
     if (accepted_.shape == Shape::table) {
-      out += "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"columnDefinitions\":" + to_json(table_columns(*listing_.served)) + ",\"rows\":[";
+      out += "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"columnDefinitions\":" + to_json(table_columns(*listing_.served)) +
+             ",\"rows\":[";
     } else if (accepted_.shape == Shape::object) {
-      std::string kind = listing_.served->custom ? std::string(listing_.served->custom->list_kind()) : std::string(listing_.served->kind()) + "List";
+      std::string kind =
+          listing_.served->custom ? std::string(listing_.served->custom->list_kind()) : std::string(listing_.served->kind()) + "List";
       out += fmt::format("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"items\":[", kind, listing_.served->api_version);
     } else {
       out += "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/v1\",\"items\":[";
@@ -184,9 +191,16 @@ class ListWriter {
 
 }  // namespace
 
-Handler::Handler(Registry& registry, Authenticator& authenticator, Authorizer& authorizer, Discovery& discovery, Connector& connector, std::size_t max_requests)
-    : registry_(registry), authenticator_(authenticator), authorizer_(authorizer), discovery_(discovery), connector_(connector), flow_(registry, static_cast<int>(std::min(max_requests, most_seats))),
-      store_metrics_([this](std::string& out) { write_store_metrics(out); }), debug_pages_(registry, flow_) {}
+Handler::Handler(Registry& registry, Authenticator& authenticator, Authorizer& authorizer, Discovery& discovery, Connector& connector,
+                 std::size_t max_requests)
+    : registry_(registry),
+      authenticator_(authenticator),
+      authorizer_(authorizer),
+      discovery_(discovery),
+      connector_(connector),
+      flow_(registry, static_cast<int>(std::min(max_requests, most_seats))),
+      store_metrics_([this](std::string& out) { write_store_metrics(out); }),
+      debug_pages_(registry, flow_) {}
 
 ApiResult<void> Handler::authorize(const User& user, const RequestInfo& info, audit::Record* record) const {
   Attributes attributes = attributes_of(user, info);
@@ -242,8 +256,10 @@ ApiResult<User> Handler::impersonated(const net::Request& request, User user) co
   for (const auto& [header, value] : request.headers.fields()) extra = extra || header.starts_with("impersonate-extra-");
   if (name.empty() && groups.empty() && uid.empty() && !extra) return user;
   if (name.empty()) return fail(internal_error(fmt::format("requested []v1.ObjectReference{{}} without impersonating a user")));
-  auto check = [&](std::string group, std::string resource, std::string ns, std::string what, std::string subresource = "") -> ApiResult<void> {
-    Attributes a{user, "impersonate", std::move(group), "v1", std::move(resource), std::move(subresource), std::move(what), std::move(ns), "", true};
+  auto check = [&](std::string group, std::string resource, std::string ns, std::string what,
+                   std::string subresource = "") -> ApiResult<void> {
+    Attributes a{user, "impersonate", std::move(group), "v1", std::move(resource), std::move(subresource), std::move(what), std::move(ns),
+                 "",   true};
     Decision decision = authorizer_.authorize(a);
     if (decision.allowed) return {};
     return fail(denied(a, decision));
@@ -291,7 +307,10 @@ bool Handler::serve_health(net::Exchange& exchange, const RequestInfo& info, con
   if (root.empty()) return false;
   std::string_view one = path.substr(root.size());
   if (!one.empty()) one.remove_prefix(1);
-  struct Check { std::string_view name; bool ok; };
+  struct Check {
+    std::string_view name;
+    bool ok;
+  };
   bool storage = registry_.store().check_writable().has_value();
   std::vector<Check> checks{{"ping", true}, {"log", true}, {"etcd", storage}};
   if (root != "/livez") checks.push_back({"poststarthook/rbac/bootstrap-roles", ready_});
@@ -333,12 +352,14 @@ void Handler::write_store_metrics(std::string& out) const {
   }
   out += old_form;
   store::Store::Stats stats = registry_.store().stats();
-  metrics::write_header(out, "apiserver_storage_size_bytes", "Size of the storage database file physically allocated in bytes.", metrics::Type::gauge);
+  metrics::write_header(out, "apiserver_storage_size_bytes", "Size of the storage database file physically allocated in bytes.",
+                        metrics::Type::gauge);
   metrics::write_sample(out, "apiserver_storage_size_bytes", {{"storage_cluster_id", "0"}}, static_cast<double>(stats.file_bytes));
   metrics::write_header(out, "apiserver_watch_cache_bytes", "Bytes that the objects in memory take.", metrics::Type::gauge);
   metrics::write_sample(out, "apiserver_watch_cache_bytes", {}, static_cast<double>(stats.bytes));
   metrics::write_header(out, "kubernetes_build_info", "What this program is.", metrics::Type::gauge);
-  metrics::write_sample(out, "kubernetes_build_info", {{"major", "1"}, {"minor", "36"}, {"git_version", "v1.36.0"}, {"platform", "linux/amd64"}}, 1);
+  metrics::write_sample(out, "kubernetes_build_info",
+                        {{"major", "1"}, {"minor", "36"}, {"git_version", "v1.36.0"}, {"platform", "linux/amd64"}}, 1);
 }
 
 void Handler::route(std::shared_ptr<ObservedExchange> exchange, const std::function<void(std::function<void()>)>& post) {
@@ -382,7 +403,8 @@ void Handler::route(std::shared_ptr<ObservedExchange> exchange, const std::funct
   proceed(std::move(exchange), *user, std::move(info), std::move(query), post);
 }
 
-void Handler::proceed(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query, const std::function<void(std::function<void()>)>& post) {
+void Handler::proceed(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query,
+                      const std::function<void(std::function<void()>)>& post) {
   const net::Request& request = exchange->request();
   if (auto ok = authorize(user, info, exchange->observation().record()); !ok) return respond_status(*exchange, {}, ok.error());
   if (exchange->observation().long_running()) exchange->observation().opened_by(user.name);
@@ -417,13 +439,15 @@ void Handler::proceed(std::shared_ptr<ObservedExchange> exchange, const User& us
   respond_status(*exchange, {}, generic_not_found());
 }
 
-void Handler::serve_resource(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query, const std::function<void(std::function<void()>)>& post) {
+void Handler::serve_resource(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query,
+                             const std::function<void(std::function<void()>)>& post) {
   net::Request& request = exchange->request();
   exchange->may_compress();
   // What a known group does not hold is a Status; an unknown group is nobody's.
   if (!registry_.catalog().find(info.group, info.version, info.resource)) {
     const auto& all = registry_.catalog().all();
-    bool known = info.group.empty() || std::any_of(all.begin(), all.end(), [&](const auto& s) { return s->group() == info.group && !s->custom; });
+    bool known =
+        info.group.empty() || std::any_of(all.begin(), all.end(), [&](const auto& s) { return s->group() == info.group && !s->custom; });
     if (known) return respond_status(*exchange, {}, generic_not_found());
     return respond_text(*exchange, 404, "404 page not found\n");
   }
@@ -434,7 +458,9 @@ void Handler::serve_resource(std::shared_ptr<ObservedExchange> exchange, const U
   bool is_watch = info.verb == "watch" && info.subresource.empty();
   if (is_watch) target.name.clear();
   auto work = begin_work(registry_, user, target, std::move(query));
-  if (!work && work.error().code == 404 && info.subresource.empty() && registry_.catalog().find(info.group, info.version, info.resource)->custom) return respond_text(*exchange, 404, "404 page not found\n");
+  if (!work && work.error().code == 404 && info.subresource.empty() &&
+      registry_.catalog().find(info.group, info.version, info.resource)->custom)
+    return respond_text(*exchange, 404, "404 page not found\n");
   if (!work) return respond_status(*exchange, accepted.value_or(Accepted{}), work.error());
   if (is_watch) work->name = info.name;
   if (connector_.connects(*work)) return serve_connect(std::move(exchange), std::move(*work), std::move(rest));
@@ -442,10 +468,16 @@ void Handler::serve_resource(std::shared_ptr<ObservedExchange> exchange, const U
   if (accepted->shape == Shape::table) {
     std::string include = work->query.get("includeObject");
     if (!include.empty() && include != "None" && include != "Metadata" && include != "Object")
-      return respond_status(*exchange, {}, bad_request(fmt::format("includeObject: Invalid value: {}: must be 'Metadata', 'Object', 'None', or empty", go_quote(include))));
+      return respond_status(
+          *exchange, {},
+          bad_request(fmt::format("includeObject: Invalid value: {}: must be 'Metadata', 'Object', 'None', or empty", go_quote(include))));
   }
   bool many = info.verb == "list" || is_watch;
-  if (accepted->shape == Shape::partial_list && !many) return respond_status(*exchange, {}, not_acceptable("only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"));
+  if (accepted->shape == Shape::partial_list && !many)
+    return respond_status(
+        *exchange, {},
+        not_acceptable(
+            "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"));
   if (many) {
     auto held = std::make_shared<Work>(std::move(*work));
     return unless_it_waits(exchange, *held, *accepted, [this, exchange, held, form = *accepted, is_watch, post] {
@@ -473,10 +505,12 @@ void Handler::serve_resource(std::shared_ptr<ObservedExchange> exchange, const U
   }
   auto held = std::make_shared<Work>(std::move(*work));
   Accepted form = *accepted;
-  unless_it_waits(exchange, *held, form, [this, exchange, held, form, verb = info.verb, body, kind] { answer_object(*exchange, *held, form, verb, body, kind); });
+  unless_it_waits(exchange, *held, form,
+                  [this, exchange, held, form, verb = info.verb, body, kind] { answer_object(*exchange, *held, form, verb, body, kind); });
 }
 
-void Handler::serve_watch(std::shared_ptr<ObservedExchange> exchange, Work& work, const Accepted& accepted, std::function<void(std::function<void()>)> post) {
+void Handler::serve_watch(std::shared_ptr<ObservedExchange> exchange, Work& work, const Accepted& accepted,
+                          std::function<void(std::function<void()>)> post) {
   auto options = read_list_options(*work.served, work.query);
   if (!options) return respond_status(*exchange, accepted, options.error());
   options->watch = true;
@@ -495,11 +529,13 @@ void Handler::serve_watch(std::shared_ptr<ObservedExchange> exchange, Work& work
 }
 
 // Webhooks are waited for where nobody else waits: not on the handlers' threads, and without a seat.
-void Handler::unless_it_waits(const std::shared_ptr<ObservedExchange>& exchange, Work& work, const Accepted& accepted, std::function<void()> go_on) {
+void Handler::unless_it_waits(const std::shared_ptr<ObservedExchange>& exchange, Work& work, const Accepted& accepted,
+                              std::function<void()> go_on) {
   bool converts = work.served->custom && work.served->custom->converts();
   if (!converts && !registry_.webhooks().concerns(work)) return go_on();
   exchange->observation().settle();
-  if (!registry_.waiting_room().post(std::move(go_on))) respond_status(*exchange, accepted, too_many_requests("too many requests wait for webhooks, please try again later", 1));
+  if (!registry_.waiting_room().post(std::move(go_on)))
+    respond_status(*exchange, accepted, too_many_requests("too many requests wait for webhooks, please try again later", 1));
 }
 
 void Handler::serve_connect(std::shared_ptr<ObservedExchange> exchange, Work work, std::string rest) {
@@ -512,7 +548,8 @@ void Handler::serve_connect(std::shared_ptr<ObservedExchange> exchange, Work wor
   });
 }
 
-void Handler::answer_object(ObservedExchange& exchange, Work& work, const Accepted& accepted, std::string_view verb, Document body, PatchKind kind) {
+void Handler::answer_object(ObservedExchange& exchange, Work& work, const Accepted& accepted, std::string_view verb, Document body,
+                            PatchKind kind) {
   audit::Record* record = exchange.observation().record();
   if (record) record->asked(body);
   work.wants_json = accepted.shape == Shape::object && accepted.format == Format::json && !accepted.pretty;
@@ -522,14 +559,16 @@ void Handler::answer_object(ObservedExchange& exchange, Work& work, const Accept
   Value object = answer->object.root();
   bool shaped = accepted.shape != Shape::object && object["kind"].as_string() != "Status";
   if (shaped && accepted.shape == Shape::table) {
-    TableOptions options{work.query.get("includeObject") == "Object", work.query.get("includeObject") == "None", registry_.world().clock.now()};
+    TableOptions options{work.query.get("includeObject") == "Object", work.query.get("includeObject") == "None",
+                         registry_.world().clock.now()};
     Draft table = Draft::object({{"kind", "Table"}, {"apiVersion", "meta.k8s.io/v1"}});
     table["metadata"]["resourceVersion"] = object["metadata"]["resourceVersion"];
     table["columnDefinitions"] = table_columns(*work.served);
     table["rows"] = Draft::array({table_row(*work.served, object, options)});
     return respond_object(exchange, accepted, answer->code, table.freeze(), work.warnings);
   }
-  if (shaped && accepted.shape == Shape::partial) return respond_object(exchange, accepted, answer->code, partial_metadata(object).freeze(), work.warnings);
+  if (shaped && accepted.shape == Shape::partial)
+    return respond_object(exchange, accepted, answer->code, partial_metadata(object).freeze(), work.warnings);
   respond_object(exchange, accepted, answer->code, object, work.warnings, std::move(answer->json));
 }
 
@@ -541,14 +580,17 @@ void Handler::serve_list(std::shared_ptr<ObservedExchange> exchange, Work& work,
   if (auto ok = listing->prefetch(); !ok) return respond_status(*exchange, accepted, ok.error());
   std::string include = work.query.get("includeObject");
   TableOptions table{include == "Object", include == "None", registry_.world().clock.now()};
-  if (accepted.shape == Shape::partial) return respond_status(*exchange, {}, not_acceptable("only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"));
+  if (accepted.shape == Shape::partial)
+    return respond_status(
+        *exchange, {},
+        not_acceptable(
+            "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"));
   auto writer = std::make_shared<ListWriter>(std::move(*listing), accepted, table);
   std::string head;
   audit::Record* record = exchange->observation().record();
   if (accepted.format != Format::json || (record && record->keeps_answers())) {
     // YAML and protobuf need the whole, and so does a trail that keeps what is answered.
-    while (writer->produce(head, SIZE_MAX)) {
-    }
+    while (writer->produce(head, SIZE_MAX)) {}
     auto whole = parse_json(head);
     if (!whole) return respond_status(*exchange, accepted, internal_error(whole.error().message));
     return respond_object(*exchange, accepted, 200, whole->root(), work.warnings);

@@ -21,7 +21,8 @@ class Connector;  // streams to kubelets and pods: log, exec, attach, portforwar
 
 class Handler {
  public:
-  Handler(Registry& registry, Authenticator& authenticator, Authorizer& authorizer, Discovery& discovery, Connector& connector, std::size_t max_requests);
+  Handler(Registry& registry, Authenticator& authenticator, Authorizer& authorizer, Discovery& discovery, Connector& connector,
+          std::size_t max_requests);
   void handle(std::shared_ptr<net::Exchange> exchange, const std::function<void(std::function<void()>)>& post);
   void set_ready(bool ready) { ready_ = ready; }
   // Whether handle() waits for nothing and is done within microseconds: the read of one object of a built-in kind by
@@ -37,12 +38,17 @@ class Handler {
  private:
   void route(std::shared_ptr<ObservedExchange> exchange, const std::function<void(std::function<void()>)>& post);
   // What comes after the wait for a seat: authorization, then the answer.
-  void proceed(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query, const std::function<void(std::function<void()>)>& post);
-  void serve_resource(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query, const std::function<void(std::function<void()>)>& post);
+  void proceed(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query,
+               const std::function<void(std::function<void()>)>& post);
+  void serve_resource(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query,
+                      const std::function<void(std::function<void()>)>& post);
   void serve_connect(std::shared_ptr<ObservedExchange> exchange, Work work, std::string rest);
-  void serve_watch(std::shared_ptr<ObservedExchange> exchange, Work& work, const Accepted& accepted, std::function<void(std::function<void()>)> post);
-  void unless_it_waits(const std::shared_ptr<ObservedExchange>& exchange, Work& work, const Accepted& accepted, std::function<void()> go_on);
-  void answer_object(ObservedExchange& exchange, Work& work, const Accepted& accepted, std::string_view verb, Document body, PatchKind kind);
+  void serve_watch(std::shared_ptr<ObservedExchange> exchange, Work& work, const Accepted& accepted,
+                   std::function<void(std::function<void()>)> post);
+  void unless_it_waits(const std::shared_ptr<ObservedExchange>& exchange, Work& work, const Accepted& accepted,
+                       std::function<void()> go_on);
+  void answer_object(ObservedExchange& exchange, Work& work, const Accepted& accepted, std::string_view verb, Document body,
+                     PatchKind kind);
   void serve_list(std::shared_ptr<ObservedExchange> exchange, Work& work, const Accepted& accepted);
   bool serve_health(net::Exchange& exchange, const RequestInfo& info, const Query& query);
   void write_store_metrics(std::string& out) const;

@@ -78,7 +78,8 @@ ApiResult<Accepted> negotiate(std::string_view accept, bool tables, bool discove
     std::string_view as = range.parameter("as"), group = range.parameter("g"), version = range.parameter("v");
     if (!as.empty()) {
       candidate.shape_version = version;
-      if (discovery && as == "APIGroupDiscoveryList" && group == "apidiscovery.k8s.io" && version == "v2") candidate.shape = Shape::discovery;
+      if (discovery && as == "APIGroupDiscoveryList" && group == "apidiscovery.k8s.io" && version == "v2")
+        candidate.shape = Shape::discovery;
       else if (!tables || group != "meta.k8s.io" || version != "v1") continue;
       else if (as == "Table") candidate.shape = Shape::table;
       else if (as == "PartialObjectMetadata") candidate.shape = Shape::partial;
@@ -113,7 +114,8 @@ ApiResult<Document> decode_body(std::string_view content_type, std::string_view 
     if (!document) return fail(bad_request(document.error().message));
     return *document;
   }
-  return fail(unsupported_media_type("the body of the request was in an unknown format - accepted media types include: " + std::string(served_types)));
+  return fail(unsupported_media_type("the body of the request was in an unknown format - accepted media types include: " +
+                                     std::string(served_types)));
 }
 
 ApiResult<void> encode(const Accepted& accepted, Value object, std::string& out) {

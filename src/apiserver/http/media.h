@@ -18,8 +18,8 @@ struct Accepted {
   Shape shape = Shape::object;
   std::string shape_version;  // "v1"
   bool pretty = false;
-  std::string content_type() const;        // of a whole body
-  std::string stream_content_type() const; // of a watch
+  std::string content_type() const;         // of a whole body
+  std::string stream_content_type() const;  // of a watch
 };
 
 // 406 when none of the forms is served. `tables`: whether the endpoint can answer as Table or PartialObjectMetadata.

@@ -17,20 +17,27 @@ namespace {
 constexpr std::string_view component = "apiserver";
 
 // Names, labels and bounds are upstream's.
-const std::vector<double> duration_bounds{0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60};
-metrics::CounterFamily request_total("apiserver_request_total", "Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, component, and HTTP response code.",
+const std::vector<double> duration_bounds{0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2,
+                                          3,     4,     5,    6,   8,   10,  15,  20,  30,  45,   60};
+metrics::CounterFamily request_total("apiserver_request_total",
+                                     "Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, "
+                                     "scope, component, and HTTP response code.",
                                      {"verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component", "code"});
 metrics::HistogramFamily request_seconds("apiserver_request_duration_seconds", "Response latency distribution in seconds.", duration_bounds,
                                          {"verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component"});
-metrics::HistogramFamily response_sizes("apiserver_response_sizes", "Response size distribution in bytes.", metrics::exponential_bounds(1000, 10, 7),
+metrics::HistogramFamily response_sizes("apiserver_response_sizes", "Response size distribution in bytes.",
+                                        metrics::exponential_bounds(1000, 10, 7),
                                         {"verb", "group", "version", "resource", "subresource", "scope", "component"});
 metrics::GaugeFamily long_running_requests("apiserver_longrunning_requests", "Number of requests that run long (watches, streams to pods).",
                                            {"verb", "group", "version", "resource", "subresource", "scope", "component"});
-metrics::GaugeFamily in_flight("apiserver_current_inflight_requests", "Number of requests being served, by kind; those that run long are not among them.", {"request_kind"});
+metrics::GaugeFamily in_flight("apiserver_current_inflight_requests",
+                               "Number of requests being served, by kind; those that run long are not among them.", {"request_kind"});
 
 std::string_view verb_label(std::string_view verb, std::string_view subresource, std::string_view content_type) {
-  if (verb == "get" || verb == "head") return subresource == "exec" || subresource == "attach" || subresource == "portforward" || subresource == "proxy" ? "CONNECT" : "GET";
-  if (verb == "create" || verb == "post") return subresource == "exec" || subresource == "attach" || subresource == "portforward" || subresource == "proxy" ? "CONNECT" : "POST";
+  if (verb == "get" || verb == "head")
+    return subresource == "exec" || subresource == "attach" || subresource == "portforward" || subresource == "proxy" ? "CONNECT" : "GET";
+  if (verb == "create" || verb == "post")
+    return subresource == "exec" || subresource == "attach" || subresource == "portforward" || subresource == "proxy" ? "CONNECT" : "POST";
   if (verb == "list") return "LIST";
   if (verb == "watch") return "WATCH";
   if (verb == "update" || verb == "put") return "PUT";
@@ -40,13 +47,16 @@ std::string_view verb_label(std::string_view verb, std::string_view subresource,
   return "other";
 }
 
-bool is_mutating(std::string_view verb) { return verb == "POST" || verb == "PUT" || verb == "PATCH" || verb == "APPLY" || verb == "DELETE" || verb == "DELETECOLLECTION"; }
+bool is_mutating(std::string_view verb) {
+  return verb == "POST" || verb == "PUT" || verb == "PATCH" || verb == "APPLY" || verb == "DELETE" || verb == "DELETECOLLECTION";
+}
 
 // Passes all on; the observation lives as long as the stream does.
 template <class Interface>
 class ObservedStream : public Interface {
  public:
-  ObservedStream(std::shared_ptr<Interface> inner, std::shared_ptr<Observation> observation) : inner_(std::move(inner)), observation_(std::move(observation)) {}
+  ObservedStream(std::shared_ptr<Interface> inner, std::shared_ptr<Observation> observation)
+      : inner_(std::move(inner)), observation_(std::move(observation)) {}
   bool write(std::string bytes) override { return inner_->write(std::move(bytes)); }
   std::size_t queued_bytes() const override { return inner_->queued_bytes(); }
   void on_drained(std::size_t low_bytes, std::function<void()> callback) override { inner_->on_drained(low_bytes, std::move(callback)); }
@@ -75,7 +85,13 @@ struct RequestSeries {
     std::string_view verb, dry_run, group, version, resource, subresource, scope;
   };
   explicit RequestSeries(const Labels& l)
-      : verb(l.verb), dry_run(l.dry_run), group(l.group), version(l.version), resource(l.resource), subresource(l.subresource), scope(l.scope),
+      : verb(l.verb),
+        dry_run(l.dry_run),
+        group(l.group),
+        version(l.version),
+        resource(l.resource),
+        subresource(l.subresource),
+        scope(l.scope),
         seconds(request_seconds.with({verb, dry_run, group, version, resource, subresource, scope, component})) {}
 
   static RequestSeries& of(const Labels& labels);
@@ -177,7 +193,8 @@ Observation::~Observation() {
   if (series_->verb == "GET" || series_->verb == "LIST") series_->observe_size(bytes_);
 }
 
-ObservedExchange::ObservedExchange(std::shared_ptr<net::Exchange> inner, World world) : inner_(std::move(inner)), observation_(std::make_shared<Observation>(world)) {
+ObservedExchange::ObservedExchange(std::shared_ptr<net::Exchange> inner, World world)
+    : inner_(std::move(inner)), observation_(std::make_shared<Observation>(world)) {
   std::string_view given = inner_->request().headers.get("audit-id");
   headers_.emplace_back("audit-id", given.empty() ? new_uuid(world.random) : std::string(given));
 }
@@ -188,7 +205,8 @@ void ObservedExchange::decorate(net::Headers& headers) const {
 
 void ObservedExchange::respond(net::Response response) {
   decorate(response.headers);
-  if (compress_ && response.body.size() > gzip_min_bytes && accepts_gzip(inner_->request().headers.get("accept-encoding")) && !response.headers.find("content-encoding")) {
+  if (compress_ && response.body.size() > gzip_min_bytes && accepts_gzip(inner_->request().headers.get("accept-encoding")) &&
+      !response.headers.find("content-encoding")) {
     response.body = gzip(response.body);
     response.headers.set("content-encoding", "gzip");
     response.headers.set("vary", "Accept-Encoding");

@@ -19,7 +19,8 @@ OpenStream* first = nullptr;
 
 }  // namespace
 
-OpenStream::OpenStream(std::string_view verb, std::string_view group, std::string_view resource, std::string_view user, bool local, Instant since)
+OpenStream::OpenStream(std::string_view verb, std::string_view group, std::string_view resource, std::string_view user, bool local,
+                       Instant since)
     : what_(fmt::format("{}\n{}\n{}\n{}", verb, group, resource, user)), local_(local), since_(since) {
   what_.shrink_to_fit();
   std::lock_guard lock(mutex);
@@ -56,8 +57,9 @@ std::string open_streams_json(Instant now) {
   for (const auto& [what, row] : sorted) {
     auto parts = split(what->first, '\n');
     if (!out.empty()) out += ",\n";
-    out += fmt::format(R"({{"type":{},"group":{},"resource":{},"user":{},"local":{},"open":{},"oldestSeconds":{:.0f}}})", go_quote(to_lower(parts[0])), go_quote(parts[1]), go_quote(parts[2]),
-                       go_quote(parts[3]), what->second, row.count, std::chrono::duration<double>(now - row.oldest).count());
+    out += fmt::format(R"({{"type":{},"group":{},"resource":{},"user":{},"local":{},"open":{},"oldestSeconds":{:.0f}}})",
+                       go_quote(to_lower(parts[0])), go_quote(parts[1]), go_quote(parts[2]), go_quote(parts[3]), what->second, row.count,
+                       std::chrono::duration<double>(now - row.oldest).count());
   }
   return out;
 }

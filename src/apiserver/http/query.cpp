@@ -9,7 +9,8 @@ Query::Query(std::string_view encoded) {
   for (std::string_view pair : split(encoded, '&')) {
     if (pair.empty()) continue;
     auto equals = pair.find('=');
-    pairs_.emplace_back(url_decode(pair.substr(0, equals), true), equals == std::string_view::npos ? "" : url_decode(pair.substr(equals + 1), true));
+    pairs_.emplace_back(url_decode(pair.substr(0, equals), true),
+                        equals == std::string_view::npos ? "" : url_decode(pair.substr(equals + 1), true));
   }
 }
 

@@ -29,7 +29,9 @@ Status no_such_method() {
 
 // Strategic merges lean on tables that only built-in types have.
 Status strategic_of_custom() {
-  Status status = unsupported_media_type("the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml");
+  Status status = unsupported_media_type(
+      "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, "
+      "application/merge-patch+json, application/apply-patch+yaml");
   status.empty_details = true;
   return status;
 }
@@ -60,7 +62,14 @@ ApiResult<Work> begin_work(Registry& registry, const User& user, const RequestIn
   }
   std::uint16_t bit = verb_bit(info.verb);
   if (!bit || !(verbs & bit)) return fail(no_such_method());
-  Work work{.registry = registry, .world = registry.world(), .user = user, .served = served, .ns = ns, .name = info.name, .subresource = info.subresource, .query = std::move(query)};
+  Work work{.registry = registry,
+            .world = registry.world(),
+            .user = user,
+            .served = served,
+            .ns = ns,
+            .name = info.name,
+            .subresource = info.subresource,
+            .query = std::move(query)};
   work.verb = info.verb;
   work.dynamic = true;
   if (served->custom && !served->custom->deprecation().empty()) work.warnings.push_back(served->custom->deprecation());
@@ -68,10 +77,14 @@ ApiResult<Work> begin_work(Registry& registry, const User& user, const RequestIn
 }
 
 ApiResult<Answer> run_object_request(Work& work, std::string_view verb, Document body, PatchKind patch) {
-  std::string_view options = verb == "create" ? "CreateOptions" : verb == "update" ? "UpdateOptions" : verb == "patch" ? "PatchOptions" : "DeleteOptions";
+  std::string_view options = verb == "create"   ? "CreateOptions"
+                             : verb == "update" ? "UpdateOptions"
+                             : verb == "patch"  ? "PatchOptions"
+                                                : "DeleteOptions";
   if (verb != "get")
     if (auto ok = read_write_options(work, options); !ok) return fail(std::move(ok.error()));
-  if (verb == "patch" && patch == PatchKind::strategic && work.served->custom && work.subresource != "scale") return fail(strategic_of_custom());
+  if (verb == "patch" && patch == PatchKind::strategic && work.served->custom && work.subresource != "scale")
+    return fail(strategic_of_custom());
   if (verb == "patch" && patch != PatchKind::apply && work.query.has("force")) {
     FieldErrors errors{{FieldError::Type::forbidden, "force", "", "may not be specified for non-apply patch"}};
     return fail(invalid("meta.k8s.io", "PatchOptions", "", errors));
@@ -81,7 +94,9 @@ ApiResult<Answer> run_object_request(Work& work, std::string_view verb, Document
     return fail(invalid("meta.k8s.io", "PatchOptions", "", errors));
   }
   if (!work.subresource.empty() && work.subresource != "status") {
-    SubresourceHandler handler = work.served->custom && work.subresource == "scale" ? custom_scale : find_subresource(work.served->group(), work.served->plural(), work.subresource);
+    SubresourceHandler handler = work.served->custom && work.subresource == "scale"
+                                     ? custom_scale
+                                     : find_subresource(work.served->group(), work.served->plural(), work.subresource);
     if (!handler) return fail(generic_not_found());
     SubresourceCall call{work, verb, std::move(body), patch};
     return handler(call);

@@ -14,7 +14,7 @@ namespace kybern::apiserver {
 // A subresource that is a plain exchange of objects: scale, binding, eviction, token, ...
 struct SubresourceCall {
   Work& work;
-  std::string_view verb;     // get create update patch
+  std::string_view verb;  // get create update patch
   Document body;
   PatchKind patch = PatchKind::strategic;
 };

@@ -86,10 +86,13 @@ class ExecBridge : public std::enable_shared_from_this<ExecBridge> {
       }
       auto self = shared_from_this();
       if (channel == 0 || channel == 4) {
-        stream->on_data([self, channel](std::string_view bytes) { (void)self->far_->socket->write(WebSocketOpcode::binary, channel_message(channel, bytes)); });
+        stream->on_data([self, channel](std::string_view bytes) {
+          (void)self->far_->socket->write(WebSocketOpcode::binary, channel_message(channel, bytes));
+        });
         if (channel == 0)
           stream->on_end([self] {
-            if (self->far_->socket->protocol() == "v5.channel.k8s.io") (void)self->far_->socket->write(WebSocketOpcode::binary, std::string("\xff\0", 2));
+            if (self->far_->socket->protocol() == "v5.channel.k8s.io")
+              (void)self->far_->socket->write(WebSocketOpcode::binary, std::string("\xff\0", 2));
           });
       }
       return true;
@@ -192,7 +195,8 @@ class PortForwardBridge : public std::enable_shared_from_this<PortForwardBridge>
     }
     std::shared_ptr<Far> held = *far;
     pair.data->on_data([held](std::string_view bytes) { (void)held->socket->write(WebSocketOpcode::binary, channel_message(0, bytes)); });
-    if (held->socket->protocol() == "v5.channel.k8s.io") pair.data->on_end([held] { (void)held->socket->write(WebSocketOpcode::binary, std::string("\xff\0", 2)); });
+    if (held->socket->protocol() == "v5.channel.k8s.io")
+      pair.data->on_end([held] { (void)held->socket->write(WebSocketOpcode::binary, std::string("\xff\0", 2)); });
     // A client resets the data when it has come to its end, and waits for the error's end then.
     auto data_ended = std::make_shared<std::atomic<bool>>(false);
     pair.data->on_gone([held, data_ended] {
@@ -231,7 +235,8 @@ class PortForwardBridge : public std::enable_shared_from_this<PortForwardBridge>
 };
 
 // The session inside a WebSocket: its bytes are the binary messages.
-std::shared_ptr<net::SpdySession> serve_tunnelled(net::Exchange& exchange, net::SpdySession::OnStream on_stream, std::function<void()> on_close) {
+std::shared_ptr<net::SpdySession> serve_tunnelled(net::Exchange& exchange, net::SpdySession::OnStream on_stream,
+                                                  std::function<void()> on_close) {
   auto answer = net::accept_websocket(exchange.request(), tunnelled_port_forward);
   if (!answer) return nullptr;
   auto raw = exchange.upgrade(*answer);
@@ -290,7 +295,9 @@ std::string chosen_protocol(const net::Request& request, std::initializer_list<s
   return std::string(*known.begin());
 }
 
-bool tunnelled(const net::Request& request) { return request.headers.get("sec-websocket-protocol").find(tunnelled_port_forward) != std::string_view::npos; }
+bool tunnelled(const net::Request& request) {
+  return request.headers.get("sec-websocket-protocol").find(tunnelled_port_forward) != std::string_view::npos;
+}
 
 void refuse(net::Exchange& exchange, int status, const std::string& why) {
   exchange.respond({status, {{"content-type", "text/plain; charset=utf-8"}}, why + "\n"});
@@ -311,7 +318,9 @@ void bridge_spdy(TunnelTarget target, bool port_forward, std::shared_ptr<net::Ex
     std::shared_ptr<net::SpdySession> session;
     if (tunnelled(request)) {
       session = serve_tunnelled(*exchange, on_stream, on_close);
-    } else if (auto raw = exchange->upgrade({{"upgrade", "SPDY/3.1"}, {"connection", "Upgrade"}, {"x-stream-protocol-version", chosen_protocol(request, {"portforward.k8s.io"})}})) {
+    } else if (auto raw = exchange->upgrade({{"upgrade", "SPDY/3.1"},
+                                             {"connection", "Upgrade"},
+                                             {"x-stream-protocol-version", chosen_protocol(request, {"portforward.k8s.io"})}})) {
       session = net::SpdySession::serve(raw, on_stream, on_close);
     }
     if (!session) return refuse(*exchange, 400, "unable to upgrade the connection");
@@ -325,7 +334,8 @@ void bridge_spdy(TunnelTarget target, bool port_forward, std::shared_ptr<net::Ex
     auto raw = exchange->upgrade({{"upgrade", "SPDY/3.1"}, {"connection", "Upgrade"}, {"x-stream-protocol-version", protocol}});
     if (!raw) return refuse(*exchange, 400, "unable to upgrade the connection");
     auto bridge = std::make_shared<ExecBridge>(*far);
-    auto session = net::SpdySession::serve(raw, [bridge](std::shared_ptr<SpdyStream> stream) { return bridge->take(stream); }, [bridge] { bridge->closed(); });
+    auto session = net::SpdySession::serve(
+        raw, [bridge](std::shared_ptr<SpdyStream> stream) { return bridge->take(stream); }, [bridge] { bridge->closed(); });
     bridge->run(session);
   }).detach();
 }

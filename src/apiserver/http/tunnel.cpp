@@ -92,11 +92,13 @@ void run_upgrade(net::HttpClient& client, TunnelTarget& target, const std::strin
 
 void run_plain(net::HttpClient& client, TunnelTarget& target, const std::string& what, net::Exchange& exchange) {
   auto opened = client.stream(std::move(target.request));
-  if (!opened) return refuse(exchange, service_unavailable(fmt::format("error trying to reach service: {}: {}", what, opened.error().message)));
+  if (!opened)
+    return refuse(exchange, service_unavailable(fmt::format("error trying to reach service: {}: {}", what, opened.error().message)));
   std::shared_ptr<net::ClientStream> far(std::move(*opened));
   net::Headers headers;
   for (const auto& [name, value] : far->headers().fields())
-    if (name != "connection" && name != "transfer-encoding" && name != "keep-alive" && name != "content-length" && name != "date") headers.add(name, value);
+    if (name != "connection" && name != "transfer-encoding" && name != "keep-alive" && name != "content-length" && name != "date")
+      headers.add(name, value);
   std::shared_ptr<net::BodyStream> near = exchange.respond_stream(far->status(), std::move(headers));
   auto closed = std::make_shared<std::atomic<bool>>(false);
   near->on_close([far, closed] {
@@ -118,8 +120,8 @@ bool is_upgrade(const net::Request& request) {
 net::Headers forwarded_headers(const net::Headers& headers, bool upgrade) {
   net::Headers out;
   for (const auto& [name, value] : headers.fields()) {
-    if (name == "authorization" || name == "host" || name == "content-length" || name == "transfer-encoding" || name == "keep-alive" || name == "te" || name == "trailer" ||
-        name == "proxy-authorization" || name.starts_with("impersonate-"))
+    if (name == "authorization" || name == "host" || name == "content-length" || name == "transfer-encoding" || name == "keep-alive" ||
+        name == "te" || name == "trailer" || name == "proxy-authorization" || name.starts_with("impersonate-"))
       continue;
     if ((name == "connection" || name == "upgrade") && !upgrade) continue;
     if (name == "sec-websocket-protocol") {

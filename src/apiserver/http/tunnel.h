@@ -11,7 +11,7 @@ namespace kybern::apiserver {
 
 struct TunnelTarget {
   net::ClientOptions options;
-  net::ClientRequest request;   // method, target, headers and body as the target is to see them
+  net::ClientRequest request;  // method, target, headers and body as the target is to see them
 };
 
 // Sends the request on and gives its answer to the exchange as it comes. Works on a thread of its own, which ends when

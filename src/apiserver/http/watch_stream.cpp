@@ -15,13 +15,14 @@
 namespace kybern::apiserver {
 namespace {
 
-constexpr std::size_t queued_bytes_high = 1 << 20;   // no more is encoded for a reader that has this much waiting
+constexpr std::size_t queued_bytes_high = 1 << 20;  // no more is encoded for a reader that has this much waiting
 constexpr std::size_t queued_bytes_low = 64 << 10;
 constexpr std::size_t changes_per_turn = 256;
 constexpr Duration bookmark_interval = std::chrono::seconds(60);
 constexpr std::int64_t min_timeout_seconds = 1800;
 
-metrics::CounterFamily watch_events("apiserver_watch_events_total", "Number of events sent in watch clients.", {"group", "version", "resource"});
+metrics::CounterFamily watch_events("apiserver_watch_events_total", "Number of events sent in watch clients.",
+                                    {"group", "version", "resource"});
 
 std::string_view type_text(WatchEvent::Type type) {
   static constexpr std::string_view texts[] = {"ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"};
@@ -57,9 +58,16 @@ EncodedObjects& encoded_objects() {
 
 class WatchStream : public std::enable_shared_from_this<WatchStream> {
  public:
-  WatchStream(Registry& registry, const Served& served, WatchPlan plan, WatchSettings settings, std::function<void(std::function<void()>)> post)
-      : registry_(registry), served_(served), prefix_(std::move(plan.prefix)), matches_(std::move(plan.matches)), initial_bookmark_(plan.initial_bookmark),
-        after_(plan.after), settings_(std::move(settings)), post_(std::move(post)),
+  WatchStream(Registry& registry, const Served& served, WatchPlan plan, WatchSettings settings,
+              std::function<void(std::function<void()>)> post)
+      : registry_(registry),
+        served_(served),
+        prefix_(std::move(plan.prefix)),
+        matches_(std::move(plan.matches)),
+        initial_bookmark_(plan.initial_bookmark),
+        after_(plan.after),
+        settings_(std::move(settings)),
+        post_(std::move(post)),
         events_(watch_events.with({served.group(), served.resource->version, served.plural()})) {
     if (plan.initial) initial_ = std::make_unique<Listing>(std::move(*plan.initial));
   }
@@ -71,7 +79,8 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
       if (auto self = weak.lock()) self->schedule();
     });
     if (!watch) {
-      if (watch.error().code == Code::expired) return fail(gone(fmt::format("too old resource version: {} ({})", after_, registry_.store().oldest_watchable(prefix_))));
+      if (watch.error().code == Code::expired)
+        return fail(gone(fmt::format("too old resource version: {} ({})", after_, registry_.store().oldest_watchable(prefix_))));
       return fail(internal_error(watch.error().message));
     }
     watch_ = std::move(*watch);
@@ -174,7 +183,8 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
     std::vector<store::ChangePtr> changes;
     auto taken = watch_->take(changes, changes_per_turn);
     if (!taken) {
-      Status status = gone(fmt::format("too old resource version: {} ({})", watch_->position(), registry_.store().oldest_watchable(prefix_)));
+      Status status =
+          gone(fmt::format("too old resource version: {} ({})", watch_->position(), registry_.store().oldest_watchable(prefix_)));
       append({WatchEvent::Type::error, status.document(), nullptr}, out);
       stream_->write(std::move(out));
       stream_->finish();
@@ -195,7 +205,8 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
     if (now) {
       Document object = served_.from_stored ? served_.from_stored(change->now->value.root()) : change->now->value;
       if (served_.custom && conversion_failure(object.root())) return append({WatchEvent::Type::error, std::move(object), nullptr}, out);
-      append({before ? WatchEvent::Type::modified : WatchEvent::Type::added, std::move(object), served_.from_stored ? nullptr : change}, out);
+      append({before ? WatchEvent::Type::modified : WatchEvent::Type::added, std::move(object), served_.from_stored ? nullptr : change},
+             out);
       return;
     }
     // The last state, with the version of what took it away.
@@ -260,7 +271,7 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
     if (!bytes) return;
     auto field = [](int number, std::string_view content) {
       std::string text(1, static_cast<char>(number << 3 | 2));
-      for (std::size_t n = content.size(); ; n >>= 7) {
+      for (std::size_t n = content.size();; n >>= 7) {
         if (n < 128) {
           text += static_cast<char>(n);
           break;

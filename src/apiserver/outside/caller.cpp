@@ -75,7 +75,9 @@ Result<std::unique_ptr<OutsideCaller>> OutsideCaller::open(const std::string& fi
   options.max_body_bytes = max_answer_bytes;
   options.tls.insecure = cluster["insecure-skip-tls-verify"].as_bool();
   options.tls.server_name = cluster["tls-server-name"].str();
-  for (auto [from, field, into] : {std::tuple(cluster, "certificate-authority", &options.tls.ca_pem), std::tuple(user, "client-certificate", &options.tls.certificate_pem), std::tuple(user, "client-key", &options.tls.key_pem)}) {
+  for (auto [from, field, into] :
+       {std::tuple(cluster, "certificate-authority", &options.tls.ca_pem),
+        std::tuple(user, "client-certificate", &options.tls.certificate_pem), std::tuple(user, "client-key", &options.tls.key_pem)}) {
     auto pem = data_or_file(from, field, folder);
     if (!pem) return bad(pem.error().message);
     *into = std::move(*pem);
@@ -86,7 +88,8 @@ Result<std::unique_ptr<OutsideCaller>> OutsideCaller::open(const std::string& fi
   out->client_ = std::move(*client);
   out->target_ = std::move(target);
   if (std::string_view token = user["token"].as_string(); !token.empty()) out->authorization_ = "Bearer " + std::string(token);
-  else if (!user["username"].as_string().empty()) out->authorization_ = "Basic " + base64_encode(user["username"].str() + ":" + user["password"].str());
+  else if (!user["username"].as_string().empty())
+    out->authorization_ = "Basic " + base64_encode(user["username"].str() + ":" + user["password"].str());
   if (std::string_view path = user["tokenFile"].as_string(); !path.empty()) out->token_file_ = folder / path;
   return out;
 }
@@ -104,7 +107,8 @@ Result<Document> OutsideCaller::post(std::string_view body, std::chrono::millise
   request.timeout = timeout;
   auto answer = client_->call(std::move(request));
   if (!answer) return std::unexpected(answer.error());
-  if (answer->status / 100 != 2) return fail(Code::unavailable, fmt::format("the server answered {}: {}", answer->status, answer->body.substr(0, 256)));
+  if (answer->status / 100 != 2)
+    return fail(Code::unavailable, fmt::format("the server answered {}: {}", answer->status, answer->body.substr(0, 256)));
   if (answer->body.empty()) return Draft::object().freeze();
   auto document = parse_json(answer->body);
   if (!document) return fail(Code::invalid, document.error().message);

@@ -56,7 +56,8 @@ struct EventNames {
   std::string_view about, message, source, first, last, count;
 };
 constexpr EventNames core_names{"involvedObject", "message", "source", "firstTimestamp", "lastTimestamp", "count"};
-constexpr EventNames new_names{"regarding", "note", "deprecatedSource", "deprecatedFirstTimestamp", "deprecatedLastTimestamp", "deprecatedCount"};
+constexpr EventNames new_names{"regarding",      "note", "deprecatedSource", "deprecatedFirstTimestamp", "deprecatedLastTimestamp",
+                               "deprecatedCount"};
 
 void add_event(Row& row, const EventNames& names) {
   Value event = row.object, about = event[names.about], source = event[names.source], series = event["series"];
@@ -73,7 +74,8 @@ void add_event(Row& row, const EventNames& names) {
   if (!about["name"].as_string().empty()) target += fmt::format("/{}", about["name"].as_string());
   std::string from = text_or(source["component"], text_or(event["reportingComponent"], event["reportingController"].as_string()));
   if (std::string host = text_or(source["host"], event["reportingInstance"].as_string()); !host.empty()) from += ", " + host;
-  row.add_all(last, event["type"].str(), event["reason"].str(), target, about["fieldPath"].str(), from, trim(event[names.message].as_string()), first, count, row.name());
+  row.add_all(last, event["type"].str(), event["reason"].str(), target, about["fieldPath"].str(), from,
+              trim(event[names.message].as_string()), first, count, row.name());
 }
 
 }  // namespace
@@ -101,14 +103,16 @@ void lease_cells(Row& row) { row.add_all(row.name(), row.spec()["holderIdentity"
 void runtime_class_cells(Row& row) { row.add_all(row.name(), row.object["handler"].str(), row.age()); }
 
 void priority_class_cells(Row& row) {
-  row.add_all(row.name(), row.object["value"].as_int(), row.object["globalDefault"].as_bool(), row.age(), row.object["preemptionPolicy"].str());
+  row.add_all(row.name(), row.object["value"].as_int(), row.object["globalDefault"].as_bool(), row.age(),
+              row.object["preemptionPolicy"].str());
 }
 
 void api_service_cells(Row& row) {
   Value service = row.spec()["service"], available = condition_of(row.status()["conditions"], "Available");
   std::string state = text_or(available["status"], "Unknown");
   if (!available.is_null() && state != "True") state += fmt::format(" ({})", available["reason"].as_string());
-  row.add_all(row.name(), service.is_null() ? "Local" : fmt::format("{}/{}", service["namespace"].as_string(), service["name"].as_string()), state, row.age());
+  row.add_all(row.name(), service.is_null() ? "Local" : fmt::format("{}/{}", service["namespace"].as_string(), service["name"].as_string()),
+              state, row.age());
 }
 
 void resource_claim_cells(Row& row) {

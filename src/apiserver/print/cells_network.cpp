@@ -47,8 +47,8 @@ std::string host_port(std::string_view host, std::int64_t port) {
 
 void service_cells(Row& row) {
   std::string_view type = row.spec()["type"].as_string("ClusterIP");
-  row.add_all(row.name(), type, text_or(row.spec()["clusterIPs"][0], text_or(row.spec()["clusterIP"], "<none>")), external_address(row, type), service_ports(row.spec()["ports"]),
-              row.age(), labels_text(row.spec()["selector"]));
+  row.add_all(row.name(), type, text_or(row.spec()["clusterIPs"][0], text_or(row.spec()["clusterIP"], "<none>")),
+              external_address(row, type), service_ports(row.spec()["ports"]), row.age(), labels_text(row.spec()["selector"]));
 }
 
 void endpoints_cells(Row& row) {
@@ -65,7 +65,8 @@ void endpoints_cells(Row& row) {
 
 void endpoint_slice_cells(Row& row) {
   ShortList ports, addresses;
-  for (Value port : row.object["ports"].items()) ports.add(port["port"].is_null() ? text_or(port["name"], "*") : std::to_string(port["port"].as_int()));
+  for (Value port : row.object["ports"].items())
+    ports.add(port["port"].is_null() ? text_or(port["name"], "*") : std::to_string(port["port"].as_int()));
   for (Value endpoint : row.object["endpoints"].items())
     for (Value address : endpoint["addresses"].items()) addresses.add(address.str());
   auto shown = [](const ShortList& list) { return list.str().empty() ? std::string("<unset>") : list.str(); };
@@ -91,8 +92,8 @@ std::string hosts_of(Value rules) {
 }  // namespace
 
 void ingress_cells(Row& row) {
-  row.add_all(row.name(), text_or(row.spec()["ingressClassName"], "<none>"), hosts_of(row.spec()["rules"]), balancer_addresses(row.status()["loadBalancer"]),
-              row.spec()["tls"].empty() ? "80" : "80, 443", row.age());
+  row.add_all(row.name(), text_or(row.spec()["ingressClassName"], "<none>"), hosts_of(row.spec()["rules"]),
+              balancer_addresses(row.status()["loadBalancer"]), row.spec()["tls"].empty() ? "80" : "80, 443", row.age());
 }
 
 void ingress_class_cells(Row& row) {

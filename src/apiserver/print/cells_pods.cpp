@@ -114,7 +114,8 @@ std::string readiness_gates(Value spec, Value status) {
 void pod_cells(Row& row) {
   PodSummary pod = summary_of(row);
   std::string restarts = std::to_string(pod.restarts.count);
-  if (pod.restarts.count != 0 && pod.restarts.last != Time{}) restarts += fmt::format(" ({} ago)", row.since(Draft(format_rfc3339(pod.restarts.last)).freeze()));
+  if (pod.restarts.count != 0 && pod.restarts.last != Time{})
+    restarts += fmt::format(" ({} ago)", row.since(Draft(format_rfc3339(pod.restarts.last)).freeze()));
   row.add_all(row.name(), fmt::format("{}/{}", pod.ready, pod.total), pod.reason, restarts, row.age());
   row.add_all(text_or(row.status()["podIPs"][0]["ip"], text_or(row.status()["podIP"], "<none>")), text_or(row.spec()["nodeName"], "<none>"),
               text_or(row.status()["nominatedNodeName"], "<none>"), readiness_gates(row.spec(), row.status()));

@@ -16,7 +16,8 @@ void role_binding_cells(Row& row) {
     else if (kind == "User") users.push_back(subject["name"].str());
     else if (kind == "Group") groups.push_back(subject["name"].str());
   }
-  row.add_all(row.name(), fmt::format("{}/{}", role["kind"].as_string(), role["name"].as_string()), row.age(), join(users, ", "), join(groups, ", "), join(accounts, ", "));
+  row.add_all(row.name(), fmt::format("{}/{}", role["kind"].as_string(), role["name"].as_string()), row.age(), join(users, ", "),
+              join(groups, ", "), join(accounts, ", "));
 }
 
 void certificate_request_cells(Row& row) {
@@ -65,8 +66,8 @@ void flow_schema_cells(Row& row) {
 void priority_level_cells(Row& row) {
   Value limited = row.spec()["limited"], queuing = limited["limitResponse"]["queuing"];
   auto number = [](Value owner, std::string_view field) { return owner.is_null() ? Draft("<none>") : Draft(owner[field].as_int()); };
-  row.add_all(row.name(), row.spec()["type"].str(), number(limited, "nominalConcurrencyShares"), number(queuing, "queues"), number(queuing, "handSize"),
-              number(queuing, "queueLengthLimit"), row.age());
+  row.add_all(row.name(), row.spec()["type"].str(), number(limited, "nominalConcurrencyShares"), number(queuing, "queues"),
+              number(queuing, "handSize"), number(queuing, "queueLengthLimit"), row.age());
 }
 
 }  // namespace kybern::apiserver

@@ -27,7 +27,8 @@ void add_replicas(Row& row, std::string selector) {
 }  // namespace
 
 void deployment_cells(Row& row) {
-  row.add_all(row.name(), fmt::format("{}/{}", counted(row, "readyReplicas"), wanted(row)), counted(row, "updatedReplicas"), counted(row, "availableReplicas"), row.age());
+  row.add_all(row.name(), fmt::format("{}/{}", counted(row, "readyReplicas"), wanted(row)), counted(row, "updatedReplicas"),
+              counted(row, "availableReplicas"), row.age());
   add_containers(row, row.spec()["template"]);
   auto selector = LabelSelector::from(row.spec()["selector"]);
   row.add(selector ? selector->str() : std::string());
@@ -43,7 +44,8 @@ void stateful_set_cells(Row& row) {
 
 void daemon_set_cells(Row& row) {
   row.add_all(row.name(), counted(row, "desiredNumberScheduled"), counted(row, "currentNumberScheduled"), counted(row, "numberReady"),
-              counted(row, "updatedNumberScheduled"), counted(row, "numberAvailable"), labels_text(row.spec()["template"]["spec"]["nodeSelector"]), row.age());
+              counted(row, "updatedNumberScheduled"), counted(row, "numberAvailable"),
+              labels_text(row.spec()["template"]["spec"]["nodeSelector"]), row.age());
   add_containers(row, row.spec()["template"]);
   row.add(selector_text(row.spec()["selector"]));
 }
@@ -98,7 +100,10 @@ void job_cells(Row& row) {
 
 void cron_job_cells(Row& row) {
   Value suspend = row.spec()["suspend"], last = row.status()["lastScheduleTime"], job = row.spec()["jobTemplate"]["spec"];
-  row.add_all(row.name(), row.spec()["schedule"], text_or(row.spec()["timeZone"], "<none>"), suspend.is_null() ? "<unset>" : suspend.as_bool() ? "True" : "False",
+  row.add_all(row.name(), row.spec()["schedule"], text_or(row.spec()["timeZone"], "<none>"),
+              suspend.is_null()   ? "<unset>"
+              : suspend.as_bool() ? "True"
+                                  : "False",
               static_cast<std::int64_t>(row.status()["active"].size()), last.is_null() ? "<none>" : row.since(last), row.age());
   add_containers(row, job["template"]);
   row.add(selector_text(job["selector"]));
@@ -108,19 +113,24 @@ namespace {
 
 std::string amount_or_unknown(Value quantity) { return quantity.is_null() ? "<unknown>" : quantity_text(quantity); }
 
-std::string utilization(Value percent, std::string_view otherwise) { return percent.is_null() ? std::string(otherwise) : fmt::format("{}%", percent.as_int()); }
+std::string utilization(Value percent, std::string_view otherwise) {
+  return percent.is_null() ? std::string(otherwise) : fmt::format("{}%", percent.as_int());
+}
 
 // One metric as "current/target"; `spec` and `status` are the members that the metric's type names.
 std::string metric_text(std::string_view type, Value spec, Value status) {
   Value target = spec["target"], current = status["current"];
   if (type == "Resource" || type == "ContainerResource") {
-    std::string text = target["averageValue"].is_null() ? fmt::format("{}/{}", utilization(current["averageUtilization"], "<unknown>"), utilization(target["averageUtilization"], "<auto>"))
-                                                        : fmt::format("{}/{}", amount_or_unknown(current["averageValue"]), quantity_text(target["averageValue"]));
+    std::string text = target["averageValue"].is_null()
+                           ? fmt::format("{}/{}", utilization(current["averageUtilization"], "<unknown>"),
+                                         utilization(target["averageUtilization"], "<auto>"))
+                           : fmt::format("{}/{}", amount_or_unknown(current["averageValue"]), quantity_text(target["averageValue"]));
     return fmt::format("{}: {}", spec["name"].as_string(), text);
   }
   if (type == "Pods") return fmt::format("{}/{}", amount_or_unknown(current["averageValue"]), quantity_text(target["averageValue"]));
   if (type != "External" && type != "Object") return "<unknown type>";
-  if (!target["averageValue"].is_null()) return fmt::format("{}/{} (avg)", amount_or_unknown(current["averageValue"]), quantity_text(target["averageValue"]));
+  if (!target["averageValue"].is_null())
+    return fmt::format("{}/{} (avg)", amount_or_unknown(current["averageValue"]), quantity_text(target["averageValue"]));
   return fmt::format("{}/{}", amount_or_unknown(current["value"]), quantity_text(target["value"]));
 }
 
@@ -153,11 +163,14 @@ std::string metrics_text(const Row& row) {
 void autoscaler_cells(Row& row) {
   Value target = row.spec()["scaleTargetRef"], least = row.spec()["minReplicas"];
   row.add_all(row.name(), fmt::format("{}/{}", target["kind"].as_string(), target["name"].as_string()), metrics_text(row),
-              least.is_null() ? std::string("<unset>") : std::to_string(least.as_int()), row.spec()["maxReplicas"].as_int(), counted(row, "currentReplicas"), row.age());
+              least.is_null() ? std::string("<unset>") : std::to_string(least.as_int()), row.spec()["maxReplicas"].as_int(),
+              counted(row, "currentReplicas"), row.age());
 }
 
 void disruption_budget_cells(Row& row) {
-  auto bound = [&](std::string_view field) { return row.spec()[field].is_null() ? std::string("N/A") : int_or_string_text(row.spec()[field]); };
+  auto bound = [&](std::string_view field) {
+    return row.spec()[field].is_null() ? std::string("N/A") : int_or_string_text(row.spec()[field]);
+  };
   row.add_all(row.name(), bound("minAvailable"), bound("maxUnavailable"), counted(row, "disruptionsAllowed"), row.age());
 }
 

@@ -19,7 +19,9 @@ struct Row {
 
   void add(Draft cell) { cells.push_back(std::move(cell)); }
   template <class... T>
-  void add_all(T&&... more) { (add(Draft(std::forward<T>(more))), ...); }
+  void add_all(T&&... more) {
+    (add(Draft(std::forward<T>(more))), ...);
+  }
   Value meta() const { return object["metadata"]; }
   Value spec() const { return object["spec"]; }
   Value status() const { return object["status"]; }
@@ -32,12 +34,12 @@ using CellsFunction = void (*)(Row&);
 
 // `otherwise` for an absent or empty text.
 std::string text_or(Value text, std::string_view otherwise);
-std::string labels_text(Value labels);            // a=b,c=d sorted by key; "<none>" when there are none
-std::string selector_text(Value label_selector);  // of a LabelSelector; "<none>" when it says nothing
+std::string labels_text(Value labels);                          // a=b,c=d sorted by key; "<none>" when there are none
+std::string selector_text(Value label_selector);                // of a LabelSelector; "<none>" when it says nothing
 std::string list_text(Value list, std::string_view separator);  // of texts
 // The names and the images of containers, each joined by commas.
 std::pair<std::string, std::string> container_texts(Value containers);
-std::string quantity_text(Value quantity);        // canonical; "0" when absent
+std::string quantity_text(Value quantity);  // canonical; "0" when absent
 std::string int_or_string_text(Value value);
 // The condition of that type, absent when there is none.
 Value condition_of(Value conditions, std::string_view type);

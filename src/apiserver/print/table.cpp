@@ -11,7 +11,8 @@ Draft table_columns(const Served& served) {
   if (served.custom) return served.custom->columns();
   Draft out = Draft::array();
   auto add = [&](const schema::Column& c) {
-    out.push_back(Draft::object({{"name", c.name}, {"type", c.type}, {"format", c.format}, {"description", c.description}, {"priority", c.priority}}));
+    out.push_back(Draft::object(
+        {{"name", c.name}, {"type", c.type}, {"format", c.format}, {"description", c.description}, {"priority", c.priority}}));
   };
   for (const schema::Column& c : served.resource->columns) add(c);
   if (served.resource->columns.empty()) {

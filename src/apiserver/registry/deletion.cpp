@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::int64_t default_pod_grace_seconds = 30;
 constexpr std::size_t sweep_helpers = 15;  // with whoever asked, 16 deletions are under way at once
-constexpr int delete_attempts = 20;  // against writers that change the object meanwhile
+constexpr int delete_attempts = 20;        // against writers that change the object meanwhile
 
 bool is_pod(const Work& work) { return work.is("", "pods"); }
 bool is_namespace(const Work& work) { return work.is("", "namespaces"); }
@@ -52,7 +52,8 @@ Draft finalizers_for(Value object, const DeleteOptions& options) {
 // Seconds that the object stays after it is asked to go; empty: it goes at once.
 std::optional<std::int64_t> grace_of(const Work& work, Value object, const DeleteOptions& options) {
   if (!is_pod(work)) return std::nullopt;
-  std::int64_t seconds = options.grace_period_seconds.value_or(object["spec"]["terminationGracePeriodSeconds"].as_int(default_pod_grace_seconds));
+  std::int64_t seconds =
+      options.grace_period_seconds.value_or(object["spec"]["terminationGracePeriodSeconds"].as_int(default_pod_grace_seconds));
   std::string_view phase = object["status"]["phase"].as_string();
   if (object["spec"]["nodeName"].as_string().empty() || phase == "Failed" || phase == "Succeeded") seconds = 0;
   if (seconds < 0) seconds = 1;
@@ -64,10 +65,13 @@ ApiResult<void> check_preconditions(const Work& work, Value object, const Delete
   Value m = object["metadata"];
   const Served& s = *work.served;
   if (!options.uid.empty() && options.uid != m["uid"].as_string())
-    return fail(conflict(s.group(), s.plural(), work.name, fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}", options.uid, m["uid"].as_string())));
+    return fail(
+        conflict(s.group(), s.plural(), work.name,
+                 fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}", options.uid, m["uid"].as_string())));
   if (!options.resource_version.empty() && options.resource_version != m["resourceVersion"].as_string())
     return fail(conflict(s.group(), s.plural(), work.name,
-                         fmt::format("Precondition failed: ResourceVersion in precondition: {}, ResourceVersion in object meta: {}", options.resource_version, m["resourceVersion"].as_string())));
+                         fmt::format("Precondition failed: ResourceVersion in precondition: {}, ResourceVersion in object meta: {}",
+                                     options.resource_version, m["resourceVersion"].as_string())));
   return {};
 }
 
@@ -132,8 +136,16 @@ class Sweep {
         if (over_) return;
         objects_.push_back(object);
       }
-      Work one{.registry = work_.registry, .world = work_.world, .user = work_.user, .served = work_.served, .ns = object["metadata"]["namespace"].str(),
-               .name = object["metadata"]["name"].str(), .dry_run = work_.dry_run, .verb = "delete", .dynamic = work_.dynamic, .options = work_.options};
+      Work one{.registry = work_.registry,
+               .world = work_.world,
+               .user = work_.user,
+               .served = work_.served,
+               .ns = object["metadata"]["namespace"].str(),
+               .name = object["metadata"]["name"].str(),
+               .dry_run = work_.dry_run,
+               .verb = "delete",
+               .dynamic = work_.dynamic,
+               .options = work_.options};
       auto gone = work_.registry.remove(one, options_);
       std::lock_guard lock(mutex_);
       for (std::string& warning : one.warnings) work_.warn(std::move(warning));
@@ -285,7 +297,8 @@ ApiResult<DeleteOptions> read_delete_options(Value body, const Query& query) {
   FieldErrors errors;
   auto integer = [](std::string_view text) { return parse_int(text); };
   if (body.is_object() && !body.empty()) {
-    if (body["gracePeriodSeconds"].exists() && !body["gracePeriodSeconds"].is_null()) out.grace_period_seconds = body["gracePeriodSeconds"].as_int();
+    if (body["gracePeriodSeconds"].exists() && !body["gracePeriodSeconds"].is_null())
+      out.grace_period_seconds = body["gracePeriodSeconds"].as_int();
     out.uid = body["preconditions"]["uid"].str();
     out.resource_version = body["preconditions"]["resourceVersion"].str();
     if (body["orphanDependents"].is_bool()) out.orphan_dependents = body["orphanDependents"].as_bool();
@@ -296,11 +309,14 @@ ApiResult<DeleteOptions> read_delete_options(Value body, const Query& query) {
       given.push_back(go_quote(v.as_string()));
       known = known && v.as_string() == "All";
     }
-    if (!known) errors.push_back({FieldError::Type::not_supported, "dryRun", fmt::format("[]string{{{}}}", join(given, ", ")), "supported values: \"All\""});
+    if (!known)
+      errors.push_back(
+          {FieldError::Type::not_supported, "dryRun", fmt::format("[]string{{{}}}", join(given, ", ")), "supported values: \"All\""});
   } else {
     if (query.has("gracePeriodSeconds")) {
       auto seconds = integer(query.get("gracePeriodSeconds"));
-      if (!seconds) return fail(bad_request(fmt::format("strconv.ParseInt: parsing {}: invalid syntax", go_quote(query.get("gracePeriodSeconds")))));
+      if (!seconds)
+        return fail(bad_request(fmt::format("strconv.ParseInt: parsing {}: invalid syntax", go_quote(query.get("gracePeriodSeconds")))));
       out.grace_period_seconds = *seconds;
     }
     if (query.has("orphanDependents")) out.orphan_dependents = query.flag("orphanDependents");
@@ -308,9 +324,11 @@ ApiResult<DeleteOptions> read_delete_options(Value body, const Query& query) {
   }
   const std::string& policy = out.propagation_policy;
   if (out.orphan_dependents && !policy.empty())
-    errors.push_back({FieldError::Type::invalid, "propagationPolicy", go_quote(policy), "orphanDependents and deletionPropagation cannot be both set"});
+    errors.push_back(
+        {FieldError::Type::invalid, "propagationPolicy", go_quote(policy), "orphanDependents and deletionPropagation cannot be both set"});
   if (!policy.empty() && policy != "Foreground" && policy != "Background" && policy != "Orphan")
-    errors.push_back({FieldError::Type::not_supported, "propagationPolicy", go_quote(policy), "supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""});
+    errors.push_back({FieldError::Type::not_supported, "propagationPolicy", go_quote(policy),
+                      "supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""});
   if (!errors.empty()) return fail(invalid("meta.k8s.io", "DeleteOptions", "", errors));
   return out;
 }

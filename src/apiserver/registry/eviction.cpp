@@ -21,7 +21,9 @@ Status refused(std::string why, int retry_after_seconds) {
   status.causes = {{"DisruptionBudget", std::move(why), ""}};
   return status;
 }
-Status still_processed(std::string_view budget) { return refused(fmt::format("The disruption budget {} is still being processed by the server.", budget), 10); }
+Status still_processed(std::string_view budget) {
+  return refused(fmt::format("The disruption budget {} is still being processed by the server.", budget), 10);
+}
 
 bool is_ready(Value pod) {
   for (Value c : pod["status"]["conditions"].items())
@@ -42,29 +44,42 @@ bool may_still_begin(Value pod) {
 // The condition, and the deletion under the preconditions of both.
 ApiResult<void> mark_and_delete(Work& work, DeleteOptions options) {
   if (!work.dry_run) {
-    Work marking{.registry = work.registry, .world = work.world, .user = work.user, .served = work.served, .ns = work.ns, .name = work.name};
+    Work marking{
+        .registry = work.registry, .world = work.world, .user = work.user, .served = work.served, .ns = work.ns, .name = work.name};
     marking.subresource = "status";
     marking.verb = "update";
     marking.untracked = true;
-    auto marked = work.registry.modify(marking, [&](Value pod) -> ApiResult<Draft> {
-      Value m = pod["metadata"];
-      if (!options.uid.empty() && options.uid != m["uid"].as_string())
-        return fail(conflict("", "Pod", work.name, fmt::format("the UID in the precondition ({}) does not match the UID in record ({}). The pod might have been deleted and then recreated", options.uid, m["uid"].as_string())));
-      if (!options.resource_version.empty() && options.resource_version != m["resourceVersion"].as_string())
-        return fail(conflict("", "Pod", work.name, fmt::format("the ResourceVersion in the precondition ({}) does not match the ResourceVersion in record ({}). The object might have been modified",
-                                                               options.resource_version, m["resourceVersion"].as_string())));
-      Draft condition = Draft::object({{"type", "DisruptionTarget"}, {"status", "True"}, {"lastProbeTime", nullptr}, {"lastTransitionTime", format_rfc3339(work.world.clock.now())},
-                                       {"reason", "EvictionByEvictionAPI"}, {"message", "Eviction API: evicting"}});
-      if (m["generation"].exists()) condition["observedGeneration"] = m["generation"];
-      Draft now(pod), conditions = Draft::array();
-      for (Value c : pod["status"]["conditions"].items()) {
-        if (c["type"].as_string() != "DisruptionTarget") conditions.push_back(c);
-        else if (c["status"].as_string() == "True") condition["lastTransitionTime"] = c["lastTransitionTime"];
-      }
-      conditions.push_back(std::move(condition));
-      now["status"]["conditions"] = std::move(conditions);
-      return now;
-    }, true);
+    auto marked = work.registry.modify(
+        marking,
+        [&](Value pod) -> ApiResult<Draft> {
+          Value m = pod["metadata"];
+          if (!options.uid.empty() && options.uid != m["uid"].as_string())
+            return fail(conflict("", "Pod", work.name,
+                                 fmt::format("the UID in the precondition ({}) does not match the UID in record ({}). The pod might have "
+                                             "been deleted and then recreated",
+                                             options.uid, m["uid"].as_string())));
+          if (!options.resource_version.empty() && options.resource_version != m["resourceVersion"].as_string())
+            return fail(conflict("", "Pod", work.name,
+                                 fmt::format("the ResourceVersion in the precondition ({}) does not match the ResourceVersion in record "
+                                             "({}). The object might have been modified",
+                                             options.resource_version, m["resourceVersion"].as_string())));
+          Draft condition = Draft::object({{"type", "DisruptionTarget"},
+                                           {"status", "True"},
+                                           {"lastProbeTime", nullptr},
+                                           {"lastTransitionTime", format_rfc3339(work.world.clock.now())},
+                                           {"reason", "EvictionByEvictionAPI"},
+                                           {"message", "Eviction API: evicting"}});
+          if (m["generation"].exists()) condition["observedGeneration"] = m["generation"];
+          Draft now(pod), conditions = Draft::array();
+          for (Value c : pod["status"]["conditions"].items()) {
+            if (c["type"].as_string() != "DisruptionTarget") conditions.push_back(c);
+            else if (c["status"].as_string() == "True") condition["lastTransitionTime"] = c["lastTransitionTime"];
+          }
+          conditions.push_back(std::move(condition));
+          now["status"]["conditions"] = std::move(conditions);
+          return now;
+        },
+        true);
     if (!marked) return fail(std::move(marked.error()));
     if (!options.resource_version.empty()) options.resource_version = marked->object["metadata"]["resourceVersion"].str();
   }
@@ -78,32 +93,46 @@ ApiResult<void> mark_and_delete(Work& work, DeleteOptions options) {
 
 // Takes one disruption off the budget before the pod goes, so that two evictions never share one.
 ApiResult<void> take_disruption(Work& work, const std::string& name) {
-  Work budget{.registry = work.registry, .world = work.world, .user = work.user, .served = work.registry.catalog().find("policy", "v1", "poddisruptionbudgets"), .ns = work.ns, .name = name};
+  Work budget{.registry = work.registry,
+              .world = work.world,
+              .user = work.user,
+              .served = work.registry.catalog().find("policy", "v1", "poddisruptionbudgets"),
+              .ns = work.ns,
+              .name = name};
   budget.subresource = "status";
   budget.verb = "update";
   budget.dry_run = work.dry_run;
   budget.untracked = true;
-  auto taken = budget.registry.modify(budget, [&](Value b) -> ApiResult<Draft> {
-    Value status = b["status"];
-    if (status["observedGeneration"].as_int() < b["metadata"]["generation"].as_int()) return fail(still_processed(name));
-    std::int64_t allowed = status["disruptionsAllowed"].as_int();
-    if (allowed < 0) return fail(forbidden("policy", "poddisruptionbudget", name, "pdb disruptions allowed is negative"));
-    if (status["disruptedPods"].size() > most_disrupted_pods)
-      return fail(forbidden("policy", "poddisruptionbudget", name, "DisruptedPods map too big - too many evictions not confirmed by PDB controller"));
-    if (allowed == 0) {
-      for (Value c : status["conditions"].items())
-        if (c["type"].as_string() == "DisruptionAllowed" && c["reason"].as_string() == "SyncFailed")
-          return fail(refused(fmt::format("The disruption budget {} does not allow evicting pods currently because it failed sync: {}", name, c["message"].as_string()), 0));
-      return fail(refused(fmt::format("The disruption budget {} needs {} healthy pods and has {} currently", name, status["desiredHealthy"].as_int(), status["currentHealthy"].as_int()), 0));
-    }
-    Draft now(b);
-    now["status"]["disruptionsAllowed"] = allowed - 1;
-    if (allowed == 1) set_disruption_allowed(now["status"], work.world.clock.now());
-    now["status"]["disruptedPods"][work.name] = format_rfc3339(work.world.clock.now());
-    return now;
-  }, true);
+  auto taken = budget.registry.modify(
+      budget,
+      [&](Value b) -> ApiResult<Draft> {
+        Value status = b["status"];
+        if (status["observedGeneration"].as_int() < b["metadata"]["generation"].as_int()) return fail(still_processed(name));
+        std::int64_t allowed = status["disruptionsAllowed"].as_int();
+        if (allowed < 0) return fail(forbidden("policy", "poddisruptionbudget", name, "pdb disruptions allowed is negative"));
+        if (status["disruptedPods"].size() > most_disrupted_pods)
+          return fail(forbidden("policy", "poddisruptionbudget", name,
+                                "DisruptedPods map too big - too many evictions not confirmed by PDB controller"));
+        if (allowed == 0) {
+          for (Value c : status["conditions"].items())
+            if (c["type"].as_string() == "DisruptionAllowed" && c["reason"].as_string() == "SyncFailed")
+              return fail(refused(fmt::format("The disruption budget {} does not allow evicting pods currently because it failed sync: {}",
+                                              name, c["message"].as_string()),
+                                  0));
+          return fail(refused(fmt::format("The disruption budget {} needs {} healthy pods and has {} currently", name,
+                                          status["desiredHealthy"].as_int(), status["currentHealthy"].as_int()),
+                              0));
+        }
+        Draft now(b);
+        now["status"]["disruptionsAllowed"] = allowed - 1;
+        if (allowed == 1) set_disruption_allowed(now["status"], work.world.clock.now());
+        now["status"]["disruptedPods"][work.name] = format_rfc3339(work.world.clock.now());
+        return now;
+      },
+      true);
   if (taken) return {};
-  if (taken.error().reason == "Conflict") return fail(timeout(fmt::format("couldn't update PodDisruptionBudget {} due to conflicts", go_quote(name)), 10));
+  if (taken.error().reason == "Conflict")
+    return fail(timeout(fmt::format("couldn't update PodDisruptionBudget {} due to conflicts", go_quote(name)), 10));
   return fail(std::move(taken.error()));
 }
 
@@ -142,7 +171,8 @@ ApiResult<Answer> evict(SubresourceCall& call) {
   if (old_version) renamed["apiVersion"] = "policy/v1";
   auto body = typed_body("policy/v1", "Eviction", old_version ? renamed.freeze() : call.body);
   if (!body) return fail(std::move(body.error()));
-  if (std::string_view name = (*body)["metadata"]["name"].as_string(); name != work.name) return fail(bad_request("name in URL does not match name in Eviction object"));
+  if (std::string_view name = (*body)["metadata"]["name"].as_string(); name != work.name)
+    return fail(bad_request("name in URL does not match name in Eviction object"));
   auto asked = options_of(work, body->root());
   if (!asked) return fail(std::move(asked.error()));
   body = admit_body(work, "CREATE", "eviction", std::move(*body));
@@ -162,7 +192,8 @@ ApiResult<Answer> evict(SubresourceCall& call) {
     if (may_still_begin(pod) && options.resource_version.empty()) options.resource_version = pod["metadata"]["resourceVersion"].str();
     auto done = mark_and_delete(work, std::move(options));
     if (done) return Answer{201, success_status()};
-    if (done.error().reason != "Conflict" || !asked->resource_version.empty() || attempt == most_attempts) return fail(std::move(done.error()));
+    if (done.error().reason != "Conflict" || !asked->resource_version.empty() || attempt == most_attempts)
+      return fail(std::move(done.error()));
   }
   auto budget = budget_of(work, pod.root());
   if (!budget) return fail(std::move(budget.error()));
@@ -174,7 +205,8 @@ ApiResult<Answer> evict(SubresourceCall& call) {
       Value status = (*budget)["status"];
       std::int64_t wanted = status["desiredHealthy"].as_int();
       // A pod that does not count as healthy takes nothing away from those that do.
-      pinned = (*budget)["spec"]["unhealthyPodEvictionPolicy"].as_string() == "AlwaysAllow" || (wanted > 0 && status["currentHealthy"].as_int() >= wanted);
+      pinned = (*budget)["spec"]["unhealthyPodEvictionPolicy"].as_string() == "AlwaysAllow" ||
+               (wanted > 0 && status["currentHealthy"].as_int() >= wanted);
     }
     if (pinned) options.resource_version = pod["metadata"]["resourceVersion"].str();
     else if (auto taken = take_disruption(work, name); !taken) return fail(std::move(taken.error()));
@@ -182,7 +214,8 @@ ApiResult<Answer> evict(SubresourceCall& call) {
   auto done = mark_and_delete(work, std::move(options));
   if (done) return Answer{201, success_status()};
   // It has become ready meanwhile: the client is to try again.
-  if (done.error().reason == "Conflict" && pinned && asked->resource_version.empty()) return fail(still_processed((*budget)["metadata"]["name"].as_string()));
+  if (done.error().reason == "Conflict" && pinned && asked->resource_version.empty())
+    return fail(still_processed((*budget)["metadata"]["name"].as_string()));
   return fail(std::move(done.error()));
 }
 

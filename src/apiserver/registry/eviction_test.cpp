@@ -17,20 +17,27 @@ class EvictionTest : public ::testing::Test {
     EXPECT_EQ(asking_.refusal(verb, path, body, ns), "") << verb << " " << path << " " << body;
   }
   void pod(const std::string& name, const std::string& phase, bool ready = true) {
-    must("create", "v1/pods", fmt::format("{{metadata: {{name: {}, labels: {{app: web}}}}, spec: {{nodeName: n1, containers: [{{name: c, image: i}}]}}}}", name));
-    must("patch", fmt::format("v1/pods/{}/status", name), fmt::format("{{status: {{phase: {}, conditions: [{{type: Ready, status: '{}'}}]}}}}", phase, ready ? "True" : "False"));
+    must(
+        "create", "v1/pods",
+        fmt::format("{{metadata: {{name: {}, labels: {{app: web}}}}, spec: {{nodeName: n1, containers: [{{name: c, image: i}}]}}}}", name));
+    must("patch", fmt::format("v1/pods/{}/status", name),
+         fmt::format("{{status: {{phase: {}, conditions: [{{type: Ready, status: '{}'}}]}}}}", phase, ready ? "True" : "False"));
   }
   void budget(const std::string& name, const std::string& spec, const std::string& status) {
-    must("create", "policy/v1/poddisruptionbudgets", fmt::format("{{metadata: {{name: {}}}, spec: {{selector: {{matchLabels: {{app: web}}}}, {}}}}}", name, spec));
+    must("create", "policy/v1/poddisruptionbudgets",
+         fmt::format("{{metadata: {{name: {}}}, spec: {{selector: {{matchLabels: {{app: web}}}}, {}}}}}", name, spec));
     must("patch", fmt::format("policy/v1/poddisruptionbudgets/{}/status", name), fmt::format("{{status: {{{}}}}}", status));
   }
   std::string evict(const std::string& name, const std::string& more = "") {
-    auto answer = asking_.ask("create", fmt::format("v1/pods/{}/eviction", name), fmt::format("{{metadata: {{name: {}}}{}}}", name, more), "d");
+    auto answer =
+        asking_.ask("create", fmt::format("v1/pods/{}/eviction", name), fmt::format("{{metadata: {{name: {}}}{}}}", name, more), "d");
     if (answer) return std::to_string(answer->code);
     last_ = answer.error();
     return fmt::format("{} {}", last_.code, last_.causes.empty() ? last_.message : last_.causes[0].reason + ": " + last_.causes[0].message);
   }
-  Document read(std::string_view group, std::string_view plural, std::string_view name) { return asking_.registry().read(group, "v1", plural, "d", name); }
+  Document read(std::string_view group, std::string_view plural, std::string_view name) {
+    return asking_.registry().read(group, "v1", plural, "d", name);
+  }
 
   testing::Asking asking_;
   Status last_;
@@ -48,7 +55,9 @@ TEST_F(EvictionTest, TakesFromTheBudgetAndMarksThePod) {
   EXPECT_TRUE(went["metadata"]["deletionTimestamp"].exists());
   bool marked = false;
   for (Value c : went["status"]["conditions"].items())
-    if (c["type"].as_string() == "DisruptionTarget") marked = c["reason"].as_string() == "EvictionByEvictionAPI" && c["message"].as_string() == "Eviction API: evicting" && c["status"].as_string() == "True";
+    if (c["type"].as_string() == "DisruptionTarget")
+      marked = c["reason"].as_string() == "EvictionByEvictionAPI" && c["message"].as_string() == "Eviction API: evicting" &&
+               c["status"].as_string() == "True";
   EXPECT_TRUE(marked);
   EXPECT_EQ(left["status"]["disruptionsAllowed"].as_int(), 0);
   EXPECT_TRUE(left["status"]["disruptedPods"]["a"].is_string());
@@ -67,19 +76,25 @@ TEST_F(EvictionTest, Refusals) {
   budget("pdb", "minAvailable: 1", "disruptionsAllowed: 1");
   EXPECT_EQ(evict("a"), "429 DisruptionBudget: The disruption budget pdb is still being processed by the server.");
   EXPECT_EQ(last_.retry_after_seconds, 10);
-  must("patch", "policy/v1/poddisruptionbudgets/pdb/status", "{status: {observedGeneration: 1, disruptionsAllowed: 0, conditions: [{type: DisruptionAllowed, status: 'False', reason: SyncFailed, message: oops, lastTransitionTime: '2026-01-01T00:00:00Z'}]}}");
-  EXPECT_EQ(evict("a"), "429 DisruptionBudget: The disruption budget pdb does not allow evicting pods currently because it failed sync: oops");
+  must("patch", "policy/v1/poddisruptionbudgets/pdb/status",
+       "{status: {observedGeneration: 1, disruptionsAllowed: 0, conditions: [{type: DisruptionAllowed, status: 'False', reason: "
+       "SyncFailed, message: oops, lastTransitionTime: '2026-01-01T00:00:00Z'}]}}");
+  EXPECT_EQ(evict("a"),
+            "429 DisruptionBudget: The disruption budget pdb does not allow evicting pods currently because it failed sync: oops");
   budget("second", "minAvailable: 1", "observedGeneration: 1");
   EXPECT_EQ(evict("a"), "500 This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.");
   EXPECT_EQ(last_.reason, "");
-  EXPECT_EQ(evict("a", ", deleteOptions: {preconditions: {uid: other}}"), "500 This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.");
+  EXPECT_EQ(evict("a", ", deleteOptions: {preconditions: {uid: other}}"),
+            "500 This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.");
   EXPECT_FALSE(read("", "pods", "a")["metadata"]["deletionTimestamp"].exists());
 }
 
 TEST_F(EvictionTest, Preconditions) {
   pod("a", "Running");
-  EXPECT_EQ(evict("a", ", deleteOptions: {preconditions: {uid: other}}").substr(0, 86), "409 Operation cannot be fulfilled on Pod \"a\": the UID in the precondition (other) does");
-  EXPECT_EQ(evict("a", ", deleteOptions: {preconditions: {resourceVersion: '1'}}").substr(0, 76), "409 Operation cannot be fulfilled on Pod \"a\": the ResourceVersion in the pre");
+  EXPECT_EQ(evict("a", ", deleteOptions: {preconditions: {uid: other}}").substr(0, 86),
+            "409 Operation cannot be fulfilled on Pod \"a\": the UID in the precondition (other) does");
+  EXPECT_EQ(evict("a", ", deleteOptions: {preconditions: {resourceVersion: '1'}}").substr(0, 76),
+            "409 Operation cannot be fulfilled on Pod \"a\": the ResourceVersion in the pre");
   const std::string version = read("", "pods", "a")["metadata"]["resourceVersion"].str();
   EXPECT_EQ(evict("a", ", deleteOptions: {preconditions: {resourceVersion: '" + version + "'}}"), "201");
 }
@@ -91,11 +106,17 @@ TEST_F(EvictionTest, UnhealthyPods) {
   };
   const Row rows[] = {
       {"the budget is met", "minAvailable: 2", "observedGeneration: 1, currentHealthy: 2, desiredHealthy: 2", "201", 0},
-      {"it is met and would allow more", "minAvailable: 2", "observedGeneration: 1, currentHealthy: 3, desiredHealthy: 2, disruptionsAllowed: 1", "201", 1},
-      {"it is not met", "minAvailable: 2", "observedGeneration: 1, currentHealthy: 1, desiredHealthy: 2", "429 DisruptionBudget: The disruption budget pdb needs 2 healthy pods and has 1 currently", 0},
-      {"always", "minAvailable: 2, unhealthyPodEvictionPolicy: AlwaysAllow", "observedGeneration: 1, currentHealthy: 1, desiredHealthy: 2", "201", 0},
-      {"if healthy", "minAvailable: 2, unhealthyPodEvictionPolicy: IfHealthyBudget", "observedGeneration: 1, currentHealthy: 1, desiredHealthy: 2", "429 DisruptionBudget: The disruption budget pdb needs 2 healthy pods and has 1 currently", 0},
-      {"nothing is desired", "minAvailable: 0", "observedGeneration: 1, currentHealthy: 1, desiredHealthy: 0, disruptionsAllowed: 1", "201", 0},
+      {"it is met and would allow more", "minAvailable: 2",
+       "observedGeneration: 1, currentHealthy: 3, desiredHealthy: 2, disruptionsAllowed: 1", "201", 1},
+      {"it is not met", "minAvailable: 2", "observedGeneration: 1, currentHealthy: 1, desiredHealthy: 2",
+       "429 DisruptionBudget: The disruption budget pdb needs 2 healthy pods and has 1 currently", 0},
+      {"always", "minAvailable: 2, unhealthyPodEvictionPolicy: AlwaysAllow", "observedGeneration: 1, currentHealthy: 1, desiredHealthy: 2",
+       "201", 0},
+      {"if healthy", "minAvailable: 2, unhealthyPodEvictionPolicy: IfHealthyBudget",
+       "observedGeneration: 1, currentHealthy: 1, desiredHealthy: 2",
+       "429 DisruptionBudget: The disruption budget pdb needs 2 healthy pods and has 1 currently", 0},
+      {"nothing is desired", "minAvailable: 0", "observedGeneration: 1, currentHealthy: 1, desiredHealthy: 0, disruptionsAllowed: 1", "201",
+       0},
   };
   int serial = 0;
   for (const Row& row : rows) {

@@ -12,9 +12,9 @@ namespace kybern::apiserver {
 
 class HotTexts {
  public:
-  static constexpr std::size_t max_bytes = 4 << 20;   // of all texts
+  static constexpr std::size_t max_bytes = 4 << 20;  // of all texts
   static constexpr std::size_t max_text_bytes = 32 << 10;
-  static constexpr std::size_t places = 4096;         // an object has one, by its key
+  static constexpr std::size_t places = 4096;  // an object has one, by its key
 
   // What write_json() makes of an entry's value. From the second time in a row that its place is asked for this very
   // revision the text is kept, until another object or revision is asked for there, or room is needed.

@@ -21,7 +21,8 @@ TEST(HotTexts, EveryAnswerIsTheEntrysOwn) {
 TEST(HotTexts, MoreThanThereIsRoomForIsAnsweredAllTheSame) {
   HotTexts texts;
   std::vector<store::EntryPtr> many;
-  for (int i = 0; i < 400; ++i) many.push_back(entry("/configmaps/a/" + std::to_string(i), i + 1, std::string(30000, static_cast<char>('a' + i % 26))));
+  for (int i = 0; i < 400; ++i)
+    many.push_back(entry("/configmaps/a/" + std::to_string(i), i + 1, std::string(30000, static_cast<char>('a' + i % 26))));
   for (int round = 0; round < 3; ++round)
     for (const auto& e : many) ASSERT_EQ(texts.of(e), to_json(e->value.root()));
   // What is kept of 12 MB is at most 4: the others' entries have no owner but us.

@@ -21,7 +21,11 @@ std::set<std::string> ips_of(Value service) {
 }
 
 Work work_for(Registry& registry, const std::string& ip, std::string_view verb) {
-  Work work{.registry = registry, .world = registry.world(), .user = {"system:apiserver", "", {"system:masters"}, {}}, .served = registry.catalog().find(group, "v1", "ipaddresses"), .name = ip};
+  Work work{.registry = registry,
+            .world = registry.world(),
+            .user = {"system:apiserver", "", {"system:masters"}, {}},
+            .served = registry.catalog().find(group, "v1", "ipaddresses"),
+            .name = ip};
   work.verb = verb;
   return work;
 }
@@ -42,14 +46,16 @@ void create(Registry& registry, const std::string& ip, Value service) {
   object["metadata"]["labels"][manager_label] = manager;
   object["spec"]["parentRef"] = parent_of(service);
   auto made = registry.create(work, object.freeze());
-  if (!made && made.error().reason != "AlreadyExists") log_warn("apiserver", "an IPAddress could not be written", {{"ip", ip}, {"why", made.error().message}});
+  if (!made && made.error().reason != "AlreadyExists")
+    log_warn("apiserver", "an IPAddress could not be written", {{"ip", ip}, {"why", made.error().message}});
 }
 
 void erase(Registry& registry, const std::string& ip) {
   Work work = work_for(registry, ip, "delete");
   if (!work.served) return;
   auto gone = registry.remove(work, {});
-  if (!gone && gone.error().code != 404) log_warn("apiserver", "an IPAddress could not be removed", {{"ip", ip}, {"why", gone.error().message}});
+  if (!gone && gone.error().code != 404)
+    log_warn("apiserver", "an IPAddress could not be removed", {{"ip", ip}, {"why", gone.error().message}});
 }
 
 }  // namespace
@@ -73,7 +79,8 @@ void repair_ip_addresses(Registry& registry) {
     std::string ip = address["metadata"]["name"].str();
     auto service = wanted.find(ip);
     bool ours = address["metadata"]["labels"][manager_label].as_string() == manager;
-    bool right = service != wanted.end() && address["spec"]["parentRef"]["name"].as_string() == service->second["metadata"]["name"].as_string() &&
+    bool right = service != wanted.end() &&
+                 address["spec"]["parentRef"]["name"].as_string() == service->second["metadata"]["name"].as_string() &&
                  address["spec"]["parentRef"]["namespace"].as_string() == service->second["metadata"]["namespace"].as_string();
     if (right) wanted.erase(service);
     else if (ours) stale.push_back(ip);

@@ -29,10 +29,13 @@ ApiResult<Continue> decode_continue(std::string_view text) {
   if (!bytes) return fail(bad_request("continue key is not valid: illegal base64 data"));
   auto token = parse_json(*bytes);
   if (!token) return fail(bad_request(fmt::format("continue key is not valid: {}", token.error().message)));
-  if ((*token)["v"].as_string() != "meta.k8s.io/v1") return fail(bad_request(fmt::format("continue key is not valid: server does not recognize this encoded version {}", go_quote((*token)["v"].as_string()))));
+  if ((*token)["v"].as_string() != "meta.k8s.io/v1")
+    return fail(bad_request(
+        fmt::format("continue key is not valid: server does not recognize this encoded version {}", go_quote((*token)["v"].as_string()))));
   Continue out{(*token)["rv"].as_int(), (*token)["start"].str()};
   if (out.start.empty()) return fail(bad_request("continue key is not valid: encoded start key empty (version meta.k8s.io/v1)"));
-  if (out.start.find("../") != std::string::npos || out.start.starts_with("/")) return fail(bad_request(fmt::format("continue key is not valid: {}", out.start)));
+  if (out.start.find("../") != std::string::npos || out.start.starts_with("/"))
+    return fail(bad_request(fmt::format("continue key is not valid: {}", out.start)));
   if (out.start.back() == '\0') out.start.pop_back();
   return out;
 }
@@ -40,7 +43,8 @@ ApiResult<Continue> decode_continue(std::string_view text) {
 ApiResult<store::Revision> read_revision(std::string_view text) {
   auto value = parse_int(text);
   if (!value || *value < 0) {
-    FieldErrors errors{{FieldError::Type::invalid, "resourceVersion", go_quote(text), fmt::format("strconv.ParseUint: parsing {}: invalid syntax", go_quote(text))}};
+    FieldErrors errors{{FieldError::Type::invalid, "resourceVersion", go_quote(text),
+                        fmt::format("strconv.ParseUint: parsing {}: invalid syntax", go_quote(text))}};
     return fail(bad_request(fmt::format("resourceVersion: Invalid value: {}: {}", errors[0].value, errors[0].detail)));
   }
   return *value;
@@ -55,13 +59,15 @@ ApiResult<void> check_matches(const Query& query, ListOptions& out) {
   } else if (out.has_send_initial_events) {
     if (match != "NotOlderThan") forbid("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
     else if (out.send_initial_events && !out.bookmarks)
-      errors.push_back({FieldError::Type::forbidden, "allowWatchBookmarks", "", "sendInitialEvents requires setting allowWatchBookmarks to true"});
+      errors.push_back(
+          {FieldError::Type::forbidden, "allowWatchBookmarks", "", "sendInitialEvents requires setting allowWatchBookmarks to true"});
   } else if (!match.empty()) {
     if (out.watch) forbid("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
     if (out.resource_version.empty()) forbid("resourceVersionMatch is forbidden unless resourceVersion is provided");
     if (!out.continue_token.empty()) forbid("resourceVersionMatch is forbidden when continue is provided");
     if (match != "Exact" && match != "NotOlderThan")
-      errors.push_back({FieldError::Type::not_supported, "resourceVersionMatch", go_quote(match), "supported values: \"Exact\", \"NotOlderThan\", \"\""});
+      errors.push_back({FieldError::Type::not_supported, "resourceVersionMatch", go_quote(match),
+                        "supported values: \"Exact\", \"NotOlderThan\", \"\""});
     if (match == "Exact" && out.resource_version == "0") forbid("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
   }
   (void)query;
@@ -109,7 +115,8 @@ namespace {
 std::function<bool(Value)> predicate(const Registry& registry, const Served& served, const ListOptions& options, std::string_view name) {
   bool by_field = !options.fields.empty(), by_label = !options.labels.empty();
   if (!by_field && !by_label && name.empty()) return {};
-  return [&registry, served = &served, labels = options.labels, fields = options.fields, by_field, by_label, name = std::string(name)](Value stored) {
+  return [&registry, served = &served, labels = options.labels, fields = options.fields, by_field, by_label,
+          name = std::string(name)](Value stored) {
     Document held;
     Value object = stored;
     if (served->from_stored && by_field) {
@@ -165,7 +172,11 @@ ApiResult<Listing> Registry::list(Work& work, const ListOptions& options) {
     if (token->revision > 0) {
       auto snapshot = store_.snapshot_at(token->revision, out.prefix);
       if (!snapshot) {
-        Status status = gone("The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.");
+        Status status = gone(
+            "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue "
+            "parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided "
+            "token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was "
+            "returned and now may show up in the list.");
         status.code = 410;
         return fail(std::move(status));
       }
@@ -182,7 +193,8 @@ ApiResult<Listing> Registry::list(Work& work, const ListOptions& options) {
     if (!revision) return fail(std::move(revision.error()));
     asked = *revision;
   }
-  bool exact = options.resource_version_match == "Exact" || (options.resource_version_match.empty() && options.limit > 0 && asked > 0 && false);
+  bool exact =
+      options.resource_version_match == "Exact" || (options.resource_version_match.empty() && options.limit > 0 && asked > 0 && false);
   if (asked > store_.revision()) return fail(too_large_version(asked, store_.revision()));
   if (exact) {
     auto snapshot = store_.snapshot_at(asked, out.prefix);
@@ -261,7 +273,8 @@ std::string Listing::continue_token() {
   std::string at = after;
   while (store::EntryPtr entry = snapshot.next(prefix, at)) {
     at = entry->key;
-    if (!matches || matches(entry->value.root())) return encode_continue(snapshot.revision(), std::string_view(after).substr(prefix.size()));
+    if (!matches || matches(entry->value.root()))
+      return encode_continue(snapshot.revision(), std::string_view(after).substr(prefix.size()));
   }
   return {};
 }
@@ -302,14 +315,16 @@ ApiResult<WatchPlan> Registry::watch(Work& work, const ListOptions& options) {
   return plan;
 }
 
-Document Registry::read(std::string_view group, std::string_view version, std::string_view plural, std::string_view ns, std::string_view name) const {
+Document Registry::read(std::string_view group, std::string_view version, std::string_view plural, std::string_view ns,
+                        std::string_view name) const {
   const Served* served = catalog_.find(group, version, plural);
   if (!served) return {};
   auto entry = store_.snapshot().get(served->key(ns, name));
   return entry ? in_served_form(*served, entry->value.root()) : Document();
 }
 
-void Registry::each(std::string_view group, std::string_view version, std::string_view plural, std::string_view ns, const std::function<bool(Value)>& visit) const {
+void Registry::each(std::string_view group, std::string_view version, std::string_view plural, std::string_view ns,
+                    const std::function<bool(Value)>& visit) const {
   const Served* served = catalog_.find(group, version, plural);
   if (!served) return;
   store_.snapshot().scan(scope_prefix(*served, ns), "", [&](const store::EntryPtr& entry) {

@@ -52,8 +52,9 @@ apply::FieldSet fields(std::initializer_list<std::initializer_list<std::string_v
 
 // What a write cannot change, as its kind's rules put it back.
 const apply::FieldSet& reset_fields(const Work& work) {
-  static const apply::FieldSet none, status = fields({{"f:status"}}), spec = fields({{"f:spec"}}), of_deployments = fields({{"f:spec"}, {"f:metadata", "f:labels"}}),
-                                     of_pods = fields({{"f:spec"}, {"f:metadata", "f:deletionTimestamp"}, {"f:metadata", "f:ownerReferences"}});
+  static const apply::FieldSet none,
+      status = fields({{"f:status"}}), spec = fields({{"f:spec"}}), of_deployments = fields({{"f:spec"}, {"f:metadata", "f:labels"}}),
+      of_pods = fields({{"f:spec"}, {"f:metadata", "f:deletionTimestamp"}, {"f:metadata", "f:ownerReferences"}});
   if (work.subresource.empty()) return work.served->subresource("status") ? status : none;
   if (work.subresource != "status") return none;
   if (work.is("apps", "deployments")) return of_deployments;
@@ -105,7 +106,14 @@ void set_managers(Work& work, Value before, Draft& object, Value frozen) {
     }
     ServedVersions versions(work.registry.catalog(), *work.served);
     std::string manager = manager_of(work), time = format_rfc3339(work.world.clock.now());
-    apply::Write write{versions, work.served->api_version, manager, subresource_of(work), time, reset_fields(work), work.served->empty_object.root(), work.served->custom ? nullptr : work.served->resource};
+    apply::Write write{versions,
+                       work.served->api_version,
+                       manager,
+                       subresource_of(work),
+                       time,
+                       reset_fields(work),
+                       work.served->empty_object.root(),
+                       work.served->custom ? nullptr : work.served->resource};
     managed = apply::track(write, before, now.root(), given);
   }
   if (managed) m["managedFields"] = managed;
@@ -116,10 +124,12 @@ ApiResult<Document> apply_config(Work& work, Value live, Value config) {
   const Served& served = *work.served;
   std::string_view version = config["apiVersion"].as_string(), kind = config["kind"].as_string();
   if (version != served.api_version || kind != served.kind())
-    return fail(bad_request(fmt::format("invalid object type: {}{}, Kind={}", version.find('/') == std::string_view::npos ? "/" : "", version, kind)));
+    return fail(bad_request(
+        fmt::format("invalid object type: {}{}, Kind={}", version.find('/') == std::string_view::npos ? "/" : "", version, kind)));
   ServedVersions versions(work.registry.catalog(), served);
   std::string time = format_rfc3339(work.world.clock.now());
-  apply::Write write{versions, served.api_version, work.field_manager, subresource_of(work), time, reset_fields(work), served.empty_object.root()};
+  apply::Write write{versions, served.api_version, work.field_manager,        subresource_of(work),
+                     time,     reset_fields(work), served.empty_object.root()};
   auto applied = apply::apply(write, live, config, work.query.flag("force"));
   if (!applied) return fail(std::move(applied.error()));
   if (auto ok = judge_duplicates(work); !ok) return fail(std::move(ok.error()));
@@ -130,7 +140,8 @@ ApiResult<Document> apply_config(Work& work, Value live, Value config) {
 ApiResult<Document> apply_scale_config(Work& work, Value live_object, Value live_scale, Value config) {
   std::string_view version = config["apiVersion"].as_string(), kind = config["kind"].as_string();
   if (version != ScaleVersion::version || kind != "Scale")
-    return fail(bad_request(fmt::format("invalid object type: {}{}, Kind={}", version.find('/') == std::string_view::npos ? "/" : "", version, kind)));
+    return fail(bad_request(
+        fmt::format("invalid object type: {}{}, Kind={}", version.find('/') == std::string_view::npos ? "/" : "", version, kind)));
   const std::string& parent_version = work.served->api_version;
   Value parent = live_object["metadata"]["managedFields"];
   // Where the number lies in the object: a custom resource's definition says it, of the others it is spec.replicas.
@@ -163,21 +174,32 @@ bool only_times_differ(Value before, Value now) {
     return has_all(a, b) && has_all(b, a);
   };
   Value a = before["metadata"], b = now["metadata"];
-  return equal_but(before, now, "metadata") && equal_but(a, b, "managedFields") && apply::same_but_times(a["managedFields"], b["managedFields"]);
+  return equal_but(before, now, "metadata") && equal_but(a, b, "managedFields") &&
+         apply::same_but_times(a["managedFields"], b["managedFields"]);
 }
 
 ApiResult<void> check_create_by_apply(const Work& work, Value object) {
   Value m = object["metadata"];
   const Served& served = *work.served;
   if (std::string_view uid = m["uid"].as_string(); !uid.empty())
-    return fail(conflict(served.group(), served.plural(), work.name, fmt::format("uid mismatch: the provided object specified uid {}, and no existing object was found", uid)));
+    return fail(conflict(served.group(), served.plural(), work.name,
+                         fmt::format("uid mismatch: the provided object specified uid {}, and no existing object was found", uid)));
   if (std::string_view name = m["name"].as_string(); name != work.name) {
     if (name.empty()) return fail(bad_request("the name of the object (based on URL) was undeterminable: name must be provided"));
     return fail(bad_request(fmt::format("the name of the object ({}) does not match the name on the URL ({})", name, work.name)));
   }
   const Authorizer* authorizer = work.registry.authorizer();
   if (!authorizer) return {};
-  Attributes attributes{work.user, "create", std::string(served.group()), std::string(served.resource->version), std::string(served.plural()), "", work.name, work.ns, "", true};
+  Attributes attributes{work.user,
+                        "create",
+                        std::string(served.group()),
+                        std::string(served.resource->version),
+                        std::string(served.plural()),
+                        "",
+                        work.name,
+                        work.ns,
+                        "",
+                        true};
   Decision decision = authorizer->authorize(attributes);
   if (decision.allowed) return {};
   return fail(denied(attributes, decision));

@@ -27,8 +27,10 @@ ApiResult<Document> check_kind(std::string_view api_version, std::string_view ki
   Value root = body.root();
   if (!root.is_object()) {
     static constexpr std::string_view names[] = {"null", "bool", "number", "number", "string", "array", "object"};
-    return fail(bad_request(fmt::format("couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}",
-                                        names[static_cast<int>(root.kind())])));
+    return fail(
+        bad_request(fmt::format("couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go value of type struct {{ "
+                                "APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}",
+                                names[static_cast<int>(root.kind())])));
   }
   std::string_view given_version = root["apiVersion"].as_string(), given_kind = root["kind"].as_string();
   if (given_version == api_version && given_kind == kind) return body;
@@ -36,11 +38,15 @@ ApiResult<Document> check_kind(std::string_view api_version, std::string_view ki
   if (whole_version != api_version || whole_kind != kind) {
     if (!schema::find_type(whole_version, whole_kind)) {
       auto slash = whole_version.find('/');
-      std::string_view version = slash == std::string::npos ? std::string_view(whole_version) : std::string_view(whole_version).substr(slash + 1);
-      return fail(bad_request(fmt::format("{} in version {} cannot be handled as a {}: no kind {} is registered for version {} in scheme \"pkg/api/legacyscheme/scheme.go:30\"", whole_kind,
-                                          go_quote(version), kind, go_quote(whole_kind), go_quote(whole_version))));
+      std::string_view version =
+          slash == std::string::npos ? std::string_view(whole_version) : std::string_view(whole_version).substr(slash + 1);
+      return fail(
+          bad_request(fmt::format("{} in version {} cannot be handled as a {}: no kind {} is registered for version {} in scheme "
+                                  "\"pkg/api/legacyscheme/scheme.go:30\"",
+                                  whole_kind, go_quote(version), kind, go_quote(whole_kind), go_quote(whole_version))));
     }
-    return fail(bad_request(fmt::format("the API version in the data ({}) does not match the expected API version ({})", whole_version, api_version)));
+    return fail(bad_request(
+        fmt::format("the API version in the data ({}) does not match the expected API version ({})", whole_version, api_version)));
   }
   Draft draft = Draft::object();
   draft["kind"] = kind;
@@ -59,7 +65,8 @@ ApiResult<Document> Registry::typed(Work& work, const Served& served, Document b
   schema::DecodeReport report;
   auto decoded = schema::to_typed(*served.resource->type, checked->root(), &report);
   auto unfit = [&](std::string_view why) {
-    return fail(bad_request(fmt::format("{} in version {} cannot be handled as a {}: {}", served.kind(), go_quote(served.resource->version), served.kind(), why)));
+    return fail(bad_request(fmt::format("{} in version {} cannot be handled as a {}: {}", served.kind(), go_quote(served.resource->version),
+                                        served.kind(), why)));
   };
   if (!decoded) return unfit(decoded.error().message);
   if (work.field_validation != FieldValidation::ignore) {
@@ -83,7 +90,8 @@ ApiResult<void> read_write_options(Work& work, std::string_view options_kind) {
     } else if (!value.empty()) {
       std::vector<std::string> quoted;
       for (const std::string& v : dry) quoted.push_back(go_quote(v));
-      errors.push_back({FieldError::Type::not_supported, "dryRun", fmt::format("[]string{{{}}}", join(quoted, ", ")), "supported values: \"All\""});
+      errors.push_back(
+          {FieldError::Type::not_supported, "dryRun", fmt::format("[]string{{{}}}", join(quoted, ", ")), "supported values: \"All\""});
       break;
     }
   }
@@ -91,7 +99,9 @@ ApiResult<void> read_write_options(Work& work, std::string_view options_kind) {
   if (validation == "Ignore") work.field_validation = FieldValidation::ignore;
   else if (validation == "Strict") work.field_validation = FieldValidation::strict;
   else if (validation.empty() || validation == "Warn") work.field_validation = FieldValidation::warn;
-  else errors.push_back({FieldError::Type::not_supported, "fieldValidation", go_quote(validation), "supported values: \"Ignore\", \"Strict\", \"Warn\""});
+  else
+    errors.push_back(
+        {FieldError::Type::not_supported, "fieldValidation", go_quote(validation), "supported values: \"Ignore\", \"Strict\", \"Warn\""});
   work.field_manager = work.query.get("fieldManager");
   for (FieldError& error : validate_field_manager(work.field_manager, Path("fieldManager"))) errors.push_back(std::move(error));
   if (!errors.empty()) return fail(invalid("meta.k8s.io", options_kind, "", errors));

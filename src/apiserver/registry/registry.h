@@ -32,9 +32,9 @@ enum class PatchKind { json, merge, strategic, apply };
 
 struct DeleteOptions {
   std::optional<std::int64_t> grace_period_seconds;
-  std::string uid, resource_version;            // preconditions
+  std::string uid, resource_version;  // preconditions
   std::optional<bool> orphan_dependents;
-  std::string propagation_policy;               // "", Orphan, Background, Foreground
+  std::string propagation_policy;  // "", Orphan, Background, Foreground
 };
 
 struct ListOptions {
@@ -49,11 +49,11 @@ struct ListOptions {
 // A list that is read as it is sent: the objects come out of the snapshot one by one.
 struct Listing {
   store::Snapshot snapshot;
-  std::string prefix, after;                    // the next key is the first > `after` under `prefix`
-  std::int64_t limit = 0;                       // 0: all
-  std::function<bool(Value stored)> matches;    // empty: all
-  bool unconverted = false;                     // webhooks convert nothing: only the version's name is changed
-  bool selective = false;                       // a selector is at work: remainingItemCount is not told
+  std::string prefix, after;                  // the next key is the first > `after` under `prefix`
+  std::int64_t limit = 0;                     // 0: all
+  std::function<bool(Value stored)> matches;  // empty: all
+  bool unconverted = false;                   // webhooks convert nothing: only the version's name is changed
+  bool selective = false;                     // a selector is at work: remainingItemCount is not told
   const Served* served = nullptr;
   std::string resource_version;
 
@@ -73,28 +73,28 @@ struct Listing {
   bool look_ahead();
   std::vector<store::EntryPtr> ahead_{};  // those before taken_ are given
   std::size_t taken_ = 0;
-  bool ended_ = false;                    // nothing comes after ahead_
+  bool ended_ = false;  // nothing comes after ahead_
 };
 
 // One step of a watch.
 struct WatchEvent {
   enum class Type { added, modified, deleted, bookmark, error } type;
-  Document object;                              // in the served version's form
-  store::ChangePtr change;                      // when the object is the stored one unchanged: encodings can be shared
+  Document object;          // in the served version's form
+  store::ChangePtr change;  // when the object is the stored one unchanged: encodings can be shared
 };
 
 struct WatchPlan {
-  std::optional<Listing> initial;               // objects to send as ADDED first
+  std::optional<Listing> initial;  // objects to send as ADDED first
   store::Revision after = 0;
   std::string prefix;
   std::function<bool(Value stored)> matches;
-  bool initial_bookmark = false;                // k8s.io/initial-events-end
+  bool initial_bookmark = false;  // k8s.io/initial-events-end
 };
 
 // Called before an object is stored (create, update, delete): may change it, or refuse.
 struct AdmissionAttributes {
   Work& work;
-  std::string_view operation;                   // CREATE UPDATE DELETE CONNECT
+  std::string_view operation;  // CREATE UPDATE DELETE CONNECT
   Value before;
 };
 using Mutator = ApiResult<void> (*)(const AdmissionAttributes&, Draft& object);
@@ -123,7 +123,9 @@ class Registry {
   void set_token_issuer(TokenIssuer* issuer) { issuer_ = issuer; }
   TokenIssuer* token_issuer() const { return issuer_; }
   // For the reviews of tokens and access, and the check against escalation.
-  void set_access(const Authenticator* authenticator, const Authorizer* authorizer) { authenticator_ = authenticator, authorizer_ = authorizer; }
+  void set_access(const Authenticator* authenticator, const Authorizer* authorizer) {
+    authenticator_ = authenticator, authorizer_ = authorizer;
+  }
   const Authenticator* authenticator() const { return authenticator_; }
   const Authorizer* authorizer() const { return authorizer_; }
 
@@ -137,8 +139,10 @@ class Registry {
   ApiResult<WatchPlan> watch(Work& work, const ListOptions& options);
 
   // Reading by the server's own parts (authorization, admission, printing): no checks.
-  Document read(std::string_view group, std::string_view version, std::string_view plural, std::string_view ns, std::string_view name) const;
-  void each(std::string_view group, std::string_view version, std::string_view plural, std::string_view ns, const std::function<bool(Value)>& visit) const;
+  Document read(std::string_view group, std::string_view version, std::string_view plural, std::string_view ns,
+                std::string_view name) const;
+  void each(std::string_view group, std::string_view version, std::string_view plural, std::string_view ns,
+            const std::function<bool(Value)>& visit) const;
 
   // The current stored object, NotFound in the served resource's words otherwise.
   ApiResult<store::EntryPtr> current(const Work& work) const;

@@ -1,11 +1,11 @@
 #include "apiserver/registry/rules.h"
 
 #include "apiserver/custom/custom.h"
+#include "base/strings.h"
 #include "machinery/custom/definition.h"
 #include "machinery/defaults/defaults.h"
 #include "machinery/metadata.h"
 #include "machinery/validate/validate.h"
-#include "base/strings.h"
 #include "net/certificates.h"
 
 namespace kybern::apiserver {
@@ -13,7 +13,9 @@ namespace kybern::apiserver {
 void apply_defaults(const Served& served, Draft& object) { kybern::apply_defaults(*served.resource, object); }
 
 namespace {
-bool is_definition(const Served& served) { return served.plural() == "customresourcedefinitions" && served.group() == "apiextensions.k8s.io"; }
+bool is_definition(const Served& served) {
+  return served.plural() == "customresourcedefinitions" && served.group() == "apiextensions.k8s.io";
+}
 
 // The request within the request: well-formed, and signed by the key that it is for.
 FieldErrors check_certificate_request(Value object) {

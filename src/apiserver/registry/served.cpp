@@ -32,7 +32,8 @@ Catalog::Catalog() {
     auto served = std::make_unique<Served>();
     served->resource = &resource;
     served->stored = served.get();
-    served->prefix = resource.group.empty() ? fmt::format("/{}/", resource.plural) : fmt::format("/{}/{}/", resource.group, resource.plural);
+    served->prefix =
+        resource.group.empty() ? fmt::format("/{}/", resource.plural) : fmt::format("/{}/{}/", resource.group, resource.plural);
     served->api_version = resource.group.empty() ? std::string(resource.version) : fmt::format("{}/{}", resource.group, resource.version);
     served->traits = &traits_of(resource.group, resource.plural);
     const schema::Field* status = resource.type->find("status");
@@ -116,14 +117,26 @@ struct Row {
   Names names;
 };
 
-constexpr std::string_view of_pods[] = {"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
-                                        "status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName"};
+constexpr std::string_view of_pods[] = {"spec.nodeName",           "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
+                                        "spec.hostNetwork",        "status.phase",       "status.podIP",       "status.podIPs",
+                                        "status.nominatedNodeName"};
 constexpr std::string_view of_nodes[] = {"spec.unschedulable"};
-constexpr std::string_view of_events[] = {"involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
-                                          "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath",
-                                          "reason", "reportingComponent", "source", "type"};
-constexpr std::string_view of_new_events[] = {"regarding.kind", "regarding.namespace", "regarding.name", "regarding.uid", "regarding.apiVersion",
-                                              "regarding.resourceVersion", "regarding.fieldPath", "reason", "reportingController", "type"};
+constexpr std::string_view of_events[] = {"involvedObject.kind",
+                                          "involvedObject.namespace",
+                                          "involvedObject.name",
+                                          "involvedObject.uid",
+                                          "involvedObject.apiVersion",
+                                          "involvedObject.resourceVersion",
+                                          "involvedObject.fieldPath",
+                                          "reason",
+                                          "reportingComponent",
+                                          "source",
+                                          "type"};
+constexpr std::string_view of_new_events[] = {"regarding.kind",       "regarding.namespace",
+                                              "regarding.name",       "regarding.uid",
+                                              "regarding.apiVersion", "regarding.resourceVersion",
+                                              "regarding.fieldPath",  "reason",
+                                              "reportingController",  "type"};
 constexpr std::string_view of_namespaces[] = {"status.phase"};
 constexpr std::string_view of_secrets[] = {"type"};
 constexpr std::string_view of_services[] = {"spec.clusterIP", "spec.type"};

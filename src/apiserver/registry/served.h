@@ -23,30 +23,31 @@ class Custom;
 
 // How writes of one kind differ from the generic path. Every member may be left empty.
 struct Traits {
-  bool create_on_update = false;       // a PUT of a missing object creates it
-  bool unconditional_update = true;    // a PUT without resourceVersion is allowed
-  bool returns_deleted = false;        // DELETE answers with the object instead of a Status
-  bool keeps_status_on_create = false; // most drop it
-  bool generation = false;             // metadata.generation counts changes of the spec
-  bool short_lived = false;            // no finalizer or owner handling is needed: events
+  bool create_on_update = false;        // a PUT of a missing object creates it
+  bool unconditional_update = true;     // a PUT without resourceVersion is allowed
+  bool returns_deleted = false;         // DELETE answers with the object instead of a Status
+  bool keeps_status_on_create = false;  // most drop it
+  bool generation = false;              // metadata.generation counts changes of the spec
+  bool short_lived = false;             // no finalizer or owner handling is needed: events
   ApiResult<void> (*prepare_create)(Work&, Draft& object) = nullptr;
-  ApiResult<void> (*prepare_update)(Work&, Draft& object, Value before) = nullptr;       // of the main resource
-  ApiResult<void> (*prepare_status)(Work&, Draft& object, Value before) = nullptr;       // of the status subresource
-  void (*after_commit)(Work&, Value before, Value now) = nullptr;   // either may be absent; also called with both absent when the write failed
+  ApiResult<void> (*prepare_update)(Work&, Draft& object, Value before) = nullptr;  // of the main resource
+  ApiResult<void> (*prepare_status)(Work&, Draft& object, Value before) = nullptr;  // of the status subresource
+  void (*after_commit)(Work&, Value before,
+                       Value now) = nullptr;  // either may be absent; also called with both absent when the write failed
   ApiResult<void> (*check_delete)(Work&, Value object) = nullptr;
 };
 
 struct Served {
   const schema::Resource* resource = nullptr;
-  const Served* stored = nullptr;      // itself, or the version in whose form objects are stored
-  std::string prefix;                  // of keys: "/pods/", "/apps/deployments/"
-  std::string api_version;             // "apps/v1"
+  const Served* stored = nullptr;  // itself, or the version in whose form objects are stored
+  std::string prefix;              // of keys: "/pods/", "/apps/deployments/"
+  std::string api_version;         // "apps/v1"
   const Traits* traits = nullptr;
-  Document empty_status;               // what a status looks like before anything is known; empty when the kind has none
-  Document empty_object;               // what an object looks like of which nothing is said
+  Document empty_status;                       // what a status looks like before anything is known; empty when the kind has none
+  Document empty_object;                       // what an object looks like of which nothing is said
   std::function<Document(Value)> from_stored;  // between this version and the stored one; empty when they are the same
   std::function<Document(Value)> to_stored;
-  std::shared_ptr<const Custom> custom;        // of a custom resource
+  std::shared_ptr<const Custom> custom;  // of a custom resource
 
   std::string_view group() const { return resource->group; }
   std::string_view plural() const { return resource->plural; }
@@ -80,10 +81,10 @@ class Catalog {
 
  private:
   void publish();
-  std::vector<std::unique_ptr<Served>> served_;  // built-in
+  std::vector<std::unique_ptr<Served>> served_;                                // built-in
   std::unordered_map<std::string_view, std::vector<const Served*>> built_in_;  // by plural
   mutable std::mutex mutex_;
-  std::map<std::string, std::vector<std::unique_ptr<Served>>, std::less<>> custom_;       // by the definition's name
+  std::map<std::string, std::vector<std::unique_ptr<Served>>, std::less<>> custom_;  // by the definition's name
   std::unordered_map<std::string, std::vector<const Served*>> custom_by_group_;
   std::vector<std::unique_ptr<Served>> retired_;
   std::shared_ptr<const std::vector<const Served*>> all_;

@@ -28,7 +28,9 @@ bool wants_ports(const Draft& service) {
   return !flag || flag->as_bool(true);
 }
 
-std::string port_key(std::string_view protocol, std::int64_t port) { return fmt::format("{}/{}", protocol.empty() ? "TCP" : protocol, port); }
+std::string port_key(std::string_view protocol, std::int64_t port) {
+  return fmt::format("{}/{}", protocol.empty() ? "TCP" : protocol, port);
+}
 
 }  // namespace
 
@@ -148,7 +150,8 @@ ApiResult<void> ServiceAllocator::hold_port(Work& work, const Draft& holder, std
   std::int64_t port = holder.as_int();
   std::string key = port_key(protocol, port);
   if (port < low_ || port > high_) {
-    FieldErrors errors{{FieldError::Type::invalid, path, std::to_string(port), fmt::format("provided port is not in the valid range. The range of valid ports is {}-{}", low_, high_)}};
+    FieldErrors errors{{FieldError::Type::invalid, path, std::to_string(port),
+                        fmt::format("provided port is not in the valid range. The range of valid ports is {}-{}", low_, high_)}};
     return fail(invalid("", "Service", work.name, errors));
   }
   if (ports_.contains(key)) {

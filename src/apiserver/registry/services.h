@@ -22,9 +22,9 @@ class ServiceAllocator {
   ApiResult<void> assign(Work& work, Draft& service, Value before);
   void commit(const Work& work, Value before, Value now);  // the service is stored (or deleted: `now` absent)
   void abandon(const Work& work);
-  std::string first_ip() const;          // of the `kubernetes` Service
+  std::string first_ip() const;  // of the `kubernetes` Service
   const std::string& cidr() const { return cidr_; }
-  std::string dns_ip() const;            // the tenth, by convention the cluster's DNS
+  std::string dns_ip() const;  // the tenth, by convention the cluster's DNS
 
  private:
   void load();
@@ -40,7 +40,7 @@ class ServiceAllocator {
   int low_, high_;
   std::mutex mutex_;
   bool loaded_ = false;
-  std::unordered_map<std::string, int> ips_, ports_;  // how many services hold it (ports: "TCP/30080")
+  std::unordered_map<std::string, int> ips_, ports_;                                 // how many services hold it (ports: "TCP/30080")
   std::unordered_map<const Work*, std::vector<std::pair<bool, std::string>>> held_;  // by works under way: (is_ip, text)
 };
 

@@ -22,12 +22,15 @@ ApiResult<Document> typed_body(std::string_view api_version, std::string_view ki
   auto checked = check_kind(api_version, kind, std::move(body));
   if (!checked) return checked;
   auto decoded = schema::to_typed(*schema::find_type(api_version, kind), checked->root());
-  if (!decoded) return fail(bad_request(fmt::format("{} in version {} cannot be handled as a {}: {}", kind, go_quote(api_version), kind, decoded.error().message)));
+  if (!decoded)
+    return fail(bad_request(
+        fmt::format("{} in version {} cannot be handled as a {}: {}", kind, go_quote(api_version), kind, decoded.error().message)));
   return *decoded;
 }
 
 Document success_status(int code) {
-  return Draft::object({{"kind", "Status"}, {"apiVersion", "v1"}, {"metadata", Draft::object()}, {"status", "Success"}, {"code", code}}).freeze();
+  return Draft::object({{"kind", "Status"}, {"apiVersion", "v1"}, {"metadata", Draft::object()}, {"status", "Success"}, {"code", code}})
+      .freeze();
 }
 
 namespace {
@@ -59,9 +62,12 @@ Status missing_scale(const Work& work) {
 ApiResult<Draft> with_scale(const Work& work, Value before, Value scale) {
   std::string_view version = scale["metadata"]["resourceVersion"].as_string();
   if (!version.empty() && version != before["metadata"]["resourceVersion"].as_string())
-    return fail(conflict(work.served->group(), work.served->plural(), work.name, "the object has been modified; please apply your changes to the latest version and try again"));
-  if (std::string_view uid = scale["metadata"]["uid"].as_string(), ours = before["metadata"]["uid"].as_string(); !uid.empty() && uid != ours)
-    return fail(conflict(work.served->group(), work.served->plural(), work.name, fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}", uid, ours)));
+    return fail(conflict(work.served->group(), work.served->plural(), work.name,
+                         "the object has been modified; please apply your changes to the latest version and try again"));
+  if (std::string_view uid = scale["metadata"]["uid"].as_string(), ours = before["metadata"]["uid"].as_string();
+      !uid.empty() && uid != ours)
+    return fail(conflict(work.served->group(), work.served->plural(), work.name,
+                         fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}", uid, ours)));
   std::int64_t replicas = scale["spec"]["replicas"].as_int();
   if (replicas < 0) {
     FieldErrors errors{{FieldError::Type::invalid, "spec.replicas", std::to_string(replicas), "must be greater than or equal to 0"}};
@@ -92,25 +98,29 @@ ApiResult<Answer> scale(SubresourceCall& call) {
     if (!admitted) return fail(std::move(admitted.error()));
     return with_scale(work, before, admitted->root());
   };
-  auto answer = work.registry.modify(work, [&](Value before) -> ApiResult<Draft> {
-    work.admitted = false;
-    if (call.verb == "update") return changed(before, body);
-    Document current = scale_of(work, before);
-    if (call.patch == PatchKind::apply) {
-      auto applied = apply_scale_config(work, before, current.root(), body.root());
-      if (!applied) return fail(std::move(applied.error()));
-      auto typed = typed_body("autoscaling/v1", "Scale", *applied);
-      if (!typed) return fail(std::move(typed.error()));
-      return changed(before, std::move(*typed));
-    }
-    ApiResult<Draft> patched = call.patch == PatchKind::json    ? json_patch(current.root(), body.root())
-                               : call.patch == PatchKind::merge ? merge_patch(current.root(), body.root())
-                                                                : strategic_merge(current.root(), body.root(), *schema::find_type("autoscaling/v1", "Scale"));
-    if (!patched) return fail(std::move(patched.error()));
-    auto typed = typed_body("autoscaling/v1", "Scale", patched->freeze());
-    if (!typed) return fail(std::move(typed.error()));
-    return changed(before, std::move(*typed));
-  }, true);
+  auto answer = work.registry.modify(
+      work,
+      [&](Value before) -> ApiResult<Draft> {
+        work.admitted = false;
+        if (call.verb == "update") return changed(before, body);
+        Document current = scale_of(work, before);
+        if (call.patch == PatchKind::apply) {
+          auto applied = apply_scale_config(work, before, current.root(), body.root());
+          if (!applied) return fail(std::move(applied.error()));
+          auto typed = typed_body("autoscaling/v1", "Scale", *applied);
+          if (!typed) return fail(std::move(typed.error()));
+          return changed(before, std::move(*typed));
+        }
+        ApiResult<Draft> patched = call.patch == PatchKind::json ? json_patch(current.root(), body.root())
+                                   : call.patch == PatchKind::merge
+                                       ? merge_patch(current.root(), body.root())
+                                       : strategic_merge(current.root(), body.root(), *schema::find_type("autoscaling/v1", "Scale"));
+        if (!patched) return fail(std::move(patched.error()));
+        auto typed = typed_body("autoscaling/v1", "Scale", patched->freeze());
+        if (!typed) return fail(std::move(typed.error()));
+        return changed(before, std::move(*typed));
+      },
+      true);
   if (!answer) return answer;
   return Answer{answer->code, scale_of(work, answer->object.root())};
 }
@@ -122,10 +132,12 @@ ApiResult<Answer> bind(SubresourceCall& call) {
   auto body = typed_body("v1", "Binding", call.body);
   if (!body) return fail(std::move(body.error()));
   Value binding = body->root();
-  if (std::string_view name = binding["metadata"]["name"].as_string(); !name.empty() && name != work.name) return fail(bad_request("name in URL does not match name in Binding object"));
+  if (std::string_view name = binding["metadata"]["name"].as_string(); !name.empty() && name != work.name)
+    return fail(bad_request("name in URL does not match name in Binding object"));
   FieldErrors errors;
   std::string_view kind = binding["target"]["kind"].as_string(), node = binding["target"]["name"].as_string();
-  if (!kind.empty() && kind != "Node") errors.push_back({FieldError::Type::not_supported, "target.kind", go_quote(kind), "supported values: \"Node\", \"\""});
+  if (!kind.empty() && kind != "Node")
+    errors.push_back({FieldError::Type::not_supported, "target.kind", go_quote(kind), "supported values: \"Node\", \"\""});
   if (node.empty()) errors.push_back({FieldError::Type::required, "target.name", "", ""});
   if (!errors.empty()) {
     // Upstream gives these findings as a plain error, not as an Invalid.
@@ -141,25 +153,35 @@ ApiResult<Answer> bind(SubresourceCall& call) {
   node = binding["target"]["name"].as_string();
   work.subresource = "binding";
   work.untracked = true;
-  auto answer = work.registry.modify(work, [&](Value before) -> ApiResult<Draft> {
-    auto refuse = [&](std::string why) { return fail(conflict("", "pods/binding", work.name, why)); };
-    if (std::string_view uid = binding["metadata"]["uid"].as_string(); !uid.empty() && uid != before["metadata"]["uid"].as_string())
-      return fail(conflict("", "pods/binding", work.name, fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}", uid, before["metadata"]["uid"].as_string())));
-    if (before["metadata"]["deletionTimestamp"].exists()) return refuse(fmt::format("pod {} is being deleted, cannot be assigned to a host", work.name));
-    if (std::string_view there = before["spec"]["nodeName"].as_string(); !there.empty()) return refuse(fmt::format("pod {} is already assigned to node {}", work.name, go_quote(there)));
-    if (!before["spec"]["schedulingGates"].empty()) return refuse(fmt::format("pod {} has non-empty .spec.schedulingGates", work.name));
-    Draft now(before);
-    now["spec"]["nodeName"] = node;
-    for (Member m : binding["metadata"]["annotations"].members()) now["metadata"]["annotations"][m.key] = m.value;
-    Draft condition = Draft::object({{"type", "PodScheduled"}, {"status", "True"}, {"lastProbeTime", nullptr}, {"lastTransitionTime", format_rfc3339(work.world.clock.now())}});
-    Draft conditions = Draft::array();
-    for (Value c : before["status"]["conditions"].items())
-      if (c["type"].as_string() != "PodScheduled") conditions.push_back(c);
-    if (before["metadata"]["generation"].exists()) condition["observedGeneration"] = before["metadata"]["generation"];
-    conditions.push_back(std::move(condition));
-    now["status"]["conditions"] = std::move(conditions);
-    return now;
-  }, true);
+  auto answer = work.registry.modify(
+      work,
+      [&](Value before) -> ApiResult<Draft> {
+        auto refuse = [&](std::string why) { return fail(conflict("", "pods/binding", work.name, why)); };
+        if (std::string_view uid = binding["metadata"]["uid"].as_string(); !uid.empty() && uid != before["metadata"]["uid"].as_string())
+          return fail(conflict("", "pods/binding", work.name,
+                               fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}", uid,
+                                           before["metadata"]["uid"].as_string())));
+        if (before["metadata"]["deletionTimestamp"].exists())
+          return refuse(fmt::format("pod {} is being deleted, cannot be assigned to a host", work.name));
+        if (std::string_view there = before["spec"]["nodeName"].as_string(); !there.empty())
+          return refuse(fmt::format("pod {} is already assigned to node {}", work.name, go_quote(there)));
+        if (!before["spec"]["schedulingGates"].empty()) return refuse(fmt::format("pod {} has non-empty .spec.schedulingGates", work.name));
+        Draft now(before);
+        now["spec"]["nodeName"] = node;
+        for (Member m : binding["metadata"]["annotations"].members()) now["metadata"]["annotations"][m.key] = m.value;
+        Draft condition = Draft::object({{"type", "PodScheduled"},
+                                         {"status", "True"},
+                                         {"lastProbeTime", nullptr},
+                                         {"lastTransitionTime", format_rfc3339(work.world.clock.now())}});
+        Draft conditions = Draft::array();
+        for (Value c : before["status"]["conditions"].items())
+          if (c["type"].as_string() != "PodScheduled") conditions.push_back(c);
+        if (before["metadata"]["generation"].exists()) condition["observedGeneration"] = before["metadata"]["generation"];
+        conditions.push_back(std::move(condition));
+        now["status"]["conditions"] = std::move(conditions);
+        return now;
+      },
+      true);
   if (!answer) return answer;
   return Answer{201, success_status()};
 }
@@ -191,34 +213,38 @@ ApiResult<Answer> write_part(SubresourceCall& call, Part part) {
     if (std::string_view name = body["metadata"]["name"].as_string(); name != work.name)
       return fail(bad_request(fmt::format("the name of the object ({}) does not match the name on the URL ({})", name, work.name)));
   }
-  return work.registry.modify(work, [&](Value before) -> ApiResult<Draft> {
-    Document after = body;
-    if (call.verb == "patch") {
-      auto patched = apply_patch(work, call.patch, before, body);
-      if (!patched) return fail(std::move(patched.error()));
-      auto typed = work.registry.typed(work, served, *patched);
-      if (!typed) return fail(std::move(typed.error()));
-      after = std::move(*typed);
-    }
-    std::string_view version = after["metadata"]["resourceVersion"].as_string();
-    if (!version.empty() && version != before["metadata"]["resourceVersion"].as_string())
-      return fail(conflict(served.group(), served.plural(), work.name, "the object has been modified; please apply your changes to the latest version and try again"));
-    Draft now(before);
-    Value from = after.root();
-    Draft* at = &now;
-    std::size_t depth = 0;
-    for (std::string_view key : part) {
-      from = from[key];
-      if (++depth < part.size()) {
-        at = &(*at)[key];
-      } else if (from.exists()) {
-        (*at)[key] = from;
-      } else {
-        at->erase(key);
-      }
-    }
-    return now;
-  }, call.verb == "patch");
+  return work.registry.modify(
+      work,
+      [&](Value before) -> ApiResult<Draft> {
+        Document after = body;
+        if (call.verb == "patch") {
+          auto patched = apply_patch(work, call.patch, before, body);
+          if (!patched) return fail(std::move(patched.error()));
+          auto typed = work.registry.typed(work, served, *patched);
+          if (!typed) return fail(std::move(typed.error()));
+          after = std::move(*typed);
+        }
+        std::string_view version = after["metadata"]["resourceVersion"].as_string();
+        if (!version.empty() && version != before["metadata"]["resourceVersion"].as_string())
+          return fail(conflict(served.group(), served.plural(), work.name,
+                               "the object has been modified; please apply your changes to the latest version and try again"));
+        Draft now(before);
+        Value from = after.root();
+        Draft* at = &now;
+        std::size_t depth = 0;
+        for (std::string_view key : part) {
+          from = from[key];
+          if (++depth < part.size()) {
+            at = &(*at)[key];
+          } else if (from.exists()) {
+            (*at)[key] = from;
+          } else {
+            at->erase(key);
+          }
+        }
+        return now;
+      },
+      call.verb == "patch");
 }
 
 ApiResult<Answer> ephemeral_containers(SubresourceCall& call) { return write_part(call, {"spec", "ephemeralContainers"}); }
@@ -232,16 +258,20 @@ ApiResult<Answer> finalize(SubresourceCall& call) {
   if (std::string_view name = (*body)["metadata"]["name"].as_string(); name != work.name)
     return fail(bad_request(fmt::format("the name of the object ({}) does not match the name on the URL ({})", name, work.name)));
   // The last of its finalizers gone, so is the namespace.
-  return work.registry.modify(work, [&](Value before) -> ApiResult<Draft> {
-    std::string_view version = (*body)["metadata"]["resourceVersion"].as_string();
-    if (!version.empty() && version != before["metadata"]["resourceVersion"].as_string())
-      return fail(conflict("", "namespaces", work.name, "the object has been modified; please apply your changes to the latest version and try again"));
-    Draft now(before);
-    Value finalizers = (*body)["spec"]["finalizers"];
-    if (finalizers.empty()) now["spec"].erase("finalizers");
-    else now["spec"]["finalizers"] = finalizers;
-    return now;
-  }, false);
+  return work.registry.modify(
+      work,
+      [&](Value before) -> ApiResult<Draft> {
+        std::string_view version = (*body)["metadata"]["resourceVersion"].as_string();
+        if (!version.empty() && version != before["metadata"]["resourceVersion"].as_string())
+          return fail(conflict("", "namespaces", work.name,
+                               "the object has been modified; please apply your changes to the latest version and try again"));
+        Draft now(before);
+        Value finalizers = (*body)["spec"]["finalizers"];
+        if (finalizers.empty()) now["spec"].erase("finalizers");
+        else now["spec"]["finalizers"] = finalizers;
+        return now;
+      },
+      false);
 }
 
 struct Row {

@@ -83,13 +83,17 @@ ApiResult<void> judged_request(Work& work, Draft& request, Value before) {
   Draft* conditions = request.find_path({"status", "conditions"});
   if (!conditions || !conditions->is_array()) return {};
   std::string now = format_rfc3339(work.world.clock.now());
-  auto unset = [](const Draft& c, std::string_view field) { const Draft* v = c.find(field); return !v || v->as_string().empty(); };
+  auto unset = [](const Draft& c, std::string_view field) {
+    const Draft* v = c.find(field);
+    return !v || v->as_string().empty();
+  };
   for (Draft& condition : conditions->items()) {
     if (unset(condition, "lastUpdateTime")) condition["lastUpdateTime"] = now;
     if (!unset(condition, "lastTransitionTime")) continue;
     std::string since = now;
     for (Value old : before["status"]["conditions"].items())
-      if (old["type"].as_string() == condition["type"].as_string() && old["status"].as_string() == condition["status"].as_string() && !old["lastTransitionTime"].as_string().empty())
+      if (old["type"].as_string() == condition["type"].as_string() && old["status"].as_string() == condition["status"].as_string() &&
+          !old["lastTransitionTime"].as_string().empty())
         since = old["lastTransitionTime"].str();
     condition["lastTransitionTime"] = since;
   }
@@ -141,7 +145,13 @@ struct Row {
 
 const Row rows[] = {
     {"", "pods", {.returns_deleted = true, .generation = true, .prepare_create = prepare_new_pod, .prepare_update = prepare_pod}},
-    {"", "services", {.returns_deleted = true, .keeps_status_on_create = false, .prepare_create = new_service, .prepare_update = changed_service, .after_commit = stored_service}},
+    {"",
+     "services",
+     {.returns_deleted = true,
+      .keeps_status_on_create = false,
+      .prepare_create = new_service,
+      .prepare_update = changed_service,
+      .after_commit = stored_service}},
     {"", "namespaces", {.prepare_create = new_namespace, .prepare_update = changed_namespace}},
     {"", "nodes", {.keeps_status_on_create = true}},
     {"", "secrets", {.prepare_create = new_secret, .prepare_update = changed_secret}},
@@ -181,16 +191,28 @@ const Row rows[] = {
     {"resource.k8s.io", "resourceclaims", {.returns_deleted = true}},
     {"resource.k8s.io", "resourceclaimtemplates", {.returns_deleted = true}},
     {"resource.k8s.io", "resourceslices", {.returns_deleted = true}},
-    {"certificates.k8s.io", "certificatesigningrequests", {.prepare_create = new_request, .prepare_update = changed_request, .prepare_status = judged_request}},
-    {"admissionregistration.k8s.io", "validatingwebhookconfigurations", {.unconditional_update = false, .generation = true, .after_commit = hooks_committed}},
-    {"admissionregistration.k8s.io", "mutatingwebhookconfigurations", {.unconditional_update = false, .generation = true, .after_commit = hooks_committed}},
+    {"certificates.k8s.io",
+     "certificatesigningrequests",
+     {.prepare_create = new_request, .prepare_update = changed_request, .prepare_status = judged_request}},
+    {"admissionregistration.k8s.io",
+     "validatingwebhookconfigurations",
+     {.unconditional_update = false, .generation = true, .after_commit = hooks_committed}},
+    {"admissionregistration.k8s.io",
+     "mutatingwebhookconfigurations",
+     {.unconditional_update = false, .generation = true, .after_commit = hooks_committed}},
     {"admissionregistration.k8s.io", "validatingadmissionpolicies", {.unconditional_update = false, .generation = true}},
     {"admissionregistration.k8s.io", "validatingadmissionpolicybindings", {.unconditional_update = false, .generation = true}},
     {"admissionregistration.k8s.io", "mutatingadmissionpolicies", {.unconditional_update = false, .generation = true}},
     {"admissionregistration.k8s.io", "mutatingadmissionpolicybindings", {.unconditional_update = false, .generation = true}},
     {"apiregistration.k8s.io", "apiservices", {.unconditional_update = false}},
-    {"apiextensions.k8s.io", "customresourcedefinitions",
-     {.unconditional_update = false, .keeps_status_on_create = true, .generation = true, .prepare_create = prepare_definition, .prepare_update = prepare_changed_definition, .after_commit = definition_committed}},
+    {"apiextensions.k8s.io",
+     "customresourcedefinitions",
+     {.unconditional_update = false,
+      .keeps_status_on_create = true,
+      .generation = true,
+      .prepare_create = prepare_definition,
+      .prepare_update = prepare_changed_definition,
+      .after_commit = definition_committed}},
     {"flowcontrol.apiserver.k8s.io", "flowschemas", {.generation = true}},
     {"flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations", {.generation = true}},
 };

@@ -5,7 +5,6 @@
 namespace kybern::apiserver {
 namespace {
 
-
 // --- HorizontalPodAutoscaler: v1 shows the CPU metric as a field; what it cannot say is kept in annotations.
 
 constexpr std::string_view metrics_annotation = "autoscaling.alpha.kubernetes.io/metrics";
@@ -45,7 +44,8 @@ Document autoscaler_v2_to_v1(Value stored) {
       d["metadata"]["annotations"][current_annotation] = to_json(*current);
     }
     status->erase("currentMetrics");
-    if (const Draft* conditions = status->find("conditions"); conditions && conditions->size()) d["metadata"]["annotations"][conditions_annotation] = to_json(*conditions);
+    if (const Draft* conditions = status->find("conditions"); conditions && conditions->size())
+      d["metadata"]["annotations"][conditions_annotation] = to_json(*conditions);
     status->erase("conditions");
     for (std::string_view field : {"currentReplicas", "desiredReplicas"})
       if (!status->find(field)) (*status)[field] = 0;
@@ -96,9 +96,15 @@ void rename(Draft& d, std::string_view from, std::string_view to) {
   }
 }
 
-constexpr std::pair<std::string_view, std::string_view> event_fields[] = {  // core/v1, events.k8s.io/v1
-    {"involvedObject", "regarding"}, {"message", "note"}, {"source", "deprecatedSource"}, {"firstTimestamp", "deprecatedFirstTimestamp"},
-    {"lastTimestamp", "deprecatedLastTimestamp"}, {"count", "deprecatedCount"}, {"reportingComponent", "reportingController"},
+constexpr std::pair<std::string_view, std::string_view> event_fields[] = {
+    // core/v1, events.k8s.io/v1
+    {"involvedObject", "regarding"},
+    {"message", "note"},
+    {"source", "deprecatedSource"},
+    {"firstTimestamp", "deprecatedFirstTimestamp"},
+    {"lastTimestamp", "deprecatedLastTimestamp"},
+    {"count", "deprecatedCount"},
+    {"reportingComponent", "reportingController"},
 };
 
 Document event_core_to_new(Value stored) {

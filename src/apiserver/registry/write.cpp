@@ -18,8 +18,8 @@
 namespace kybern::apiserver {
 namespace {
 
-constexpr int generate_name_attempts = 8;      // as upstream tries before it answers AlreadyExists
-constexpr int conflict_attempts = 5;           // of a patch without a resourceVersion
+constexpr int generate_name_attempts = 8;  // as upstream tries before it answers AlreadyExists
+constexpr int conflict_attempts = 5;       // of a patch without a resourceVersion
 constexpr std::size_t generated_suffix = 5;
 constexpr std::size_t generated_base_max = 63 - generated_suffix;
 
@@ -54,7 +54,8 @@ ApiResult<void> check_namespaces(const Work& work, Value body) {
 ApiResult<void> check_patched_namespace(const Work& work, Value after) {
   std::string_view given = meta(after, "namespace");
   if (!work.served->namespaced() || given.empty() || given == work.ns) return {};
-  return fail(bad_request(fmt::format("the namespace of the object ({}) does not match the namespace on the request ({})", given, work.ns)));
+  return fail(
+      bad_request(fmt::format("the namespace of the object ({}) does not match the namespace on the request ({})", given, work.ns)));
 }
 
 // The patch is well-formed, what it makes is not: 422 about the field `patch`, which shows the patched object (of a
@@ -85,7 +86,10 @@ bool spec_changed(Value before, const Draft& now, bool has_status) {
 }
 
 // What is stored is what is answered.
-bool wants_stored_json(const Work& work) { return work.wants_json && !work.served->to_stored && !work.served->from_stored && !(work.served->custom && work.served->custom->converts()); }
+bool wants_stored_json(const Work& work) {
+  return work.wants_json && !work.served->to_stored && !work.served->from_stored &&
+         !(work.served->custom && work.served->custom->converts());
+}
 
 }  // namespace
 
@@ -93,7 +97,8 @@ Status status_of(const Work& work, const Error& error) {
   const Served& s = *work.served;
   switch (error.code) {
     case Code::conflict:
-      return conflict(s.group(), s.plural(), work.name, "the object has been modified; please apply your changes to the latest version and try again");
+      return conflict(s.group(), s.plural(), work.name,
+                      "the object has been modified; please apply your changes to the latest version and try again");
     case Code::already_exists: return already_exists(s.group(), s.plural(), work.name);
     case Code::not_found: return not_found(s.group(), s.plural(), work.name);
     case Code::too_large: return too_large(error.message);
@@ -162,7 +167,8 @@ ApiResult<Answer> Registry::create(Work& work, Document body) {
     work.name = name;
     Draft draft(object);
     if (generate) draft["metadata"]["name"] = name;
-    if (!given_version.empty() && given_version != "0") return fail(internal_error("resourceVersion should not be set on objects to be created"));
+    if (!given_version.empty() && given_version != "0")
+      return fail(internal_error("resourceVersion should not be set on objects to be created"));
     fill_metadata(work, draft);
     if (!served.traits->keeps_status_on_create && served.subresource("status")) {
       if (served.empty_status) draft["status"] = served.empty_status;
@@ -255,10 +261,13 @@ ApiResult<Answer> Registry::modify(Work& work, const Change& change, bool retry_
       if (before["status"].exists()) draft["status"] = before["status"];
       else draft.erase("status");
     }
-    if (served.traits->generation && !status_only && work.subresource != "binding" && spec_changed(before, draft, !served.custom || served.subresource("status"))) draft["metadata"]["generation"] = old_meta["generation"].as_int() + 1;
+    if (served.traits->generation && !status_only && work.subresource != "binding" &&
+        spec_changed(before, draft, !served.custom || served.subresource("status")))
+      draft["metadata"]["generation"] = old_meta["generation"].as_int() + 1;
     draft["metadata"]["resourceVersion"] = old_meta["resourceVersion"];
     Document now = draft.freeze();
-    if (FieldErrors errors = validate_update(served, now, before, work.subresource); !errors.empty()) return undo(invalid_object(work, work.name, errors));
+    if (FieldErrors errors = validate_update(served, now, before, work.subresource); !errors.empty())
+      return undo(invalid_object(work, work.name, errors));
     if (auto ok = admit_validating({work, "UPDATE", before}, now); !ok) return undo(std::move(ok.error()));
     bool unchanged = now.root() == before.root() && !store_.stale((*entry)->key);
     if (!unchanged && !(now.root() == before.root()) && only_times_differ(before, now)) {
@@ -298,7 +307,8 @@ ApiResult<Answer> Registry::modify(Work& work, const Change& change, bool retry_
       if (!answer) return fail(std::move(answer.error()));
       return Answer{200, std::move(*answer), std::move(json)};
     }
-    if ((written.error().code == Code::conflict || written.error().code == Code::not_found) && retry_conflicts && attempt < conflict_attempts) {
+    if ((written.error().code == Code::conflict || written.error().code == Code::not_found) && retry_conflicts &&
+        attempt < conflict_attempts) {
       if (served.traits->after_commit) served.traits->after_commit(work, before, {});
       continue;
     }
@@ -318,12 +328,14 @@ ApiResult<Answer> Registry::update(Work& work, Document body) {
   if (served.namespaced()) {
     std::string_view ns = meta(object, "namespace");
     if (!ns.empty() && ns != work.ns)
-      return fail(bad_request(fmt::format("the namespace of the object ({}) does not match the namespace on the request ({})", ns, work.ns)));
+      return fail(
+          bad_request(fmt::format("the namespace of the object ({}) does not match the namespace on the request ({})", ns, work.ns)));
   }
   std::string version(meta(object, "resourceVersion")), uid(meta(object, "uid"));
   bool missing = !store_.snapshot().get(served.key(work.ns, work.name));
   if (missing && !uid.empty() && work.subresource.empty())
-    return fail(conflict(served.group(), served.plural(), work.name, fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: ", uid)));
+    return fail(conflict(served.group(), served.plural(), work.name,
+                         fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: ", uid)));
   if (missing && served.traits->create_on_update && work.subresource.empty()) {
     Draft fresh(object);
     fresh["metadata"].erase("resourceVersion");
@@ -334,18 +346,22 @@ ApiResult<Answer> Registry::update(Work& work, Document body) {
       [&](Value before) -> ApiResult<Draft> {
         if (version.empty() || version == "0") {
           if (!served.traits->unconditional_update) {
-            Status status = invalid(served.group(), served.kind(), work.name, {{FieldError::Type::invalid, "metadata.resourceVersion", "0x0", "must be specified for an update"}});
-            status.message = fmt::format("{}{}{} \"{}\" is invalid: metadata.resourceVersion: Invalid value: 0x0: must be specified for an update", served.plural(),
-                                         served.group().empty() ? "" : ".", served.group(), work.name);
+            Status status = invalid(served.group(), served.kind(), work.name,
+                                    {{FieldError::Type::invalid, "metadata.resourceVersion", "0x0", "must be specified for an update"}});
+            status.message =
+                fmt::format("{}{}{} \"{}\" is invalid: metadata.resourceVersion: Invalid value: 0x0: must be specified for an update",
+                            served.plural(), served.group().empty() ? "" : ".", served.group(), work.name);
             status.kind = served.plural();
             return fail(std::move(status));
           }
         } else if (version != meta(before, "resourceVersion")) {
-          return fail(conflict(served.group(), served.plural(), work.name, "the object has been modified; please apply your changes to the latest version and try again"));
+          return fail(conflict(served.group(), served.plural(), work.name,
+                               "the object has been modified; please apply your changes to the latest version and try again"));
         }
         if (!uid.empty() && uid != meta(before, "uid"))
-          return fail(conflict(served.group(), served.plural(), work.name,
-                               fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}", uid, meta(before, "uid"))));
+          return fail(
+              conflict(served.group(), served.plural(), work.name,
+                       fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}", uid, meta(before, "uid"))));
         return Draft(object);
       },
       version.empty() || version == "0");
@@ -376,7 +392,8 @@ ApiResult<Answer> Registry::patch(Work& work, PatchKind kind, Document body) {
         std::string_view version = meta(after, "resourceVersion");
         if (version != meta(before, "resourceVersion") && !version.empty()) {
           pinned = true;
-          return fail(conflict(served.group(), served.plural(), work.name, "the object has been modified; please apply your changes to the latest version and try again"));
+          return fail(conflict(served.group(), served.plural(), work.name,
+                               "the object has been modified; please apply your changes to the latest version and try again"));
         }
         auto decoded = typed(work, served, *patched);
         if (!decoded) return fail(unfit_patch(work, kind, body, *patched, decoded.error()));

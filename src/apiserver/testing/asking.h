@@ -19,7 +19,8 @@ class Asking {
   Asking() : store_(std::move(*store::Store::open({}))), registry_(*store_, real_world(), {}) {}
 
   // path: "group/version/plural[/name[/subresource]]", the core group as "v1/...". Bodies are YAML.
-  ApiResult<Answer> ask(std::string_view verb, std::string_view path, std::string_view body = "", std::string_view ns = "", PatchKind patch = PatchKind::merge) {
+  ApiResult<Answer> ask(std::string_view verb, std::string_view path, std::string_view body = "", std::string_view ns = "",
+                        PatchKind patch = PatchKind::merge) {
     RequestInfo info;
     info.is_resource = true;
     info.verb = verb;
@@ -47,7 +48,8 @@ class Asking {
     return answer;
   }
   // The message of the refusal, or "" when it was done.
-  std::string refusal(std::string_view verb, std::string_view path, std::string_view body = "", std::string_view ns = "", PatchKind patch = PatchKind::merge) {
+  std::string refusal(std::string_view verb, std::string_view path, std::string_view body = "", std::string_view ns = "",
+                      PatchKind patch = PatchKind::merge) {
     auto answer = ask(verb, path, body, ns, patch);
     code = answer ? answer->code : answer.error().code;
     reason = answer ? "" : answer.error().reason;
@@ -57,7 +59,7 @@ class Asking {
 
   User user{"admin", "", {"system:masters", "system:authenticated"}, {}};
   std::string query;
-  std::vector<std::string> warnings;             // of the last request
+  std::vector<std::string> warnings;  // of the last request
   std::map<std::string, std::string> audit;
   int code = 0;
   std::string reason;

@@ -49,7 +49,8 @@ const schema::Resource* param_resource(Value policy) {
   std::string_view api_version = policy["spec"]["paramKind"]["apiVersion"].as_string();
   auto slash = api_version.find('/');
   std::string_view group = slash == std::string_view::npos ? std::string_view() : api_version.substr(0, slash);
-  return schema::find_kind(group, slash == std::string_view::npos ? api_version : api_version.substr(slash + 1), policy["spec"]["paramKind"]["kind"].as_string());
+  return schema::find_kind(group, slash == std::string_view::npos ? api_version : api_version.substr(slash + 1),
+                           policy["spec"]["paramKind"]["kind"].as_string());
 }
 
 }  // namespace
@@ -68,7 +69,8 @@ std::vector<Warning> check_types(Value policy) {
     std::vector<std::string> texts;
     for (const auto& [kind, type] : objects) {
       cel::PolicyCompiler compiler(params != nullptr, {type, params_type});
-      for (Value variable : spec["variables"].items()) compiler.add_variable(variable["name"].as_string(), variable["expression"].as_string());
+      for (Value variable : spec["variables"].items())
+        compiler.add_variable(variable["name"].as_string(), variable["expression"].as_string());
       std::string error = compiler.compile(expression, cel::Wanted::any).error;
       constexpr std::string_view failed = "compilation failed: ";
       if (error.starts_with(failed)) error.erase(0, failed.size());
@@ -84,7 +86,8 @@ std::vector<Warning> check_types(Value policy) {
     for (const char* field : {"expression", "messageExpression"}) {
       std::string_view expression = validation[field].as_string();
       if (expression.empty()) continue;
-      if (std::string text = check(expression); !text.empty()) out.push_back({fmt::format("spec.validations[{}].{}", at, field), std::move(text)});
+      if (std::string text = check(expression); !text.empty())
+        out.push_back({fmt::format("spec.validations[{}].{}", at, field), std::move(text)});
     }
   }
   return out;
@@ -100,7 +103,8 @@ Plan reconcile(const Document& policy) {
   status["typeChecking"] = Draft::object();
   std::vector<Warning> warnings = check_types(policy);
   status["typeChecking"]["expressionWarnings"] = warnings.empty() ? Draft() : Draft::array();
-  for (const Warning& warning : warnings) status["typeChecking"]["expressionWarnings"].push_back(Draft::object({{"fieldRef", warning.field}, {"warning", warning.text}}));
+  for (const Warning& warning : warnings)
+    status["typeChecking"]["expressionWarnings"].push_back(Draft::object({{"fieldRef", warning.field}, {"warning", warning.text}}));
   plan.status = patch_action(Action::Verb::merge_patch, "validatingadmissionpolicies", policy, patch.freeze(), "status");
   return plan;
 }

@@ -10,8 +10,8 @@ namespace kybern::controllers::certificates {
 namespace {
 
 constexpr Duration kept_when_settled = std::chrono::hours(1), kept_when_pending = std::chrono::hours(24);
-constexpr Duration backdate = std::chrono::minutes(5);    // clocks of those who check may be behind
-constexpr Duration short_lived = std::chrono::hours(8);   // below, the time that is lost by it counts
+constexpr Duration backdate = std::chrono::minutes(5);   // clocks of those who check may be behind
+constexpr Duration short_lived = std::chrono::hours(8);  // below, the time that is lost by it counts
 constexpr Duration least_validity = std::chrono::minutes(10);
 constexpr std::string_view node_prefix = "system:node:", node_group = "system:nodes";
 constexpr std::string_view plural = "certificatesigningrequests";
@@ -73,7 +73,9 @@ Plan with_condition(const Document& request, Draft condition, std::string_view s
 
 }  // namespace
 
-bool is_built_in(std::string_view signer) { return signer == client_signer || signer == node_client_signer || signer == node_serving_signer || signer == legacy_signer; }
+bool is_built_in(std::string_view signer) {
+  return signer == client_signer || signer == node_client_signer || signer == node_serving_signer || signer == legacy_signer;
+}
 
 std::string fault_of(Value request, const Subject& subject) {
   std::string_view signer = request["spec"]["signerName"].as_string();
@@ -98,11 +100,18 @@ std::vector<Recognized> recognize(Value request, const Subject& subject) {
 }
 
 Plan approve(const Document& request, std::string_view message) {
-  return with_condition(request, Draft::object({{"type", "Approved"}, {"status", "True"}, {"reason", "AutoApproved"}, {"message", message}}), "approval");
+  return with_condition(
+      request, Draft::object({{"type", "Approved"}, {"status", "True"}, {"reason", "AutoApproved"}, {"message", message}}), "approval");
 }
 
 Plan give_up(const Document& request, std::string_view why, Time now) {
-  return with_condition(request, Draft::object({{"type", "Failed"}, {"status", "True"}, {"reason", "SignerValidationFailure"}, {"message", why}, {"lastUpdateTime", format_rfc3339(now)}}), "status");
+  return with_condition(request,
+                        Draft::object({{"type", "Failed"},
+                                       {"status", "True"},
+                                       {"reason", "SignerValidationFailure"},
+                                       {"message", why},
+                                       {"lastUpdateTime", format_rfc3339(now)}}),
+                        "status");
 }
 
 Plan publish(const Document& request, std::string_view certificate_pem) {
@@ -116,7 +125,8 @@ Plan publish(const Document& request, std::string_view certificate_pem) {
 
 Validity validity(Value request, Time now, Duration most, Time ca_not_after) {
   Duration length = most;
-  if (Value asked = request["spec"]["expirationSeconds"]; asked.exists()) length = std::clamp<Duration>(std::chrono::seconds(asked.as_int()), least_validity, std::max(most, least_validity));
+  if (Value asked = request["spec"]["expirationSeconds"]; asked.exists())
+    length = std::clamp<Duration>(std::chrono::seconds(asked.as_int()), least_validity, std::max(most, least_validity));
   Validity out{now - backdate, now + length};
   if (length >= short_lived) out.not_after -= backdate;
   out.not_after = std::min(out.not_after, ca_not_after);
@@ -132,7 +142,8 @@ std::optional<Time> end_of(Value request, std::optional<Time> certificate_not_af
   if (conditions.empty()) sooner(time_of(request["metadata"]["creationTimestamp"]), kept_when_pending);
   for (Value c : conditions.items()) {
     std::string_view type = c["type"].as_string();
-    if (type == "Denied" || type == "Failed" || (type == "Approved" && issued(request))) sooner(time_of(c["lastUpdateTime"]), kept_when_settled);
+    if (type == "Denied" || type == "Failed" || (type == "Approved" && issued(request)))
+      sooner(time_of(c["lastUpdateTime"]), kept_when_settled);
     if (type == "Approved" && issued(request)) sooner(certificate_not_after, Duration(0));
   }
   return end;

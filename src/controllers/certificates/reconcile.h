@@ -13,7 +13,8 @@
 
 namespace kybern::controllers::certificates {
 
-inline constexpr std::string_view client_signer = "kubernetes.io/kube-apiserver-client", node_client_signer = "kubernetes.io/kube-apiserver-client-kubelet",
+inline constexpr std::string_view client_signer = "kubernetes.io/kube-apiserver-client",
+                                  node_client_signer = "kubernetes.io/kube-apiserver-client-kubelet",
                                   node_serving_signer = "kubernetes.io/kubelet-serving", legacy_signer = "kubernetes.io/legacy-unknown";
 
 // Who a request is for.

@@ -8,8 +8,11 @@ namespace kybern::controllers::certificates {
 namespace {
 
 Document request(std::string_view signer, std::string_view usages, std::string_view rest = "") {
-  auto out = parse_json(std::string(R"({"apiVersion":"certificates.k8s.io/v1","kind":"CertificateSigningRequest","metadata":{"name":"r","uid":"u","creationTimestamp":"2026-01-01T00:00:00Z"},)") +
-                        R"("spec":{"username":"system:node:a","signerName":")" + std::string(signer) + R"(","usages":)" + std::string(usages) + "}" + std::string(rest) + "}");
+  auto out = parse_json(
+      std::string(
+          R"({"apiVersion":"certificates.k8s.io/v1","kind":"CertificateSigningRequest","metadata":{"name":"r","uid":"u","creationTimestamp":"2026-01-01T00:00:00Z"},)") +
+      R"("spec":{"username":"system:node:a","signerName":")" + std::string(signer) + R"(","usages":)" + std::string(usages) + "}" +
+      std::string(rest) + "}");
   EXPECT_TRUE(out);
   return out ? *out : Document();
 }
@@ -21,7 +24,10 @@ const Subject node{"system:node:a", {"system:nodes"}, {}, {}, {}, {}};
 TEST(CertificateRules, EachSignerHasItsOwn) {
   Subject server = node;
   server.dns_names = {"a"};
-  auto changed = [](Subject s, auto change) { change(s); return s; };
+  auto changed = [](Subject s, auto change) {
+    change(s);
+    return s;
+  };
   struct Case {
     std::string_view signer, usages;
     Subject subject;
@@ -31,12 +37,15 @@ TEST(CertificateRules, EachSignerHasItsOwn) {
       {node_client_signer, client_usages, node, ""},
       {node_client_signer, R"(["digital signature","client auth"])", node, ""},
       {node_client_signer, serving_usages, node, "usages did not match [client auth digital signature key encipherment]"},
-      {node_client_signer, client_usages, changed(node, [](Subject& s) { s.organizations.push_back("x"); }), "subject organization is not system:nodes"},
+      {node_client_signer, client_usages, changed(node, [](Subject& s) { s.organizations.push_back("x"); }),
+       "subject organization is not system:nodes"},
       {node_client_signer, client_usages, server, "DNS subjectAltNames are not allowed"},
-      {node_client_signer, client_usages, changed(node, [](Subject& s) { s.ip_addresses = {"10.0.0.1"}; }), "IP subjectAltNames are not allowed"},
+      {node_client_signer, client_usages, changed(node, [](Subject& s) { s.ip_addresses = {"10.0.0.1"}; }),
+       "IP subjectAltNames are not allowed"},
       {node_client_signer, client_usages, changed(node, [](Subject& s) { s.emails = {"a@b"}; }), "Email subjectAltNames are not allowed"},
       {node_client_signer, client_usages, changed(node, [](Subject& s) { s.uris = {"u:x"}; }), "URI subjectAltNames are not allowed"},
-      {node_client_signer, client_usages, changed(node, [](Subject& s) { s.common_name = "a"; }), "subject common name does not begin with system:node:"},
+      {node_client_signer, client_usages, changed(node, [](Subject& s) { s.common_name = "a"; }),
+       "subject common name does not begin with system:node:"},
       {node_serving_signer, serving_usages, server, ""},
       {node_serving_signer, serving_usages, node, "DNS or IP subjectAltName is required"},
       {node_serving_signer, client_usages, server, "usages did not match [digital signature key encipherment server auth]"},
@@ -80,8 +89,10 @@ TEST(CertificateRules, ValidityIsBounded) {
 TEST(CertificateRules, OldRequestsEnd) {
   const Time made = *parse_rfc3339("2026-01-01T00:00:00Z"), hour_later = made + std::chrono::hours(1);
   auto with = [](std::string_view type, bool certificate) {
-    return request(client_signer, client_usages, std::string(R"(,"status":{"conditions":[{"type":")") + std::string(type) + R"(","status":"True","lastUpdateTime":"2026-01-01T00:00:00Z"}])" +
-                                                     (certificate ? R"(,"certificate":"eA=="})" : "}"));
+    return request(client_signer, client_usages,
+                   std::string(R"(,"status":{"conditions":[{"type":")") + std::string(type) +
+                       R"(","status":"True","lastUpdateTime":"2026-01-01T00:00:00Z"}])" +
+                       (certificate ? R"(,"certificate":"eA=="})" : "}"));
   };
   EXPECT_EQ(end_of(request(client_signer, client_usages), {}), made + std::chrono::hours(24));
   EXPECT_EQ(end_of(with("Denied", false), {}), hour_later);

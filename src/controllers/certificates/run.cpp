@@ -18,8 +18,13 @@ constexpr Duration review_again = std::chrono::seconds(30);  // after an approva
 class Signer final : public Controller {
  public:
   Signer(const Environment& environment, SigningOptions options)
-      : world_(environment.world), mirrors_(environment.mirrors), transport_(environment.transport), ca_{std::move(options.certificate_pem), std::move(options.key_pem)}, duration_(options.duration),
-        runner_("certificate-controller", workers, environment.transport, environment.world, environment.mirrors, [this](const std::string& key, const Failure*) { return decide(key); }) {
+      : world_(environment.world),
+        mirrors_(environment.mirrors),
+        transport_(environment.transport),
+        ca_{std::move(options.certificate_pem), std::move(options.key_pem)},
+        duration_(options.duration),
+        runner_("certificate-controller", workers, environment.transport, environment.world, environment.mirrors,
+                [this](const std::string& key, const Failure*) { return decide(key); }) {
     if (auto info = net::read_certificate(ca_.certificate_pem)) ca_not_after_ = info->not_after;
     mirrors_.certificate_requests.add_handler([this](const Document&, const Document& now) {
       if (now) runner_.add(client::key_of(now));
@@ -52,7 +57,8 @@ class Signer final : public Controller {
     const std::string pem = base64_decode(request["spec"]["request"].as_string()).value_or("");
     auto info = net::read_request(pem);
     if (!info) {
-      log_warn("controllers", "a certificate request cannot be read", {{"request", std::string(name_of(request))}, {"why", info.error().message}});
+      log_warn("controllers", "a certificate request cannot be read",
+               {{"request", std::string(name_of(request))}, {"why", info.error().message}});
       return plan;
     }
     const Subject subject{info->common_name, info->organizations, info->dns_names, info->ip_addresses, info->emails, info->uris};
@@ -70,8 +76,12 @@ class Signer final : public Controller {
       asked["user"] = spec["username"];
       for (std::string_view field : {"uid", "groups", "extra"})
         if (spec[field].exists()) asked[field] = spec[field];
-      asked["resourceAttributes"] = Draft::object({{"group", "certificates.k8s.io"}, {"resource", "certificatesigningrequests"}, {"subresource", way.subresource}, {"verb", "create"}});
-      auto answer = transport_.call({.method = "POST", .path = "/apis/authorization.k8s.io/v1/subjectaccessreviews", .query = {}, .body = review.freeze()});
+      asked["resourceAttributes"] = Draft::object({{"group", "certificates.k8s.io"},
+                                                   {"resource", "certificatesigningrequests"},
+                                                   {"subresource", way.subresource},
+                                                   {"verb", "create"}});
+      auto answer = transport_.call(
+          {.method = "POST", .path = "/apis/authorization.k8s.io/v1/subjectaccessreviews", .query = {}, .body = review.freeze()});
       if (answer && (*answer)["status"]["allowed"].as_bool()) return approve(request, way.message);
       plan.wake_after = review_again;
     }
@@ -88,7 +98,8 @@ class Signer final : public Controller {
     spec.not_after = valid.not_after;
     auto certificate = net::sign_request(ca_, pem, spec);
     if (certificate) return publish(request, *certificate);
-    log_warn("controllers", "a certificate request cannot be signed", {{"request", std::string(name_of(request))}, {"why", certificate.error().message}});
+    log_warn("controllers", "a certificate request cannot be signed",
+             {{"request", std::string(name_of(request))}, {"why", certificate.error().message}});
     Plan plan;
     plan.wake_after = review_again;
     return plan;
@@ -112,6 +123,8 @@ class Signer final : public Controller {
 
 }  // namespace
 
-std::unique_ptr<Controller> make_controller(const Environment& environment, SigningOptions options) { return std::make_unique<Signer>(environment, std::move(options)); }
+std::unique_ptr<Controller> make_controller(const Environment& environment, SigningOptions options) {
+  return std::make_unique<Signer>(environment, std::move(options));
+}
 
 }  // namespace kybern::controllers::certificates

@@ -10,7 +10,7 @@
 namespace kybern::controllers::certificates {
 
 struct SigningOptions {
-  std::string certificate_pem, key_pem;  // the CA's; without a key nothing is signed
+  std::string certificate_pem, key_pem;             // the CA's; without a key nothing is signed
   Duration duration{std::chrono::hours(24 * 365)};  // of a certificate, at most
 };
 

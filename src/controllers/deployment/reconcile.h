@@ -5,7 +5,8 @@
 //
 //   {replicas: 10, maxSurge: 3, maxUnavailable: 2}, old 10 (all available)  ->  create new with 3
 //   old 10, new 3 (0 available)                                             ->  scale old to 8
-//   old 8, new 3 (3 available)                                              ->  scale new to 5 (13 pods at most), old to 5 (8 available at least)
+//   old 8, new 3 (3 available)                                              ->  scale new to 5 (13 pods at most), old to 5 (8 available at
+//   least)
 #pragma once
 
 #include <functional>
@@ -21,7 +22,7 @@ struct Observed {
   std::vector<Document> pods;          // of the ReplicaSets it controls; needed for strategy Recreate only
   std::function<Document(std::string_view name)> replica_set_named;  // of the namespace, whoever owns it
   Time now;
-  const Failure* failure = nullptr;    // of the attempt just made
+  const Failure* failure = nullptr;  // of the attempt just made
 };
 
 Plan reconcile(const Document& deployment, const Observed& observed);

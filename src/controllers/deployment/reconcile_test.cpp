@@ -15,7 +15,8 @@ namespace {
 using namespace testing_objects;
 
 Draft pod_template(std::string_view image) {
-  return Draft(json(R"({"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"name":"c","image":")" + std::string(image) + R"("}]}})"));
+  return Draft(
+      json(R"({"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"name":"c","image":")" + std::string(image) + R"("}]}})"));
 }
 
 struct DeploymentOptions {
@@ -34,7 +35,8 @@ Document make_deployment(DeploymentOptions o = {}) {
   out["spec"]["strategy"]["type"] = o.strategy;
   if (o.paused) out["spec"]["paused"] = true;
   if (o.strategy == "RollingUpdate")
-    out["spec"]["strategy"]["rollingUpdate"] = Draft::object({{"maxSurge", int_or_percent(o.surge)}, {"maxUnavailable", int_or_percent(o.unavailable)}});
+    out["spec"]["strategy"]["rollingUpdate"] =
+        Draft::object({{"maxSurge", int_or_percent(o.surge)}, {"maxUnavailable", int_or_percent(o.unavailable)}});
   return out.freeze();
 }
 
@@ -49,15 +51,22 @@ Document set(std::string_view image, SetOptions o) {
   Draft& meta = out["metadata"];
   meta["creationTimestamp"] = format_rfc3339(at(-o.age));
   meta["labels"] = Draft::object({{"app", "web"}, {hash_label, image}});
-  meta["annotations"] = Draft::object({{revision_annotation, std::to_string(o.revision)}, {desired_annotation, std::to_string(o.desired)},
+  meta["annotations"] = Draft::object({{revision_annotation, std::to_string(o.revision)},
+                                       {desired_annotation, std::to_string(o.desired)},
                                        {maximum_annotation, std::to_string(o.maximum)}});
-  if (!o.orphan) meta["ownerReferences"] = Draft::array({Draft::object({{"kind", "Deployment"}, {"name", "web"}, {"uid", "uid-web"}, {"controller", true}})});
+  if (!o.orphan)
+    meta["ownerReferences"] =
+        Draft::array({Draft::object({{"kind", "Deployment"}, {"name", "web"}, {"uid", "uid-web"}, {"controller", true}})});
   Draft templ = pod_template(image);
   templ["metadata"]["labels"][hash_label] = image;
-  out["spec"] = Draft::object({{"replicas", o.size}, {"template", std::move(templ)}, {"selector", Draft(json(R"({"matchLabels":{"app":"web"}})"))}});
+  out["spec"] =
+      Draft::object({{"replicas", o.size}, {"template", std::move(templ)}, {"selector", Draft(json(R"({"matchLabels":{"app":"web"}})"))}});
   const int actual = o.actual < 0 ? o.size : o.actual;
-  out["status"] = Draft::object({{"replicas", actual}, {"availableReplicas", o.available < 0 ? actual : o.available},
-                                 {"readyReplicas", o.available < 0 ? actual : o.available}, {"terminatingReplicas", 0}, {"observedGeneration", 1}});
+  out["status"] = Draft::object({{"replicas", actual},
+                                 {"availableReplicas", o.available < 0 ? actual : o.available},
+                                 {"readyReplicas", o.available < 0 ? actual : o.available},
+                                 {"terminatingReplicas", 0},
+                                 {"observedGeneration", 1}});
   return out.freeze();
 }
 
@@ -76,7 +85,8 @@ std::string steps(const Plan& plan, const std::vector<Document>& sets) {
     if (name.starts_with("web-")) name.remove_prefix(4);
     auto before = std::find_if(sets.begin(), sets.end(), [&](const Document& s) { return name_of(s) == action.name; });
     if (action.verb == Action::Verb::create) out += "create " + std::to_string(size(action.body));
-    else if (action.verb == Action::Verb::replace && action.resource == "replicasets" && before != sets.end() && size(*before) != size(action.body))
+    else if (action.verb == Action::Verb::replace && action.resource == "replicasets" && before != sets.end() &&
+             size(*before) != size(action.body))
       out += std::string(name) + " " + std::to_string(size(*before)) + "->" + std::to_string(size(action.body));
     else out += describe(action);
   }
@@ -95,33 +105,54 @@ TEST(Deployment, Steps) {
   const Row rows[] = {
       {"the first", make_deployment(), {}, "create 10"},
       {"a new template beside ten old", plain, {set("v1", {.size = 10})}, "create 3"},
-      {"the new one is there: old ones give way", plain, {set("v1", {.size = 10}), set("v2", {.size = 3, .available = 0, .revision = 2})}, "v1 10->8"},
+      {"the new one is there: old ones give way",
+       plain,
+       {set("v1", {.size = 10}), set("v2", {.size = 3, .available = 0, .revision = 2})},
+       "v1 10->8"},
       {"nothing available yet: wait", plain, {set("v1", {.size = 8}), set("v2", {.size = 5, .available = 0, .revision = 2})}, ""},
       {"new ones available: grow", plain, {set("v1", {.size = 8}), set("v2", {.size = 3, .revision = 2})}, "v2 3->5"},
       {"and shrink", plain, {set("v1", {.size = 8}), set("v2", {.size = 5, .available = 3, .revision = 2})}, "v1 8->5"},
-      {"a stale status of the old one does not count", plain,
-       {set("v1", {.size = 5, .actual = 8}), set("v2", {.size = 5, .available = 3, .revision = 2})}, "v2 5->8"},
-      {"unavailable old ones go first", plain,
-       {set("v1", {.size = 10, .available = 7}), set("v2", {.size = 3, .available = 0, .revision = 2})}, "v1 10->8"},
-      {"of two old ones the unavailable", plain,
+      {"a stale status of the old one does not count",
+       plain,
+       {set("v1", {.size = 5, .actual = 8}), set("v2", {.size = 5, .available = 3, .revision = 2})},
+       "v2 5->8"},
+      {"unavailable old ones go first",
+       plain,
+       {set("v1", {.size = 10, .available = 7}), set("v2", {.size = 3, .available = 0, .revision = 2})},
+       "v1 10->8"},
+      {"of two old ones the unavailable",
+       plain,
        {set("v0", {.size = 4, .age = 2000}), set("v1", {.size = 6, .available = 3}), set("v2", {.size = 3, .available = 3, .revision = 2})},
        "v0 4->2, v1 6->3"},
       {"through", plain, {set("v1", {.size = 0}), set("v2", {.size = 10, .revision = 2})}, ""},
       {"too many after a change of size by hand", plain, {set("v2", {.size = 14, .revision = 2})}, "v2 14->10"},
       {"an orphan is adopted", plain, {set("v1", {.size = 10, .orphan = true})}, "patch replicasets d/web-v1"},
-      {"undo: the old set is marked with the next revision", stamped(make_deployment({.image = "v1"}), 2),
-       {set("v1", {.size = 0, .revision = 1}), set("v2", {.size = 10, .revision = 2})}, "replace replicasets d/web-v1"},
-      {"then the deployment", stamped(make_deployment({.image = "v1"}), 2),
-       {set("v1", {.size = 0, .revision = 3}), set("v2", {.size = 10, .revision = 2})}, "replace deployments d/web"},
-      {"then it grows", stamped(make_deployment({.image = "v1"}), 3),
-       {set("v1", {.size = 0, .revision = 3}), set("v2", {.size = 10, .revision = 2})}, "v1 0->3"},
+      {"undo: the old set is marked with the next revision",
+       stamped(make_deployment({.image = "v1"}), 2),
+       {set("v1", {.size = 0, .revision = 1}), set("v2", {.size = 10, .revision = 2})},
+       "replace replicasets d/web-v1"},
+      {"then the deployment",
+       stamped(make_deployment({.image = "v1"}), 2),
+       {set("v1", {.size = 0, .revision = 3}), set("v2", {.size = 10, .revision = 2})},
+       "replace deployments d/web"},
+      {"then it grows",
+       stamped(make_deployment({.image = "v1"}), 3),
+       {set("v1", {.size = 0, .revision = 3}), set("v2", {.size = 10, .revision = 2})},
+       "v1 0->3"},
       // spec.replicas changed
       {"one active set gets it all", stamped(make_deployment({.replicas = 4}), 2), {set("v2", {.size = 10, .revision = 2})}, "v2 10->4"},
-      {"in the middle of a rollout: in proportion", stamped(make_deployment({.replicas = 20}), 2),
-       {set("v1", {.size = 8}), set("v2", {.size = 5, .revision = 2})}, "v1 8->14, v2 5->9"},
-      {"to zero", stamped(make_deployment({.replicas = 0}), 2), {set("v1", {.size = 8}), set("v2", {.size = 5, .revision = 2})}, "v1 8->0, v2 5->0"},
-      {"a saturated new set: the old ones go", stamped(make_deployment({.paused = true}), 2),
-       {set("v1", {.size = 8}), set("v2", {.size = 10, .revision = 2})}, "v1 8->0"},
+      {"in the middle of a rollout: in proportion",
+       stamped(make_deployment({.replicas = 20}), 2),
+       {set("v1", {.size = 8}), set("v2", {.size = 5, .revision = 2})},
+       "v1 8->14, v2 5->9"},
+      {"to zero",
+       stamped(make_deployment({.replicas = 0}), 2),
+       {set("v1", {.size = 8}), set("v2", {.size = 5, .revision = 2})},
+       "v1 8->0, v2 5->0"},
+      {"a saturated new set: the old ones go",
+       stamped(make_deployment({.paused = true}), 2),
+       {set("v1", {.size = 8}), set("v2", {.size = 10, .revision = 2})},
+       "v1 8->0"},
       // paused
       {"paused: no new set", stamped(make_deployment({.paused = true}), 1), {set("v1", {.size = 10})}, ""},
       {"paused: sizes still follow", stamped(make_deployment({.replicas = 6, .paused = true}), 1), {set("v1", {.size = 10})}, "v1 10->6"},
@@ -139,14 +170,21 @@ TEST(Deployment, Steps) {
 TEST(Deployment, OldPodsKeepRecreateWaiting) {
   const std::vector<Document> sets = {set("v1", {.size = 0})};
   const auto plan = [&](std::vector<Document> pods) {
-    return steps(reconcile(make_deployment({.strategy = "Recreate"}), {.replica_sets = sets, .pods = pods, .replica_set_named = {}, .now = at(0)}), sets);
+    return steps(
+        reconcile(make_deployment({.strategy = "Recreate"}), {.replica_sets = sets, .pods = pods, .replica_set_named = {}, .now = at(0)}),
+        sets);
   };
   EXPECT_EQ(plan({pod("a", {.owner = "web-v1", .deleting = true})}), "");
   EXPECT_EQ(plan({pod("a", {.owner = "web-v1", .phase = "Failed"})}), "create 10");
 }
 
 TEST(Deployment, Fenceposts) {
-  struct Case { const char* surge; const char* unavailable; int replicas; std::int64_t want_surge, want_unavailable; };
+  struct Case {
+    const char* surge;
+    const char* unavailable;
+    int replicas;
+    std::int64_t want_surge, want_unavailable;
+  };
   for (const Case& c : {Case{"25%", "25%", 10, 3, 2}, Case{"25%", "25%", 1, 1, 0}, Case{"0", "0", 5, 0, 1}, Case{"0%", "10%", 5, 0, 1},
                         Case{"1", "0", 5, 1, 0}, Case{"0", "100%", 5, 0, 5}, Case{"0", "9", 5, 0, 5}}) {
     const Fenceposts posts = fenceposts(make_deployment({.replicas = c.replicas, .surge = c.surge, .unavailable = c.unavailable}));
@@ -158,7 +196,10 @@ TEST(Deployment, Fenceposts) {
 TEST(Deployment, TheNewReplicaSet) {
   Draft draft(make_deployment({.replicas = 2}));
   draft["metadata"]["annotations"] = Draft::object({{"note", "n"}, {"kubectl.kubernetes.io/last-applied-configuration", "{}"}});
-  const Plan plan = reconcile(draft.freeze(), {.replica_sets = {set("v1", {.size = 1, .revision = 6, .desired = 2, .maximum = 5})}, .pods = {}, .replica_set_named = {}, .now = at(0)});
+  const Plan plan = reconcile(draft.freeze(), {.replica_sets = {set("v1", {.size = 1, .revision = 6, .desired = 2, .maximum = 5})},
+                                               .pods = {},
+                                               .replica_set_named = {},
+                                               .now = at(0)});
   ASSERT_EQ(plan.actions.size(), 1u);
   const Value made = plan.actions[0].body;
   const std::string name = made["metadata"]["name"].str(), hash = name.substr(4);
@@ -168,8 +209,9 @@ TEST(Deployment, TheNewReplicaSet) {
   EXPECT_EQ(made["metadata"]["labels"]["pod-template-hash"].as_string(), hash);
   EXPECT_EQ(made["spec"]["selector"]["matchLabels"]["pod-template-hash"].as_string(), hash);
   EXPECT_EQ(made["spec"]["template"]["metadata"]["labels"]["pod-template-hash"].as_string(), hash);
-  EXPECT_EQ(to_json(made["metadata"]["annotations"]),
-            R"({"note":"n","deployment.kubernetes.io/revision":"7","deployment.kubernetes.io/desired-replicas":"2","deployment.kubernetes.io/max-replicas":"5"})");
+  EXPECT_EQ(
+      to_json(made["metadata"]["annotations"]),
+      R"({"note":"n","deployment.kubernetes.io/revision":"7","deployment.kubernetes.io/desired-replicas":"2","deployment.kubernetes.io/max-replicas":"5"})");
   EXPECT_EQ(made["spec"]["replicas"].as_int(), 2);
   EXPECT_EQ(plan.actions[0].done->message, "Scaled up replica set " + name + " from 0 to 2");
 }
@@ -191,8 +233,9 @@ TEST(Deployment, History) {
     draft["status"] = Draft(json(R"({"updatedReplicas":10,"replicas":10,"availableReplicas":10,"observedGeneration":1})"));
     return draft.freeze();
   }();
-  const std::vector<Document> sets = {set("a", {.revision = 3, .age = 900}), set("b", {.revision = 1, .age = 800}), set("c", {.revision = 2, .age = 700}),
-                                      set("e", {.size = 0, .actual = 1, .revision = 4}), set("v2", {.size = 10, .revision = 5})};
+  const std::vector<Document> sets = {set("a", {.revision = 3, .age = 900}), set("b", {.revision = 1, .age = 800}),
+                                      set("c", {.revision = 2, .age = 700}), set("e", {.size = 0, .actual = 1, .revision = 4}),
+                                      set("v2", {.size = 10, .revision = 5})};
   EXPECT_EQ(steps(reconcile(d, {.replica_sets = sets, .pods = {}, .replica_set_named = {}, .now = at(0)}), sets),
             "delete replicasets d/web-b, delete replicasets d/web-c");
 }
@@ -213,7 +256,11 @@ TEST(Deployment, Conditions) {
     return progressing(d)["status"].str() + " " + progressing(d)["reason"].str() + ": " + progressing(d)["message"].str() + " / " +
            condition(d["status"]["conditions"], "Available")["reason"].str();
   };
-  const auto young = [](Document s) { Draft draft(s); draft["status"] = Draft::object({{"replicas", 0}}); return draft.freeze(); };
+  const auto young = [](Document s) {
+    Draft draft(s);
+    draft["status"] = Draft::object({{"replicas", 0}});
+    return draft.freeze();
+  };
 
   sets = {young(set("v2", {.size = 10, .age = 0}))};
   Plan plan = step(0);
@@ -241,7 +288,11 @@ TEST(Deployment, Conditions) {
   EXPECT_EQ(now(), "True NewReplicaSetAvailable: ReplicaSet \"web-v2\" has successfully progressed. / MinimumReplicasAvailable");
   EXPECT_FALSE(step(9000).wake_after);
 
-  const auto change = [&](auto f) { Draft draft(d); f(draft); d = draft.freeze(); };
+  const auto change = [&](auto f) {
+    Draft draft(d);
+    f(draft);
+    d = draft.freeze();
+  };
   change([](Draft& x) { x["spec"]["paused"] = true; });
   step(9001);
   EXPECT_EQ(now(), "Unknown DeploymentPaused: Deployment is paused / MinimumReplicasAvailable");
@@ -252,7 +303,8 @@ TEST(Deployment, Conditions) {
 
 TEST(Deployment, AFailedCreationShows) {
   const Failure failure{.resource = "replicasets", .name = {}, .reason = "Forbidden", .message = "no", .code = 403};
-  const Plan plan = reconcile(make_deployment(), {.replica_sets = {}, .pods = {}, .replica_set_named = {}, .now = at(0), .failure = &failure});
+  const Plan plan =
+      reconcile(make_deployment(), {.replica_sets = {}, .pods = {}, .replica_set_named = {}, .now = at(0), .failure = &failure});
   ASSERT_TRUE(plan.status);
   EXPECT_EQ(progressing(plan.status->body)["reason"].as_string(), "ReplicaSetCreateError");
   EXPECT_EQ(progressing(plan.status->body)["status"].as_string(), "False");
@@ -261,10 +313,14 @@ TEST(Deployment, AFailedCreationShows) {
 
 TEST(Deployment, AReplicaSetsFailureShows) {
   Draft failing(set("v2", {.size = 10, .actual = 3}));
-  failing["status"]["conditions"] = Draft(json(R"([{"type":"ReplicaFailure","status":"True","lastTransitionTime":"2023-11-14T22:13:20Z","reason":"FailedCreate","message":"quota"}])"));
-  const Plan plan = reconcile(stamped(make_deployment(), 1), {.replica_sets = {failing.freeze()}, .pods = {}, .replica_set_named = {}, .now = at(9)});
+  failing["status"]["conditions"] = Draft(json(
+      R"([{"type":"ReplicaFailure","status":"True","lastTransitionTime":"2023-11-14T22:13:20Z","reason":"FailedCreate","message":"quota"}])"));
+  const Plan plan =
+      reconcile(stamped(make_deployment(), 1), {.replica_sets = {failing.freeze()}, .pods = {}, .replica_set_named = {}, .now = at(9)});
   const Value shown = condition(plan.status->body["status"]["conditions"], "ReplicaFailure");
-  EXPECT_EQ(to_json(shown), R"({"type":"ReplicaFailure","status":"True","lastUpdateTime":"2023-11-14T22:13:20Z","lastTransitionTime":"2023-11-14T22:13:20Z","reason":"FailedCreate","message":"quota"})");
+  EXPECT_EQ(
+      to_json(shown),
+      R"({"type":"ReplicaFailure","status":"True","lastUpdateTime":"2023-11-14T22:13:20Z","lastTransitionTime":"2023-11-14T22:13:20Z","reason":"FailedCreate","message":"quota"})");
 }
 
 // A world in which each ReplicaSet makes pods as told, pods become available after a while, statuses lag, and writes are
@@ -283,7 +339,9 @@ struct RolloutWorld {
 
   explicit RolloutWorld(unsigned seed) : random(seed) {
     const int replicas = 1 + pick(12);
-    deployment = make_deployment({.replicas = replicas, .image = "v1", .surge = pick(2) ? "25%" : std::to_string(pick(4)),
+    deployment = make_deployment({.replicas = replicas,
+                                  .image = "v1",
+                                  .surge = pick(2) ? "25%" : std::to_string(pick(4)),
                                   .unavailable = pick(2) ? "25%" : std::to_string(pick(3))});
   }
   int pick(int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); }
@@ -294,7 +352,8 @@ struct RolloutWorld {
     return reconcile(deployment, {.replica_sets = documents, .pods = {}, .replica_set_named = {}, .now = at(now)});
   }
   Set* find(std::string_view name) {
-    for (Set& s : sets) if (name_of(s.document) == name) return &s;
+    for (Set& s : sets)
+      if (name_of(s.document) == name) return &s;
     return nullptr;
   }
   void apply(const Action& action, int now) {
@@ -318,16 +377,31 @@ struct RolloutWorld {
         while (s.pods() < wanted) ++s.starting;
         while (s.pods() > wanted) --(s.starting > 0 ? s.starting : s.ready);
       }
-      for (int i = s.starting; i > 0; --i) if (calm || pick(3) == 0) { --s.starting; ++s.ready; }
+      for (int i = s.starting; i > 0; --i)
+        if (calm || pick(3) == 0) {
+          --s.starting;
+          ++s.ready;
+        }
       if (!calm && pick(2)) continue;  // the status lags
       Draft shown(s.document);
-      shown["status"] = Draft::object({{"replicas", s.pods()}, {"readyReplicas", s.ready}, {"availableReplicas", s.ready},
-                                       {"terminatingReplicas", 0}, {"observedGeneration", 1}});
+      shown["status"] = Draft::object({{"replicas", s.pods()},
+                                       {"readyReplicas", s.ready},
+                                       {"availableReplicas", s.ready},
+                                       {"terminatingReplicas", 0},
+                                       {"observedGeneration", 1}});
       s.document = shown.freeze();
     }
   }
-  int available() const { int n = 0; for (const Set& s : sets) n += s.ready; return n; }
-  int wanted() const { int n = 0; for (const Set& s : sets) n += static_cast<int>(size(s.document)); return n; }
+  int available() const {
+    int n = 0;
+    for (const Set& s : sets) n += s.ready;
+    return n;
+  }
+  int wanted() const {
+    int n = 0;
+    for (const Set& s : sets) n += static_cast<int>(size(s.document));
+    return n;
+  }
   void change_template() {
     Draft changed(deployment);
     changed["spec"]["template"] = pod_template("v" + std::to_string(++versions));

@@ -113,7 +113,8 @@ Document new_replica_set(const Rollout& rollout) {
   Draft selector(spec["selector"]);
   selector["matchLabels"][hash_label] = hash;
   Draft set = Draft::object({{"apiVersion", "apps/v1"}, {"kind", "ReplicaSet"}});
-  set["metadata"] = Draft::object({{"name", name}, {"namespace", deployment["metadata"]["namespace"]}, {"labels", *pod_template.find_path({"metadata", "labels"})}});
+  set["metadata"] = Draft::object(
+      {{"name", name}, {"namespace", deployment["metadata"]["namespace"]}, {"labels", *pod_template.find_path({"metadata", "labels"})}});
   inherit_annotations(rollout, set);
   set_annotation(set, revision_annotation, std::to_string(max_revision(rollout.old) + 1));
   set_annotation(set, desired_annotation, std::to_string(rollout.replicas));
@@ -134,7 +135,8 @@ Document with_annotations(const Rollout& rollout, const Document& fresh) {
   if (before.empty() || parse_int(before)) {  // a malformed one is left alone
     if (revision(fresh) < wanted) {
       set_annotation(set, revision_annotation, std::to_string(wanted));
-      if (!before.empty()) set_annotation(set, history_annotation, with_history(fresh["metadata"]["annotations"][history_annotation].as_string(), before));
+      if (!before.empty())
+        set_annotation(set, history_annotation, with_history(fresh["metadata"]["annotations"][history_annotation].as_string(), before));
     }
   }
   const std::int64_t min_ready = rollout.deployment["spec"]["minReadySeconds"].as_int();
@@ -155,8 +157,8 @@ Action scale(const Rollout& rollout, const Document& set, std::int64_t replicas)
   const std::int64_t before = size(set);
   if (before != replicas) {
     action.done = Notice{"Normal", "ScalingReplicaSet",
-                         std::string("Scaled ") + (before < replicas ? "up" : "down") + " replica set " + std::string(name_of(set)) + " from " +
-                             std::to_string(before) + " to " + std::to_string(replicas)};
+                         std::string("Scaled ") + (before < replicas ? "up" : "down") + " replica set " + std::string(name_of(set)) +
+                             " from " + std::to_string(before) + " to " + std::to_string(replicas)};
   }
   return action;
 }

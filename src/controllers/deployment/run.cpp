@@ -37,15 +37,17 @@ void add_waiting(Runner& runner, const Mirrors& mirrors, Value pod) {
 
 Observed observe(const Mirrors& mirrors, const Document& deployment, Time now, const Failure* failure) {
   const std::string ns(namespace_of(deployment));
-  Observed out{.replica_sets = mirrors.replica_sets.by_index("controller", uid_of(deployment)),
-               .pods = {},
-               .replica_set_named = [&mirrors, ns](std::string_view name) { return mirrors.replica_sets.get(ns + "/" + std::string(name)); },
-               .now = now,
-               .failure = failure};
+  Observed out{
+      .replica_sets = mirrors.replica_sets.by_index("controller", uid_of(deployment)),
+      .pods = {},
+      .replica_set_named = [&mirrors, ns](std::string_view name) { return mirrors.replica_sets.get(ns + "/" + std::string(name)); },
+      .now = now,
+      .failure = failure};
   if (is_recreate(deployment))
     for (const Document& set : out.replica_sets)
       for (Document& pod : mirrors.pods.by_index("controller", uid_of(set))) out.pods.push_back(std::move(pod));
-  for (Document& orphan : mirrors.replica_sets.by_index("controller", Mirrors::orphans_of(ns))) out.replica_sets.push_back(std::move(orphan));
+  for (Document& orphan : mirrors.replica_sets.by_index("controller", Mirrors::orphans_of(ns)))
+    out.replica_sets.push_back(std::move(orphan));
   return out;
 }
 
@@ -56,10 +58,10 @@ std::unique_ptr<Runner> make_runner(const Environment& environment) {
   Clock& clock = environment.world.clock;
   auto runner = std::make_unique<Runner>("deployment-controller", workers, environment.transport, environment.world, mirrors,
                                          [&mirrors, &clock](const std::string& key, const Failure* failure) -> std::optional<Plan> {
-    const Document deployment = mirrors.deployments.get(key);
-    if (!deployment) return {};
-    return reconcile(deployment, observe(mirrors, deployment, clock.now(), failure));
-  });
+                                           const Document deployment = mirrors.deployments.get(key);
+                                           if (!deployment) return {};
+                                           return reconcile(deployment, observe(mirrors, deployment, clock.now(), failure));
+                                         });
   Runner* const r = runner.get();
   mirrors.deployments.add_handler([r](const Document&, const Document& now) {
     if (now) r->add(client::key_of(now));

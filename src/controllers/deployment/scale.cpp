@@ -20,7 +20,8 @@ std::vector<Document> active_of(const Rollout& rollout, bool with_fresh) {
 std::int64_t lasting(Value set, std::int64_t wanted) { return std::min(available(set), wanted); }
 
 bool annotations_differ(const Rollout& rollout, Value set) {
-  return annotated(set, desired_annotation) != rollout.replicas || annotated(set, maximum_annotation) != rollout.replicas + rollout.posts.surge;
+  return annotated(set, desired_annotation) != rollout.replicas ||
+         annotated(set, maximum_annotation) != rollout.replicas + rollout.posts.surge;
 }
 
 // The share of one ReplicaSet in a change of the Deployment's size: in proportion to its own size, at most what is left.
@@ -104,7 +105,10 @@ bool is_scaling_event(const Rollout& rollout) {
 std::vector<Action> scale_proportionally(const Rollout& rollout) {
   std::vector<Document> active = active_of(rollout, true);
   if (active.size() <= 1) {  // it, or the latest one, gets everything
-    const Document target = !active.empty() ? active[0] : rollout.fresh ? rollout.fresh : rollout.old.empty() ? Document() : rollout.old.back();
+    const Document target = !active.empty()       ? active[0]
+                            : rollout.fresh       ? rollout.fresh
+                            : rollout.old.empty() ? Document()
+                                                  : rollout.old.back();
     if (!target || (size(target) == rollout.replicas && (size(target) == 0 || !annotations_differ(rollout, target)))) return {};
     return {scale(rollout, target, rollout.replicas)};
   }

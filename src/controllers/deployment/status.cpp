@@ -51,7 +51,8 @@ class Conditions {
   Draft write() const {
     Draft out = Draft::array();
     for (const Condition& c : list_) {
-      Draft entry = Draft::object({{"type", c.type}, {"status", c.status}, {"lastUpdateTime", c.updated}, {"lastTransitionTime", c.changed}});
+      Draft entry =
+          Draft::object({{"type", c.type}, {"status", c.status}, {"lastUpdateTime", c.updated}, {"lastTransitionTime", c.changed}});
       if (!c.reason.empty()) entry["reason"] = c.reason;
       if (!c.message.empty()) entry["message"] = c.message;
       out.push_back(std::move(entry));
@@ -89,7 +90,8 @@ std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\
 
 // "ReplicaSet "x" is progressing.", or about the Deployment while there is no new ReplicaSet.
 std::string about(const Rollout& rollout, std::string_view what) {
-  const std::string whom = rollout.fresh ? "ReplicaSet " + quoted(name_of(rollout.fresh)) : "Deployment " + quoted(name_of(rollout.deployment));
+  const std::string whom =
+      rollout.fresh ? "ReplicaSet " + quoted(name_of(rollout.fresh)) : "Deployment " + quoted(name_of(rollout.deployment));
   return whom + " " + std::string(what);
 }
 
@@ -116,8 +118,7 @@ void note_new_replica_set(const Rollout& rollout, Conditions& conditions) {
                           current->updated <= rollout.fresh["metadata"]["creationTimestamp"].as_string();
   if (since_then || (!current && is_young))
     conditions.set(conditions.make("Progressing", "True", "NewReplicaSetCreated", "Created new replica set " + name));
-  else if (!current)
-    conditions.set(conditions.make("Progressing", "True", "FoundNewReplicaSet", "Found new replica set " + name));
+  else if (!current) conditions.set(conditions.make("Progressing", "True", "FoundNewReplicaSet", "Found new replica set " + name));
 }
 
 bool has_timed_out(const Rollout& rollout, const Condition* current) {

@@ -60,7 +60,9 @@ std::optional<Time> still_disrupted(Value budget, const Observed& observed, Draf
     if (is_deleting(pod) || !begun) continue;
     const Time limit = *begun + deletion_timeout;
     if (limit < observed.now) {
-      plan.notices.push_back({"Warning", "NotDeleted", fmt::format("Pod {} was expected by PDB {}/{} to be deleted but it wasn't", name_of(pod), namespace_of(budget), name_of(budget))});
+      plan.notices.push_back({"Warning", "NotDeleted",
+                              fmt::format("Pod {} was expected by PDB {}/{} to be deleted but it wasn't", name_of(pod),
+                                          namespace_of(budget), name_of(budget))});
       continue;
     }
     if (!check || limit < *check) check = limit;
@@ -83,7 +85,8 @@ bool needs_scale(Value budget) {
 
 bool matters(Value before, Value now) {
   if (before.is_null() || now.is_null()) return true;
-  return is_ready(before) != is_ready(now) || is_deleting(before) != is_deleting(now) || !(before["metadata"]["labels"] == now["metadata"]["labels"]) ||
+  return is_ready(before) != is_ready(now) || is_deleting(before) != is_deleting(now) ||
+         !(before["metadata"]["labels"] == now["metadata"]["labels"]) ||
          !(before["metadata"]["ownerReferences"] == now["metadata"]["ownerReferences"]);
 }
 
@@ -96,7 +99,8 @@ Plan reconcile(const Document& budget, const Observed& observed) {
   Draft& status = wanted["status"];
   const Expected expected = expected_of(budget, observed);
   if (!expected.error.empty()) {
-    plan.notices.push_back({"Warning", "CalculateExpectedPodCountFailed", "Failed to calculate the number of expected pods: " + expected.error});
+    plan.notices.push_back(
+        {"Warning", "CalculateExpectedPodCountFailed", "Failed to calculate the number of expected pods: " + expected.error});
     status["disruptionsAllowed"] = 0;
     status["observedGeneration"] = budget["metadata"]["generation"];
     set_disruption_sync_failed(status, expected.error, observed.now);
@@ -104,9 +108,13 @@ Plan reconcile(const Document& budget, const Observed& observed) {
   } else {
     if (!expected.unmanaged.empty()) {
       const auto selector = LabelSelector::from(budget["spec"]["selector"]);
-      plan.notices.push_back({"Warning", "UnmanagedPods", fmt::format("Pods selected by this PodDisruptionBudget (selector: {}) were found to be unmanaged. As a result, the status of the PDB cannot be "
-                                                                      "calculated correctly, which may result in undefined behavior. To account for these pods please set \".spec.minAvailable\" field "
-                                                                      "of the PDB to an integer value.", selector ? selector->str() : "")});
+      plan.notices.push_back({"Warning", "UnmanagedPods",
+                              fmt::format("Pods selected by this PodDisruptionBudget (selector: {}) were found to be unmanaged. As a "
+                                          "result, the status of the PDB cannot be "
+                                          "calculated correctly, which may result in undefined behavior. To account for these pods please "
+                                          "set \".spec.minAvailable\" field "
+                                          "of the PDB to an integer value.",
+                                          selector ? selector->str() : "")});
     }
     Draft disrupted = Draft::object();
     const std::optional<Time> check = still_disrupted(budget, observed, disrupted, plan);
@@ -133,7 +141,9 @@ Plan reconcile(const Document& budget, const Observed& observed) {
 std::optional<Plan> forget_disruption(const Document& pod, Time now) {
   const Value target = condition(pod["status"]["conditions"], "DisruptionTarget");
   // What the kubelet says of its own terminations holds however long they take.
-  if (is_deleting(pod) || is_terminal(pod) || target["status"].as_string() != "True" || target["reason"].as_string() == "TerminationByKubelet") return {};
+  if (is_deleting(pod) || is_terminal(pod) || target["status"].as_string() != "True" ||
+      target["reason"].as_string() == "TerminationByKubelet")
+    return {};
   Plan plan;
   plan.about = pod;
   const Time limit = time_of(target["lastTransitionTime"]).value_or(now) + deletion_timeout;
@@ -142,7 +152,11 @@ std::optional<Plan> forget_disruption(const Document& pod, Time now) {
     return plan;
   }
   Draft patch = Draft::object();
-  Draft done = Draft::object({{"type", "DisruptionTarget"}, {"status", "False"}, {"reason", nullptr}, {"message", nullptr}, {"lastTransitionTime", format_rfc3339(now)}});
+  Draft done = Draft::object({{"type", "DisruptionTarget"},
+                              {"status", "False"},
+                              {"reason", nullptr},
+                              {"message", nullptr},
+                              {"lastTransitionTime", format_rfc3339(now)}});
   if (pod["metadata"]["generation"].exists()) done["observedGeneration"] = pod["metadata"]["generation"];
   patch["metadata"]["uid"] = pod["metadata"]["uid"];
   patch["status"]["conditions"] = Draft::array({done});

@@ -23,8 +23,8 @@ struct Scale {
 };
 
 struct Observed {
-  std::vector<Document> pods;                // that the budget selects, whatever their state
-  std::map<std::string, Scale> scales;       // by the uid of the pods' controller reference; missing: it has no scale
+  std::vector<Document> pods;           // that the budget selects, whatever their state
+  std::map<std::string, Scale> scales;  // by the uid of the pods' controller reference; missing: it has no scale
   Time now{};
 };
 

@@ -46,7 +46,8 @@ constexpr Row rows[] = {
 
 std::string numbers(Value status) {
   std::string out;
-  for (const char* name : {"currentHealthy", "desiredHealthy", "expectedPods", "disruptionsAllowed"}) out += (out.empty() ? "" : "/") + std::to_string(status[name].as_int());
+  for (const char* name : {"currentHealthy", "desiredHealthy", "expectedPods", "disruptionsAllowed"})
+    out += (out.empty() ? "" : "/") + std::to_string(status[name].as_int());
   return out;
 }
 
@@ -67,7 +68,8 @@ TEST(Disruption, CountsWhatMayGo) {
 }
 
 TEST(Disruption, EvictedPodsDoNotCountUntilTheyAreGoneOrTooLate) {
-  const Document held = budget(R"({"minAvailable":1})", R"({"disruptedPods":{"web-0":")" + format_rfc3339(at(-60)) + R"(","gone":")" + format_rfc3339(at(-60)) + R"("}})");
+  const Document held = budget(R"({"minAvailable":1})", R"({"disruptedPods":{"web-0":")" + format_rfc3339(at(-60)) + R"(","gone":")" +
+                                                            format_rfc3339(at(-60)) + R"("}})");
   Plan plan = reconcile(held, {pods(3, 0), {}, at(0)});
   ASSERT_TRUE(plan.status);
   EXPECT_EQ(numbers(plan.status->body["status"]), "2/1/3/1");
@@ -102,7 +104,10 @@ TEST(Disruption, PodsOfNobodyAreNamed) {
 
 TEST(Disruption, ADisruptionThatDidNotComeIsTakenBack) {
   Draft stays(pod("web-0"));
-  stays["status"]["conditions"] = Draft::array({Draft::object({{"type", "DisruptionTarget"}, {"status", "True"}, {"reason", "EvictionByEvictionAPI"}, {"lastTransitionTime", format_rfc3339(at(0))}})});
+  stays["status"]["conditions"] = Draft::array({Draft::object({{"type", "DisruptionTarget"},
+                                                               {"status", "True"},
+                                                               {"reason", "EvictionByEvictionAPI"},
+                                                               {"lastTransitionTime", format_rfc3339(at(0))}})});
   const Document target = stays.freeze();
   auto early = forget_disruption(target, at(30));
   ASSERT_TRUE(early);

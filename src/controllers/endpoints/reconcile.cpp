@@ -24,7 +24,10 @@ struct Address {
 // {name, protocol, port, appProtocol} in an order that does not depend on the pods.
 using PortKey = std::tuple<std::string, std::int64_t, std::string, std::string>;
 PortKey key_of_port(const Draft& port) {
-  const auto text = [&](const char* field) { const Draft* f = port.find(field); return f ? f->str() : std::string(); };
+  const auto text = [&](const char* field) {
+    const Draft* f = port.find(field);
+    return f ? f->str() : std::string();
+  };
   return {text("name"), port.find("port")->as_int(), text("protocol"), text("appProtocol")};
 }
 
@@ -42,7 +45,7 @@ std::optional<Document> address_of(const Document& service, const Document& pod)
 
 // Ports that have the same addresses share a subset.
 struct Packer {
-  std::map<std::string, Address> addresses;                        // by ip and uid
+  std::map<std::string, Address> addresses;                          // by ip and uid
   std::map<PortKey, std::pair<Draft, std::set<std::string>>> ports;  // which addresses serve the port
   std::set<std::string> portless;
 
@@ -102,9 +105,7 @@ Draft labels_for(const Document& service) {
   return out;
 }
 
-Notice failed_notice(const char* reason, const char* what) {
-  return {"Warning", reason, std::string("Failed to ") + what + ": {error}"};
-}
+Notice failed_notice(const char* reason, const char* what) { return {"Warning", reason, std::string("Failed to ") + what + ": {error}"}; }
 
 }  // namespace
 
@@ -119,7 +120,8 @@ Plan reconcile(const Document& service, const Observed& observed) {
   const Value before = observed.endpoints;
   const bool same_subsets = before["subsets"] == subsets.root() || (before["subsets"].empty() && subsets.root().empty());
   const Value mark = before["metadata"]["annotations"][over_capacity];
-  if (observed.endpoints && same_subsets && before["metadata"]["labels"] == labels.root() && (mark.as_string() == "truncated") == cut) return plan;
+  if (observed.endpoints && same_subsets && before["metadata"]["labels"] == labels.root() && (mark.as_string() == "truncated") == cut)
+    return plan;
 
   Draft out = observed.endpoints ? Draft(observed.endpoints) : Draft::object({{"apiVersion", "v1"}, {"kind", "Endpoints"}});
   Draft& meta = out["metadata"];
@@ -131,9 +133,13 @@ Plan reconcile(const Document& service, const Observed& observed) {
   if (subsets.root().empty()) out.erase("subsets");
   else out["subsets"] = Draft(subsets);
   Action action = observed.endpoints ? replace_action("endpoints", out.freeze()) : create_action("endpoints", out.freeze());
-  action.failed = observed.endpoints
-                      ? failed_notice("FailedToUpdateEndpoint", ("update endpoint " + std::string(namespace_of(service)) + "/" + std::string(name_of(service))).c_str())
-                      : failed_notice("FailedToCreateEndpoint", ("create endpoint for service " + std::string(namespace_of(service)) + "/" + std::string(name_of(service))).c_str());
+  action.failed =
+      observed.endpoints
+          ? failed_notice("FailedToUpdateEndpoint",
+                          ("update endpoint " + std::string(namespace_of(service)) + "/" + std::string(name_of(service))).c_str())
+          : failed_notice(
+                "FailedToCreateEndpoint",
+                ("create endpoint for service " + std::string(namespace_of(service)) + "/" + std::string(name_of(service))).c_str());
   plan.actions.push_back(std::move(action));
   return plan;
 }

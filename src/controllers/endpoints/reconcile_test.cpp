@@ -16,7 +16,8 @@ Document service(std::string_view spec) {
   out["spec"] = Draft(json(spec));
   return out.freeze();
 }
-constexpr const char* plain = R"({"clusterIP":"10.0.0.1","selector":{"app":"web"},"ports":[{"name":"http","port":80,"targetPort":8080},{"name":"alt","port":81}]})";
+constexpr const char* plain =
+    R"({"clusterIP":"10.0.0.1","selector":{"app":"web"},"ports":[{"name":"http","port":80,"targetPort":8080},{"name":"alt","port":81}]})";
 
 Document with_ip(Document pod, std::string_view ip) {
   Draft out(pod);
@@ -29,11 +30,12 @@ TEST(Endpoints, ReadyAndNotReady) {
                                       with_ip(pod("c", {.ready_for = 1, .deleting = true}), "10.1.0.3"), pod("e")};
   const Plan plan = reconcile(service(plain), {.pods = pods, .endpoints = {}});
   ASSERT_EQ(describe(plan), "create endpoints d/web");
-  EXPECT_EQ(to_json(plan.actions[0].body.root()),
-            R"({"apiVersion":"v1","kind":"Endpoints","metadata":{"name":"web","namespace":"d","labels":{"team":"a","endpoints.kubernetes.io/managed-by":"endpoint-controller"}},)"
-            R"("subsets":[{"addresses":[{"ip":"10.1.0.1","nodeName":"n1","targetRef":{"kind":"Pod","namespace":"d","name":"a","uid":"uid-a"}}],)"
-            R"("notReadyAddresses":[{"ip":"10.1.0.2","nodeName":"n1","targetRef":{"kind":"Pod","namespace":"d","name":"b","uid":"uid-b"}}],)"
-            R"("ports":[{"name":"alt","protocol":"TCP","port":81},{"name":"http","protocol":"TCP","port":8080}]}]})");
+  EXPECT_EQ(
+      to_json(plan.actions[0].body.root()),
+      R"({"apiVersion":"v1","kind":"Endpoints","metadata":{"name":"web","namespace":"d","labels":{"team":"a","endpoints.kubernetes.io/managed-by":"endpoint-controller"}},)"
+      R"("subsets":[{"addresses":[{"ip":"10.1.0.1","nodeName":"n1","targetRef":{"kind":"Pod","namespace":"d","name":"a","uid":"uid-a"}}],)"
+      R"("notReadyAddresses":[{"ip":"10.1.0.2","nodeName":"n1","targetRef":{"kind":"Pod","namespace":"d","name":"b","uid":"uid-b"}}],)"
+      R"("ports":[{"name":"alt","protocol":"TCP","port":81},{"name":"http","protocol":"TCP","port":8080}]}]})");
   EXPECT_EQ(describe(reconcile(service(plain), {.pods = pods, .endpoints = plan.actions[0].body})), "");
   EXPECT_EQ(describe(reconcile(service(plain), {.pods = {}, .endpoints = plan.actions[0].body})), "replace endpoints d/web");
 }
@@ -53,7 +55,8 @@ TEST(Endpoints, ServicesOfOtherKinds) {
 TEST(Endpoints, TooManyAreCutOff) {
   std::vector<Document> pods;
   for (int i = 0; i < 1200; ++i)
-    pods.push_back(with_ip(pod("p" + std::to_string(i), {.ready_for = i < 400 ? -1 : 1}), "10.1." + std::to_string(i / 250) + "." + std::to_string(i % 250)));
+    pods.push_back(with_ip(pod("p" + std::to_string(i), {.ready_for = i < 400 ? -1 : 1}),
+                           "10.1." + std::to_string(i / 250) + "." + std::to_string(i % 250)));
   const Plan plan = reconcile(service(plain), {.pods = pods, .endpoints = {}});
   ASSERT_EQ(plan.actions.size(), 1u);
   const Value body = plan.actions[0].body;

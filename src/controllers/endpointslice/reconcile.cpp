@@ -76,9 +76,8 @@ Plan reconcile(const Document& service, const Observed& unfiltered) {
   const Value selector = service["spec"]["selector"];
   if (is_deleting(service) || selector.is_null()) return plan;
   Observed observed = unfiltered;
-  std::erase_if(observed.slices, [](const Document& s) {
-    return is_deleting(s) || s["metadata"]["labels"][managed_by_label].as_string() != managed_by;
-  });
+  std::erase_if(observed.slices,
+                [](const Document& s) { return is_deleting(s) || s["metadata"]["labels"][managed_by_label].as_string() != managed_by; });
   bool node_missing = false;
   std::map<std::string, Groups> families;
   if (service["spec"]["type"].as_string() != "ExternalName")
@@ -86,7 +85,8 @@ Plan reconcile(const Document& service, const Observed& unfiltered) {
   plan.actions = reconcile_slices({service, labels_for(service).freeze(), {}}, families, observed.slices);
   for (Action& action : plan.actions)
     action.failed = Notice{"Warning", "FailedToUpdateEndpointSlices",
-                           "Error updating Endpoint Slices for Service " + std::string(namespace_of(service)) + "/" + std::string(name_of(service)) + ": {error}"};
+                           "Error updating Endpoint Slices for Service " + std::string(namespace_of(service)) + "/" +
+                               std::string(name_of(service)) + ": {error}"};
   if (node_missing) plan.wake_after = missing_node_wait;
   return plan;
 }

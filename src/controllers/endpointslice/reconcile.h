@@ -18,8 +18,8 @@ inline constexpr std::string_view managed_by_label = "endpointslice.kubernetes.i
 inline constexpr std::string_view managed_by = "endpointslice-controller.k8s.io";
 
 struct Observed {
-  std::vector<Document> pods;    // that the Service selects
-  std::vector<Document> slices;  // of the Service, by label; those of others are ignored
+  std::vector<Document> pods;                           // that the Service selects
+  std::vector<Document> slices;                         // of the Service, by label; those of others are ignored
   std::function<Document(std::string_view name)> node;  // empty: there is none
 };
 

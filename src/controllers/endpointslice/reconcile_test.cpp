@@ -15,7 +15,9 @@ namespace {
 
 using namespace testing_objects;
 
-Document service(std::string_view spec = R"({"clusterIP":"10.0.0.1","ipFamilies":["IPv4"],"selector":{"app":"web"},"ports":[{"name":"http","port":80,"targetPort":8080}]})") {
+Document service(
+    std::string_view spec =
+        R"({"clusterIP":"10.0.0.1","ipFamilies":["IPv4"],"selector":{"app":"web"},"ports":[{"name":"http","port":80,"targetPort":8080}]})") {
   Draft out = object("v1", "Service", "d", "web");
   out["metadata"]["labels"] = Draft::object({{"team", "a"}});
   out["spec"] = Draft(json(spec));
@@ -37,8 +39,8 @@ Document node(std::string_view name) {
 
 Plan plan_for(const Document& svc, std::vector<Document> pods, std::vector<Document> slices = {}) {
   return reconcile(svc, {.pods = std::move(pods), .slices = std::move(slices), .node = [](std::string_view name) {
-    return name == "gone" ? Document() : node(name);
-  }});
+                           return name == "gone" ? Document() : node(name);
+                         }});
 }
 
 // What the API would make of an action.
@@ -54,11 +56,12 @@ Document stored(const Action& action, std::string_view name) {
 TEST(EndpointSlice, TheFirstSlice) {
   const Plan plan = plan_for(service(), {with_ip(pod("a", {.ready_for = 5}), "10.1.0.1")});
   ASSERT_EQ(describe(plan), "create endpointslices d/web-*");
-  EXPECT_EQ(to_json(plan.actions[0].body.root()),
-            R"({"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{"generateName":"web-","namespace":"d","ownerReferences":[{"apiVersion":"v1","kind":"Service","name":"web","uid":"uid-web","controller":true,"blockOwnerDeletion":true}],)"
-            R"("labels":{"team":"a","kubernetes.io/service-name":"web","endpointslice.kubernetes.io/managed-by":"endpointslice-controller.k8s.io"}},"addressType":"IPv4",)"
-            R"("endpoints":[{"addresses":["10.1.0.1"],"conditions":{"ready":true,"serving":true,"terminating":false},"targetRef":{"kind":"Pod","namespace":"d","name":"a","uid":"uid-a"},"nodeName":"n1","zone":"z1"}],)"
-            R"("ports":[{"name":"http","protocol":"TCP","port":8080}]})");
+  EXPECT_EQ(
+      to_json(plan.actions[0].body.root()),
+      R"({"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{"generateName":"web-","namespace":"d","ownerReferences":[{"apiVersion":"v1","kind":"Service","name":"web","uid":"uid-web","controller":true,"blockOwnerDeletion":true}],)"
+      R"("labels":{"team":"a","kubernetes.io/service-name":"web","endpointslice.kubernetes.io/managed-by":"endpointslice-controller.k8s.io"}},"addressType":"IPv4",)"
+      R"("endpoints":[{"addresses":["10.1.0.1"],"conditions":{"ready":true,"serving":true,"terminating":false},"targetRef":{"kind":"Pod","namespace":"d","name":"a","uid":"uid-a"},"nodeName":"n1","zone":"z1"}],)"
+      R"("ports":[{"name":"http","protocol":"TCP","port":8080}]})");
   EXPECT_EQ(describe(plan_for(service(), {with_ip(pod("a", {.ready_for = 5}), "10.1.0.1")}, {stored(plan.actions[0], "s")})), "");
 }
 
@@ -85,9 +88,13 @@ TEST(EndpointSlice, WhoIsIn) {
       {"no address yet", {pod("a")}, "IPv4:"},
       {"on a node that does not exist", {ip({.node = "gone"})}, "IPv4:"},
       {"none", {}, "IPv4:"},
-      {"published although not ready", {ip({})}, "IPv4: 10.1.0.1 ready",
+      {"published although not ready",
+       {ip({})},
+       "IPv4: 10.1.0.1 ready",
        R"({"clusterIP":"None","ipFamilies":["IPv4"],"publishNotReadyAddresses":true,"selector":{"app":"web"}})"},
-      {"two families", {six()}, "IPv4: 10.1.0.1 ready serving; IPv6: fd00::1 ready serving",
+      {"two families",
+       {six()},
+       "IPv4: 10.1.0.1 ready serving; IPv6: fd00::1 ready serving",
        R"({"clusterIP":"10.0.0.1","ipFamilies":["IPv4","IPv6"],"selector":{"app":"web"},"ports":[{"port":80}]})"},
       {"no selector", {ip({})}, "", R"({"clusterIP":"10.0.0.1","ports":[{"port":80}]})"},
       {"external", {ip({})}, "", R"({"type":"ExternalName","selector":{"app":"web"}})"},
@@ -111,7 +118,8 @@ TEST(EndpointSlice, WhoIsIn) {
 TEST(EndpointSlice, NamedPortsGiveOneSliceEach) {
   const auto listening = [](Document p, int port) {
     Draft out(p);
-    out["spec"]["containers"] = Draft::array({Draft::object({{"name", "c"}, {"ports", Draft::array({Draft::object({{"name", "web"}, {"containerPort", port}, {"protocol", "TCP"}})})}})});
+    out["spec"]["containers"] = Draft::array({Draft::object(
+        {{"name", "c"}, {"ports", Draft::array({Draft::object({{"name", "web"}, {"containerPort", port}, {"protocol", "TCP"}})})}})});
     return out.freeze();
   };
   const Plan plan = plan_for(service(R"({"clusterIP":"10.0.0.1","selector":{"app":"web"},"ports":[{"port":80,"targetPort":"web"}]})"),
@@ -180,7 +188,10 @@ TEST(EndpointSlice, RandomChurn) {
       if (changes == 1 && !lost) { EXPECT_LE(plan.actions.size(), 2u) << describe(plan); }
       lost = false;
       for (const Action& action : plan.actions) {
-        if (!calm && pick(8) == 0) { lost = true; continue; }
+        if (!calm && pick(8) == 0) {
+          lost = true;
+          continue;
+        }
         if (action.verb == Action::Verb::erase) slices.erase(action.name);
         else {
           const std::string name = action.verb == Action::Verb::create ? "s" + std::to_string(++serial) : action.name;

@@ -20,14 +20,15 @@ void add_service_of(Runner& runner, Value slice) {
 
 std::unique_ptr<Runner> make_runner(const Environment& environment) {
   Mirrors& mirrors = environment.mirrors;
-  auto runner = std::make_unique<Runner>("endpoint-slice-controller", workers, environment.transport, environment.world, mirrors,
-                                         [&mirrors](const std::string& key, const Failure*) -> std::optional<Plan> {
-    const Document service = mirrors.services.get(key);
-    if (!service) return {};
-    return reconcile(service, {.pods = pods_of_service(mirrors, service),
-                               .slices = mirrors.endpoint_slices.by_index("service", key),
-                               .node = [&mirrors](std::string_view name) { return mirrors.nodes.get(name); }});
-  });
+  auto runner =
+      std::make_unique<Runner>("endpoint-slice-controller", workers, environment.transport, environment.world, mirrors,
+                               [&mirrors](const std::string& key, const Failure*) -> std::optional<Plan> {
+                                 const Document service = mirrors.services.get(key);
+                                 if (!service) return {};
+                                 return reconcile(service, {.pods = pods_of_service(mirrors, service),
+                                                            .slices = mirrors.endpoint_slices.by_index("service", key),
+                                                            .node = [&mirrors](std::string_view name) { return mirrors.nodes.get(name); }});
+                               });
   Runner* const r = runner.get();
   mirrors.services.add_handler([r](const Document&, const Document& now) {
     if (now) r->add(client::key_of(now));

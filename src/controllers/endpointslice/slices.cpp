@@ -21,7 +21,7 @@ std::string identity(Value endpoint) {
 }
 
 struct Slice {
-  Document before;                  // empty: new
+  Document before;  // empty: new
   Document ports;
   std::vector<Document> endpoints;
   bool changed = false;
@@ -61,7 +61,8 @@ void distribute(Groups::Group& group, std::vector<Slice>& slices, std::string_vi
     if (slice.changed && !slice.endpoints.empty()) fill(slice);
   while (next < rest.size()) {
     const std::size_t left = rest.size() - next;
-    auto room = std::find_if(slices.begin(), slices.end(), [&](const Slice& s) { return s.endpoints.size() + left <= endpoints_per_slice; });
+    auto room =
+        std::find_if(slices.begin(), slices.end(), [&](const Slice& s) { return s.endpoints.size() + left <= endpoints_per_slice; });
     if (room == slices.end()) {
       slices.push_back({{}, group.ports, {}, true, std::string(family)});
       room = slices.end() - 1;
@@ -115,7 +116,8 @@ void reconcile_family(const std::vector<Document>& existing, const std::string& 
     }
   }
   if (kept.empty() && mine.made.empty()) {  // a slice without endpoints says that there are none
-    auto empty = std::find_if(mine.removed.begin(), mine.removed.end(), [](const Document& s) { return s["endpoints"].empty() && s["ports"].empty(); });
+    auto empty = std::find_if(mine.removed.begin(), mine.removed.end(),
+                              [](const Document& s) { return s["endpoints"].empty() && s["ports"].empty(); });
     if (empty != mine.removed.end()) {
       kept.push_back({*empty, Draft::array().freeze(), {}, false, family});
       mine.removed.erase(empty);
@@ -146,7 +148,8 @@ bool annotations_differ(const Owner& owner, Value slice) {
 std::string ports_key(Value ports) {
   std::vector<std::string> each;
   for (Value port : ports.items())
-    each.push_back(port["name"].str() + "/" + port["protocol"].str() + "/" + std::to_string(port["port"].as_int()) + "/" + port["appProtocol"].str());
+    each.push_back(port["name"].str() + "/" + port["protocol"].str() + "/" + std::to_string(port["port"].as_int()) + "/" +
+                   port["appProtocol"].str());
   std::sort(each.begin(), each.end());
   std::string out;
   for (const std::string& text : each) out += text + ",";
@@ -160,7 +163,8 @@ void Groups::add(const Document& ports, Document endpoint) {
   group.wanted.emplace_back(std::move(key), std::move(endpoint));
 }
 
-std::vector<Action> reconcile_slices(const Owner& owner, const std::map<std::string, Groups>& families, const std::vector<Document>& existing) {
+std::vector<Action> reconcile_slices(const Owner& owner, const std::map<std::string, Groups>& families,
+                                     const std::vector<Document>& existing) {
   Changes changes;
   for (const auto& [family, groups] : families) reconcile_family(existing, family, groups, changes);
   for (const Document& slice : existing)

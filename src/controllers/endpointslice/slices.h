@@ -31,6 +31,7 @@ struct Owner {
 };
 // `existing`: the slices there are, of this owner only. A family without endpoints keeps one empty slice; slices of
 // families that are not named go. Creations first, deletions last.
-std::vector<Action> reconcile_slices(const Owner& owner, const std::map<std::string, Groups>& families, const std::vector<Document>& existing);
+std::vector<Action> reconcile_slices(const Owner& owner, const std::map<std::string, Groups>& families,
+                                     const std::vector<Document>& existing);
 
 }  // namespace kybern::controllers::endpointslice

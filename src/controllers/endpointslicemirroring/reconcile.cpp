@@ -30,7 +30,8 @@ Document mirrored_endpoint(Value address, bool ready) {
 Document mirrored_ports(Value ports) {
   Draft out = Draft::array();
   for (Value port : ports.items()) {
-    Draft entry = Draft::object({{"name", port["name"].as_string()}, {"protocol", port["protocol"].as_string("TCP")}, {"port", port["port"]}});
+    Draft entry =
+        Draft::object({{"name", port["name"].as_string()}, {"protocol", port["protocol"].as_string("TCP")}, {"port", port["port"]}});
     if (const Value protocol = port["appProtocol"]; !protocol.is_null()) entry["appProtocol"] = protocol;
     out.push_back(std::move(entry));
   }
@@ -59,7 +60,8 @@ endpointslice::Owner owner_of(const Document& endpoints) {
   labels[service_label] = name_of(endpoints);
   labels[managed_by_label] = managed_by;
   for (Member m : endpoints["metadata"]["annotations"].members())
-    if (m.key != "kubectl.kubernetes.io/last-applied-configuration" && m.key != "endpoints.kubernetes.io/last-change-trigger-time") annotations[m.key] = m.value;
+    if (m.key != "kubectl.kubernetes.io/last-applied-configuration" && m.key != "endpoints.kubernetes.io/last-change-trigger-time")
+      annotations[m.key] = m.value;
   return {endpoints, labels.freeze(), annotations.freeze()};
 }
 
@@ -69,7 +71,8 @@ Plan reconcile(const Observed& observed) {
   Plan plan;
   plan.about = observed.endpoints;
   std::vector<Document> slices = observed.slices;
-  std::erase_if(slices, [](const Document& s) { return is_deleting(s) || s["metadata"]["labels"][managed_by_label].as_string() != managed_by; });
+  std::erase_if(slices,
+                [](const Document& s) { return is_deleting(s) || s["metadata"]["labels"][managed_by_label].as_string() != managed_by; });
   if (is_mirrored(observed.endpoints, observed.service)) {
     plan.actions = endpointslice::reconcile_slices(owner_of(observed.endpoints), families_of(observed.endpoints), slices);
   } else {

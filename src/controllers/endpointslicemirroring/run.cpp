@@ -9,10 +9,11 @@ namespace kybern::controllers::endpointslicemirroring {
 
 std::unique_ptr<Runner> make_runner(const Environment& environment) {
   Mirrors& mirrors = environment.mirrors;
-  auto runner = std::make_unique<Runner>("endpoint-slice-mirroring-controller", 2, environment.transport, environment.world, mirrors,
-                                         [&mirrors](const std::string& key, const Failure*) -> std::optional<Plan> {
-    return reconcile({mirrors.endpoints.get(key), mirrors.services.get(key), mirrors.endpoint_slices.by_index("service", key)});
-  });
+  auto runner = std::make_unique<Runner>(
+      "endpoint-slice-mirroring-controller", 2, environment.transport, environment.world, mirrors,
+      [&mirrors](const std::string& key, const Failure*) -> std::optional<Plan> {
+        return reconcile({mirrors.endpoints.get(key), mirrors.services.get(key), mirrors.endpoint_slices.by_index("service", key)});
+      });
   Runner* const r = runner.get();
   // Endpoints that the cluster itself writes are of Services with a selector: never mirrored.
   mirrors.endpoints.add_handler([r](const Document& before, const Document& now) {

@@ -12,7 +12,8 @@ std::vector<Reference> references_of(Value object) {
   const Value list = object["metadata"]["ownerReferences"];
   out.reserve(list.size());
   for (Value entry : list.items())
-    out.push_back({entry["uid"].str(), entry["apiVersion"].str(), entry["kind"].str(), entry["name"].str(), entry["blockOwnerDeletion"].as_bool()});
+    out.push_back(
+        {entry["uid"].str(), entry["apiVersion"].str(), entry["kind"].str(), entry["name"].str(), entry["blockOwnerDeletion"].as_bool()});
   return out;
 }
 
@@ -57,9 +58,8 @@ void Graph::put(int resource, Value object, std::vector<Look>& looks) {
     node.name = name_of(object);
     // Those who refer to it under another name or namespace than it has are to be looked at.
     for (Node* dependent : node.dependents) {
-      const bool strange = std::any_of(dependent->owners.begin(), dependent->owners.end(), [&](const Reference& r) {
-        return r.uid == node.uid && r.name != node.name;
-      });
+      const bool strange = std::any_of(dependent->owners.begin(), dependent->owners.end(),
+                                       [&](const Reference& r) { return r.uid == node.uid && r.name != node.name; });
       if (strange || (!node.ns.empty() && dependent->ns != node.ns)) looks.push_back({dependent->uid});
     }
   }
@@ -71,7 +71,9 @@ void Graph::put(int resource, Value object, std::vector<Look>& looks) {
       Node& owner = at(reference.uid);
       owner.dependents.insert(&node);
       const bool is_new = std::none_of(before.begin(), before.end(), [&](const Reference& r) { return r.uid == reference.uid; });
-      if (is_new && (!owner.is_observed() || owner.foreground || owner.name != reference.name || (!owner.ns.empty() && owner.ns != node.ns))) look = true;
+      if (is_new &&
+          (!owner.is_observed() || owner.foreground || owner.name != reference.name || (!owner.ns.empty() && owner.ns != node.ns)))
+        look = true;
     }
     if (look) looks.push_back({node.uid});
     for (const Reference& reference : before)
@@ -126,7 +128,8 @@ void Graph::forget(int resource) {
 std::vector<const Node*> Graph::blocking(const Node& owner) const {
   std::vector<const Node*> out;
   for (const Node* dependent : owner.dependents) {
-    const bool blocks = std::any_of(dependent->owners.begin(), dependent->owners.end(), [&](const Reference& r) { return r.uid == owner.uid && r.blocks; });
+    const bool blocks =
+        std::any_of(dependent->owners.begin(), dependent->owners.end(), [&](const Reference& r) { return r.uid == owner.uid && r.blocks; });
     if (blocks && dependent != &owner) out.push_back(dependent);
   }
   return out;

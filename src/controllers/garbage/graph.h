@@ -28,12 +28,12 @@ std::vector<Reference> references_of(Value object);
 
 struct Node {
   std::string uid, ns, name;
-  int resource = -1;                     // of the table that the caller keeps; -1: unobserved
+  int resource = -1;  // of the table that the caller keeps; -1: unobserved
   std::vector<Reference> owners;
   std::unordered_set<Node*> dependents;
-  bool deleting = false;                 // has a deletionTimestamp
-  bool foreground = false;               // and waits until what it blocks on is gone
-  bool orphaning = false;                // and lets its dependents go first
+  bool deleting = false;    // has a deletionTimestamp
+  bool foreground = false;  // and waits until what it blocks on is gone
+  bool orphaning = false;   // and lets its dependents go first
 
   bool is_observed() const { return resource >= 0; }
 };

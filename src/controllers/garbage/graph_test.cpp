@@ -22,7 +22,8 @@ Document thing(std::string_view name, std::vector<std::string> owners = {}, std:
   for (std::string owner : owners) {
     const bool blocks = owner.ends_with('!');
     if (blocks) owner.pop_back();
-    list.push_back(Draft::object({{"apiVersion", "v1"}, {"kind", "Thing"}, {"name", owner}, {"uid", "uid-" + owner}, {"blockOwnerDeletion", blocks}}));
+    list.push_back(
+        Draft::object({{"apiVersion", "v1"}, {"kind", "Thing"}, {"name", owner}, {"uid", "uid-" + owner}, {"blockOwnerDeletion", blocks}}));
   }
   if (!list.empty()) out["metadata"]["ownerReferences"] = std::move(list);
   for (const char* f : finalizers) out["metadata"]["finalizers"].push_back(f);
@@ -32,9 +33,15 @@ Document thing(std::string_view name, std::vector<std::string> owners = {}, std:
 
 struct World {
   Graph graph;
-  std::string put(const Document& object) { return text([&](auto& looks) { graph.put(0, object, looks); }); }
-  std::string erase(std::string_view name) { return text([&](auto& looks) { graph.erased("uid-" + std::string(name), looks); }); }
-  std::string list(std::vector<Document> objects) { return text([&](auto& looks) { graph.replaced(0, objects, looks); }); }
+  std::string put(const Document& object) {
+    return text([&](auto& looks) { graph.put(0, object, looks); });
+  }
+  std::string erase(std::string_view name) {
+    return text([&](auto& looks) { graph.erased("uid-" + std::string(name), looks); });
+  }
+  std::string list(std::vector<Document> objects) {
+    return text([&](auto& looks) { graph.replaced(0, objects, looks); });
+  }
   static std::string text(auto f) {
     std::vector<Look> looks;
     f(looks);
@@ -158,7 +165,12 @@ TEST(Graph, RandomStories) {
 TEST(Garbage, Verdicts) {
   using S = OwnerState;
   using K = Verdict::Kind;
-  struct Row { const char* what; Document object; Known known; Verdict verdict; };
+  struct Row {
+    const char* what;
+    Document object;
+    Known known;
+    Verdict verdict;
+  };
   const Row rows[] = {
       {"no owners", thing("a"), {}, {}},
       {"an owner", thing("a", {"x"}), {.owners = {S::solid}}, {}},
@@ -166,8 +178,14 @@ TEST(Garbage, Verdicts) {
       {"one of two is gone", thing("a", {"x", "y"}), {.owners = {S::gone, S::solid}}, {K::shed, {"uid-x"}, false, ""}},
       {"one of two waits", thing("a", {"x", "y"}), {.owners = {S::solid, S::waiting}}, {K::shed, {"uid-y"}, false, ""}},
       {"its owner waits", thing("a", {"x"}), {.owners = {S::waiting}}, {K::erase, {}, false, "Background"}},
-      {"its owner waits, and it has dependents", thing("a", {"x"}), {.owners = {S::waiting}, .has_dependents = true}, {K::erase, {}, false, "Foreground"}},
-      {"perhaps a cycle", thing("a", {"x"}), {.owners = {S::waiting}, .has_dependents = true, .dependent_waits = true}, {K::erase, {}, true, "Foreground"}},
+      {"its owner waits, and it has dependents",
+       thing("a", {"x"}),
+       {.owners = {S::waiting}, .has_dependents = true},
+       {K::erase, {}, false, "Foreground"}},
+      {"perhaps a cycle",
+       thing("a", {"x"}),
+       {.owners = {S::waiting}, .has_dependents = true, .dependent_waits = true},
+       {K::erase, {}, true, "Foreground"}},
       {"its finalizer says how", thing("a", {"x"}, {"orphan"}), {.owners = {S::gone}}, {K::erase, {}, false, "Orphan"}},
       {"its finalizer says how", thing("a", {"x"}, {"foregroundDeletion"}), {.owners = {S::gone}}, {K::erase, {}, false, "Foreground"}},
   };

@@ -19,9 +19,9 @@ namespace kybern::controllers::garbage {
 namespace {
 
 constexpr std::size_t workers = 8;
-constexpr Duration first_lists_limit = std::chrono::seconds(30);    // then work begins; owners that are not known yet are asked for
+constexpr Duration first_lists_limit = std::chrono::seconds(30);        // then work begins; owners that are not known yet are asked for
 constexpr Duration rediscovery_delay = std::chrono::milliseconds(500);  // after a change of a CRD or an APIService
-constexpr Duration rediscovery_retry = std::chrono::seconds(10);    // when a part of discovery failed
+constexpr Duration rediscovery_retry = std::chrono::seconds(10);        // when a part of discovery failed
 const std::string rediscover_key = "!";
 
 bool is_ignored(const ApiResource& r) {  // events own nothing and are owned by nobody
@@ -36,9 +36,11 @@ std::string_view group_of(std::string_view api_version) {
 class Collector final : public Controller {
  public:
   explicit Collector(const Environment& environment)
-      : transport_(environment.transport), world_(environment.world),
+      : transport_(environment.transport),
+        world_(environment.world),
         performer_(environment.transport, environment.world, environment.mirrors, "garbage-collector-controller"),
-        queue_(std::make_unique<client::WorkQueue>("garbage", environment.world, workers, [this](const std::string& key) { return work(key); })) {}
+        queue_(std::make_unique<client::WorkQueue>("garbage", environment.world, workers,
+                                                   [this](const std::string& key) { return work(key); })) {}
   ~Collector() override { stop(); }
 
   void start() override {
@@ -58,7 +60,7 @@ class Collector final : public Controller {
       stopping_ = true;
       for (Monitor& monitor : monitors_) ended.push_back(std::move(monitor.subscription));
     }
-    ended.clear();   // now nobody adds to the queue any more
+    ended.clear();  // now nobody adds to the queue any more
     queue_.reset();
   }
 
@@ -85,10 +87,16 @@ class Collector final : public Controller {
   client::Outcome finish_foreground(const Node& node, const std::vector<std::string>& blocking, const Document& latest);
   std::optional<OwnerState> ask_owner(const Reference& owner, const std::string& ns);
 
-  struct Place { ApiResource resource; std::string ns, name; };
+  struct Place {
+    ApiResource resource;
+    std::string ns, name;
+  };
   std::optional<Place> place_of(const Node& node) const;  // under mutex_
   ApiResult<Document> get(const Place& place) {
-    return transport_.call({.method = "GET", .path = client::object_path(place.resource.api_version, place.resource.resource, place.ns, place.name), .query = {}, .body = {}});
+    return transport_.call({.method = "GET",
+                            .path = client::object_path(place.resource.api_version, place.resource.resource, place.ns, place.name),
+                            .query = {},
+                            .body = {}});
   }
   Performer::Result patch(const Place& place, Draft metadata);
   Performer::Result remove_finalizer(const Place& place, const Document& latest, std::string_view finalizer);
@@ -229,7 +237,8 @@ client::Outcome Collector::outcome_of(const Performer::Result& result, const cha
   using Kind = Performer::Result::Kind;
   if (result.kind == Kind::done) return client::Outcome::done();
   if (result.kind == Kind::failed)
-    log_info("garbage-collector", what, {{"resource", place.resource.resource}, {"object", place.ns + "/" + place.name}, {"error", result.failure.message}});
+    log_info("garbage-collector", what,
+             {{"resource", place.resource.resource}, {"object", place.ns + "/" + place.name}, {"error", result.failure.message}});
   return client::Outcome::retry();
 }
 
@@ -272,19 +281,26 @@ Performer::Result Collector::remove_finalizer(const Place& place, const Document
   Draft rest = Draft::array();
   for (Value entry : latest["metadata"]["finalizers"].items())
     if (entry.as_string() != finalizer) rest.push_back(entry);
-  return patch(place, Draft::object({{"uid", uid_of(latest)}, {"resourceVersion", latest["metadata"]["resourceVersion"]}, {"finalizers", std::move(rest)}}));
+  return patch(place,
+               Draft::object(
+                   {{"uid", uid_of(latest)}, {"resourceVersion", latest["metadata"]["resourceVersion"]}, {"finalizers", std::move(rest)}}));
 }
 
 Performer::Result Collector::remove_references(const Place& place, const Document& latest, const std::vector<std::string>& uids) {
   Draft rest = Draft::array();
   for (Value entry : latest["metadata"]["ownerReferences"].items())
     if (std::find(uids.begin(), uids.end(), entry["uid"].as_string()) == uids.end()) rest.push_back(entry);
-  return patch(place, Draft::object({{"uid", uid_of(latest)}, {"resourceVersion", latest["metadata"]["resourceVersion"]}, {"ownerReferences", std::move(rest)}}));
+  return patch(place, Draft::object({{"uid", uid_of(latest)},
+                                     {"resourceVersion", latest["metadata"]["resourceVersion"]},
+                                     {"ownerReferences", std::move(rest)}}));
 }
 
 client::Outcome Collector::finish_foreground(const Node& node, const std::vector<std::string>& blocking, const Document& latest) {
   if (blocking.empty()) {
-    const Place place = [&] { std::lock_guard lock(mutex_); return *place_of(node); }();
+    const Place place = [&] {
+      std::lock_guard lock(mutex_);
+      return *place_of(node);
+    }();
     return outcome_of(remove_finalizer(place, latest, foreground_finalizer), "a foreground deletion could not be ended", place);
   }
   for (const std::string& uid : blocking) queue_->add("d/" + uid);
@@ -352,14 +368,17 @@ client::Outcome Collector::examine(const std::string& uid) {
   if (verdict.unblock) {
     Draft references((*latest)["metadata"]["ownerReferences"]);
     for (Draft& entry : references.items()) entry["blockOwnerDeletion"] = false;
-    const Performer::Result result = patch(*place, Draft::object({{"uid", uid}, {"resourceVersion", (*latest)["metadata"]["resourceVersion"]}, {"ownerReferences", std::move(references)}}));
+    const Performer::Result result = patch(*place, Draft::object({{"uid", uid},
+                                                                  {"resourceVersion", (*latest)["metadata"]["resourceVersion"]},
+                                                                  {"ownerReferences", std::move(references)}}));
     if (result.kind != Performer::Result::Kind::done) return outcome_of(result, "an owner could not be unblocked", *place);
   } else {  // it may have got another owner meanwhile
     Draft options(action.body);
     options["preconditions"]["resourceVersion"] = (*latest)["metadata"]["resourceVersion"];
     action.body = options.freeze();
   }
-  log_debug("garbage-collector", "delete", {{"resource", place->resource.resource}, {"object", place->ns + "/" + place->name}, {"propagation", verdict.propagation}});
+  log_debug("garbage-collector", "delete",
+            {{"resource", place->resource.resource}, {"object", place->ns + "/" + place->name}, {"propagation", verdict.propagation}});
   return outcome_of(performer_.perform(action, {}), "garbage could not be deleted", *place);
 }
 

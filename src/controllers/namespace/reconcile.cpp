@@ -28,8 +28,9 @@ std::string together(const std::vector<std::string>& errors) {
 Finding discovery(const Observed& o) {
   constexpr const char* type = "NamespaceDeletionDiscoveryFailure";
   if (o.discovery_failures.empty()) return {type, false, "ResourcesDiscovered", "All resources successfully discovered"};
-  return {type, true, "DiscoveryFailed",
-          "Discovery failed for some groups, " + std::to_string(o.discovery_failures.size()) + " failing: " + together(o.discovery_failures)};
+  return {
+      type, true, "DiscoveryFailed",
+      "Discovery failed for some groups, " + std::to_string(o.discovery_failures.size()) + " failing: " + together(o.discovery_failures)};
 }
 
 Finding deletion(const Observed& o) {
@@ -37,14 +38,16 @@ Finding deletion(const Observed& o) {
   if (o.deletion_failures.empty())
     return {type, false, "ContentDeleted", "All content successfully deleted, may be waiting on finalization"};
   return {type, true, "ContentDeletionFailed",
-          "Failed to delete all resource types, " + std::to_string(o.deletion_failures.size()) + " remaining: " + together(o.deletion_failures)};
+          "Failed to delete all resource types, " + std::to_string(o.deletion_failures.size()) +
+              " remaining: " + together(o.deletion_failures)};
 }
 
 Finding content(const Observed& o) {
   constexpr const char* type = "NamespaceContentRemaining";
   if (o.remaining.empty()) return {type, false, "ContentRemoved", "All content successfully removed"};
   std::vector<std::string> each;
-  for (const Remaining& r : o.remaining) each.push_back(r.resource + "." + r.group + " has " + std::to_string(r.count) + " resource instances");
+  for (const Remaining& r : o.remaining)
+    each.push_back(r.resource + "." + r.group + " has " + std::to_string(r.count) + " resource instances");
   std::sort(each.begin(), each.end());
   std::string text = "Some resources are remaining: ";
   for (std::size_t i = 0; i < each.size(); ++i) text += (i ? ", " : "") + each[i];
@@ -69,13 +72,18 @@ Finding finalizers(const Observed& o) {
 Draft conditions(Value before, const Observed& observed) {
   Draft out(before);
   if (!out.is_array()) out = Draft::array();
-  const Finding parsed{"NamespaceDeletionGroupVersionParsingFailure", false, "ParsedGroupVersions", "All legacy kube types successfully parsed"};
+  const Finding parsed{"NamespaceDeletionGroupVersionParsingFailure", false, "ParsedGroupVersions",
+                       "All legacy kube types successfully parsed"};
   for (const Finding& finding : {discovery(observed), parsed, deletion(observed), content(observed), finalizers(observed)}) {
     const Value old = condition(before, finding.type);
     const char* status = finding.bad ? "True" : "False";
-    if (old["status"].as_string() == status && old["reason"].as_string() == finding.reason && old["message"].as_string() == finding.message) continue;
-    Draft entry = Draft::object({{"type", finding.type}, {"status", status}, {"lastTransitionTime", format_rfc3339(observed.now)},
-                                 {"reason", finding.reason}, {"message", finding.message}});
+    if (old["status"].as_string() == status && old["reason"].as_string() == finding.reason && old["message"].as_string() == finding.message)
+      continue;
+    Draft entry = Draft::object({{"type", finding.type},
+                                 {"status", status},
+                                 {"lastTransitionTime", format_rfc3339(observed.now)},
+                                 {"reason", finding.reason},
+                                 {"message", finding.message}});
     if (Draft* place = find_condition(out, finding.type)) *place = std::move(entry);
     else out.push_back(std::move(entry));
   }

@@ -12,16 +12,16 @@ namespace kybern::controllers::namespaces {
 
 // What was found of one resource after it was asked to go.
 struct Remaining {
-  std::string resource, group;               // "deployments", "apps"
+  std::string resource, group;  // "deployments", "apps"
   std::int64_t count = 0;
   std::map<std::string, std::int64_t> finalizers;  // how many objects have which
 };
 
 struct Observed {
   std::vector<std::string> discovery_failures = {}, deletion_failures = {};
-  std::vector<Remaining> remaining = {};     // only those with a count
-  Duration graceful{};                       // how long what remains may take to end by itself
-  bool settled = true;                       // the namespace has been terminating for long enough that nothing is added any more
+  std::vector<Remaining> remaining = {};  // only those with a count
+  Duration graceful{};                    // how long what remains may take to end by itself
+  bool settled = true;                    // the namespace has been terminating for long enough that nothing is added any more
   Time now = {};
 };
 

@@ -22,7 +22,12 @@ Document ns(bool deleting = true, std::vector<const char*> finalizers = {"kubern
 
 TEST(Namespace, Table) {
   const Remaining pods{"pods", "", 2, {}};
-  struct Row { const char* what; Document ns; Observed observed; std::string plan; };
+  struct Row {
+    const char* what;
+    Document ns;
+    Observed observed;
+    std::string plan;
+  };
   const Row rows[] = {
       {"alive", ns(false), {.now = at(1)}, ""},
       {"empty", ns(), {.now = at(1)}, "replace namespaces/finalize team"},
@@ -52,9 +57,11 @@ TEST(Namespace, ConditionsSayWhatIsLeft) {
   };
   EXPECT_EQ(text("NamespaceDeletionDiscoveryFailure"), "False ResourcesDiscovered: All resources successfully discovered");
   EXPECT_EQ(text("NamespaceDeletionGroupVersionParsingFailure"), "False ParsedGroupVersions: All legacy kube types successfully parsed");
-  EXPECT_EQ(text("NamespaceDeletionContentFailure"), "True ContentDeletionFailed: Failed to delete all resource types, 2 remaining: [a: no, b: no]");
-  EXPECT_EQ(text("NamespaceContentRemaining"),
-            "True SomeResourcesRemain: Some resources are remaining: deployments.apps has 1 resource instances, pods. has 2 resource instances");
+  EXPECT_EQ(text("NamespaceDeletionContentFailure"),
+            "True ContentDeletionFailed: Failed to delete all resource types, 2 remaining: [a: no, b: no]");
+  EXPECT_EQ(
+      text("NamespaceContentRemaining"),
+      "True SomeResourcesRemain: Some resources are remaining: deployments.apps has 1 resource instances, pods. has 2 resource instances");
   EXPECT_EQ(text("NamespaceFinalizersRemaining"),
             "True SomeFinalizersRemain: Some content in the namespace has finalizers remaining: x.io/hold in 1 resource instances");
   Observed later = observed;

@@ -17,16 +17,19 @@ namespace kybern::controllers::namespaces {
 namespace {
 
 constexpr std::size_t workers = 5;
-constexpr int page = 500;                                             // objects looked at per resource; more are only counted
-constexpr Duration settle_time = std::chrono::milliseconds(300);      // requests that were admitted before the deletion end in this time
+constexpr int page = 500;                                         // objects looked at per resource; more are only counted
+constexpr Duration settle_time = std::chrono::milliseconds(300);  // requests that were admitted before the deletion end in this time
 constexpr Duration first_look = std::chrono::milliseconds(200), last_look = std::chrono::seconds(60);  // at what does not go by itself
 
 class NamespaceController final : public Controller {
  public:
   explicit NamespaceController(const Environment& environment)
-      : transport_(environment.transport), world_(environment.world), mirrors_(environment.mirrors),
+      : transport_(environment.transport),
+        world_(environment.world),
+        mirrors_(environment.mirrors),
         performer_(environment.transport, environment.world, environment.mirrors, "namespace-controller"),
-        queue_(std::make_unique<client::WorkQueue>("namespace", environment.world, workers, [this](const std::string& key) { return work(key); })) {
+        queue_(std::make_unique<client::WorkQueue>("namespace", environment.world, workers,
+                                                   [this](const std::string& key) { return work(key); })) {
     client::WorkQueue* queue = queue_.get();
     mirrors_.namespaces.add_handler([queue](const Document& before, const Document& now) {
       if (now && wants_content_gone(now) && !(before && wants_content_gone(before))) queue->add(client::key_of(now));
@@ -34,7 +37,8 @@ class NamespaceController final : public Controller {
     mirrors_.pods.add_handler([this, queue](const Document& before, const Document& now) {
       if (now || !before) return;
       const std::string ns(namespace_of(before));
-      if (const Document found = mirrors_.namespaces.get(ns); found && wants_content_gone(found)) queue->add_after(ns, std::chrono::milliseconds(50));
+      if (const Document found = mirrors_.namespaces.get(ns); found && wants_content_gone(found))
+        queue->add_after(ns, std::chrono::milliseconds(50));
     });
   }
   void start() override { queue_->start(); }
@@ -76,8 +80,8 @@ Document background_deletion() {
 
 // How many there are; what they wait for goes to `out`.
 std::int64_t NamespaceController::count(const ApiResource& resource, const std::string& ns, Observed& observed, Remaining& out) {
-  const ApiResult<Document> list = transport_.call(
-      {.method = "GET", .path = path_of(resource, ns), .query = "limit=" + std::to_string(page), .body = {}});
+  const ApiResult<Document> list =
+      transport_.call({.method = "GET", .path = path_of(resource, ns), .query = "limit=" + std::to_string(page), .body = {}});
   if (!list) {
     if (list.error().code != 404 && list.error().code != 405)
       observed.deletion_failures.push_back(resource.resource + ": " + list.error().message);

@@ -42,8 +42,12 @@ Document with_unknown_conditions(const Document& node, Time now) {
   for (std::string_view type : watched_conditions) {
     Draft* found = find_condition(conditions, type);
     if (!found) {
-      conditions.push_back(Draft::object({{"type", type}, {"status", "Unknown"}, {"lastHeartbeatTime", node["metadata"]["creationTimestamp"]},
-                                          {"lastTransitionTime", time}, {"reason", "NodeStatusNeverUpdated"}, {"message", "Kubelet never posted node status."}}));
+      conditions.push_back(Draft::object({{"type", type},
+                                          {"status", "Unknown"},
+                                          {"lastHeartbeatTime", node["metadata"]["creationTimestamp"]},
+                                          {"lastTransitionTime", time},
+                                          {"reason", "NodeStatusNeverUpdated"},
+                                          {"message", "Kubelet never posted node status."}}));
     } else if ((*found)["status"].as_string() != "Unknown") {
       (*found)["status"] = "Unknown";
       (*found)["reason"] = "NodeStatusUnknown";
@@ -76,7 +80,8 @@ Wanted wanted_taints(Value node, Evictions evictions) {
 bool is_ours(std::string_view key, std::string_view effect) {
   if (effect == "NoExecute") return key == unreachable_taint || key == not_ready_taint;
   if (effect != "NoSchedule") return false;
-  return key == unschedulable_taint || std::any_of(std::begin(no_schedule_taints), std::end(no_schedule_taints), [&](const ByCondition& r) { return r.taint == key; });
+  return key == unschedulable_taint ||
+         std::any_of(std::begin(no_schedule_taints), std::end(no_schedule_taints), [&](const ByCondition& r) { return r.taint == key; });
 }
 
 // The node's taints with ours as wanted; those of others are kept, and ours that stay keep their time.
@@ -110,7 +115,8 @@ Action mark_not_ready(const Document& pod, Time now) {
   Draft* ready = find_condition(changed["status"]["conditions"], "Ready");
   (*ready)["status"] = "False";
   (*ready)["lastTransitionTime"] = format_rfc3339(now);
-  Draft patch = Draft::object({{"metadata", Draft::object({{"uid", uid_of(pod)}})}, {"status", Draft::object({{"conditions", Draft::array({*ready})}})}});
+  Draft patch = Draft::object(
+      {{"metadata", Draft::object({{"uid", uid_of(pod)}})}, {"status", Draft::object({{"conditions", Draft::array({*ready})}})}});
   Action action = patch_action(Action::Verb::strategic_patch, "pods", pod, patch.freeze(), "status");
   action.pace = Action::Pace::parallel;
   action.gone_is_fine = true;
@@ -124,8 +130,8 @@ Action mark_not_ready(const Document& pod, Time now) {
 bool node_is_ready(Value node) { return ready_status(node) == "True"; }
 
 bool wants_eviction(Value node) {
-  return condition(node["status"]["conditions"], "Ready").exists() && !node_is_ready(node) && !has_taint(node, unreachable_taint, "NoExecute") &&
-         !has_taint(node, not_ready_taint, "NoExecute");
+  return condition(node["status"]["conditions"], "Ready").exists() && !node_is_ready(node) &&
+         !has_taint(node, unreachable_taint, "NoExecute") && !has_taint(node, not_ready_taint, "NoExecute");
 }
 
 ZoneState zone_state(std::size_t ready, std::size_t not_ready) {

@@ -29,7 +29,7 @@ enum class Evictions {
 };
 
 struct Observed {
-  Duration silent_for{};         // since its lease or its status changed last
+  Duration silent_for{};  // since its lease or its status changed last
   Evictions evictions = Evictions::allowed;
   std::vector<Document> pods = {};  // on a node that has just ceased to be ready: they become not ready with it
   Time now = {};

@@ -17,7 +17,8 @@ Document node(const char* ready, std::vector<std::pair<const char*, const char*>
   out["status"]["conditions"] = Draft::array();
   if (ready) {
     out["status"]["conditions"].push_back(Draft::object({{"type", "Ready"}, {"status", ready}, {"reason", "KubeletReady"}}));
-    out["status"]["conditions"].push_back(Draft::object({{"type", "MemoryPressure"}, {"status", ready == std::string_view("Unknown") ? "Unknown" : "False"}}));
+    out["status"]["conditions"].push_back(
+        Draft::object({{"type", "MemoryPressure"}, {"status", ready == std::string_view("Unknown") ? "Unknown" : "False"}}));
   }
   if (unschedulable) out["spec"]["unschedulable"] = true;
   for (auto [key, effect] : taints) {
@@ -42,26 +43,34 @@ std::string taints_of(const Plan& plan) {
 }
 
 TEST(NodeLifecycle, Taints) {
-  struct Row { const char* what; Document node; Evictions evictions; std::string taints; };
+  struct Row {
+    const char* what;
+    Document node;
+    Evictions evictions;
+    std::string taints;
+  };
   const Row rows[] = {
       {"well", node("True"), Evictions::allowed, ""},
       {"not ready", node("False"), Evictions::allowed, "not-ready:NoSchedule not-ready:NoExecute"},
       {"unknown", node("Unknown"), Evictions::allowed, "unreachable:NoSchedule unreachable:NoExecute"},
       {"too many at once", node("Unknown"), Evictions::later, "unreachable:NoSchedule"},
       {"everything is down", node("Unknown"), Evictions::suspended, "unreachable:NoSchedule"},
-      {"everything is down: taints are taken back", node("Unknown", {{"unreachable", "NoSchedule"}, {"unreachable", "NoExecute"}}), Evictions::suspended,
-       "unreachable:NoSchedule"},
-      {"one that is evicted goes on being so", node("Unknown", {{"unreachable", "NoSchedule"}, {"unreachable", "NoExecute"}}), Evictions::later, ""},
+      {"everything is down: taints are taken back", node("Unknown", {{"unreachable", "NoSchedule"}, {"unreachable", "NoExecute"}}),
+       Evictions::suspended, "unreachable:NoSchedule"},
+      {"one that is evicted goes on being so", node("Unknown", {{"unreachable", "NoSchedule"}, {"unreachable", "NoExecute"}}),
+       Evictions::later, ""},
       {"from not ready to unknown", node("Unknown", {{"not-ready", "NoSchedule"}, {"not-ready", "NoExecute"}}), Evictions::later,
        "unreachable:NoSchedule unreachable:NoExecute"},
-      {"well again", node("True", {{"not-ready", "NoSchedule"}, {"other", "NoExecute"}, {"not-ready", "NoExecute"}}), Evictions::allowed, "other:NoExecute"},
+      {"well again", node("True", {{"not-ready", "NoSchedule"}, {"other", "NoExecute"}, {"not-ready", "NoExecute"}}), Evictions::allowed,
+       "other:NoExecute"},
       {"well again, nothing else", node("True", {{"not-ready", "NoSchedule"}}), Evictions::allowed, "none"},
       {"cordoned", node("True", {}, true), Evictions::allowed, "unschedulable:NoSchedule"},
       {"uncordoned", node("True", {{"unschedulable", "NoSchedule"}}), Evictions::allowed, "none"},
       {"new: it has said nothing yet", node(nullptr), Evictions::allowed, ""},
   };
   for (const Row& row : rows)
-    EXPECT_EQ(taints_of(reconcile(row.node, {.silent_for = seconds(1), .evictions = row.evictions, .now = at(0)}, {})), row.taints) << row.what;
+    EXPECT_EQ(taints_of(reconcile(row.node, {.silent_for = seconds(1), .evictions = row.evictions, .now = at(0)}, {})), row.taints)
+        << row.what;
 }
 
 TEST(NodeLifecycle, Silence) {
@@ -75,7 +84,8 @@ TEST(NodeLifecycle, Silence) {
   EXPECT_EQ(condition(conditions, "Ready")["message"].as_string(), "Kubelet stopped posting node status.");
   EXPECT_EQ(condition(conditions, "PIDPressure")["reason"].as_string(), "NodeStatusNeverUpdated");
   EXPECT_EQ(plan.actions[1].body["status"]["conditions"][0]["status"].as_string(), "False");
-  EXPECT_EQ(taints_of(reconcile(plan.actions[0].body, {.silent_for = seconds(41), .now = at(0)}, {})), "unreachable:NoSchedule unreachable:NoExecute");
+  EXPECT_EQ(taints_of(reconcile(plan.actions[0].body, {.silent_for = seconds(41), .now = at(0)}, {})),
+            "unreachable:NoSchedule unreachable:NoExecute");
 
   EXPECT_EQ(describe(reconcile(node(nullptr), {.silent_for = seconds(41), .now = at(0)}, {})), "wake after 19.01s");
   EXPECT_EQ(describe(reconcile(node(nullptr), {.silent_for = seconds(61), .now = at(0)}, {})), "replace nodes/status n1");

@@ -17,14 +17,15 @@ namespace {
 
 constexpr std::size_t workers = 4;
 constexpr double evictions_per_second = 0.1, evictions_per_second_when_partial = 0.01;
-constexpr std::size_t large_cluster = 50;                          // nodes of a zone; a smaller one that is partly down evicts nobody
-constexpr Duration zones_life = std::chrono::seconds(1);           // of what was counted
+constexpr std::size_t large_cluster = 50;                 // nodes of a zone; a smaller one that is partly down evicts nobody
+constexpr Duration zones_life = std::chrono::seconds(1);  // of what was counted
 constexpr Duration suspended_look = std::chrono::seconds(5);
 
 class NodeLifecycle final : public Controller {
  public:
   NodeLifecycle(const Environment& environment, Duration grace)
-      : world_(environment.world), mirrors_(environment.mirrors),
+      : world_(environment.world),
+        mirrors_(environment.mirrors),
         runner_("node-controller", workers, environment.transport, environment.world, environment.mirrors,
                 [this](const std::string& key, const Failure*) { return decide(key); }) {
     limits_.grace = grace;
@@ -85,7 +86,8 @@ void NodeLifecycle::on_node(const Document& before, const Document& now) {
     went_down_.erase(name);
     return;
   }
-  if (!before) runner_.performer().events().normal(now, "RegisteredNode", "Node " + name + " event: Registered Node " + name + " in Controller");
+  if (!before)
+    runner_.performer().events().normal(now, "RegisteredNode", "Node " + name + " event: Registered Node " + name + " in Controller");
   if (before && node_is_ready(before) && !node_is_ready(now)) {
     runner_.performer().events().normal(now, "NodeNotReady", "Node " + name + " status is now: NodeNotReady");
     std::lock_guard lock(mutex_);
@@ -110,7 +112,8 @@ Evictions NodeLifecycle::evictions_for(const Document& node) {
   if (node_is_ready(node)) return Evictions::allowed;
   std::lock_guard lock(mutex_);
   count_zones_locked();
-  const bool all_down = std::all_of(zones_.begin(), zones_.end(), [](const auto& z) { return zone_state(z.second.ready, z.second.not_ready) == ZoneState::full; });
+  const bool all_down = std::all_of(zones_.begin(), zones_.end(),
+                                    [](const auto& z) { return zone_state(z.second.ready, z.second.not_ready) == ZoneState::full; });
   if (all_down) return Evictions::suspended;
   if (!wants_eviction(node)) return Evictions::allowed;
   const std::string key = zone_of(node);
@@ -151,7 +154,8 @@ std::optional<Plan> NodeLifecycle::decide(const std::string& name) {
     std::lock_guard lock(mutex_);
     went_down_.erase(name);
   }
-  if (observed.evictions == Evictions::suspended && (!plan.wake_after || *plan.wake_after > suspended_look)) plan.wake_after = suspended_look;
+  if (observed.evictions == Evictions::suspended && (!plan.wake_after || *plan.wake_after > suspended_look))
+    plan.wake_after = suspended_look;
   return plan;
 }
 

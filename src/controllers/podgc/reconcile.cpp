@@ -20,7 +20,8 @@ void remove(Plan& plan, const Document& pod, const char* why) {
   if (!is_terminal(pod)) {
     Draft status = Draft::object({{"phase", "Failed"}});
     if (why) {
-      status["conditions"] = Draft::array({Draft::object({{"type", "DisruptionTarget"}, {"status", "True"}, {"reason", "DeletionByPodGC"}, {"message", why}})});
+      status["conditions"] = Draft::array(
+          {Draft::object({{"type", "DisruptionTarget"}, {"status", "True"}, {"reason", "DeletionByPodGC"}, {"message", why}})});
     }
     Draft patch = Draft::object({{"metadata", Draft::object({{"uid", uid_of(pod)}})}, {"status", std::move(status)}});
     Action mark = patch_action(Action::Verb::strategic_patch, "pods", pod, patch.freeze(), "status");

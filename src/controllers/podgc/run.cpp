@@ -19,7 +19,10 @@ const std::string finished_key = "!";
 class PodCollector final : public Controller {
  public:
   PodCollector(const Environment& environment, std::size_t finished_limit)
-      : world_(environment.world), mirrors_(environment.mirrors), transport_(environment.transport), finished_limit_(finished_limit),
+      : world_(environment.world),
+        mirrors_(environment.mirrors),
+        transport_(environment.transport),
+        finished_limit_(finished_limit),
         runner_("pod-garbage-collector", workers, environment.transport, environment.world, environment.mirrors,
                 [this](const std::string& key, const Failure*) { return decide(key); }) {
     mirrors_.pods.add_handler([this](const Document& before, const Document& now) { on_pod(before, now); });
@@ -47,14 +50,16 @@ class PodCollector final : public Controller {
     const std::string_view node = now["spec"]["nodeName"].as_string();
     const bool new_here = !before || !(before["spec"]["nodeName"] == now["spec"]["nodeName"]);
     const bool new_deletion = is_deleting(now) && !(before && is_deleting(before));
-    if ((node.empty() && new_deletion) || (!node.empty() && (new_here || new_deletion) && state_of(mirrors_.nodes.get(node)) != NodeState::exists))
+    if ((node.empty() && new_deletion) ||
+        (!node.empty() && (new_here || new_deletion) && state_of(mirrors_.nodes.get(node)) != NodeState::exists))
       runner_.add(client::key_of(now));
   }
 
   // A missing node whose last pod went is of no concern: the next pod on it waits as long as the first one did.
   void forget_unused(std::string_view node) {
     std::lock_guard lock(mutex_);
-    if (auto entry = missing_.find(std::string(node)); entry != missing_.end() && mirrors_.pods.by_index("node", node).empty()) missing_.erase(entry);
+    if (auto entry = missing_.find(std::string(node)); entry != missing_.end() && mirrors_.pods.by_index("node", node).empty())
+      missing_.erase(entry);
   }
 
   // How long the node has been missing, as far as this process knows.
@@ -82,7 +87,8 @@ class PodCollector final : public Controller {
       plan.wake_after = quarantine - passed;
       return plan;
     }
-    const ApiResult<Document> asked = transport_.call({.method = "GET", .path = client::object_path("v1", "nodes", "", node), .query = {}, .body = {}});
+    const ApiResult<Document> asked =
+        transport_.call({.method = "GET", .path = client::object_path("v1", "nodes", "", node), .query = {}, .body = {}});
     if (!asked && asked.error().code != 404) {
       plan.wake_after = quarantine;
       return plan;

@@ -53,7 +53,8 @@ int phase_order(std::string_view phase) {
 
 Ranked rank(const Document& document, const std::unordered_map<std::string_view, std::size_t>& on_node) {
   const api::core_v1::Pod pod(document);
-  Ranked out{.document = document, .node = pod.spec().node_name(), .uid = pod.metadata().uid(), .ready_at = {}, .created_at = {}, .restarts = {}};
+  Ranked out{
+      .document = document, .node = pod.spec().node_name(), .uid = pod.metadata().uid(), .ready_at = {}, .created_at = {}, .restarts = {}};
   out.phase = phase_order(pod.status().phase());
   out.ready = is_ready(document);
   out.ready_at = ready_since(document);

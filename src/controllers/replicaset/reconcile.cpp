@@ -28,7 +28,8 @@ Result<LabelSelector> selector_of(const Flavor& flavor, Value set) {
 Action adopt(const Document& pod, const Document& owner, const Flavor& flavor) {
   const std::string ns(namespace_of(owner)), name(name_of(owner));
   Action action = patch_action(Action::Verb::strategic_patch, "pods", pod, adoption_patch(pod, owner));
-  action.guard = Action::Guard{flavor.api_version, flavor.resource, ns, name, std::string(uid_of(owner)), std::string(flavor.kind) + " " + ns + "/" + name};
+  action.guard = Action::Guard{
+      flavor.api_version, flavor.resource, ns, name, std::string(uid_of(owner)), std::string(flavor.kind) + " " + ns + "/" + name};
   action.gone_is_fine = true;
   return action;
 }
@@ -69,7 +70,8 @@ Document new_pod(const Document& replica_set) {
   for (const char* field : {"labels", "annotations", "finalizers"})
     if (!from[field].is_null()) meta[field] = from[field];
   meta["ownerReferences"] = Draft::array({controller_reference(replica_set)});
-  return Draft::object({{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", std::move(meta)}, {"spec", view.spec().template_().spec().value()}})
+  return Draft::object(
+             {{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", std::move(meta)}, {"spec", view.spec().template_().spec().value()}})
       .freeze();
 }
 
@@ -129,8 +131,8 @@ Counts count(const ReplicaSet& view, const std::vector<Document>& active, Time n
 }
 
 // Zero counts other than `replicas` are left out, as they are on the wire.
-Draft new_status(const Document& replica_set, const Claimed& claimed, const Counts& counts, std::int64_t difference, const Observed& observed,
-                 const Flavor& flavor) {
+Draft new_status(const Document& replica_set, const Claimed& claimed, const Counts& counts, std::int64_t difference,
+                 const Observed& observed, const Flavor& flavor) {
   Draft status(replica_set["status"]);
   if (!status.is_object()) status = Draft::object();
   const auto set = [&](const char* field, std::int64_t value, bool always = false) {

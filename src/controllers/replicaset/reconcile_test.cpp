@@ -14,7 +14,8 @@ using namespace testing_objects;
 
 Document replica_set(int replicas, int min_ready_seconds = 0) {
   Draft out = object("apps/v1", "ReplicaSet", "d", "web");
-  out["spec"] = Draft(json(R"({"selector":{"matchLabels":{"app":"web"}},"template":{"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"name":"c"}]}}})"));
+  out["spec"] = Draft(json(
+      R"({"selector":{"matchLabels":{"app":"web"}},"template":{"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"name":"c"}]}}})"));
   out["spec"]["replicas"] = replicas;
   out["spec"]["minReadySeconds"] = min_ready_seconds;
   return out.freeze();
@@ -37,26 +38,42 @@ struct Row {
 };
 
 TEST(ReplicaSet, Table) {
-  const auto with = [](Document d, auto change) { Draft draft(d); change(draft); return draft.freeze(); };
+  const auto with = [](Document d, auto change) {
+    Draft draft(d);
+    change(draft);
+    return draft.freeze();
+  };
   const Row rows[] = {
       {"none yet", replica_set(3), {}, "create pods d/web-* x3; status replicasets", "0/0/0"},
       {"enough", replica_set(1), {pod("a", {.ready_for = 10})}, "status replicasets", "1/1/1"},
-      {"one that is deleted counts no more", replica_set(2), {pod("a", {.ready_for = 10}), pod("b", {.deleting = true})},
-       "create pods d/web-*; status replicasets", "1/1/1 terminating 1"},
+      {"one that is deleted counts no more",
+       replica_set(2),
+       {pod("a", {.ready_for = 10}), pod("b", {.deleting = true})},
+       "create pods d/web-*; status replicasets",
+       "1/1/1 terminating 1"},
       {"finished ones are replaced", replica_set(1), {pod("a", {.phase = "Failed"})}, "create pods d/web-*; status replicasets", "0/0/0"},
-      {"the pending one goes", replica_set(1), {pod("a", {.ready_for = 10}), pod("b", {.phase = "Pending"})},
-       "delete pods d/b; status replicasets", "2/1/1"},
+      {"the pending one goes",
+       replica_set(1),
+       {pod("a", {.ready_for = 10}), pod("b", {.phase = "Pending"})},
+       "delete pods d/b; status replicasets",
+       "2/1/1"},
       {"all go", replica_set(0), {pod("a"), pod("b")}, "delete pods d/a; delete pods d/b; status replicasets", "2/0/0"},
       {"an orphan is adopted first", replica_set(2), {pod("a", {.owner = ""})}, "patch pods d/a; status replicasets", "0/0/0"},
-      {"another one's pod is left alone", replica_set(1), {pod("a", {.owner = "other"})}, "create pods d/web-*; status replicasets", "0/0/0"},
+      {"another one's pod is left alone",
+       replica_set(1),
+       {pod("a", {.owner = "other"})},
+       "create pods d/web-*; status replicasets",
+       "0/0/0"},
       {"an orphan with other labels is left alone", replica_set(0), {pod("a", {.owner = "", .app = "db"})}, "status replicasets", "0/0/0"},
       {"one whose labels changed is released", replica_set(1), {pod("a", {.app = "db"})}, "patch pods d/a; status replicasets", "0/0/0"},
       {"no deleted orphan is adopted", replica_set(0), {pod("a", {.owner = "", .deleting = true})}, "status replicasets", "0/0/0"},
       {"ready, not available yet", replica_set(1, 30), {pod("a", {.ready_for = 10})}, "status replicasets; wake after 20s", "1/1/0"},
       {"available now", replica_set(1, 30), {pod("a", {.ready_for = 30})}, "status replicasets", "1/1/1"},
       {"while it is deleted nothing is made",
-       with(replica_set(3), [](Draft& d) { d["metadata"]["deletionTimestamp"] = format_rfc3339(at(0)); }), {pod("a", {.owner = ""})},
-       "status replicasets", "0/0/0"},
+       with(replica_set(3), [](Draft& d) { d["metadata"]["deletionTimestamp"] = format_rfc3339(at(0)); }),
+       {pod("a", {.owner = ""})},
+       "status replicasets",
+       "0/0/0"},
       {"a burst is bounded", replica_set(800), {}, "create pods d/web-* x500; status replicasets", "0/0/0"},
   };
   for (const Row& row : rows) {
@@ -70,21 +87,28 @@ TEST(ReplicaSet, AReplicationControllerIsTheSame) {
   Draft draft = object("v1", "ReplicationController", "d", "web");
   draft["spec"] = Draft(json(R"({"replicas":2,"selector":{"app":"web"},"template":{"metadata":{"labels":{"app":"web"}},"spec":{}}})"));
   const Document controller = draft.freeze();
-  const Plan plan = reconcile(controller, {.pods = {pod("a", {.owner_kind = "ReplicationController", .ready_for = 1}), pod("b", {.owner = "", .app = "db"})},
-                                           .related = {}, .now = at(0)}, replication_controller_flavor);
+  const Plan plan =
+      reconcile(controller,
+                {.pods = {pod("a", {.owner_kind = "ReplicationController", .ready_for = 1}), pod("b", {.owner = "", .app = "db"})},
+                 .related = {},
+                 .now = at(0)},
+                replication_controller_flavor);
   EXPECT_EQ(describe(plan), "create pods d/web-*; status replicationcontrollers");
-  EXPECT_EQ(to_json(plan.status->body["status"]), R"({"replicas":1,"fullyLabeledReplicas":1,"readyReplicas":1,"availableReplicas":1,"observedGeneration":1})");
+  EXPECT_EQ(to_json(plan.status->body["status"]),
+            R"({"replicas":1,"fullyLabeledReplicas":1,"readyReplicas":1,"availableReplicas":1,"observedGeneration":1})");
   EXPECT_EQ(to_json(plan.actions[0].body["metadata"]["ownerReferences"][0]["kind"]), R"("ReplicationController")");
-  const Plan adopting = reconcile(controller, {.pods = {pod("a", {.owner = ""})}, .related = {}, .now = at(0)}, replication_controller_flavor);
+  const Plan adopting =
+      reconcile(controller, {.pods = {pod("a", {.owner = ""})}, .related = {}, .now = at(0)}, replication_controller_flavor);
   EXPECT_EQ(adopting.actions.at(0).guard->what, "ReplicationController d/web");
 }
 
 TEST(ReplicaSet, ANewPod) {
   const Plan plan = reconcile(replica_set(1), {.pods = {}, .related = {}, .now = at(0)});
-  EXPECT_EQ(to_json(plan.actions.at(0).body.root()),
-            R"({"apiVersion":"v1","kind":"Pod","metadata":{"generateName":"web-","namespace":"d","labels":{"app":"web"},"ownerReferences":[)"
-            R"({"apiVersion":"apps/v1","kind":"ReplicaSet","name":"web","uid":"uid-web","controller":true,"blockOwnerDeletion":true}]},)"
-            R"("spec":{"containers":[{"name":"c"}]}})");
+  EXPECT_EQ(
+      to_json(plan.actions.at(0).body.root()),
+      R"({"apiVersion":"v1","kind":"Pod","metadata":{"generateName":"web-","namespace":"d","labels":{"app":"web"},"ownerReferences":[)"
+      R"({"apiVersion":"apps/v1","kind":"ReplicaSet","name":"web","uid":"uid-web","controller":true,"blockOwnerDeletion":true}]},)"
+      R"("spec":{"containers":[{"name":"c"}]}})");
   EXPECT_EQ(plan.actions[0].done->message, "Created pod: {name}");
 }
 
@@ -92,14 +116,16 @@ TEST(ReplicaSet, StatusIsWrittenOnlyWhenItChanges) {
   const std::vector<Document> pods = {pod("a", {.ready_for = 10})};
   const Plan first = reconcile(replica_set(1), {.pods = pods, .related = {}, .now = at(0)});
   ASSERT_TRUE(first.status);
-  EXPECT_EQ(to_json(first.status->body["status"]),
-            R"({"replicas":1,"fullyLabeledReplicas":1,"readyReplicas":1,"availableReplicas":1,"terminatingReplicas":0,"observedGeneration":1})");
+  EXPECT_EQ(
+      to_json(first.status->body["status"]),
+      R"({"replicas":1,"fullyLabeledReplicas":1,"readyReplicas":1,"availableReplicas":1,"terminatingReplicas":0,"observedGeneration":1})");
   const Plan second = reconcile(first.status->body, {.pods = pods, .related = {}, .now = at(5)});
   EXPECT_EQ(describe(second), "");
 }
 
 TEST(ReplicaSet, AFailureShowsInTheStatusUntilItIsOver) {
-  const Failure failure{.resource = "pods", .name = {}, .reason = "Forbidden", .message = "pods \"web-\" is forbidden: exceeded quota", .code = 403};
+  const Failure failure{
+      .resource = "pods", .name = {}, .reason = "Forbidden", .message = "pods \"web-\" is forbidden: exceeded quota", .code = 403};
   const Plan failed = reconcile(replica_set(1), {.pods = {}, .related = {}, .now = at(0), .failure = &failure});
   ASSERT_TRUE(failed.status);
   EXPECT_EQ(to_json(failed.status->body["status"]["conditions"]),
@@ -121,7 +147,10 @@ TEST(ReplicaSet, WhoGoesFirst) {
     draft["status"]["containerStatuses"] = Draft::array({Draft::object({{"name", "c"}, {"restartCount", count}})});
     return draft.freeze();
   };
-  struct Pair { const char* what; Document first, second; };
+  struct Pair {
+    const char* what;
+    Document first, second;
+  };
   const Pair pairs[] = {
       {"unassigned", pod("b", {.node = ""}), pod("a")},
       {"pending", pod("b", {.phase = "Pending"}), pod("a")},

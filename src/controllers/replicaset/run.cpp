@@ -41,16 +41,19 @@ std::vector<Document> related_pods(const Mirrors& mirrors, const Document& set) 
 std::unique_ptr<Runner> make(const Environment& environment, const char* component, const Flavor& flavor, client::MirrorCore& sets) {
   Mirrors& mirrors = environment.mirrors;
   Clock& clock = environment.world.clock;
-  auto runner = std::make_unique<Runner>(component, workers, environment.transport, environment.world, mirrors,
-                                         [&mirrors, &clock, &sets, flavor](const std::string& key, const Failure* failure) -> std::optional<Plan> {
-    const Document set = sets.get(key);
-    if (!set) return {};
-    Observed observed{.pods = mirrors.pods.by_index("controller", uid_of(set)), .related = {}, .now = clock.now(), .failure = failure};
-    // Only who takes pods away asks which; that is seldom, and all pods of all siblings are many.
-    if (static_cast<std::int64_t>(observed.pods.size()) > set["spec"]["replicas"].as_int(1)) observed.related = related_pods(mirrors, set);
-    for (Document& orphan : mirrors.pods.by_index("controller", Mirrors::orphans_of(namespace_of(set)))) observed.pods.push_back(std::move(orphan));
-    return reconcile(set, observed, flavor);
-  });
+  auto runner = std::make_unique<Runner>(
+      component, workers, environment.transport, environment.world, mirrors,
+      [&mirrors, &clock, &sets, flavor](const std::string& key, const Failure* failure) -> std::optional<Plan> {
+        const Document set = sets.get(key);
+        if (!set) return {};
+        Observed observed{.pods = mirrors.pods.by_index("controller", uid_of(set)), .related = {}, .now = clock.now(), .failure = failure};
+        // Only who takes pods away asks which; that is seldom, and all pods of all siblings are many.
+        if (static_cast<std::int64_t>(observed.pods.size()) > set["spec"]["replicas"].as_int(1))
+          observed.related = related_pods(mirrors, set);
+        for (Document& orphan : mirrors.pods.by_index("controller", Mirrors::orphans_of(namespace_of(set))))
+          observed.pods.push_back(std::move(orphan));
+        return reconcile(set, observed, flavor);
+      });
   Runner* const r = runner.get();
   sets.add_handler([r](const Document&, const Document& now) {
     if (now) r->add(client::key_of(now));

@@ -11,7 +11,8 @@ std::vector<Counted> counted_by(Value quota) {
   std::vector<Counted> out;
   for (const schema::Resource& resource : schema::resources()) {
     if (!resource.namespaced || !(resource.verbs & schema::verb_list)) continue;
-    if (std::any_of(out.begin(), out.end(), [&](const Counted& c) { return c.group == resource.group && c.plural == resource.plural; })) continue;
+    if (std::any_of(out.begin(), out.end(), [&](const Counted& c) { return c.group == resource.group && c.plural == resource.plural; }))
+      continue;
     bool counts = false;
     for (Member m : quota["spec"]["hard"].members()) counts = counts || kybern::quota::tracks({resource.group, resource.plural}, m.key);
     if (counts) out.push_back({std::string(resource.group), std::string(resource.version), std::string(resource.plural), {}});
@@ -45,7 +46,9 @@ Plan reconcile(const Document& quota, const std::vector<Counted>& counted) {
   Document now = wanted.freeze();
   // As amounts, not as texts: 1000m is 1.
   const Value before = quota["status"];
-  if (before["hard"] == now["status"]["hard"] && kybern::quota::amounts_of(before["used"]) == kybern::quota::amounts_of(now["status"]["used"])) return plan;
+  if (before["hard"] == now["status"]["hard"] &&
+      kybern::quota::amounts_of(before["used"]) == kybern::quota::amounts_of(now["status"]["used"]))
+    return plan;
   plan.status = replace_action("resourcequotas", now, "status");
   return plan;
 }

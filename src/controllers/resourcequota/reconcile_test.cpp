@@ -24,19 +24,27 @@ TEST(ResourceQuota, LooksAtWhatItCounts) {
   EXPECT_EQ(names(counted_by(quota("pods"))), std::vector<std::string>{"pods."});
   EXPECT_EQ(names(counted_by(quota("limits.cpu"))), std::vector<std::string>{"pods."});
   EXPECT_EQ(names(counted_by(quota("services.nodeports"))), std::vector<std::string>{"services."});
-  EXPECT_EQ(names(counted_by(quota("gold.storageclass.storage.k8s.io/requests.storage"))), std::vector<std::string>{"persistentvolumeclaims."});
+  EXPECT_EQ(names(counted_by(quota("gold.storageclass.storage.k8s.io/requests.storage"))),
+            std::vector<std::string>{"persistentvolumeclaims."});
   EXPECT_EQ(names(counted_by(quota("count/deployments.apps"))), std::vector<std::string>{"deployments.apps"});
-  EXPECT_EQ(names(counted_by(quota("count/horizontalpodautoscalers.autoscaling"))), std::vector<std::string>{"horizontalpodautoscalers.autoscaling"});
+  EXPECT_EQ(names(counted_by(quota("count/horizontalpodautoscalers.autoscaling"))),
+            std::vector<std::string>{"horizontalpodautoscalers.autoscaling"});
   EXPECT_EQ(names(counted_by(quota("secrets"))), std::vector<std::string>{"secrets."});
 }
 
 TEST(ResourceQuota, CountsPodsThatAreNotDone) {
-  Document quota = json(R"({"apiVersion":"v1","kind":"ResourceQuota","metadata":{"name":"q","namespace":"d","resourceVersion":"7"},"spec":{"hard":{"pods":"5","requests.cpu":"2","secrets":"3"}}})");
-  Counted pods{"", "v1", "pods", {json(R"({"spec":{"containers":[{"resources":{"requests":{"cpu":"500m"}}}]}})"), json(R"({"spec":{"containers":[{"resources":{"requests":{"cpu":"1"}}}]}})"),
-                                  json(R"({"spec":{"containers":[{"resources":{"requests":{"cpu":"1"}}}]},"status":{"phase":"Succeeded"}})")}};
+  Document quota = json(
+      R"({"apiVersion":"v1","kind":"ResourceQuota","metadata":{"name":"q","namespace":"d","resourceVersion":"7"},"spec":{"hard":{"pods":"5","requests.cpu":"2","secrets":"3"}}})");
+  Counted pods{"",
+               "v1",
+               "pods",
+               {json(R"({"spec":{"containers":[{"resources":{"requests":{"cpu":"500m"}}}]}})"),
+                json(R"({"spec":{"containers":[{"resources":{"requests":{"cpu":"1"}}}]}})"),
+                json(R"({"spec":{"containers":[{"resources":{"requests":{"cpu":"1"}}}]},"status":{"phase":"Succeeded"}})")}};
   Plan plan = reconcile(quota, {pods});
   ASSERT_TRUE(plan.status);
-  EXPECT_EQ(to_json(plan.status->body["status"]), R"({"hard":{"pods":"5","requests.cpu":"2","secrets":"3"},"used":{"pods":"2","requests.cpu":"1500m","secrets":"0"}})");
+  EXPECT_EQ(to_json(plan.status->body["status"]),
+            R"({"hard":{"pods":"5","requests.cpu":"2","secrets":"3"},"used":{"pods":"2","requests.cpu":"1500m","secrets":"0"}})");
   EXPECT_EQ(plan.status->subresource, "status");
   EXPECT_EQ(plan.wake_after, resync);
   // What is written once is not written again.
@@ -51,7 +59,8 @@ TEST(ResourceQuota, AnEmptyQuotaHasAnEmptyStatus) {
 }
 
 TEST(ResourceQuota, ScopesChooseThePods) {
-  Document quota = json(R"({"apiVersion":"v1","kind":"ResourceQuota","metadata":{"name":"q","namespace":"d"},"spec":{"hard":{"pods":"5"},"scopes":["Terminating"]}})");
+  Document quota = json(
+      R"({"apiVersion":"v1","kind":"ResourceQuota","metadata":{"name":"q","namespace":"d"},"spec":{"hard":{"pods":"5"},"scopes":["Terminating"]}})");
   Counted pods{"", "v1", "pods", {json(R"({"spec":{"activeDeadlineSeconds":5}})"), json(R"({"spec":{}})")}};
   EXPECT_EQ(reconcile(quota, {pods}).status->body["status"]["used"]["pods"].as_string(), "1");
 }

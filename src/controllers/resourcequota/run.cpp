@@ -17,7 +17,8 @@ bool read(Mirrors& mirrors, client::Transport& transport, std::string_view ns, C
     kind.objects = mirror->list_namespace(ns);
     return true;
   }
-  const ApiResult<Document> list = transport.call({.method = "GET", .path = client::object_path(api_version, kind.plural, ns, ""), .query = {}, .body = {}});
+  const ApiResult<Document> list =
+      transport.call({.method = "GET", .path = client::object_path(api_version, kind.plural, ns, ""), .query = {}, .body = {}});
   if (!list) return list.error().code == 404;
   for (Value item : (*list)["items"].items()) kind.objects.push_back(item.document());
   return true;
@@ -30,17 +31,17 @@ std::unique_ptr<Runner> make_runner(const Environment& environment) {
   client::Transport& transport = environment.transport;
   auto runner = std::make_unique<Runner>("resourcequota-controller", workers, transport, environment.world, mirrors,
                                          [&mirrors, &transport](const std::string& key, const Failure* failure) -> std::optional<Plan> {
-    const Document quota = mirrors.resource_quotas.get(key);
-    if (!quota || failure) return {};
-    std::vector<Counted> counted = counted_by(quota);
-    for (Counted& kind : counted) {
-      if (read(mirrors, transport, namespace_of(quota), kind)) continue;
-      Plan later;
-      later.wake_after = unseen_resync;
-      return later;
-    }
-    return reconcile(quota, counted);
-  });
+                                           const Document quota = mirrors.resource_quotas.get(key);
+                                           if (!quota || failure) return {};
+                                           std::vector<Counted> counted = counted_by(quota);
+                                           for (Counted& kind : counted) {
+                                             if (read(mirrors, transport, namespace_of(quota), kind)) continue;
+                                             Plan later;
+                                             later.wake_after = unseen_resync;
+                                             return later;
+                                           }
+                                           return reconcile(quota, counted);
+                                         });
   Runner* const r = runner.get();
   mirrors.resource_quotas.add_handler([r](const Document& before, const Document& now) {
     if (now && (!before || changed(before, now))) r->add(client::key_of(now));

@@ -23,20 +23,21 @@ std::unique_ptr<Runner> make_runner(const Environment& environment, std::functio
   };
   auto state = std::make_shared<State>();
   state->bundle = ca_bundle();
-  auto runner = std::make_unique<Runner>("root-ca-cert-publisher", 1, environment.transport, environment.world, mirrors,
-                                         [&mirrors, state, ca_bundle = std::move(ca_bundle)](const std::string& key, const Failure*) -> std::optional<Plan> {
-    if (key == bundle_key) {
-      state->runner->add_after(key, look_again);
-      std::string bundle = ca_bundle();
-      if (bundle.empty() || bundle == state->bundle) return {};
-      state->bundle = std::move(bundle);
-      for (const Document& ns : mirrors.namespaces.list()) state->runner->add(client::key_of(ns));
-      return {};
-    }
-    const Document ns = mirrors.namespaces.get(key);
-    if (!ns) return {};
-    return reconcile(ns, mirrors.root_ca_maps.get(key + "/" + std::string(map_name)), state->bundle);
-  });
+  auto runner = std::make_unique<Runner>(
+      "root-ca-cert-publisher", 1, environment.transport, environment.world, mirrors,
+      [&mirrors, state, ca_bundle = std::move(ca_bundle)](const std::string& key, const Failure*) -> std::optional<Plan> {
+        if (key == bundle_key) {
+          state->runner->add_after(key, look_again);
+          std::string bundle = ca_bundle();
+          if (bundle.empty() || bundle == state->bundle) return {};
+          state->bundle = std::move(bundle);
+          for (const Document& ns : mirrors.namespaces.list()) state->runner->add(client::key_of(ns));
+          return {};
+        }
+        const Document ns = mirrors.namespaces.get(key);
+        if (!ns) return {};
+        return reconcile(ns, mirrors.root_ca_maps.get(key + "/" + std::string(map_name)), state->bundle);
+      });
   state->runner = runner.get();
   runner->add_after(std::string(bundle_key), look_again);
   Runner* const r = runner.get();

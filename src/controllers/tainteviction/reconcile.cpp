@@ -55,10 +55,14 @@ Plan reconcile(const Document& pod, const Document& node, std::optional<Time> pe
   }
   plan.notices.push_back({"Normal", "TaintManagerEviction", "Marking for deletion Pod " + name});
   const std::string since = format_rfc3339(now);
-  Draft target = Draft::object({{"type", "DisruptionTarget"}, {"status", "True"}, {"lastTransitionTime", since}, {"reason", "DeletionByTaintManager"},
+  Draft target = Draft::object({{"type", "DisruptionTarget"},
+                                {"status", "True"},
+                                {"lastTransitionTime", since},
+                                {"reason", "DeletionByTaintManager"},
                                 {"message", "Taint manager: deleting due to NoExecute taint"}});
   if (condition(pod["status"]["conditions"], "DisruptionTarget")["status"].as_string() != "True") {
-    Draft patch = Draft::object({{"metadata", Draft::object({{"uid", uid_of(pod)}})}, {"status", Draft::object({{"conditions", Draft::array({std::move(target)})}})}});
+    Draft patch = Draft::object({{"metadata", Draft::object({{"uid", uid_of(pod)}})},
+                                 {"status", Draft::object({{"conditions", Draft::array({std::move(target)})}})}});
     Action mark = patch_action(Action::Verb::strategic_patch, "pods", pod, patch.freeze(), "status");
     mark.gone_is_fine = true;
     plan.actions.push_back(std::move(mark));

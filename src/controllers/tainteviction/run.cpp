@@ -23,7 +23,8 @@ bool has_no_execute(Value node) {
 class TaintEviction final : public Controller {
  public:
   explicit TaintEviction(const Environment& environment)
-      : clock_(environment.world.clock), mirrors_(environment.mirrors),
+      : clock_(environment.world.clock),
+        mirrors_(environment.mirrors),
         runner_("taint-eviction-controller", workers, environment.transport, environment.world, environment.mirrors,
                 [this](const std::string& key, const Failure*) { return decide(key); }) {
     mirrors_.nodes.add_handler([this](const Document& before, const Document& now) {

@@ -46,14 +46,14 @@ std::optional<Request> parse(Labels labels) {
 // One address (with one port) that a name stands for.
 struct Hit {
   Ip ip;
-  std::uint32_t port = 0;      // 0: none
-  std::string target;          // the name SRV records lead to
+  std::uint32_t port = 0;  // 0: none
+  std::string target;      // the name SRV records lead to
 };
 
 struct Found {
   bool exists = false;
   std::vector<Hit> hits;
-  std::string alias;           // of type ExternalName
+  std::string alias;  // of type ExternalName
 };
 
 class Lookup {

@@ -22,8 +22,31 @@
 namespace kybern::dns {
 
 // RFC 1035 and successors; other numbers are fine too.
-enum class Type : std::uint16_t { a = 1, ns = 2, cname = 5, soa = 6, ptr = 12, hinfo = 13, mx = 15, txt = 16, aaaa = 28, srv = 33, opt = 41, ixfr = 251, axfr = 252, any = 255 };
-enum class Rcode : std::uint8_t { no_error = 0, format_error = 1, server_failure = 2, name_error = 3, not_implemented = 4, refused = 5, bad_version = 16 };
+enum class Type : std::uint16_t {
+  a = 1,
+  ns = 2,
+  cname = 5,
+  soa = 6,
+  ptr = 12,
+  hinfo = 13,
+  mx = 15,
+  txt = 16,
+  aaaa = 28,
+  srv = 33,
+  opt = 41,
+  ixfr = 251,
+  axfr = 252,
+  any = 255
+};
+enum class Rcode : std::uint8_t {
+  no_error = 0,
+  format_error = 1,
+  server_failure = 2,
+  name_error = 3,
+  not_implemented = 4,
+  refused = 5,
+  bad_version = 16
+};
 
 struct Question {
   std::vector<std::string> labels;  // lower case, without the root
@@ -35,15 +58,21 @@ struct SrvData {
   std::string target;
   friend bool operator==(const SrvData&, const SrvData&) = default;
 };
-struct NameData { std::string name; friend bool operator==(const NameData&, const NameData&) = default; };   // CNAME, NS, PTR
-struct TextData { std::string text; friend bool operator==(const TextData&, const TextData&) = default; };
+struct NameData {
+  std::string name;
+  friend bool operator==(const NameData&, const NameData&) = default;
+};  // CNAME, NS, PTR
+struct TextData {
+  std::string text;
+  friend bool operator==(const TextData&, const TextData&) = default;
+};
 struct SoaData {
   std::string primary, mailbox;
   std::uint32_t serial = 0, refresh = 7200, retry = 1800, expire = 86400, minimum = 0;  // seconds
   friend bool operator==(const SoaData&, const SoaData&) = default;
 };
 struct Record {
-  std::string owner;          // without a trailing dot; "" is the name asked for, as it was written
+  std::string owner;  // without a trailing dot; "" is the name asked for, as it was written
   Type type = Type::a;
   std::uint32_t ttl_s = 0;
   std::variant<Ip, SrvData, NameData, TextData, SoaData> data;
@@ -53,8 +82,8 @@ struct Record {
 struct Answer {
   Rcode rcode = Rcode::no_error;
   bool authoritative = false;
-  bool forward = false;       // not ours: the upstream resolvers know
-  std::string chase;          // the last CNAME leads here, outside the zone: the upstream's answer for it is to be added
+  bool forward = false;  // not ours: the upstream resolvers know
+  std::string chase;     // the last CNAME leads here, outside the zone: the upstream's answer for it is to be added
   std::vector<Record> answers, authority, additional;
 };
 

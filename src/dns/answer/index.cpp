@@ -88,7 +88,8 @@ std::vector<std::shared_ptr<const Service>> Index::at(const Ip& ip) const {
   auto found = part->find(ip);
   if (found == part->end()) return {};
   std::vector<std::shared_ptr<const Service>> out;
-  std::ranges::copy_if(found->second, std::back_inserter(out), [&](const auto& service) { return std::ranges::find(service->ips, ip) != service->ips.end(); });
+  std::ranges::copy_if(found->second, std::back_inserter(out),
+                       [&](const auto& service) { return std::ranges::find(service->ips, ip) != service->ips.end(); });
   if (out.empty()) out = found->second;
   std::ranges::sort(out, {}, [](const auto& service) { return std::pair<std::string_view, std::string_view>(service->ns, service->name); });
   return out;
@@ -119,7 +120,8 @@ void IndexWriter::link(const std::shared_ptr<const Service>& service, bool add) 
 void IndexWriter::put_service(const std::string& key, std::shared_ptr<const Service> service) {
   const std::size_t part = part_of(Index::TextHash()(key));
   if (!own_names_[part]) {
-    own_names_[part] = next_->by_name_[part] ? std::make_shared<Index::Services>(*next_->by_name_[part]) : std::make_shared<Index::Services>();
+    own_names_[part] =
+        next_->by_name_[part] ? std::make_shared<Index::Services>(*next_->by_name_[part]) : std::make_shared<Index::Services>();
     next_->by_name_[part] = own_names_[part];
   }
   Index::Services& services = *own_names_[part];

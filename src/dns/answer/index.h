@@ -23,10 +23,10 @@ struct Port {
 };
 struct Endpoint {
   Ip ip;
-  std::string hostname;        // spec.hostname of the pod; "" for none
+  std::string hostname;  // spec.hostname of the pod; "" for none
   std::string label() const { return hostname.empty() ? ip.dashed() : hostname; }
 };
-struct EndpointGroup {         // of one slice: its endpoints all have the same ports
+struct EndpointGroup {  // of one slice: its endpoints all have the same ports
   std::vector<Port> ports;
   std::vector<Endpoint> endpoints;  // ready ones (or all, when the service publishes those that are not)
 };
@@ -36,7 +36,7 @@ struct Service {
   std::string ns, name;
   std::vector<Ip> ips;
   std::vector<Port> ports;
-  std::string external_name;   // of external: without a trailing dot
+  std::string external_name;  // of external: without a trailing dot
   std::vector<EndpointGroup> groups;
 };
 
@@ -53,8 +53,8 @@ class Index {
   std::vector<std::shared_ptr<const Service>> at(const Ip& ip) const;
   std::size_t services() const { return services_; }
 
-  bool synced = false;         // everything has been read once; before, the zone is not answered
-  std::uint32_t serial = 0;    // of the SOA record: seconds since 1970 of the last change
+  bool synced = false;       // everything has been read once; before, the zone is not answered
+  std::uint32_t serial = 0;  // of the SOA record: seconds since 1970 of the last change
 
  private:
   friend class IndexWriter;

@@ -15,7 +15,9 @@ constexpr std::uint16_t our_udp_bytes = 1232;  // what we tell others that we ta
 template <auto function>
 struct Call {
   template <class T>
-  void operator()(T* pointer) const { function(pointer); }
+  void operator()(T* pointer) const {
+    function(pointer);
+  }
 };
 using Packet = std::unique_ptr<ldns_pkt, Call<ldns_pkt_free>>;
 using Rr = std::unique_ptr<ldns_rr, Call<ldns_rr_free>>;

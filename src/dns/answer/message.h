@@ -12,14 +12,14 @@
 namespace kybern::dns {
 
 constexpr std::size_t header_bytes = 12;
-constexpr std::size_t plain_udp_bytes = 512;      // what every client takes over UDP
-constexpr std::size_t max_udp_bytes = 4096;       // more is truncated, even when the client would take it
+constexpr std::size_t plain_udp_bytes = 512;  // what every client takes over UDP
+constexpr std::size_t max_udp_bytes = 4096;   // more is truncated, even when the client would take it
 constexpr std::size_t max_message_bytes = 65535;
 
 struct Query {
   std::uint16_t id = 0;
   bool recursion_desired = false, checking_disabled = false;
-  std::string qname;              // in wire form, as written by the client
+  std::string qname;  // in wire form, as written by the client
   Question question;
   std::uint16_t type_number = 0, class_number = 1;
   bool edns = false, dnssec_ok = false;

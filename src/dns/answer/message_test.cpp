@@ -18,7 +18,9 @@ std::string bytes(std::initializer_list<int> values) {
 const std::string header = bytes({0x12, 0x34, 0x01, 0x00, 0, 1, 0, 0, 0, 0, 0, 0});
 const std::string web_a = std::string("\3wEb\7default\3svc\7cluster\5local\0\0\1\0\1", 35);
 
-int count_at(const std::string& message, std::size_t at) { return static_cast<unsigned char>(message[at]) << 8 | static_cast<unsigned char>(message[at + 1]); }
+int count_at(const std::string& message, std::size_t at) {
+  return static_cast<unsigned char>(message[at]) << 8 | static_cast<unsigned char>(message[at + 1]);
+}
 
 std::string ask(const std::string& message, std::size_t limit = plain_udp_bytes) {
   static const auto index = test::index_of(test::cluster_yaml);
@@ -32,8 +34,8 @@ std::string ask(const std::string& message, std::size_t limit = plain_udp_bytes)
 }
 
 TEST(Message, AnAnswerByteForByte) {
-  const std::string expected = bytes({0x12, 0x34, 0x85, 0x80, 0, 1, 0, 1, 0, 0, 0, 0}) + web_a +
-                               bytes({0xc0, 0x0c, 0, 1, 0, 1, 0, 0, 0, 30, 0, 4, 10, 96, 0, 1});
+  const std::string expected =
+      bytes({0x12, 0x34, 0x85, 0x80, 0, 1, 0, 1, 0, 0, 0, 0}) + web_a + bytes({0xc0, 0x0c, 0, 1, 0, 1, 0, 0, 0, 30, 0, 4, 10, 96, 0, 1});
   EXPECT_EQ(ask(header + web_a), expected) << "the name stays as it was written, and is pointed to";
 }
 
@@ -61,9 +63,13 @@ TEST(Message, Refusals) {
   std::string cut = header + web_a.substr(0, 20);
   std::string loop = header + bytes({0xc0, 0x0c, 0, 1, 0, 1});
   const RefusalRow refusals[] = {
-      {"another opcode", notify, Rcode::not_implemented}, {"two questions", two, Rcode::format_error}, {"no question", none, Rcode::format_error},
-      {"cut short", cut, Rcode::format_error},            {"a name that points to itself", loop, Rcode::format_error},
-      {"a zone transfer", transfer, Rcode::refused},      {"class CHAOS", chaos, Rcode::refused},
+      {"another opcode", notify, Rcode::not_implemented},
+      {"two questions", two, Rcode::format_error},
+      {"no question", none, Rcode::format_error},
+      {"cut short", cut, Rcode::format_error},
+      {"a name that points to itself", loop, Rcode::format_error},
+      {"a zone transfer", transfer, Rcode::refused},
+      {"class CHAOS", chaos, Rcode::refused},
   };
   for (const RefusalRow& row : refusals) {
     const std::string out = ask(row.message);

@@ -34,7 +34,8 @@ Result<std::unique_ptr<DnsServer>> DnsServer::start(client::Transport& transport
   state->port = (*server)->port();
   state->server = std::move(*server);
   State* self = state.get();
-  state->feed = std::make_unique<Feed>(transport, world, options.coalesce, [self](std::shared_ptr<const Index> index) { self->publish(std::move(index)); });
+  state->feed = std::make_unique<Feed>(transport, world, options.coalesce,
+                                       [self](std::shared_ptr<const Index> index) { self->publish(std::move(index)); });
   return std::unique_ptr<DnsServer>(new DnsServer(std::move(state)));
 }
 

@@ -24,7 +24,9 @@ std::string service_of(Value object) {
 
 struct Mirrors {
   explicit Mirrors(client::Transport& transport)
-      : services(transport, "/api/v1/services"), slices(transport, "/apis/discovery.k8s.io/v1/endpointslices"), namespaces(transport, "/api/v1/namespaces") {}
+      : services(transport, "/api/v1/services"),
+        slices(transport, "/apis/discovery.k8s.io/v1/endpointslices"),
+        namespaces(transport, "/api/v1/namespaces") {}
   bool synced() const { return services.synced() && slices.synced() && namespaces.synced(); }
   client::Mirror<api::core_v1::Service> services;
   client::Mirror<EndpointSlice> slices;
@@ -41,7 +43,7 @@ struct Feed::State : std::enable_shared_from_this<State> {
   const Duration coalesce;
   std::function<void(std::shared_ptr<const Index>)> publish;
 
-  std::mutex work;                // held by the one task that works
+  std::mutex work;  // held by the one task that works
   std::shared_ptr<const Index> index = std::make_shared<const Index>();
 
   std::mutex mutex;
@@ -55,9 +57,8 @@ struct Feed::State : std::enable_shared_from_this<State> {
       std::string key = service_of(object);
       return key.empty() ? std::vector<std::string>() : std::vector<std::string>{std::move(key)};
     });
-    mirrors->services.core().add_handler([this](const Document& before, const Document& now) {
-      touch(dirty_services, client::key_of(now ? now.root() : before.root()));
-    });
+    mirrors->services.core().add_handler(
+        [this](const Document& before, const Document& now) { touch(dirty_services, client::key_of(now ? now.root() : before.root())); });
     mirrors->slices.core().add_handler([this](const Document& before, const Document& now) {
       if (before) touch(dirty_services, service_of(before.root()));
       if (now) touch(dirty_services, service_of(now.root()));

@@ -24,15 +24,15 @@ void put16(std::string& bytes, std::size_t at, std::uint16_t value) {
 struct Forwarder::Pending {
   enum class Purpose { forward, chase, probe } purpose = Purpose::forward;
   Query query;
-  Answer answer;           // of chase: what comes first
-  std::string message;     // what is asked, with our id
+  Answer answer;        // of chase: what comes first
+  std::string message;  // what is asked, with our id
   Client client;
   SocketAddress upstream;
   std::uint16_t id = 0;
   std::vector<SocketAddress> tried;
   bool tcp = false;
   int file = -1;
-  std::string out, in;     // TCP: what is still to be written, what has been read
+  std::string out, in;  // TCP: what is still to be written, what has been read
   Deadlines::iterator deadline;
 
   ~Pending() {
@@ -41,7 +41,12 @@ struct Forwarder::Pending {
 };
 
 Forwarder::Forwarder(int epoll, World world, ForwardOptions options, Upstreams upstreams, Cache cache, Reply reply)
-    : epoll_(epoll), world_(world), options_(options), upstreams_(std::move(upstreams)), cache_(std::move(cache)), reply_(std::move(reply)) {}
+    : epoll_(epoll),
+      world_(world),
+      options_(options),
+      upstreams_(std::move(upstreams)),
+      cache_(std::move(cache)),
+      reply_(std::move(reply)) {}
 Forwarder::~Forwarder() = default;
 
 void Forwarder::forward(Query query, std::string_view message, Client client) {
@@ -173,7 +178,8 @@ bool Forwarder::read_some(Pending& pending, bool& broken) {
     }
     pending.in += got;
     if (pending.in.size() < 2) continue;
-    const std::size_t length = static_cast<std::size_t>(static_cast<unsigned char>(pending.in[0])) << 8 | static_cast<unsigned char>(pending.in[1]);
+    const std::size_t length =
+        static_cast<std::size_t>(static_cast<unsigned char>(pending.in[0])) << 8 | static_cast<unsigned char>(pending.in[1]);
     if (pending.in.size() < 2 + length) continue;
     pending.in = pending.in.substr(2, length);
     broken = !answers_query(pending.in, pending.id, pending.message);
@@ -204,7 +210,8 @@ void Forwarder::on_event(int file, std::uint32_t events) {
 void Forwarder::finish(Pending& pending, std::string message) {
   const bool udp = pending.client.connection == 0;
   if (pending.purpose == Pending::Purpose::chase) {
-    std::optional<std::string> whole = write_chased(pending.query, pending.answer, message, udp ? udp_limit(pending.query) : max_message_bytes);
+    std::optional<std::string> whole =
+        write_chased(pending.query, pending.answer, message, udp ? udp_limit(pending.query) : max_message_bytes);
     if (!whole) return give_up(pending);
     reply_(pending.client, std::move(*whole));
     return;

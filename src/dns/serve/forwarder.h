@@ -23,7 +23,7 @@ namespace kybern::dns {
 
 // Who asked, and how the answer gets there.
 struct Client {
-  int socket = -1;               // UDP: the socket it came in on
+  int socket = -1;  // UDP: the socket it came in on
   SocketAddress peer;
   std::string local;             // UDP on a wildcard address: the control message that names the address asked
   std::uint64_t connection = 0;  // TCP: the connection's number; 0: UDP
@@ -34,7 +34,9 @@ struct ForwardOptions {
   int attempts = 3;
   std::size_t max_pending = 1000;
 };
-struct ForwardCounts { std::uint64_t forwarded = 0, cached = 0, failed = 0; };
+struct ForwardCounts {
+  std::uint64_t forwarded = 0, cached = 0, failed = 0;
+};
 
 class Forwarder {
  public:

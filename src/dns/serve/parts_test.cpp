@@ -54,7 +54,8 @@ TEST(Upstreams, AFileThatChangesAndOwnAddresses) {
   EXPECT_FALSE(upstreams.refresh(now + seconds(12)));
 
   now += seconds(12);
-  const std::vector<SocketAddress> none, first = {*parse_socket_address("192.0.2.54", 53)}, second = {*parse_socket_address("192.0.2.55", 53)};
+  const std::vector<SocketAddress> none, first = {*parse_socket_address("192.0.2.54", 53)},
+                                         second = {*parse_socket_address("192.0.2.55", 53)};
   EXPECT_EQ(upstreams.choose(none, now), 0u);
   EXPECT_EQ(upstreams.choose(first, now), 1u);
   upstreams.failed(*parse_socket_address("192.0.2.54", 53), now);
@@ -95,7 +96,12 @@ TEST(Cache, KeepsAnswersForTheirLifetime) {
 
 TEST(Cache, Rules) {
   const Instant now{seconds(1000)};
-  struct Row { const char* about; Rcode rcode; std::uint32_t ttl_s; int kept_s; };
+  struct Row {
+    const char* about;
+    Rcode rcode;
+    std::uint32_t ttl_s;
+    int kept_s;
+  };
   for (const Row& row : {Row{"no longer than 30 s", Rcode::no_error, 3600, 30}, Row{"a short one", Rcode::no_error, 3, 3},
                          Row{"no lifetime", Rcode::no_error, 0, 0}, Row{"negative: the SOA record's minimum", Rcode::name_error, 7, 7}}) {
     Cache cache(10);

@@ -18,9 +18,9 @@ namespace kybern::dns {
 namespace {
 
 constexpr std::size_t batch_size = 32;
-constexpr std::size_t query_bytes = 1500;      // over UDP; larger ones are no queries
+constexpr std::size_t query_bytes = 1500;  // over UDP; larger ones are no queries
 constexpr std::size_t control_bytes = 64;
-constexpr std::size_t max_under_way = 64;      // queries of one TCP connection
+constexpr std::size_t max_under_way = 64;          // queries of one TCP connection
 constexpr std::size_t max_queued_bytes = 1 << 20;  // answers a TCP client does not take
 constexpr int port_tries = 20;
 constexpr int backlog = 128;
@@ -42,7 +42,7 @@ std::string source_control(msghdr& message) {
     if (v4) {
       in_pktinfo info;
       std::memcpy(&info, CMSG_DATA(part), sizeof info);
-      info.ipi_ifindex = 0;             // the route decides
+      info.ipi_ifindex = 0;  // the route decides
       info.ipi_spec_dst = info.ipi_addr;
       std::memcpy(out.data() + CMSG_LEN(0), &info, sizeof info);
     }
@@ -151,10 +151,10 @@ Result<std::unique_ptr<Server>> Server::start(World world, const DnsOptions& opt
     fixed.push_back(*address);
   }
   Server* self = out.get();
-  out->forwarder_ = std::make_unique<Forwarder>(
-      out->epoll_, world, ForwardOptions{options.upstream_timeout, options.attempts, options.max_forwarded},
-      Upstreams(options.resolv_conf, std::move(fixed), std::move(*own)), Cache(options.cache_entries),
-      [self](const Client& client, std::string message) { self->reply(client, std::move(message)); });
+  out->forwarder_ =
+      std::make_unique<Forwarder>(out->epoll_, world, ForwardOptions{options.upstream_timeout, options.attempts, options.max_forwarded},
+                                  Upstreams(options.resolv_conf, std::move(fixed), std::move(*own)), Cache(options.cache_entries),
+                                  [self](const Client& client, std::string message) { self->reply(client, std::move(message)); });
   out->thread_ = std::thread([self] { self->run(); });
   return out;
 }
@@ -365,7 +365,8 @@ void Server::read_queries(Connection& connection) {
   const std::uint64_t number = connection.number;
   Connection* open = &connection;
   while (open->in.size() >= 2 && open->under_way < max_under_way) {
-    const std::size_t length = static_cast<std::size_t>(static_cast<unsigned char>(open->in[0])) << 8 | static_cast<unsigned char>(open->in[1]);
+    const std::size_t length =
+        static_cast<std::size_t>(static_cast<unsigned char>(open->in[0])) << 8 | static_cast<unsigned char>(open->in[1]);
     if (open->in.size() < 2 + length) return;
     const std::string message = open->in.substr(2, length);
     open->in.erase(0, 2 + length);

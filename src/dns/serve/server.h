@@ -72,7 +72,7 @@ class Server {
   std::unique_ptr<Batch> batch_;
   std::unordered_map<std::uint64_t, Connection> connections_;
   std::unordered_map<int, std::uint64_t> connection_of_;  // by file
-  std::vector<std::uint64_t> resumable_;  // connections that had reached their limit of queries and may go on
+  std::vector<std::uint64_t> resumable_;                  // connections that had reached their limit of queries and may go on
   std::uint64_t last_connection_ = 0, shuffle_ = 1;
   Instant next_idle_look_{};
   std::atomic<std::shared_ptr<const Index>> index_;

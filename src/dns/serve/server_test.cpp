@@ -84,7 +84,8 @@ TEST_F(DnsServing, OverUdpAndTcp) {
   tcp.send(query("web.default.svc.cluster.local"));
   EXPECT_EQ(tcp.receive(), udp);
   // Several at once, in pieces.
-  const std::string two = test::TcpClient::framed(query("gone.default.svc.cluster.local")) + test::TcpClient::framed(query("six.default.svc.cluster.local", Type::aaaa));
+  const std::string two = test::TcpClient::framed(query("gone.default.svc.cluster.local")) +
+                          test::TcpClient::framed(query("six.default.svc.cluster.local", Type::aaaa));
   tcp.send_raw(two.substr(0, 5));
   tcp.send_raw(two.substr(5, 60));
   tcp.send_raw(two.substr(65));
@@ -106,14 +107,20 @@ TEST_F(DnsServing, BeforeTheFirstListTheZoneIsNotAnswered) {
 
 TEST_F(DnsServing, FollowsChanges) {
   start({});
-  put("/api/v1/services", "kind: Service\nmetadata: {namespace: default, name: fresh, resourceVersion: '9', uid: f}\nspec: {clusterIP: 10.96.0.77, ports: [{port: 80}]}\n");
+  put("/api/v1/services",
+      "kind: Service\nmetadata: {namespace: default, name: fresh, resourceVersion: '9', uid: f}\nspec: {clusterIP: 10.96.0.77, ports: "
+      "[{port: 80}]}\n");
   EXPECT_TRUE(eventually([&] { return ends_with_ip(ask(query("fresh.default.svc.cluster.local")), "10.96.0.77"); }));
-  put(slices_path, "kind: EndpointSlice\nmetadata: {namespace: default, name: nobody-a, uid: s, resourceVersion: '10', labels: {kubernetes.io/service-name: nobody}}\n"
-                   "addressType: IPv4\nendpoints: [{addresses: [10.244.0.44]}]\nports: [{port: 80}]\n");
+  put(slices_path,
+      "kind: EndpointSlice\nmetadata: {namespace: default, name: nobody-a, uid: s, resourceVersion: '10', labels: "
+      "{kubernetes.io/service-name: nobody}}\n"
+      "addressType: IPv4\nendpoints: [{addresses: [10.244.0.44]}]\nports: [{port: 80}]\n");
   EXPECT_TRUE(eventually([&] { return ends_with_ip(ask(query("nobody.default.svc.cluster.local")), "10.244.0.44"); }));
   put("/api/v1/namespaces", "kind: Namespace\nmetadata: {name: late, uid: n, resourceVersion: '11'}\n");
   EXPECT_TRUE(eventually([&] { return rcode_of(ask(query("late.svc.cluster.local"))) == Rcode::no_error; }));
-  transport_.listeners.at("/api/v1/services").changed({{client::Event::Type::erased, (*parse_yaml("kind: Service\nmetadata: {namespace: default, name: fresh, uid: f, resourceVersion: '12'}\n"))[0]}});
+  transport_.listeners.at("/api/v1/services")
+      .changed({{client::Event::Type::erased,
+                 (*parse_yaml("kind: Service\nmetadata: {namespace: default, name: fresh, uid: f, resourceVersion: '12'}\n"))[0]}});
   EXPECT_TRUE(eventually([&] { return rcode_of(ask(query("fresh.default.svc.cluster.local"))) == Rcode::name_error; }));
 }
 
@@ -160,7 +167,9 @@ TEST_F(DnsServing, ForgedAnswersArePassedOver) {
     return std::optional(out);
   });
   test::Upstream wrong_question([](std::string_view message, bool) {
-    const std::string other = *write_query(static_cast<std::uint16_t>(static_cast<unsigned char>(message[0]) << 8 | static_cast<unsigned char>(message[1])), "evil.example.com", Type::a);
+    const std::string other =
+        *write_query(static_cast<std::uint16_t>(static_cast<unsigned char>(message[0]) << 8 | static_cast<unsigned char>(message[1])),
+                     "evil.example.com", Type::a);
     return std::optional(address_answer(other));
   });
   for (const test::Upstream* upstream : {&wrong_id, &wrong_question}) {
@@ -196,7 +205,8 @@ TEST_F(DnsServing, ALoopIsFoundAndBroken) {
   start(options);
   port = server_->port();
   known = true;
-  EXPECT_TRUE(eventually([&] { return rcode_of(ask(query("www.example.com"))) == Rcode::server_failure && server_->status().forwarded <= 5; }));
+  EXPECT_TRUE(
+      eventually([&] { return rcode_of(ask(query("www.example.com"))) == Rcode::server_failure && server_->status().forwarded <= 5; }));
   const std::uint64_t before = server_->status().forwarded;
   for (int i = 0; i < 5; ++i) EXPECT_EQ(rcode_of(ask(query("www.example.com"))), Rcode::server_failure);
   EXPECT_LE(server_->status().forwarded, before + 5) << "no query goes round";
@@ -208,7 +218,8 @@ TEST_F(DnsServing, OnlySoManyQueriesAreUnderWay) {
   // The loop probe is one of them, until it ends.
   std::vector<std::thread> waiting;
   for (int i = 0; i < 3; ++i) {
-    waiting.emplace_back([&, i] { (void)test::ask_udp(server_->port(), query(("q" + std::to_string(i) + ".example.com").c_str()), milliseconds(500)); });
+    waiting.emplace_back(
+        [&, i] { (void)test::ask_udp(server_->port(), query(("q" + std::to_string(i) + ".example.com").c_str()), milliseconds(500)); });
   }
   EXPECT_TRUE(eventually([&] { return silent.asked + static_cast<int>(server_->status().failed) >= 3; }));
   EXPECT_EQ(rcode_of(ask(query("more.example.com"))), Rcode::server_failure) << "at once";
@@ -248,7 +259,8 @@ TEST_F(DnsServing, Dig) {
   start({});
   auto dig = [&](const std::string& arguments) {
     std::string out;
-    const std::string command = "dig @127.0.0.1 -p " + std::to_string(server_->port()) + " +noall +answer +comments +tries=1 +time=5 " + arguments;
+    const std::string command =
+        "dig @127.0.0.1 -p " + std::to_string(server_->port()) + " +noall +answer +comments +tries=1 +time=5 " + arguments;
     FILE* pipe = ::popen(command.c_str(), "r");
     char buffer[512];
     while (std::fgets(buffer, sizeof buffer, pipe) != nullptr) out += buffer;

@@ -132,14 +132,16 @@ Result<void> Cgroups::make(const std::string& path) {
     if (!available) return std::unexpected(available.error());
     for (std::string_view controller : controllers_v2) {
       std::vector<std::string_view> names = split(trim(*available), ' ');
-      if (std::find(names.begin(), names.end(), controller) != names.end()) (void)write_file(at + "/cgroup.subtree_control", fmt::format("+{}", controller));
+      if (std::find(names.begin(), names.end(), controller) != names.end())
+        (void)write_file(at + "/cgroup.subtree_control", fmt::format("+{}", controller));
     }
     at = fmt::format("{}/{}", at, piece);
     if (auto made = make_dirs(at); !made) return made;
   }
   auto available = read_file(at + "/cgroup.controllers");
   if (!available) return std::unexpected(available.error());
-  for (std::string_view controller : split(trim(*available), ' ')) (void)write_file(at + "/cgroup.subtree_control", fmt::format("+{}", controller));
+  for (std::string_view controller : split(trim(*available), ' '))
+    (void)write_file(at + "/cgroup.subtree_control", fmt::format("+{}", controller));
   return {};
 }
 
@@ -151,7 +153,9 @@ Result<void> Cgroups::set(const std::string& path, const CgroupFigures& f) {
   if (v2()) {
     std::string at = unified_ + path;
     if (f.cpu_shares) keep(put(at, "cpu.weight", weight_of_shares(*f.cpu_shares)));
-    if (f.cpu_quota_us) keep(write_file(at + "/cpu.max", fmt::format("{} {}", *f.cpu_quota_us < 0 ? "max" : std::to_string(*f.cpu_quota_us), f.cpu_period_us.value_or(100'000))));
+    if (f.cpu_quota_us)
+      keep(write_file(at + "/cpu.max", fmt::format("{} {}", *f.cpu_quota_us < 0 ? "max" : std::to_string(*f.cpu_quota_us),
+                                                   f.cpu_period_us.value_or(100'000))));
     if (f.memory_bytes) keep(put(at, "memory.max", *f.memory_bytes, true));
     if (f.pids) keep(put(at, "pids.max", *f.pids, true));
     return outcome;
@@ -176,7 +180,8 @@ Result<void> Cgroups::make_roots(std::int64_t milli_cpu, std::int64_t memory_byt
   CgroupFigures least;
   least.cpu_shares = 2;
   if (auto done = set(qos_path("besteffort"), least); !done) return done;
-  return set(qos_path("guaranteed"), {.cpu_shares = all.cpu_shares, .cpu_quota_us = {}, .cpu_period_us = {}, .memory_bytes = {}, .pids = {}});
+  return set(qos_path("guaranteed"),
+             {.cpu_shares = all.cpu_shares, .cpu_quota_us = {}, .cpu_period_us = {}, .memory_bytes = {}, .pids = {}});
 }
 
 Result<void> Cgroups::set_burstable_shares(std::int64_t shares) {
@@ -244,7 +249,8 @@ bool Cgroups::matches(const std::string& path, const CgroupFigures& f) const {
   auto shares = read_number(folder("cpu", path) + "/cpu.shares");
   auto quota = read_file(folder("cpu", path) + "/cpu.cfs_quota_us");
   if (!shares || !quota) return false;
-  return (!f.cpu_shares || static_cast<std::int64_t>(*shares) == *f.cpu_shares) && trim(*quota) == std::to_string(f.cpu_quota_us.value_or(-1));
+  return (!f.cpu_shares || static_cast<std::int64_t>(*shares) == *f.cpu_shares) &&
+         trim(*quota) == std::to_string(f.cpu_quota_us.value_or(-1));
 }
 
 bool Cgroups::exists(const std::string& path) const { return is_dir(folder("memory", path)); }

@@ -61,7 +61,7 @@ class Cgroups {
   std::string folder(std::string_view controller, const std::string& path) const;  // "" when there is no such controller
 
   std::string base_;
-  std::string unified_;                               // v2: where it is mounted
+  std::string unified_;                                          // v2: where it is mounted
   std::map<std::string, std::string, std::less<>> hierarchies_;  // v1: controller -> mount point
 };
 

@@ -45,19 +45,30 @@ std::int64_t amount(const Quantity& q, std::string_view name) { return name == "
 Ending rejected(std::string reason, std::string_view why) { return Ending{std::move(reason), fmt::format("Pod was rejected: {}", why), 0}; }
 
 // Kernel settings that a pod may set without endangering others (those that are namespaced and harmless).
-constexpr std::string_view safe_sysctls[] = {"kernel.shm_rmid_forced",       "net.ipv4.ip_local_port_range",  "net.ipv4.ip_local_reserved_ports", "net.ipv4.tcp_syncookies",
-                                             "net.ipv4.ping_group_range",    "net.ipv4.ip_unprivileged_port_start", "net.ipv4.tcp_keepalive_time",  "net.ipv4.tcp_fin_timeout",
-                                             "net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_rmem",                "net.ipv4.tcp_wmem"};
+constexpr std::string_view safe_sysctls[] = {"kernel.shm_rmid_forced",
+                                             "net.ipv4.ip_local_port_range",
+                                             "net.ipv4.ip_local_reserved_ports",
+                                             "net.ipv4.tcp_syncookies",
+                                             "net.ipv4.ping_group_range",
+                                             "net.ipv4.ip_unprivileged_port_start",
+                                             "net.ipv4.tcp_keepalive_time",
+                                             "net.ipv4.tcp_fin_timeout",
+                                             "net.ipv4.tcp_keepalive_intvl",
+                                             "net.ipv4.tcp_keepalive_probes",
+                                             "net.ipv4.tcp_rmem",
+                                             "net.ipv4.tcp_wmem"};
 
 std::optional<Ending> refuse_sysctls(const PodView& pod) {
   for (Value s : pod.spec()["securityContext"]["sysctls"].items()) {
     std::string name = s["name"].str();
     std::replace(name.begin(), name.end(), '/', '.');
-    bool of_network = name.starts_with("net."), of_ipc = name.starts_with("kernel.shm") || name.starts_with("kernel.msg") || name.starts_with("kernel.sem") || name.starts_with("fs.mqueue.");
+    bool of_network = name.starts_with("net."), of_ipc = name.starts_with("kernel.shm") || name.starts_with("kernel.msg") ||
+                                                         name.starts_with("kernel.sem") || name.starts_with("fs.mqueue.");
     std::string why;
     if (of_network && pod.host_network) why = fmt::format("{} not allowed with host net enabled", name);
     else if (of_ipc && pod.spec()["hostIPC"].as_bool()) why = fmt::format("{} not allowed with host ipc enabled", name);
-    else if (std::find(std::begin(safe_sysctls), std::end(safe_sysctls), name) == std::end(safe_sysctls)) why = fmt::format("\"{}\" not allowlisted", name);
+    else if (std::find(std::begin(safe_sysctls), std::end(safe_sysctls), name) == std::end(safe_sysctls))
+      why = fmt::format("\"{}\" not allowlisted", name);
     if (!why.empty()) return rejected("SysctlForbidden", fmt::format("forbidden sysctl: {}", why));
   }
   return std::nullopt;
@@ -98,11 +109,18 @@ std::optional<Problem> refuse_resize(const PodView& wanted, const std::vector<Po
     auto there = allocatable.find(name);
     if (there == allocatable.end()) continue;
     if (q > there->second) {
-      return Problem{"Infeasible", fmt::format("Node didn't have enough capacity: {}, requested: {}, capacity: {}", name, amount(q, name), amount(there->second, name)), {}, {}};
+      return Problem{"Infeasible",
+                     fmt::format("Node didn't have enough capacity: {}, requested: {}, capacity: {}", name, amount(q, name),
+                                 amount(there->second, name)),
+                     {},
+                     {}};
     }
     if (used[name] + q > there->second) {
-      return Problem{"Deferred", fmt::format("Node didn't have enough resource: {}, requested: {}, used: {}, capacity: {}", name, amount(q, name), amount(used[name], name),
-                                             amount(there->second, name)), {}, {}};
+      return Problem{"Deferred",
+                     fmt::format("Node didn't have enough resource: {}, requested: {}, used: {}, capacity: {}", name, amount(q, name),
+                                 amount(used[name], name), amount(there->second, name)),
+                     {},
+                     {}};
     }
   }
   return std::nullopt;
@@ -113,10 +131,12 @@ std::optional<Ending> refuse_pod(const PodView& pod, const std::vector<PodView>&
     return Ending{"PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS", 0};
   }
   if (auto refused = refuse_sysctls(pod)) return refused;
-  if (node && !selects_node(pod, node)) return rejected("NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector");
+  if (node && !selects_node(pod, node))
+    return rejected("NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector");
   for (Value taint : node["spec"]["taints"].items()) {
     if (taint["effect"].as_string() != "NoExecute" || pod.is_static || tolerates(pod, taint)) continue;
-    return rejected("TaintToleration", fmt::format("Predicate TaintToleration failed: node(s) had untolerated taint {{{}: {}}}", taint["key"].as_string(), taint["value"].as_string()));
+    return rejected("TaintToleration", fmt::format("Predicate TaintToleration failed: node(s) had untolerated taint {{{}: {}}}",
+                                                   taint["key"].as_string(), taint["value"].as_string()));
   }
   Amounts used;
   for (const PodView& other : others) {
@@ -124,8 +144,8 @@ std::optional<Ending> refuse_pod(const PodView& pod, const std::vector<PodView>&
   }
   auto most_pods = allocatable.find("pods");
   auto refused = [](std::string_view name, std::int64_t requested, std::int64_t taken, std::int64_t capacity) {
-    return rejected(fmt::format("OutOf{}", name),
-                    fmt::format("Node didn't have enough resource: {}, requested: {}, used: {}, capacity: {}", name, requested, taken, capacity));
+    return rejected(fmt::format("OutOf{}", name), fmt::format("Node didn't have enough resource: {}, requested: {}, used: {}, capacity: {}",
+                                                              name, requested, taken, capacity));
   };
   if (most_pods != allocatable.end() && static_cast<std::int64_t>(others.size()) + 1 > most_pods->second.value()) {
     return refused("pods", 1, static_cast<std::int64_t>(others.size()), most_pods->second.value());

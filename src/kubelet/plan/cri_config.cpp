@@ -16,8 +16,9 @@ enum NamespaceMode { namespace_pod = 0, namespace_container = 1, namespace_node 
 enum ProfileType { profile_runtime_default = 0, profile_unconfined = 1, profile_localhost = 2 };
 
 // What a container may not see or write below /proc and /sys unless procMount is Unmasked (as OCI runtimes have it).
-constexpr std::string_view masked_paths[] = {"/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
-                                             "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"};
+constexpr std::string_view masked_paths[] = {
+    "/proc/asound",      "/proc/acpi",        "/proc/kcore", "/proc/keys",    "/proc/latency_stats",          "/proc/timer_list",
+    "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi",  "/sys/firmware", "/sys/devices/virtual/powercap"};
 constexpr std::string_view readonly_paths[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
 
 // Of two security contexts the container's wins, field by field.
@@ -85,7 +86,8 @@ Draft sandbox_security(const PodView& pod) {
   if (context["runAsGroup"].is_int()) s["run_as_group"] = int_value(context["runAsGroup"].as_int());
   s["supplemental_groups"] = supplemental_groups(pod);
   s["supplemental_groups_policy"] = groups_policy(pod);
-  s["privileged"] = std::any_of(pod.containers.begin(), pod.containers.end(), [](const ContainerView& c) { return c.spec["securityContext"]["privileged"].as_bool(); });
+  s["privileged"] = std::any_of(pod.containers.begin(), pod.containers.end(),
+                                [](const ContainerView& c) { return c.spec["securityContext"]["privileged"].as_bool(); });
   s["seccomp"] = Draft::object({{"profile_type", profile_runtime_default}});
   put_selinux(s, context["seLinuxOptions"]);
   return s;
@@ -122,13 +124,15 @@ Result<void> put_user(Draft& s, const PodView& pod, const ContainerView& c, cons
   Value user = context.get("runAsUser"), group = context.get("runAsGroup");
   std::string where = fmt::format("(pod: \"{}\", container: {})", pod.full_name(), c.name);
   if (context.get("runAsNonRoot").as_bool()) {
-    if (user.is_int() && user.as_int() == 0) return fail(Code::invalid, fmt::format("container's runAsUser breaks non-root policy {}", where));
+    if (user.is_int() && user.as_int() == 0)
+      return fail(Code::invalid, fmt::format("container's runAsUser breaks non-root policy {}", where));
     if (!user.is_int() && facts.image_uid && *facts.image_uid == 0) {
       return fail(Code::invalid, fmt::format("container has runAsNonRoot and image will run as root {}", where));
     }
     if (!user.is_int() && !facts.image_uid && !facts.image_username.empty()) {
-      return fail(Code::invalid, fmt::format("container has runAsNonRoot and image has non-numeric user ({}), cannot verify user is non-root {}",
-                                             facts.image_username, where));
+      return fail(Code::invalid,
+                  fmt::format("container has runAsNonRoot and image has non-numeric user ({}), cannot verify user is non-root {}",
+                              facts.image_username, where));
     }
   }
   if (user.is_int()) s["run_as_user"] = int_value(user.as_int());
@@ -252,7 +256,8 @@ Result<Document> container_config(const PodView& pod, const ContainerView& c, co
   config["stdin"] = c.spec["stdin"].as_bool();
   config["stdin_once"] = c.spec["stdinOnce"].as_bool();
   config["tty"] = c.spec["tty"].as_bool();
-  config["linux"] = Draft::object({{"resources", linux_resources(pod, c, facts.node_memory_bytes, facts.cgroup_v2)}, {"security_context", std::move(*security)}});
+  config["linux"] = Draft::object(
+      {{"resources", linux_resources(pod, c, facts.node_memory_bytes, facts.cgroup_v2)}, {"security_context", std::move(*security)}});
   return config.freeze();
 }
 

@@ -52,7 +52,8 @@ void add_service(Environment& env, Value service) {
       env[prefix + "_PORT"] = url;
     }
     first = false;
-    if (std::string name = port["name"].str(); !name.empty()) env[fmt::format("{}_SERVICE_PORT_{}", prefix, upper_name(name))] = std::to_string(number);
+    if (std::string name = port["name"].str(); !name.empty())
+      env[fmt::format("{}_SERVICE_PORT_{}", prefix, upper_name(name))] = std::to_string(number);
     std::string link = fmt::format("{}_PORT_{}_{}", prefix, number, protocol);
     env[link] = url;
     env[link + "_PROTO"] = to_lower(protocol);

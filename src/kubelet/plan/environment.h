@@ -17,7 +17,7 @@ namespace kybern::kubelet {
 struct EnvironmentFacts {
   // Config maps and secrets of the pod's namespace; an absent one is Code::not_found with the API's message.
   std::function<Result<Document>(std::string_view name)> config_map, secret;
-  std::vector<Document> services;          // of the pod's namespace, and default/kubernetes
+  std::vector<Document> services;  // of the pod's namespace, and default/kubernetes
   std::vector<std::string> pod_ips, host_ips;
   std::string node_name;
   Amounts node_allocatable;

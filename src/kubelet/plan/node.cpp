@@ -79,7 +79,8 @@ Draft taint_of(std::string_view text) {
 
 Amounts node_allocatable(const MachineFacts& facts) { return amounts_of(allocatable(facts).freeze().root()); }
 
-Document make_node(const MachineFacts& f, const std::map<std::string, std::string>& labels, const std::vector<std::string>& taints, const std::string& provider_id) {
+Document make_node(const MachineFacts& f, const std::map<std::string, std::string>& labels, const std::vector<std::string>& taints,
+                   const std::string& provider_id) {
   Draft all = Draft::object({{"beta.kubernetes.io/arch", f.architecture},
                              {"beta.kubernetes.io/os", "linux"},
                              {"kubernetes.io/arch", f.architecture},
@@ -104,12 +105,13 @@ Document make_node_status(const MachineFacts& f, const NodeState& state, Value o
   s["allocatable"] = allocatable(f);
   s["capacity"] = capacity(f);
   Conditions c{old, now};
-  auto pressure = [&](std::string_view type, bool on, std::string_view has, std::string_view has_not, std::string_view what, std::string_view lack) {
-    c.add(type, on, on ? has : has_not, fmt::format("kubelet has {}", on ? lack : what));
-  };
-  pressure("MemoryPressure", state.memory_pressure, "KubeletHasInsufficientMemory", "KubeletHasSufficientMemory", "sufficient memory available", "insufficient memory available");
+  auto pressure = [&](std::string_view type, bool on, std::string_view has, std::string_view has_not, std::string_view what,
+                      std::string_view lack) { c.add(type, on, on ? has : has_not, fmt::format("kubelet has {}", on ? lack : what)); };
+  pressure("MemoryPressure", state.memory_pressure, "KubeletHasInsufficientMemory", "KubeletHasSufficientMemory",
+           "sufficient memory available", "insufficient memory available");
   pressure("DiskPressure", state.disk_pressure, "KubeletHasDiskPressure", "KubeletHasNoDiskPressure", "no disk pressure", "disk pressure");
-  pressure("PIDPressure", state.pid_pressure, "KubeletHasInsufficientPID", "KubeletHasSufficientPID", "sufficient PID available", "insufficient PID available");
+  pressure("PIDPressure", state.pid_pressure, "KubeletHasInsufficientPID", "KubeletHasSufficientPID", "sufficient PID available",
+           "insufficient PID available");
   std::vector<std::string> messages;
   for (const NodeCondition& p : state.problems) messages.push_back(p.message);
   if (messages.empty()) c.add("Ready", true, "KubeletReady", "kubelet is posting ready status");
@@ -153,7 +155,8 @@ Document make_lease(const std::string& node_name, const std::string& node_uid, V
   meta["name"] = node_name;
   meta["namespace"] = "kube-node-lease";
   if (!node_uid.empty()) {
-    meta["ownerReferences"] = Draft::array({Draft::object({{"apiVersion", "v1"}, {"kind", "Node"}, {"name", node_name}, {"uid", node_uid}})});
+    meta["ownerReferences"] =
+        Draft::array({Draft::object({{"apiVersion", "v1"}, {"kind", "Node"}, {"name", node_name}, {"uid", node_uid}})});
   }
   lease["spec"]["holderIdentity"] = node_name;
   lease["spec"]["leaseDurationSeconds"] = lease_seconds;

@@ -17,7 +17,7 @@ struct MachineFacts {
   std::vector<std::string> ips;
   std::int64_t cpu_milli = 0, memory_bytes = 0, disk_bytes = 0, max_pods = 110;
   std::string machine_id, system_uuid, boot_id, kernel, os_image, architecture;  // architecture in Go's words: amd64, arm64
-  std::string kubelet_version, runtime_version;  // "containerd://1.6.20"
+  std::string kubelet_version, runtime_version;                                  // "containerd://1.6.20"
   int port = 10250;
 };
 
@@ -32,7 +32,7 @@ struct NodeCondition {
 };
 
 struct NodeState {
-  std::vector<NodeCondition> problems;   // of the runtime: what keeps the node from being ready; empty: ready
+  std::vector<NodeCondition> problems;  // of the runtime: what keeps the node from being ready; empty: ready
   std::vector<NodeImage> images;
   std::vector<Document> runtime_handlers;
   bool supplemental_groups_policy = false;
@@ -40,7 +40,8 @@ struct NodeState {
 };
 
 Amounts node_allocatable(const MachineFacts& facts);
-Document make_node(const MachineFacts& facts, const std::map<std::string, std::string>& labels, const std::vector<std::string>& taints, const std::string& provider_id);
+Document make_node(const MachineFacts& facts, const std::map<std::string, std::string>& labels, const std::vector<std::string>& taints,
+                   const std::string& provider_id);
 // `old`: the status that the API has, for the times of transitions.
 Document make_node_status(const MachineFacts& facts, const NodeState& state, Value old, Time now);
 // Equal but for the heartbeat times.

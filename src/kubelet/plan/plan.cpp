@@ -13,7 +13,7 @@ namespace {
 using std::chrono::seconds;
 using Role = ContainerView::Role;
 
-constexpr std::int64_t minimum_grace_s = 2;   // for sidecars that come last, and after a long preStop hook
+constexpr std::int64_t minimum_grace_s = 2;     // for sidecars that come last, and after a long preStop hook
 constexpr std::size_t kept_dead_instances = 1;  // of each container, besides the newest
 
 struct Planner {
@@ -50,13 +50,16 @@ struct Planner {
 
   // Starts a container, unless another start is under way (they go one by one) or the last one failed just now.
   void start(const ContainerView& c, const ObservedContainer* ended) {
-    if (!plan.actions.empty() && std::any_of(plan.actions.begin(), plan.actions.end(), [](const Action& a) { return std::holds_alternative<StartContainer>(a); })) return;
+    if (!plan.actions.empty() &&
+        std::any_of(plan.actions.begin(), plan.actions.end(), [](const Action& a) { return std::holds_alternative<StartContainer>(a); }))
+      return;
     StartContainer action{c.name, next_attempt(pod, c, runtime), std::nullopt};
     if (ended != nullptr) {
       if (Duration left = crash_delay(*ended, memory, now); left > Duration()) {
         wake(left);
         if (!memory.told_backoff.contains(ended->id)) {
-          act(Tell{"Warning", "BackOff", fmt::format("Back-off restarting failed container {} in pod {}", c.name, pod.full_name()), c.name, ended->id});
+          act(Tell{"Warning", "BackOff", fmt::format("Back-off restarting failed container {} in pod {}", c.name, pod.full_name()), c.name,
+                   ended->id});
         }
         return;
       }
@@ -140,7 +143,8 @@ bool Planner::init_done(const std::string& sandbox) {
       return found != results.end() && !found->second;
     };
     if (failed(probes.startup)) kill(*seen, fmt::format("Container {} failed startup probe, will be restarted", c.name), pod.grace_s);
-    else if (failed(probes.liveness)) kill(*seen, fmt::format("Container {} failed liveness probe, will be restarted", c.name), pod.grace_s);
+    else if (failed(probes.liveness))
+      kill(*seen, fmt::format("Container {} failed liveness probe, will be restarted", c.name), pod.grace_s);
     if (!initialized && (!is_started(c, *seen, probes) || memory.starting == c.name)) return false;
   }
   return true;
@@ -229,7 +233,8 @@ void Planner::resize(const std::string& sandbox) {
   for (const ContainerView& c : pod.containers) {
     const ObservedContainer* seen = runtime.newest(c.name, sandbox);
     if (seen == nullptr || memory.starting == c.name || !resize_due(c, *seen, memory)) continue;
-    if (resize_restarts(c, memory.applied.at(seen->id).resources)) kill(*seen, fmt::format("Container {} resize requires restart", c.name), pod.grace_s);
+    if (resize_restarts(c, memory.applied.at(seen->id).resources))
+      kill(*seen, fmt::format("Container {} resize requires restart", c.name), pod.grace_s);
     else action.ids.push_back(seen->id);
   }
   if (!action.ids.empty() && may_retry(memory.resize_problem)) act(std::move(action));
@@ -263,9 +268,8 @@ void Planner::stopping() {
   grace = std::max<std::int64_t>(grace, 1);
   bool alive = false;
   auto alive_of = [&](const ContainerView* c) {
-    return c != nullptr && std::any_of(runtime.containers.begin(), runtime.containers.end(), [&](const ObservedContainer& o) {
-             return o.name == c->name && o.state != ContainerState::exited;
-           });
+    return c != nullptr && std::any_of(runtime.containers.begin(), runtime.containers.end(),
+                                       [&](const ObservedContainer& o) { return o.name == c->name && o.state != ContainerState::exited; });
   };
   auto kill_all = [&](const std::string& name, std::int64_t seconds_left) {
     for (const ObservedContainer& o : runtime.containers) {
@@ -316,11 +320,13 @@ void Planner::check_deadline() {
 void Planner::collect_garbage() {
   std::map<std::string, std::size_t> seen;
   for (const ObservedContainer& c : runtime.containers) {
-    if (seen[c.name]++ > kept_dead_instances && c.state == ContainerState::exited && !memory.killing.contains(c.id)) act(RemoveContainer{c.id});
+    if (seen[c.name]++ > kept_dead_instances && c.state == ContainerState::exited && !memory.killing.contains(c.id))
+      act(RemoveContainer{c.id});
   }
   bool first = true;
   for (const ObservedSandbox& s : runtime.sandboxes) {
-    bool used = std::any_of(runtime.containers.begin(), runtime.containers.end(), [&](const ObservedContainer& c) { return c.sandbox_id == s.id; });
+    bool used =
+        std::any_of(runtime.containers.begin(), runtime.containers.end(), [&](const ObservedContainer& c) { return c.sandbox_id == s.id; });
     if (!first && !s.ready && !used) act(RemoveSandbox{s.id});
     first = false;
   }
@@ -346,7 +352,8 @@ Duration crash_delay(const ObservedContainer& instance, const PodMemory& memory,
 }
 
 bool anything_runs(const RuntimeState& runtime) {
-  return std::any_of(runtime.containers.begin(), runtime.containers.end(), [](const ObservedContainer& c) { return c.state != ContainerState::exited; }) ||
+  return std::any_of(runtime.containers.begin(), runtime.containers.end(),
+                     [](const ObservedContainer& c) { return c.state != ContainerState::exited; }) ||
          std::any_of(runtime.sandboxes.begin(), runtime.sandboxes.end(), [](const ObservedSandbox& s) { return s.ready; });
 }
 
@@ -374,16 +381,18 @@ std::uint32_t next_attempt(const PodView& pod, const ContainerView& c, const Run
   if (next > 0) return next;
   const char* list = c.is_init() ? "initContainerStatuses" : c.role == Role::ephemeral ? "ephemeralContainerStatuses" : "containerStatuses";
   for (Value s : pod.status()[list].items()) {  // the runtime lost what the API still knows
-    if (s["name"].as_string() == c.name && !s["containerID"].as_string().empty()) next = static_cast<std::uint32_t>(s["restartCount"].as_int()) + 1;
+    if (s["name"].as_string() == c.name && !s["containerID"].as_string().empty())
+      next = static_cast<std::uint32_t>(s["restartCount"].as_int()) + 1;
   }
   return next;
 }
 
-Plan plan_pod(const PodView& pod, const RuntimeState& runtime, const ProbeResults& probes, const PodMemory& memory, const NodeFacts& node, Time now) {
+Plan plan_pod(const PodView& pod, const RuntimeState& runtime, const ProbeResults& probes, const PodMemory& memory, const NodeFacts& node,
+              Time now) {
   Planner p{pod, runtime, probes, memory, now, {}};
   p.check_deadline();
-  bool stop = pod.deleted_at || memory.removed || memory.ending || p.plan.ending || memory.finished || is_terminal_phase(pod.status()["phase"].as_string()) ||
-              is_complete(pod, runtime);
+  bool stop = pod.deleted_at || memory.removed || memory.ending || p.plan.ending || memory.finished ||
+              is_terminal_phase(pod.status()["phase"].as_string()) || is_complete(pod, runtime);
   if (stop) {
     p.stopping();
   } else {

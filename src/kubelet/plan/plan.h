@@ -48,43 +48,45 @@ struct Ending {
 // What a running container was last given.
 struct Applied {
   CgroupFigures figures;
-  Document resources;      // of the spec at that time: limits and requests
+  Document resources;  // of the spec at that time: limits and requests
 };
 
 // What this kubelet knows of a pod beyond API and runtime. Empty after a restart of the kubelet: everything here can be
 // done again without harm.
 struct PodMemory {
-  bool prepared = false;   // cgroup, folders and volumes are there
-  bool finished = false;   // nothing runs, and volumes and cgroup are gone again
-  bool removed = false;    // its source does not have it any more
+  bool prepared = false;  // cgroup, folders and volumes are there
+  bool finished = false;  // nothing runs, and volumes and cgroup are gone again
+  bool removed = false;   // its source does not have it any more
   bool delete_asked = false;
   std::optional<Ending> ending;
   std::optional<Time> stopping_since;
 
-  std::map<std::string, Problem> problems;   // by container
-  std::map<std::string, Backoff> crashes;    // by container
-  std::set<std::string> told_backoff;        // ids of ended containers whose BackOff event is recorded
+  std::map<std::string, Problem> problems;  // by container
+  std::map<std::string, Backoff> crashes;   // by container
+  std::set<std::string> told_backoff;       // ids of ended containers whose BackOff event is recorded
   std::optional<Problem> prepare_problem, sandbox_problem;
 
   // Resizing in place (KEP-1287). The pod that is planned for has the resources that this node has granted; what the API
   // asks for beyond that waits here.
-  std::map<std::string, Applied> applied;    // by container id
-  std::optional<Problem> resize_pending;     // reason Deferred or Infeasible
-  std::optional<Problem> resize_problem;     // the last try to apply what is granted failed
+  std::map<std::string, Applied> applied;  // by container id
+  std::optional<Problem> resize_pending;   // reason Deferred or Infeasible
+  std::optional<Problem> resize_problem;   // the last try to apply what is granted failed
 
   // Under way
   bool preparing = false, making_sandbox = false, finishing = false;
-  std::string starting;                      // a container's name
+  std::string starting;                         // a container's name
   std::map<std::string, std::int64_t> killing;  // container id -> grace in seconds
   std::set<std::string> stopping_sandboxes;
 };
 
 struct NodeFacts {
-  std::vector<std::string> ips;  // the node's own, the primary one first
+  std::vector<std::string> ips;        // the node's own, the primary one first
   std::string runtime = "containerd";  // scheme of container ids
 };
 
-struct Prepare { friend bool operator==(const Prepare&, const Prepare&) = default; };
+struct Prepare {
+  friend bool operator==(const Prepare&, const Prepare&) = default;
+};
 struct CreateSandbox {
   std::uint32_t attempt = 0;
   friend bool operator==(const CreateSandbox&, const CreateSandbox&) = default;
@@ -116,24 +118,30 @@ struct ResizeContainers {
   std::vector<std::string> ids;
   friend bool operator==(const ResizeContainers&, const ResizeContainers&) = default;
 };
-struct Finish { friend bool operator==(const Finish&, const Finish&) = default; };
-struct DeletePod { friend bool operator==(const DeletePod&, const DeletePod&) = default; };
+struct Finish {
+  friend bool operator==(const Finish&, const Finish&) = default;
+};
+struct DeletePod {
+  friend bool operator==(const DeletePod&, const DeletePod&) = default;
+};
 // An event to record. `container` "" for the pod as a whole; `about` an id by which it is told once only.
 struct Tell {
   std::string type, reason, message, container, about;
   friend bool operator==(const Tell&, const Tell&) = default;
 };
-using Action = std::variant<Prepare, CreateSandbox, StopSandbox, RemoveSandbox, StartContainer, KillContainer, RemoveContainer, ResizeContainers, Finish, DeletePod, Tell>;
+using Action = std::variant<Prepare, CreateSandbox, StopSandbox, RemoveSandbox, StartContainer, KillContainer, RemoveContainer,
+                            ResizeContainers, Finish, DeletePod, Tell>;
 
 struct Plan {
   std::vector<Action> actions;
-  std::optional<Ending> ending;         // newly decided; the worker remembers it
-  bool stopping = false;                // the pod is on its way out
-  Document status;                      // the whole core/v1 PodStatus as this kubelet sees it
-  std::optional<Duration> wake_after;   // look again then, even if nothing happens
+  std::optional<Ending> ending;        // newly decided; the worker remembers it
+  bool stopping = false;               // the pod is on its way out
+  Document status;                     // the whole core/v1 PodStatus as this kubelet sees it
+  std::optional<Duration> wake_after;  // look again then, even if nothing happens
 };
 
-Plan plan_pod(const PodView& pod, const RuntimeState& runtime, const ProbeResults& probes, const PodMemory& memory, const NodeFacts& node, Time now);
+Plan plan_pod(const PodView& pod, const RuntimeState& runtime, const ProbeResults& probes, const PodMemory& memory, const NodeFacts& node,
+              Time now);
 
 // ---- parts, shared by plan and status
 
@@ -147,8 +155,8 @@ bool resize_due(const ContainerView& c, const ObservedContainer& instance, const
 bool anything_runs(const RuntimeState& runtime);  // a container that has not ended, or a ready sandbox
 bool is_terminal_phase(std::string_view phase);
 std::uint32_t next_attempt(const PodView& pod, const ContainerView& c, const RuntimeState& runtime);
-Document make_status(const PodView& pod, const RuntimeState& runtime, const ProbeResults& probes, const PodMemory& memory, const NodeFacts& node,
-                     const std::optional<Ending>& ending, bool stopping, Time now);
+Document make_status(const PodView& pod, const RuntimeState& runtime, const ProbeResults& probes, const PodMemory& memory,
+                     const NodeFacts& node, const std::optional<Ending>& ending, bool stopping, Time now);
 
 std::string describe(const Action& action);  // one line, for logs and failing tests
 

@@ -43,7 +43,8 @@ struct SmallWorld {
       if (chance(40)) c["restartPolicy"] = "Always";
       spec["initContainers"].push_back(std::move(c));
     }
-    for (unsigned i = 0, n = 1 + random() % 3; i < n; ++i) spec["containers"].push_back(Draft::object({{"name", fmt::format("c{}", i)}, {"image", "x"}}));
+    for (unsigned i = 0, n = 1 + random() % 3; i < n; ++i)
+      spec["containers"].push_back(Draft::object({{"name", fmt::format("c{}", i)}, {"image", "x"}}));
     read(spec);
   }
   void read(const Draft& spec) {
@@ -52,7 +53,8 @@ struct SmallWorld {
       meta["deletionTimestamp"] = format_rfc3339(now);
       meta["deletionGracePeriodSeconds"] = static_cast<int>(random() % 5);
     }
-    pod = PodView::read(Draft::object({{"kind", "Pod"}, {"apiVersion", "v1"}, {"metadata", meta}, {"spec", spec}, {"status", status}}).freeze());
+    pod = PodView::read(
+        Draft::object({{"kind", "Pod"}, {"apiVersion", "v1"}, {"metadata", meta}, {"spec", spec}, {"status", status}}).freeze());
   }
   Draft status = Draft::object();
 
@@ -80,7 +82,8 @@ struct SmallWorld {
       if (chance(20)) {
         memory.sandbox_problem = Problem{"", "no", now, now + seconds(1)};
       } else {
-        runtime.sandboxes.insert(runtime.sandboxes.begin(), ObservedSandbox{fmt::format("s{}", next_id++), a->attempt, true, false, now, {"10.0.0.1"}});
+        runtime.sandboxes.insert(runtime.sandboxes.begin(),
+                                 ObservedSandbox{fmt::format("s{}", next_id++), a->attempt, true, false, now, {"10.0.0.1"}});
       }
     } else if (auto* a = std::get_if<StopSandbox>(&action)) {
       for (ObservedSandbox& s : runtime.sandboxes) {
@@ -93,7 +96,8 @@ struct SmallWorld {
         }
       }
     } else if (auto* a = std::get_if<RemoveSandbox>(&action)) {
-      check(deleted || std::none_of(runtime.containers.begin(), runtime.containers.end(), [&](auto& c) { return c.sandbox_id == a->id; }), "a sandbox with history goes");
+      check(deleted || std::none_of(runtime.containers.begin(), runtime.containers.end(), [&](auto& c) { return c.sandbox_id == a->id; }),
+            "a sandbox with history goes");
       std::erase_if(runtime.sandboxes, [&](auto& s) { return s.id == a->id; });
       std::erase_if(runtime.containers, [&](auto& c) { return c.sandbox_id == a->id; });
     } else if (auto* a = std::get_if<StartContainer>(&action)) {
@@ -136,8 +140,10 @@ struct SmallWorld {
       for (const ContainerView& i : pod.containers) {
         if (i.role != Role::init) continue;
         const ObservedContainer* done = runtime.newest(i.name, sandbox);
-        bool others = std::any_of(runtime.containers.begin(), runtime.containers.end(), [&](auto& o) { return o.sandbox_id == sandbox && pod.find(o.name)->role == Role::regular; });
-        check(others || (done != nullptr && done->state == ContainerState::exited && done->exit_code == 0), "a container before its init containers are done");
+        bool others = std::any_of(runtime.containers.begin(), runtime.containers.end(),
+                                  [&](auto& o) { return o.sandbox_id == sandbox && pod.find(o.name)->role == Role::regular; });
+        check(others || (done != nullptr && done->state == ContainerState::exited && done->exit_code == 0),
+              "a container before its init containers are done");
       }
     }
     if (chance(20) || sandbox.empty()) {

@@ -30,7 +30,9 @@ ContainerView read_container(Value spec, ContainerView::Role role, RestartPolicy
     case Role::sidecar: c.restart = RestartPolicy::always; break;
     case Role::ephemeral: c.restart = RestartPolicy::never; break;
     // An init container has done its work once it succeeded; with the pod's policy Always a failure is retried.
-    case Role::init: c.restart = read_policy(spec["restartPolicy"], pod_policy == RestartPolicy::never ? RestartPolicy::never : RestartPolicy::on_failure); break;
+    case Role::init:
+      c.restart = read_policy(spec["restartPolicy"], pod_policy == RestartPolicy::never ? RestartPolicy::never : RestartPolicy::on_failure);
+      break;
     case Role::regular: c.restart = read_policy(spec["restartPolicy"], pod_policy); break;
   }
   c.own_restart = own && role != Role::sidecar;

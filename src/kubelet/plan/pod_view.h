@@ -18,13 +18,13 @@ enum class RestartPolicy : std::uint8_t { always, on_failure, never };
 struct ContainerView {
   enum class Role : std::uint8_t { init, sidecar, regular, ephemeral };  // sidecar: an init container with restartPolicy Always
   Role role = Role::regular;
-  Value spec;              // in the pod's document
+  Value spec;  // in the pod's document
   std::string name, image;
   RestartPolicy restart = RestartPolicy::always;  // the container's own, or the pod's
   bool own_restart = false;                       // restartPolicy or restartPolicyRules of its own
   bool liveness = false, readiness = false, startup = false;
   bool post_start = false, pre_stop = false;
-  std::string hash;        // over name and image: when it changes, the container is made anew
+  std::string hash;  // over name and image: when it changes, the container is made anew
 
   bool is_init() const { return role == Role::init || role == Role::sidecar; }
   // Whether a container that ended with this code is to run again (restartPolicyRules first, then the policy).
@@ -35,7 +35,7 @@ struct ContainerView {
 struct PodView {
   static PodView read(Document pod);
 
-  Document document;       // keeps `spec` of the containers alive
+  Document document;  // keeps `spec` of the containers alive
   std::string ns, name, uid;
   std::int64_t generation = 0;
   RestartPolicy restart = RestartPolicy::always;
@@ -43,16 +43,16 @@ struct PodView {
   bool is_static = false;  // from a file: its API object is a mirror
   std::optional<Time> deleted_at;
   std::optional<std::int64_t> deletion_grace_s;
-  std::int64_t grace_s = 30;                       // spec.terminationGracePeriodSeconds
+  std::int64_t grace_s = 30;  // spec.terminationGracePeriodSeconds
   std::optional<std::int64_t> active_deadline_s;
   std::vector<std::string> readiness_gates;
-  std::vector<ContainerView> containers;           // init and sidecars in order, then regular ones, then ephemeral ones
+  std::vector<ContainerView> containers;  // init and sidecars in order, then regular ones, then ephemeral ones
 
   Value spec() const { return document["spec"]; }
   Value status() const { return document["status"]; }
   Value meta() const { return document["metadata"]; }
-  std::string full_name() const;                   // name_ns(uid), as messages show it
-  std::string key() const;                         // ns/name
+  std::string full_name() const;  // name_ns(uid), as messages show it
+  std::string key() const;        // ns/name
   const ContainerView* find(std::string_view container) const;
   bool has_init() const;
 };

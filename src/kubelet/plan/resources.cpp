@@ -122,7 +122,9 @@ std::int64_t shares_of_milli(std::int64_t milli_cpu) {
   return std::max(least_shares, milli_cpu * shares_per_cpu / 1000);
 }
 
-std::int64_t quota_of_milli(std::int64_t milli_cpu, std::int64_t period_us) { return std::max(least_quota_us, milli_cpu * period_us / 1000); }
+std::int64_t quota_of_milli(std::int64_t milli_cpu, std::int64_t period_us) {
+  return std::max(least_quota_us, milli_cpu * period_us / 1000);
+}
 
 // The straight line from [2, 262144] to [1, 10000] that KEP-2254 defines.
 std::int64_t weight_of_shares(std::int64_t shares) {
@@ -141,7 +143,8 @@ std::int64_t oom_score_adj(const PodView& pod, const ContainerView& c, std::int6
   return std::clamp<std::int64_t>(score, 1000 + guaranteed_score, best_effort_score - 1);
 }
 
-std::optional<std::int64_t> resource_field(const ContainerView& c, std::string_view resource, const Quantity& divisor, const Amounts& node_allocatable) {
+std::optional<std::int64_t> resource_field(const ContainerView& c, std::string_view resource, const Quantity& divisor,
+                                           const Amounts& node_allocatable) {
   bool limits = resource.starts_with("limits."), requests = resource.starts_with("requests.");
   if (!limits && !requests) return std::nullopt;
   std::string_view name = resource.substr(resource.find('.') + 1);

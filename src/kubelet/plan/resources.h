@@ -30,14 +30,15 @@ struct CgroupFigures {
 CgroupFigures pod_figures(const PodView& pod);
 CgroupFigures container_figures(const ContainerView& c);
 
-std::int64_t shares_of_milli(std::int64_t milli_cpu);  // 2 .. 262144
+std::int64_t shares_of_milli(std::int64_t milli_cpu);                                   // 2 .. 262144
 std::int64_t quota_of_milli(std::int64_t milli_cpu, std::int64_t period_us = 100'000);  // at least 1000
-std::int64_t weight_of_shares(std::int64_t shares);    // cgroup v2: 1 .. 10000
+std::int64_t weight_of_shares(std::int64_t shares);                                     // cgroup v2: 1 .. 10000
 
 // From -997 (guaranteed) to 1000 (best effort), the burstable ones between by their share of the node's memory.
 std::int64_t oom_score_adj(const PodView& pod, const ContainerView& c, std::int64_t node_memory_bytes);
 
 // The value of a resourceFieldRef (limits fall back to what the node can give), divided and rounded up.
-std::optional<std::int64_t> resource_field(const ContainerView& c, std::string_view resource, const Quantity& divisor, const Amounts& node_allocatable);
+std::optional<std::int64_t> resource_field(const ContainerView& c, std::string_view resource, const Quantity& divisor,
+                                           const Amounts& node_allocatable);
 
 }  // namespace kybern::kubelet

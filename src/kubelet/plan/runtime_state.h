@@ -19,18 +19,18 @@ struct ObservedMount {
 };
 
 struct ObservedContainer {
-  std::string id;          // without the runtime's scheme
-  std::string name;        // of the pod's spec
+  std::string id;    // without the runtime's scheme
+  std::string name;  // of the pod's spec
   std::string sandbox_id;
   std::uint32_t attempt = 0;  // the restart count it was created with
   ContainerState state = ContainerState::unknown;
   Time created_at, started_at, finished_at;  // epoch: not yet
   int exit_code = 0;
-  std::string reason;      // "Completed", "Error", "OOMKilled"
-  std::string message;     // the termination message, already resolved
-  std::string image;       // resolved name
-  std::string image_id;    // image_ref of CRI
-  std::string hash;        // of the fields whose change asks for a new container
+  std::string reason;    // "Completed", "Error", "OOMKilled"
+  std::string message;   // the termination message, already resolved
+  std::string image;     // resolved name
+  std::string image_id;  // image_ref of CRI
+  std::string hash;      // of the fields whose change asks for a new container
   std::string log_path;
   std::vector<ObservedMount> mounts;
   std::string termination_path, termination_policy;  // as they were when it was created

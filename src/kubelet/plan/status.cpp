@@ -117,8 +117,8 @@ struct StatusMaker {
         if (delay > Duration()) {
           auto backoff = memory.crashes.find(c.name);
           s["lastState"] = s["state"];
-          s["state"] = waiting("CrashLoopBackOff", fmt::format("back-off {} restarting failed container={} pod={}", format_duration(backoff->second.delay),
-                                                               c.name, pod.full_name()));
+          s["state"] = waiting("CrashLoopBackOff", fmt::format("back-off {} restarting failed container={} pod={}",
+                                                               format_duration(backoff->second.delay), c.name, pod.full_name()));
         } else if (problem != memory.problems.end()) {
           s["lastState"] = s["state"];
           s["state"] = problem_state(problem->second, c);
@@ -166,7 +166,8 @@ struct StatusMaker {
   }
 
   Draft container_status(const ContainerView& c) const {
-    Draft s = Draft::object({{"image", c.image}, {"imageID", ""}, {"lastState", Draft::object()}, {"name", c.name}, {"ready", false}, {"restartCount", 0}});
+    Draft s = Draft::object(
+        {{"image", c.image}, {"imageID", ""}, {"lastState", Draft::object()}, {"name", c.name}, {"ready", false}, {"restartCount", 0}});
     s["started"] = false;
     const ObservedContainer* seen = runtime.newest(c.name);
     if (seen == nullptr) without_instance(s, c);
@@ -253,7 +254,8 @@ std::string phase_of(const PodView& pod, const std::vector<Draft>& init, const s
     }
   }
   if (failed_init > 0 && pod.restart == RestartPolicy::never) return "Failed";
-  if (over && regular_running == 0 && waiting == 0 && pending_init == 0) return succeeded == static_cast<int>(regular.size()) ? "Succeeded" : "Failed";
+  if (over && regular_running == 0 && waiting == 0 && pending_init == 0)
+    return succeeded == static_cast<int>(regular.size()) ? "Succeeded" : "Failed";
   if (pending_init > 0 || (pending_sidecars > 0 && !initialized)) return "Pending";
   if (waiting > 0) return "Pending";
   if (regular_running > 0 && unknown == 0) return "Running";
@@ -279,7 +281,8 @@ struct Conditions {
     std::string_view text = status ? "True" : "False";
     std::string since = format_rfc3339(now);
     for (Value old : pod.status()["conditions"].items()) {
-      if (old["type"].as_string() == type && old["status"].as_string() == text && old["lastTransitionTime"].is_string()) since = old["lastTransitionTime"].str();
+      if (old["type"].as_string() == type && old["status"].as_string() == text && old["lastTransitionTime"].is_string())
+        since = old["lastTransitionTime"].str();
     }
     c["lastTransitionTime"] = since;
     if (!message.empty()) c["message"] = std::move(message);
@@ -291,7 +294,10 @@ struct Conditions {
   }
 };
 
-struct Readiness { bool status; std::string reason, message; };
+struct Readiness {
+  bool status;
+  std::string reason, message;
+};
 
 std::string bracketed(const std::vector<std::string>& names) { return fmt::format("[{}]", join(names, " ")); }
 
@@ -376,8 +382,8 @@ Document refused_status(const PodView& pod, const Ending& ending) {
 
 }  // namespace
 
-Document make_status(const PodView& pod, const RuntimeState& runtime, const ProbeResults& probes, const PodMemory& memory, const NodeFacts& node,
-                     const std::optional<Ending>& ending, bool stopping, Time now) {
+Document make_status(const PodView& pod, const RuntimeState& runtime, const ProbeResults& probes, const PodMemory& memory,
+                     const NodeFacts& node, const std::optional<Ending>& ending, bool stopping, Time now) {
   if (ending && !pod.status()["startTime"].is_string() && runtime.sandboxes.empty()) return refused_status(pod, *ending);
   StatusMaker maker{pod, runtime, probes, memory, node, ending, stopping, now};
   std::vector<Draft> init, regular, ephemeral;
@@ -385,7 +391,8 @@ Document make_status(const PodView& pod, const RuntimeState& runtime, const Prob
     std::vector<Draft>& list = c.is_init() ? init : c.role == Role::ephemeral ? ephemeral : regular;
     list.push_back(maker.container_status(c));
   }
-  std::sort(regular.begin(), regular.end(), [](const Draft& a, const Draft& b) { return a.find("name")->as_string() < b.find("name")->as_string(); });
+  std::sort(regular.begin(), regular.end(),
+            [](const Draft& a, const Draft& b) { return a.find("name")->as_string() < b.find("name")->as_string(); });
   Value old = pod.status();
   std::string old_phase = old["phase"].str();
   std::string phase = phase_of(pod, init, regular, stopping);

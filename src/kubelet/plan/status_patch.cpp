@@ -3,11 +3,19 @@
 namespace kybern::kubelet {
 namespace {
 
-constexpr const char* replaced_fields[] = {"phase",    "hostIP",  "podIP", "startTime", "qosClass", "observedGeneration", "containerStatuses", "initContainerStatuses",
+constexpr const char* replaced_fields[] = {"phase",
+                                           "hostIP",
+                                           "podIP",
+                                           "startTime",
+                                           "qosClass",
+                                           "observedGeneration",
+                                           "containerStatuses",
+                                           "initContainerStatuses",
                                            "ephemeralContainerStatuses"};
 constexpr const char* removable_fields[] = {"reason", "message"};
-constexpr std::string_view passing_conditions[] = {"PodResizePending", "PodResizeInProgress"};  // the kubelet's, and gone when they do not hold
-constexpr const char* merged_lists[] = {"hostIPs", "podIPs"};  // by ip: an address that went away must be replaced explicitly
+constexpr std::string_view passing_conditions[] = {"PodResizePending",
+                                                   "PodResizeInProgress"};  // the kubelet's, and gone when they do not hold
+constexpr const char* merged_lists[] = {"hostIPs", "podIPs"};               // by ip: an address that went away must be replaced explicitly
 
 Value condition_of(Value status, std::string_view type) {
   for (Value c : status["conditions"].items()) {
@@ -53,7 +61,8 @@ std::optional<Document> status_patch(Value before, Value now, std::string_view u
     conditions.push_back(std::move(changed));
   }
   for (std::string_view type : passing_conditions) {
-    if (condition_of(before, type).is_object() && !condition_of(now, type).is_object()) conditions.push_back(Draft::object({{"$patch", "delete"}, {"type", type}}));
+    if (condition_of(before, type).is_object() && !condition_of(now, type).is_object())
+      conditions.push_back(Draft::object({{"$patch", "delete"}, {"type", type}}));
   }
   if (!conditions.empty()) status["conditions"] = std::move(conditions);
   if (status.empty()) return std::nullopt;

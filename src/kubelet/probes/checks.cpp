@@ -113,17 +113,22 @@ std::string host_header(const HttpTarget& t) {
 
 // The headers of the request; those of the probe win. A header with an empty value takes a default one away.
 std::vector<std::pair<std::string, std::string>> request_headers(const HttpTarget& t) {
-  std::vector<std::pair<std::string, std::string>> out = {{"Host", host_header(t)}, {"User-Agent", std::string(user_agent)}, {"Accept", "*/*"}, {"Connection", "close"}};
+  std::vector<std::pair<std::string, std::string>> out = {
+      {"Host", host_header(t)}, {"User-Agent", std::string(user_agent)}, {"Accept", "*/*"}, {"Connection", "close"}};
   for (const auto& [name, value] : t.headers) {
     auto same = [&, &wanted = name](const auto& h) { return equals_ignore_case(h.first, wanted); };
     if (name.empty()) continue;
-    if (equals_ignore_case(name, "host") || equals_ignore_case(name, "accept") || equals_ignore_case(name, "user-agent")) std::erase_if(out, same);
+    if (equals_ignore_case(name, "host") || equals_ignore_case(name, "accept") || equals_ignore_case(name, "user-agent"))
+      std::erase_if(out, same);
     if (!value.empty()) out.emplace_back(name, value);
   }
   return out;
 }
 
-struct Answer { int status = 0; std::string location, error; };
+struct Answer {
+  int status = 0;
+  std::string location, error;
+};
 
 Answer get_plain(const HttpTarget& t, SteadyClock::time_point deadline) {
   Socket socket(deadline);
@@ -142,7 +147,8 @@ Answer get_plain(const HttpTarget& t, SteadyClock::time_point deadline) {
   Answer answer{static_cast<int>(*status), "", ""};
   for (std::string_view line : lines) {
     std::size_t colon = line.find(':');
-    if (colon != std::string_view::npos && equals_ignore_case(line.substr(0, colon), "location")) answer.location = std::string(trim(line.substr(colon + 1)));
+    if (colon != std::string_view::npos && equals_ignore_case(line.substr(0, colon), "location"))
+      answer.location = std::string(trim(line.substr(colon + 1)));
   }
   return answer;
 }

@@ -55,7 +55,7 @@ void serve(net::RawPeer& peer, const Answer& answer, std::string& asked) {
     if (head[3] == frame_ping && !(head[4] & ack)) peer.write(frame(frame_ping, ack, 0, payload));
     if (head[3] == frame_data && payload.size() >= 5) asked = payload.substr(5);
     if ((head[3] != frame_data && head[3] != frame_headers) || !(head[4] & end_stream)) continue;
-    if (answer.health < -1) continue;  // never
+    if (answer.health < -1) continue;                                           // never
     std::string status = "\x88" + literal("content-type", "application/grpc");  // :status 200
     peer.write(frame(frame_headers, end_headers, stream, status));
     if (answer.health >= 0) {
@@ -87,17 +87,20 @@ TEST_P(GrpcCheck, TellsWhatTheServerSays) {
   EXPECT_EQ(asked, "\x0a\x06orders");
 }
 
-INSTANTIATE_TEST_SUITE_P(Rows, GrpcCheck,
-                         testing::Values(Row{"serving", {1, "0"}, Result::success, "service healthy"},
-                                         Row{"not serving", {2, "0"}, Result::failure, R"(service unhealthy (responded with "NOT_SERVING"))"},
-                                         Row{"nothing said", {0, "0"}, Result::failure, R"(service unhealthy (responded with "UNKNOWN"))"},
-                                         Row{"no health service", {-1, "12"}, Result::failure,
-                                             "error: this server does not implement the grpc health protocol (grpc.health.v1.Health)"}),
-                         [](const auto& info) {
-                           std::string name(info.param.what);
-                           for (char& c : name) c = c == ' ' ? '_' : c;
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Rows, GrpcCheck,
+    testing::Values(Row{"serving", {1, "0"}, Result::success, "service healthy"},
+                    Row{"not serving", {2, "0"}, Result::failure, R"(service unhealthy (responded with "NOT_SERVING"))"},
+                    Row{"nothing said", {0, "0"}, Result::failure, R"(service unhealthy (responded with "UNKNOWN"))"},
+                    Row{"no health service",
+                        {-1, "12"},
+                        Result::failure,
+                        "error: this server does not implement the grpc health protocol (grpc.health.v1.Health)"}),
+    [](const auto& info) {
+      std::string name(info.param.what);
+      for (char& c : name) c = c == ' ' ? '_' : c;
+      return name;
+    });
 
 TEST(GrpcCheck, AServerThatIsSilentRunsIntoTheTimeout) {
   std::string asked;

@@ -20,7 +20,9 @@ using std::chrono::seconds;
 enum class Type : std::uint8_t { startup, liveness, readiness };
 constexpr Type all_types[] = {Type::startup, Type::liveness, Type::readiness};
 
-const char* field_of(Type type) { return type == Type::startup ? "startupProbe" : type == Type::liveness ? "livenessProbe" : "readinessProbe"; }
+const char* field_of(Type type) {
+  return type == Type::startup ? "startupProbe" : type == Type::liveness ? "livenessProbe" : "readinessProbe";
+}
 const char* name_of(Type type) { return type == Type::startup ? "Startup" : type == Type::liveness ? "Liveness" : "Readiness"; }
 
 }  // namespace
@@ -28,7 +30,7 @@ const char* name_of(Type type) { return type == Type::startup ? "Startup" : type
 struct Probers::State : std::enable_shared_from_this<Probers::State> {
   // One probe of one container instance.
   struct Prober {
-    PodView pod;                // keeps the spec alive
+    PodView pod;  // keeps the spec alive
     std::string container, id, pod_ip;
     Type type;
     Time started_at;
@@ -36,9 +38,7 @@ struct Probers::State : std::enable_shared_from_this<Probers::State> {
     std::function<void()> changed;
     bool under_way = false, ended = false;
     TimerId timer = 0;
-    Duration period() const {
-      return seconds(std::max<std::int64_t>(1, spec()["periodSeconds"].as_int(10)));
-    }
+    Duration period() const { return seconds(std::max<std::int64_t>(1, spec()["periodSeconds"].as_int(10))); }
     Value spec() const { return pod.find(container)->spec[field_of(type)]; }
   };
   using Key = std::pair<std::string, Type>;  // container id
@@ -58,9 +58,10 @@ struct Probers::State : std::enable_shared_from_this<Probers::State> {
   void schedule(const std::shared_ptr<Prober>& p, Duration after) {
     std::weak_ptr<State> weak = weak_from_this();
     p->timer = world.executor.post_after(after, [weak, p] {
-      if (auto self = weak.lock()) self->tasks.post([weak, p] {
-        if (auto state = weak.lock()) state->run(p);
-      });
+      if (auto self = weak.lock())
+        self->tasks.post([weak, p] {
+          if (auto state = weak.lock()) state->run(p);
+        });
     });
   }
 
@@ -88,16 +89,20 @@ struct Probers::State : std::enable_shared_from_this<Probers::State> {
       std::lock_guard lock(mutex);
       p->under_way = false;
       if (stopped || p->ended) return;
-      measures::probed(labels(*p), outcome.result == CheckOutcome::Result::success ? "successful" : outcome.result == CheckOutcome::Result::failure ? "failed" : "unknown");
+      measures::probed(labels(*p), outcome.result == CheckOutcome::Result::success   ? "successful"
+                                   : outcome.result == CheckOutcome::Result::failure ? "failed"
+                                                                                     : "unknown");
       bool success = outcome.result == CheckOutcome::Result::success;
       if (outcome.result != CheckOutcome::Result::unknown) changed = p->counter.count(success);
       bool done = p->type == Type::startup && p->counter.verdict.has_value();
-      bool hopeless = p->type == Type::liveness && p->counter.verdict == false;  // the container is killed; its successor has a prober of its own
+      bool hopeless =
+          p->type == Type::liveness && p->counter.verdict == false;  // the container is killed; its successor has a prober of its own
       if (!done && !hopeless) schedule(p, p->period());
       if (p->type == Type::startup && p->counter.verdict == true) release(*p);
     }
     if (outcome.result == CheckOutcome::Result::failure) {
-      events.record(p->pod.document.root(), "Warning", "Unhealthy", fmt::format("{} probe failed: {}", name_of(p->type), outcome.output), c->field_path());
+      events.record(p->pod.document.root(), "Warning", "Unhealthy", fmt::format("{} probe failed: {}", name_of(p->type), outcome.output),
+                    c->field_path());
     } else if (outcome.result == CheckOutcome::Result::unknown) {
       events.record(p->pod.document.root(), "Warning", "Unhealthy",
                     fmt::format("{} probe errored and resulted in unknown state: {}", name_of(p->type), outcome.output), c->field_path());
@@ -134,7 +139,8 @@ Probers::~Probers() {
   }
 }
 
-ProbeResults Probers::follow(const PodView& pod, const RuntimeState& runtime, const std::string& pod_ip, bool stopping, const std::function<void()>& changed) {
+ProbeResults Probers::follow(const PodView& pod, const RuntimeState& runtime, const std::string& pod_ip, bool stopping,
+                             const std::function<void()>& changed) {
   State& s = *state_;
   ProbeResults results;
   std::lock_guard lock(s.mutex);

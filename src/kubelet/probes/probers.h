@@ -24,7 +24,8 @@ class Probers {
 
   // Starts probes for containers that run now, stops those of containers that do not, and returns all verdicts. Called by
   // the pod's worker after each look at the runtime. `changed` is called from other threads.
-  ProbeResults follow(const PodView& pod, const RuntimeState& runtime, const std::string& pod_ip, bool stopping, const std::function<void()>& changed);
+  ProbeResults follow(const PodView& pod, const RuntimeState& runtime, const std::string& pod_ip, bool stopping,
+                      const std::function<void()>& changed);
   void forget(const std::string& uid);
 
  private:

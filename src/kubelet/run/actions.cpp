@@ -47,21 +47,24 @@ bool PodWorker::act_on(const Prepare&, const PodView& pod, const RuntimeState&) 
   CgroupFigures figures = pod_figures(pod);
   if (tools_.pod_pids_limit > 0) figures.pids = tools_.pod_pids_limit;
   if (auto made = tools_.cgroups.make_pod(tools_.cgroups.pod_path(pod), figures); !made) {
-    std::string message = fmt::format("unable to ensure pod container exists: failed to create container for {} : {}", tools_.cgroups.pod_path(pod), made.error().message);
+    std::string message = fmt::format("unable to ensure pod container exists: failed to create container for {} : {}",
+                                      tools_.cgroups.pod_path(pod), made.error().message);
     tell(pod, "Warning", "FailedCreatePodContainer", message);
     problems.push_back({"", std::move(message)});
   } else {
     problems = tools_.volumes.prepare(pod, volume_sources(pod, {}));
     for (const VolumeProblem& p : problems) tell(pod, "Warning", "FailedMount", p.message);
   }
-  if (auto made = make_dirs(fmt::format("{}/{}", tools_.log_root, pod_log_folder(pod)), 0755); !made) problems.push_back({"", made.error().message});
+  if (auto made = make_dirs(fmt::format("{}/{}", tools_.log_root, pod_log_folder(pod)), 0755); !made)
+    problems.push_back({"", made.error().message});
   std::lock_guard lock(mutex_);
   if (problems.empty()) {
     memory_.prepare_problem.reset();
     memory_.prepared = true;
     return true;
   }
-  memory_.prepare_problem = again(memory_.prepare_problem, "", problems.front().message, tools_.world.clock.now(), first_mount_retry, longest_mount_retry);
+  memory_.prepare_problem =
+      again(memory_.prepare_problem, "", problems.front().message, tools_.world.clock.now(), first_mount_retry, longest_mount_retry);
   return true;  // the plan says when to try again
 }
 
@@ -79,7 +82,8 @@ bool PodWorker::act_on(const CreateSandbox& a, const PodView& pod, const Runtime
   std::string handler;
   std::string problem;
   if (std::string name = pod.spec()["runtimeClassName"].str(); !name.empty()) {
-    auto found = tools_.api.call({.method = "GET", .path = client::object_path("node.k8s.io/v1", "runtimeclasses", "", name), .query = {}, .body = {}, .patch = {}});
+    auto found = tools_.api.call(
+        {.method = "GET", .path = client::object_path("node.k8s.io/v1", "runtimeclasses", "", name), .query = {}, .body = {}, .patch = {}});
     if (found) handler = (*found)["handler"].str();
     else problem = found.error().message;
   }
@@ -95,7 +99,9 @@ bool PodWorker::act_on(const CreateSandbox& a, const PodView& pod, const Runtime
   std::lock_guard lock(mutex_);
   look_ = true;
   if (problem.empty()) memory_.sandbox_problem.reset();
-  else memory_.sandbox_problem = again(memory_.sandbox_problem, "", problem, tools_.world.clock.now(), first_sandbox_retry, longest_sandbox_retry);
+  else
+    memory_.sandbox_problem =
+        again(memory_.sandbox_problem, "", problem, tools_.world.clock.now(), first_sandbox_retry, longest_sandbox_retry);
   return true;
 }
 
@@ -109,7 +115,8 @@ bool PodWorker::act_on(const StopSandbox& a, const PodView& pod, const RuntimeSt
 
 bool PodWorker::act_on(const RemoveSandbox& a, const PodView& pod, const RuntimeState&) {
   auto removed = tools_.cri.remove_sandbox(a.id);
-  if (!removed) log_warn("kubelet", "a sandbox could not be removed", {{"pod", pod.key()}, {"sandbox", a.id}, {"error", removed.error().message}});
+  if (!removed)
+    log_warn("kubelet", "a sandbox could not be removed", {{"pod", pod.key()}, {"sandbox", a.id}, {"error", removed.error().message}});
   std::lock_guard lock(mutex_);
   look_ = true;
   return removed.has_value();
@@ -157,7 +164,11 @@ bool PodWorker::act_on(const DeletePod&, const PodView& pod, const RuntimeState&
     client::Call call;
     call.method = "DELETE";
     call.path = client::object_path("v1", "pods", pod.ns, pod.name);
-    call.body = Draft::object({{"apiVersion", "v1"}, {"kind", "DeleteOptions"}, {"gracePeriodSeconds", 0}, {"preconditions", Draft::object({{"uid", pod.uid}})}}).freeze();
+    call.body = Draft::object({{"apiVersion", "v1"},
+                               {"kind", "DeleteOptions"},
+                               {"gracePeriodSeconds", 0},
+                               {"preconditions", Draft::object({{"uid", pod.uid}})}})
+                    .freeze();
     auto answer = tools_.api.call(std::move(call));
     told = answer || answer.error().code == 404 || answer.error().code == 409;
     if (!told) log_warn("kubelet", "a pod could not be deleted", {{"pod", pod.key()}, {"error", answer.error().message}});
@@ -275,7 +286,8 @@ bool PodWorker::act_on(const ResizeContainers& a, const PodView& pod, const Runt
       done = tools_.cri.update_resources(id, linux_resources(pod, *c, tools_.node_memory_bytes, tools_.cgroups.v2()));
       if (!done) continue;
       std::lock_guard lock(mutex_);
-      memory_.applied[id] = Applied{container_figures(*c), c->spec["resources"].is_object() ? c->spec["resources"].document() : Draft::object().freeze()};
+      memory_.applied[id] =
+          Applied{container_figures(*c), c->spec["resources"].is_object() ? c->spec["resources"].document() : Draft::object().freeze()};
     }
   }
   if (!target.memory_bytes) target.memory_bytes = -1;
@@ -284,7 +296,9 @@ bool PodWorker::act_on(const ResizeContainers& a, const PodView& pod, const Runt
   if (done && !narrowed) done = narrowed;
   std::lock_guard lock(mutex_);
   if (done) memory_.resize_problem.reset();
-  else memory_.resize_problem = again(memory_.resize_problem, "Error", done.error().message, tools_.world.clock.now(), first_sandbox_retry, longest_sandbox_retry);
+  else
+    memory_.resize_problem =
+        again(memory_.resize_problem, "Error", done.error().message, tools_.world.clock.now(), first_sandbox_retry, longest_sandbox_retry);
   return true;
 }
 

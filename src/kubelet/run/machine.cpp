@@ -40,7 +40,8 @@ MachineFacts read_machine(const std::string& data_dir) {
   f.cpu_milli = ::sysconf(_SC_NPROCESSORS_ONLN) * 1000;
   f.memory_bytes = ::sysconf(_SC_PHYS_PAGES) * ::sysconf(_SC_PAGESIZE);
   struct statvfs disk;
-  if (::statvfs(data_dir.c_str(), &disk) == 0) f.disk_bytes = static_cast<std::int64_t>(disk.f_blocks) * static_cast<std::int64_t>(disk.f_frsize);
+  if (::statvfs(data_dir.c_str(), &disk) == 0)
+    f.disk_bytes = static_cast<std::int64_t>(disk.f_blocks) * static_cast<std::int64_t>(disk.f_frsize);
   f.machine_id = first_line("/etc/machine-id");
   f.system_uuid = first_line("/sys/class/dmi/id/product_uuid");
   if (f.system_uuid.empty()) f.system_uuid = f.machine_id;

@@ -33,7 +33,10 @@ NodeImage image_of(const Image& image) {
 }
 
 Document handler_of(const RuntimeHandler& h) {
-  return Draft::object({{"features", Draft::object({{"recursiveReadOnlyMounts", h.recursive_read_only}, {"userNamespaces", h.user_namespaces}})}, {"name", h.name}}).freeze();
+  return Draft::object(
+             {{"features", Draft::object({{"recursiveReadOnlyMounts", h.recursive_read_only}, {"userNamespaces", h.user_namespaces}})},
+              {"name", h.name}})
+      .freeze();
 }
 
 }  // namespace
@@ -59,8 +62,11 @@ struct NodeAgent::State : std::enable_shared_from_this<NodeAgent::State> {
   State(client::Transport& a, World w, Tasks& t, Cri& c, client::EventRecorder& e, Options o)
       : api(a), world(w), tasks(t), cri(c), events(e), options(std::move(o)) {}
 
-  std::string path(std::string_view subresource = {}) const { return client::object_path("v1", "nodes", "", options.machine.name, subresource); }
-  ApiResult<Document> call(std::string method, std::string where, Document body = {}, client::PatchType patch = client::PatchType::strategic) {
+  std::string path(std::string_view subresource = {}) const {
+    return client::object_path("v1", "nodes", "", options.machine.name, subresource);
+  }
+  ApiResult<Document> call(std::string method, std::string where, Document body = {},
+                           client::PatchType patch = client::PatchType::strategic) {
     return api.call({.method = std::move(method), .path = std::move(where), .query = {}, .body = std::move(body), .patch = patch});
   }
 
@@ -90,7 +96,8 @@ struct NodeAgent::State : std::enable_shared_from_this<NodeAgent::State> {
   void try_register() {
     tasks.post([self = shared_from_this()] {
       auto made = self->do_register();
-      if (!made) log_warn("kubelet", "the node cannot be registered yet", {{"node", self->options.machine.name}, {"error", made.error().message}});
+      if (!made)
+        log_warn("kubelet", "the node cannot be registered yet", {{"node", self->options.machine.name}, {"error", made.error().message}});
       else self->learn(*made);
       std::lock_guard lock(self->mutex);
       if (!made) {
@@ -126,7 +133,8 @@ struct NodeAgent::State : std::enable_shared_from_this<NodeAgent::State> {
       if (!((*there)["metadata"]["annotations"][m.key] == m.value)) annotations[m.key] = m.value;
     }
     if (labels.empty() && annotations.empty()) return there;
-    return call("PATCH", path(), Draft::object({{"metadata", Draft::object({{"annotations", annotations}, {"labels", labels}})}}).freeze(), client::PatchType::merge);
+    return call("PATCH", path(), Draft::object({{"metadata", Draft::object({{"annotations", annotations}, {"labels", labels}})}}).freeze(),
+                client::PatchType::merge);
   }
 
   // ---- the lease
@@ -144,7 +152,8 @@ struct NodeAgent::State : std::enable_shared_from_this<NodeAgent::State> {
       if (auto found = call("GET", one)) old = *found;
     }
     Document wanted = make_lease(options.machine.name, about["metadata"]["uid"].str(), old.root(), world.clock.now());
-    auto answer = old ? call("PUT", one, wanted) : call("POST", client::object_path("coordination.k8s.io/v1", "leases", "kube-node-lease", ""), wanted);
+    auto answer = old ? call("PUT", one, wanted)
+                      : call("POST", client::object_path("coordination.k8s.io/v1", "leases", "kube-node-lease", ""), wanted);
     if (!answer) log_warn("kubelet", "the node's lease could not be renewed", {{"error", answer.error().message}});
     std::lock_guard lock(mutex);
     lease = answer ? *answer : Document();  // read again next time
@@ -162,9 +171,11 @@ struct NodeAgent::State : std::enable_shared_from_this<NodeAgent::State> {
         if (c.type == "NetworkReady") network_ready = c.status;
         if (c.status) continue;
         std::string what = c.type == "NetworkReady" ? "container runtime network not ready" : "container runtime not ready";
-        out.problems.push_back({c.type, c.reason, fmt::format("{}: {}=false reason:{} message:{}", what, c.type, c.reason, c.message), false});
+        out.problems.push_back(
+            {c.type, c.reason, fmt::format("{}: {}=false reason:{} message:{}", what, c.type, c.reason, c.message), false});
       }
-      if (!runtime_ready && out.problems.empty()) out.problems.push_back({"", "", "container runtime status check may not have completed yet", false});
+      if (!runtime_ready && out.problems.empty())
+        out.problems.push_back({"", "", "container runtime status check may not have completed yet", false});
       if (!network_ready && out.problems.empty()) out.problems.push_back({"", "", "container runtime network not ready", false});
       for (const RuntimeHandler& h : status->handlers) out.runtime_handlers.push_back(handler_of(h));
       out.supplemental_groups_policy = status->supplemental_groups_policy;
@@ -276,7 +287,8 @@ NodeAgent::~NodeAgent() { stop(); }
 
 void NodeAgent::start() {
   State& s = *state_;
-  s.mirror = std::make_unique<client::MirrorCore>(s.api, "/api/v1/nodes", "fieldSelector=" + url_encode("metadata.name=" + s.options.machine.name));
+  s.mirror = std::make_unique<client::MirrorCore>(s.api, "/api/v1/nodes",
+                                                  "fieldSelector=" + url_encode("metadata.name=" + s.options.machine.name));
   std::weak_ptr<State> weak = state_;
   s.mirror->add_handler([weak](const Document&, const Document& now) {
     auto self = weak.lock();

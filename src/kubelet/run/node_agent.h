@@ -35,10 +35,10 @@ class NodeAgent {
   ~NodeAgent();
   void start();
   void stop();
-  void check_now();        // something may have changed: an image was pulled, the runtime came back
+  void check_now();  // something may have changed: an image was pulled, the runtime came back
   bool registered() const;
-  bool ready() const;      // the last status said so
-  Document node() const;   // newest known; empty before it is registered
+  bool ready() const;     // the last status said so
+  Document node() const;  // newest known; empty before it is registered
 
  private:
   struct State;

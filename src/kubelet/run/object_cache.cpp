@@ -146,7 +146,8 @@ Result<Document> ObjectCache::get(const ObjectName& name) {
   if (found == state_->entries.end()) return fail(Code::internal, fmt::format("object \"{}\"/\"{}\" not registered", name.ns, name.name));
   std::shared_ptr<State::Entry> entry = found->second;
   if (!state_->first_state.wait_for(lock, first_state_limit, [&] { return entry->known; })) {
-    return fail(Code::timeout, fmt::format("failed to sync {} cache: timed out waiting for the condition", name.secret ? "secret" : "configmap"));
+    return fail(Code::timeout,
+                fmt::format("failed to sync {} cache: timed out waiting for the condition", name.secret ? "secret" : "configmap"));
   }
   if (!entry->object) return fail(Code::not_found, fmt::format("{} \"{}\" not found", name.secret ? "secret" : "configmap", name.name));
   return entry->object;

@@ -18,8 +18,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr milliseconds poll_period{1000};            // without a stream
-constexpr milliseconds safety_period{60'000};        // with one: an event may have been lost
+constexpr milliseconds poll_period{1000};      // without a stream
+constexpr milliseconds safety_period{60'000};  // with one: an event may have been lost
 constexpr milliseconds first_reconnect{200}, longest_reconnect{5'000};
 
 }  // namespace
@@ -78,7 +78,8 @@ struct Observer::State {
       {
         std::unique_lock lock(mutex);
         bool quiet = streaming && events == events_listed;
-        wake.wait_for(lock, quiet ? safety_period : poll_period, [&] { return stopping || list_now || (quiet && events != events_listed); });
+        wake.wait_for(lock, quiet ? safety_period : poll_period,
+                      [&] { return stopping || list_now || (quiet && events != events_listed); });
         if (stopping) return;
         if (quiet && !list_now && events != events_listed) continue;
         list_now = false;

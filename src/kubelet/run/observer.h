@@ -15,7 +15,7 @@ class Cri;
 class Observer {
  public:
   struct Callbacks {
-    std::function<void(const std::string& id)> event;  // of a container or sandbox
+    std::function<void(const std::string& id)> event;     // of a container or sandbox
     std::function<void(const std::string& uid)> changed;  // of a pod: its lists differ from the last look
     std::function<bool()> has_pods;
   };

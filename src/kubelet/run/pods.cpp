@@ -21,19 +21,24 @@ bool is_mirror(const Document& pod) { return pod["metadata"]["annotations"][anno
 // What is known of a pod that only the runtime has: enough to end it.
 Document orphan(const ListedSandbox& s) {
   Draft meta = Draft::object({{"name", s.pod}, {"namespace", s.ns}, {"uid", s.uid}});
-  return Draft::object({{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", meta}, {"spec", Draft::object({{"terminationGracePeriodSeconds", 1}})}}).freeze();
+  return Draft::object(
+             {{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", meta}, {"spec", Draft::object({{"terminationGracePeriodSeconds", 1}})}})
+      .freeze();
 }
 
 }  // namespace
 
 std::shared_ptr<PodWorker> Pods::add(Document pod) {
   std::string uid = pod["metadata"]["uid"].str();
-  auto worker = std::make_shared<PodWorker>(tools_, std::move(pod), [weak = weak_from_this()](const std::string& id) {
-    if (auto pods = weak.lock()) pods->gone(id);
-  }, [weak = weak_from_this()](const PodView& wanted) -> std::optional<Problem> {
-    auto pods = weak.lock();
-    return pods ? pods->in_the_way(wanted) : std::nullopt;
-  });
+  auto worker = std::make_shared<PodWorker>(
+      tools_, std::move(pod),
+      [weak = weak_from_this()](const std::string& id) {
+        if (auto pods = weak.lock()) pods->gone(id);
+      },
+      [weak = weak_from_this()](const PodView& wanted) -> std::optional<Problem> {
+        auto pods = weak.lock();
+        return pods ? pods->in_the_way(wanted) : std::nullopt;
+      });
   std::lock_guard lock(mutex_);
   if (stopped_) return nullptr;
   auto [at, fresh] = workers_.emplace(uid, worker);
@@ -187,11 +192,13 @@ void Pods::adopt_orphans() {
   }
   for (const std::string& uid : tools_.volumes.pods_on_disk()) {
     if (find_uid(uid)) continue;
-    if (auto removed = tools_.volumes.remove(uid); !removed) log_warn("kubelet", "left-over volumes stay", {{"uid", uid}, {"error", removed.error().message}});
+    if (auto removed = tools_.volumes.remove(uid); !removed)
+      log_warn("kubelet", "left-over volumes stay", {{"uid", uid}, {"error", removed.error().message}});
   }
   for (const auto& [uid, path] : tools_.cgroups.pods()) {
     if (find_uid(uid)) continue;
-    if (auto removed = tools_.cgroups.remove(path); !removed) log_warn("kubelet", "a left-over cgroup stays", {{"path", path}, {"error", removed.error().message}});
+    if (auto removed = tools_.cgroups.remove(path); !removed)
+      log_warn("kubelet", "a left-over cgroup stays", {{"path", path}, {"error", removed.error().message}});
   }
 }
 
@@ -231,7 +238,11 @@ void Pods::set_static(const std::vector<Document>& pods) {
     if (!mirror) continue;
     Draft options = Draft::object({{"apiVersion", "v1"}, {"kind", "DeleteOptions"}, {"gracePeriodSeconds", 0}});
     options["preconditions"]["uid"] = mirror["metadata"]["uid"];
-    (void)tools_.api.call({.method = "DELETE", .path = client::object_path("v1", "pods", pod.ns, pod.name), .query = {}, .body = options.freeze(), .patch = {}});
+    (void)tools_.api.call({.method = "DELETE",
+                           .path = client::object_path("v1", "pods", pod.ns, pod.name),
+                           .query = {},
+                           .body = options.freeze(),
+                           .patch = {}});
   }
 }
 
@@ -247,7 +258,9 @@ void Pods::mirror_changed(const Document& before, const Document& now) {
     if (known != static_uids_.end()) uid = known->second;
   }
   auto worker = uid.empty() ? nullptr : find_uid(uid);
-  bool matches = worker && now && now["metadata"]["annotations"][annotation_config_mirror].as_string() == worker->view().meta()["annotations"][annotation_config_hash].as_string();
+  bool matches = worker && now &&
+                 now["metadata"]["annotations"][annotation_config_mirror].as_string() ==
+                     worker->view().meta()["annotations"][annotation_config_hash].as_string();
   if (matches && !now["metadata"]["deletionTimestamp"].is_string()) {
     worker->set_mirror(now);
     return;
@@ -256,9 +269,11 @@ void Pods::mirror_changed(const Document& before, const Document& now) {
   if (now) {
     Draft options = Draft::object({{"apiVersion", "v1"}, {"kind", "DeleteOptions"}, {"gracePeriodSeconds", 0}});
     options["preconditions"]["uid"] = now["metadata"]["uid"];
-    tools_.tasks.post([this, self = shared_from_this(), options = options.freeze(), path = client::object_path("v1", "pods", now["metadata"]["namespace"].as_string(), now["metadata"]["name"].as_string())] {
-      (void)tools_.api.call({.method = "DELETE", .path = path, .query = {}, .body = options, .patch = {}});
-    });
+    tools_.tasks.post(
+        [this, self = shared_from_this(), options = options.freeze(),
+         path = client::object_path("v1", "pods", now["metadata"]["namespace"].as_string(), now["metadata"]["name"].as_string())] {
+          (void)tools_.api.call({.method = "DELETE", .path = path, .query = {}, .body = options, .patch = {}});
+        });
   } else if (worker) {
     tools_.tasks.post([this, self = shared_from_this(), worker] { make_mirror(worker); });
   }
@@ -273,10 +288,16 @@ void Pods::make_mirror(const std::shared_ptr<PodWorker>& worker) {
     node = node_;
   }
   if (!node) {  // its owner: a mirror waits until the node is registered
-    if (auto found = tools_.api.call({.method = "GET", .path = client::object_path("v1", "nodes", "", tools_.node_name), .query = {}, .body = {}, .patch = {}})) set_node(node = *found);
+    if (auto found = tools_.api.call(
+            {.method = "GET", .path = client::object_path("v1", "nodes", "", tools_.node_name), .query = {}, .body = {}, .patch = {}}))
+      set_node(node = *found);
   }
   if (node) {
-    auto made = tools_.api.call({.method = "POST", .path = client::object_path("v1", "pods", pod.ns, ""), .query = {}, .body = mirror_of(pod.document, node), .patch = {}});
+    auto made = tools_.api.call({.method = "POST",
+                                 .path = client::object_path("v1", "pods", pod.ns, ""),
+                                 .query = {},
+                                 .body = mirror_of(pod.document, node),
+                                 .patch = {}});
     if (made || made.error().code == 409 || made.error().code == 403) return;
   }
   std::weak_ptr<PodWorker> weak = worker;
@@ -292,7 +313,8 @@ Document mirror_of(const Document& pod, const Document& node) {
   mirror["metadata"]["annotations"][annotation_config_mirror] = pod["metadata"]["annotations"][annotation_config_hash];
   mirror["metadata"].erase("uid");
   mirror.erase("status");
-  Draft owner = Draft::object({{"apiVersion", "v1"}, {"kind", "Node"}, {"name", node["metadata"]["name"]}, {"uid", node["metadata"]["uid"]}, {"controller", true}});
+  Draft owner = Draft::object(
+      {{"apiVersion", "v1"}, {"kind", "Node"}, {"name", node["metadata"]["name"]}, {"uid", node["metadata"]["uid"]}, {"controller", true}});
   mirror["metadata"]["ownerReferences"] = Draft::array({owner});
   return mirror.freeze();
 }

@@ -48,9 +48,9 @@ class Pods : public std::enable_shared_from_this<Pods> {
 
   Tools& tools_;
   mutable std::mutex mutex_;
-  std::map<std::string, std::shared_ptr<PodWorker>> workers_;   // by uid
-  std::map<std::string, Document> mirrors_;                     // of static pods, by namespace/name
-  std::map<std::string, std::string> static_uids_;              // namespace/name -> uid
+  std::map<std::string, std::shared_ptr<PodWorker>> workers_;  // by uid
+  std::map<std::string, Document> mirrors_;                    // of static pods, by namespace/name
+  std::map<std::string, std::string> static_uids_;             // namespace/name -> uid
   Document node_;
   std::int64_t burstable_shares_ = 0;
   bool stopped_ = false;

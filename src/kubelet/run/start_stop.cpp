@@ -19,7 +19,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr Duration start_retry = seconds(10);     // after an error that is no crash and no failed pull
+constexpr Duration start_retry = seconds(10);  // after an error that is no crash and no failed pull
 constexpr Duration kill_retry = seconds(1);
 constexpr seconds least_grace_after_hook{2};
 constexpr seconds hook_http_limit{30};
@@ -42,7 +42,10 @@ bool mounts_at(const ContainerView& c, std::string_view path) {
 void PodWorker::start_container(const StartJob& job) {
   auto problem = try_start(job);
   const ContainerView* c = job.pod.find(job.action.name);
-  measures::container_started(c->is_init() ? "init_container" : c->role == ContainerView::Role::ephemeral ? "ephemeral_container" : "container", problem ? problem->reason : "");
+  measures::container_started(c->is_init()                                ? "init_container"
+                              : c->role == ContainerView::Role::ephemeral ? "ephemeral_container"
+                                                                          : "container",
+                              problem ? problem->reason : "");
   {
     std::lock_guard lock(mutex_);
     look_ = true;
@@ -71,8 +74,10 @@ std::optional<Problem> PodWorker::try_start(const StartJob& job) {
   for (Value ref : pod.spec()["imagePullSecrets"].items()) {
     auto secret = tools_.objects.get({true, pod.ns, ref["name"].str()});
     if (secret) secrets.push_back(*secret);
-    else tell(pod, "Warning", "FailedToRetrieveImagePullSecret",
-              fmt::format("Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.", ref["name"].as_string()));
+    else
+      tell(pod, "Warning", "FailedToRetrieveImagePullSecret",
+           fmt::format("Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+                       ref["name"].as_string()));
   }
   auto image = ensure_image(job, {c.image, c.spec["imagePullPolicy"].str(), c.field_path()}, secrets, sandbox_config);
   if (!image) return image.error();
@@ -93,7 +98,8 @@ std::optional<Problem> PodWorker::try_start(const StartJob& job) {
   facts.node_memory_bytes = tools_.node_memory_bytes;
   facts.cgroup_v2 = tools_.cgroups.v2();
   if (std::string target = c.spec["targetContainerName"].str(); !target.empty()) {
-    if (const ObservedContainer* seen = job.runtime.newest(target); seen != nullptr && seen->state == ContainerState::running) facts.target_container_id = seen->id;
+    if (const ObservedContainer* seen = job.runtime.newest(target); seen != nullptr && seen->state == ContainerState::running)
+      facts.target_container_id = seen->id;
     else return failed("CreateContainerConfigError", fmt::format("unable to find target container {}", target));
   }
   auto config = container_config(pod, c, facts);
@@ -111,15 +117,16 @@ std::optional<Problem> PodWorker::try_start(const StartJob& job) {
   if (auto started = tools_.cri.start_container(*id); !started) return failed("RunContainerError", started.error().message);
   {
     std::lock_guard lock(mutex_);
-    memory_.applied[*id] = Applied{container_figures(c), c.spec["resources"].is_object() ? c.spec["resources"].document() : Draft::object().freeze()};
+    memory_.applied[*id] =
+        Applied{container_figures(c), c.spec["resources"].is_object() ? c.spec["resources"].document() : Draft::object().freeze()};
   }
   tell(pod, "Normal", "Started", "Container started", c.name);
   if (c.post_start) return run_post_start(job, c, *id);
   return std::nullopt;
 }
 
-std::expected<ImageOutcome, Problem> PodWorker::ensure_image(const StartJob& job, const ImageWish& wish, const std::vector<Document>& secrets,
-                                                             const Document& sandbox_config) {
+std::expected<ImageOutcome, Problem> PodWorker::ensure_image(const StartJob& job, const ImageWish& wish,
+                                                             const std::vector<Document>& secrets, const Document& sandbox_config) {
   auto image = tools_.images.ensure(job.pod, wish, secrets, sandbox_config);
   if (image) return *image;
   tell(job.pod, "Warning", "Failed", fmt::format("Error: {}", image.error().reason), job.action.name);
@@ -135,7 +142,8 @@ std::expected<ImageOutcome, Problem> PodWorker::ensure_image(const StartJob& job
 }
 
 // Volumes that are images (KEP-4639), of those that this container mounts.
-std::optional<Problem> PodWorker::mount_image_volumes(const StartJob& job, const ContainerView& c, const std::vector<Document>& secrets, const Document& sandbox_config) {
+std::optional<Problem> PodWorker::mount_image_volumes(const StartJob& job, const ContainerView& c, const std::vector<Document>& secrets,
+                                                      const Document& sandbox_config) {
   for (Value volume : job.pod.spec()["volumes"].items()) {
     Value spec = volume["image"];
     bool used = false;
@@ -179,7 +187,8 @@ Result<std::vector<MountSpec>> PodWorker::container_mounts(const StartJob& job, 
     if (auto wrote = write_file(path, text, 0644); !wrote) return std::unexpected(wrote.error());
     mounts->push_back({"/etc/hosts", path, false, false, 0});
   }
-  std::string termination = c.spec["terminationMessagePath"].as_string("/dev/termination-log").empty() ? "" : c.spec["terminationMessagePath"].str();
+  std::string termination =
+      c.spec["terminationMessagePath"].as_string("/dev/termination-log").empty() ? "" : c.spec["terminationMessagePath"].str();
   if (termination.empty()) termination = "/dev/termination-log";
   std::string path = fmt::format("{}/containers/{}/{:08x}", folder, c.name, static_cast<std::uint32_t>(tools_.world.random.next()));
   if (auto made = make_dirs(dir_name(path), 0750); !made) return std::unexpected(made.error());
@@ -195,21 +204,24 @@ std::string PodWorker::run_hook(const PodView& pod, const ContainerView& c, cons
     auto result = tools_.cri.exec_sync(id, command, limit);
     std::string why;
     if (!result) why = result.error().message;
-    else if (result->exit_code != 0) why = fmt::format("command '{}' exited with {}: {}", join(command, " "), result->exit_code, result->output_stderr);
+    else if (result->exit_code != 0)
+      why = fmt::format("command '{}' exited with {}: {}", join(command, " "), result->exit_code, result->output_stderr);
     if (why.empty()) return {};
-    return fmt::format("Exec lifecycle hook ([{}]) for Container \"{}\" in Pod \"{}\" failed - error: {}, message: {}", join(command, " "), c.name,
-                       pod.full_name(), why, go_quote(result ? result->output_stdout + result->output_stderr : ""));
+    return fmt::format("Exec lifecycle hook ([{}]) for Container \"{}\" in Pod \"{}\" failed - error: {}, message: {}", join(command, " "),
+                       c.name, pod.full_name(), why, go_quote(result ? result->output_stdout + result->output_stderr : ""));
   }
   if (Value get = handler["httpGet"]; get.is_object()) {
     RuntimeState state = runtime();
-    std::string ip = pod.host_network && !tools_.node.ips.empty()                            ? tools_.node.ips.front()
+    std::string ip = pod.host_network && !tools_.node.ips.empty()                       ? tools_.node.ips.front()
                      : !state.sandboxes.empty() && !state.sandboxes.front().ips.empty() ? state.sandboxes.front().ips.front()
                                                                                         : "";
     auto target = http_target(get, c, ip);
-    if (!target) return fmt::format("HTTP lifecycle hook for Container \"{}\" in Pod \"{}\" failed - error: invalid port", c.name, pod.full_name());
+    if (!target)
+      return fmt::format("HTTP lifecycle hook for Container \"{}\" in Pod \"{}\" failed - error: invalid port", c.name, pod.full_name());
     CheckOutcome outcome = check_http(*target, limit.count() > 0 ? std::min(limit, hook_http_limit) : hook_http_limit);
     if (outcome.result == CheckOutcome::Result::success) return {};
-    return fmt::format("HTTP lifecycle hook ({}) for Container \"{}\" in Pod \"{}\" failed - error: {}, message: \"\"", target->path, c.name, pod.full_name(), outcome.output);
+    return fmt::format("HTTP lifecycle hook ({}) for Container \"{}\" in Pod \"{}\" failed - error: {}, message: \"\"", target->path,
+                       c.name, pod.full_name(), outcome.output);
   }
   if (Value sleep = handler["sleep"]; sleep.is_object()) {
     seconds wanted(sleep["seconds"].as_int());
@@ -240,7 +252,9 @@ void PodWorker::kill_container(const KillContainer& a, const PodView& pod, bool 
   }
   auto stopped = tools_.cri.stop_container(a.id, grace);
   if (!stopped && stopped.error().code != Code::not_found) {
-    tell(pod, "Warning", "FailedKillPod", fmt::format("error killing pod: failed to \"KillContainer\" for \"{}\" with KillContainerError: \"{}\"", a.name, stopped.error().message));
+    tell(pod, "Warning", "FailedKillPod",
+         fmt::format("error killing pod: failed to \"KillContainer\" for \"{}\" with KillContainerError: \"{}\"", a.name,
+                     stopped.error().message));
     std::weak_ptr<PodWorker> weak = weak_from_this();
     tools_.world.executor.post_after(kill_retry, [weak, id = a.id] {
       auto self = weak.lock();

@@ -40,7 +40,7 @@ struct Tools {
   NodeFacts node;
   std::string node_name;
   DnsFacts dns;
-  std::string log_root;               // container logs: LOG_ROOT/<ns>_<name>_<uid>/<container>/<attempt>.log
+  std::string log_root;  // container logs: LOG_ROOT/<ns>_<name>_<uid>/<container>/<attempt>.log
   std::int64_t node_memory_bytes = 0;
   Amounts node_allocatable;
   std::int64_t pod_pids_limit = -1;

@@ -17,12 +17,12 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr Duration runtime_retry = seconds(1);      // while the runtime does not answer
-constexpr Duration status_retry = seconds(1);       // while the API does not take the status
+constexpr Duration runtime_retry = seconds(1);  // while the runtime does not answer
+constexpr Duration status_retry = seconds(1);   // while the API does not take the status
 constexpr Duration resize_retry = seconds(10);
-constexpr int event_rechecks = 8;                   // an event's effect shows in the lists within 2, 4, ... 256 ms
+constexpr int event_rechecks = 8;  // an event's effect shows in the lists within 2, 4, ... 256 ms
 constexpr Duration first_recheck = milliseconds(2);
-constexpr std::size_t longest_message = 4096;       // bytes of a termination message file
+constexpr std::size_t longest_message = 4096;  // bytes of a termination message file
 constexpr std::size_t log_message_lines = 80, log_message_bytes = 2048;
 
 // What the pod's containers have been given before this kubelet began, by its status; else what its spec says.
@@ -232,7 +232,8 @@ bool PodWorker::look() {
   for (auto at = awaited_.begin(); at != awaited_.end();) {
     auto seen = std::find_if(runtime_.containers.begin(), runtime_.containers.end(), [&](const auto& c) { return c.id == at->first; });
     auto box = std::find_if(runtime_.sandboxes.begin(), runtime_.sandboxes.end(), [&](const auto& s) { return s.id == at->first; });
-    bool old = (seen != runtime_.containers.end() && seen->state == ContainerState::running) || (box != runtime_.sandboxes.end() && box->ready);
+    bool old =
+        (seen != runtime_.containers.end() && seen->state == ContainerState::running) || (box != runtime_.sandboxes.end() && box->ready);
     if (!old || ++at->second > event_rechecks) at = awaited_.erase(at);
     else ++at;
   }
@@ -272,8 +273,9 @@ bool PodWorker::step() {
     memory.resize_pending = memory_.resize_pending;
     stopping_before = memory_.stopping_since.has_value();
   }
-  std::string ip = pod.host_network ? (tools_.node.ips.empty() ? "" : tools_.node.ips.front())
-                                    : (runtime.sandboxes.empty() || runtime.sandboxes.front().ips.empty() ? "" : runtime.sandboxes.front().ips.front());
+  std::string ip = pod.host_network
+                       ? (tools_.node.ips.empty() ? "" : tools_.node.ips.front())
+                       : (runtime.sandboxes.empty() || runtime.sandboxes.front().ips.empty() ? "" : runtime.sandboxes.front().ips.front());
   std::weak_ptr<PodWorker> weak = weak_from_this();
   ProbeResults probes = tools_.probers.follow(pod, runtime, ip, stopping_before, [weak] {
     if (auto self = weak.lock()) self->poke(false);
@@ -354,7 +356,8 @@ void PodWorker::resolve_message(ObservedContainer& c) {
     if (auto text = read_file(m.host_path, 16u << 20)) message = text->substr(0, longest_message);
   }
   bool failed = c.exit_code != 0 || c.reason == "OOMKilled";
-  if (message.empty() && failed && c.termination_policy == "FallbackToLogsOnError") message = last_log_lines(c.log_path, log_message_lines, log_message_bytes);
+  if (message.empty() && failed && c.termination_policy == "FallbackToLogsOnError")
+    message = last_log_lines(c.log_path, log_message_lines, log_message_bytes);
   if (!message.empty()) c.message = message;
   std::lock_guard lock(mutex_);
   messages_[c.id] = std::move(message);
@@ -366,7 +369,8 @@ void PodWorker::report(const PodView& pod, const Document& status) {
   {
     std::lock_guard lock(mutex_);
     status_ = status;
-    if (new_since_ && status["phase"].as_string() == "Running") measures::pod_started(tools_.world.clock.steady() - *std::exchange(new_since_, std::nullopt));
+    if (new_since_ && status["phase"].as_string() == "Running")
+      measures::pod_started(tools_.world.clock.steady() - *std::exchange(new_since_, std::nullopt));
     if (sending_ || stopped_ || memory_.removed || (pod.is_static && !mirror_)) return;
     if (acked_ && acked_.root() == status.root()) return;
     if (!status_patch(pod.status(), status.root(), uid_)) {
@@ -413,7 +417,8 @@ bool PodWorker::flush_status() {
   }
   client::Call call;
   call.method = "PATCH";
-  call.path = client::object_path("v1", "pods", target["metadata"]["namespace"].as_string(), target["metadata"]["name"].as_string(), "status");
+  call.path =
+      client::object_path("v1", "pods", target["metadata"]["namespace"].as_string(), target["metadata"]["name"].as_string(), "status");
   call.query = "fieldManager=kubelet";
   call.body = *patch;
   Instant begin = tools_.world.clock.steady();

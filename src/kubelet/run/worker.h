@@ -24,20 +24,20 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   PodWorker(Tools& tools, Document pod, std::function<void(const std::string& uid)> gone, Fits fits);
   ~PodWorker();
 
-  void update(Document pod);          // the API's newest
-  void set_mirror(Document mirror);   // of a static pod: its object in the API, empty when there is none
-  void removed();                     // neither API nor file has it any more
-  void end(Ending ending);            // rejected or evicted by this node
-  void poke(bool look = true);        // plan again, after a look at the runtime
+  void update(Document pod);                    // the API's newest
+  void set_mirror(Document mirror);             // of a static pod: its object in the API, empty when there is none
+  void removed();                               // neither API nor file has it any more
+  void end(Ending ending);                      // rejected or evicted by this node
+  void poke(bool look = true);                  // plan again, after a look at the runtime
   void container_event(const std::string& id);  // something happened to it; the runtime's lists may lag a little
-  void objects_changed();             // of the config maps and secrets it uses
-  void runtime_ready();               // it was not: what failed for that reason need not wait
-  void stop();                        // the kubelet ends: the pod goes on without it
+  void objects_changed();                       // of the config maps and secrets it uses
+  void runtime_ready();                         // it was not: what failed for that reason need not wait
+  void stop();                                  // the kubelet ends: the pod goes on without it
 
   // For the server and the node's figures.
   PodView view() const;
   RuntimeState runtime() const;
-  Document status() const;            // newest computed
+  Document status() const;  // newest computed
   bool knows(const std::string& id) const;
   bool is_finished() const;
   bool is_stopping() const;
@@ -51,7 +51,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   };
 
   void run();
-  bool step();                        // true: plan again at once
+  bool step();  // true: plan again at once
   bool look();
   void arm(std::optional<Duration> after);
   bool act(const Action& action, const PodView& pod, const RuntimeState& runtime);
@@ -70,10 +70,14 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void start_container(const StartJob& job);
   std::optional<Problem> try_start(const StartJob& job);
   std::optional<Problem> run_post_start(const StartJob& job, const ContainerView& c, const std::string& id);
-  std::string run_hook(const PodView& pod, const ContainerView& c, const std::string& id, Value handler, std::chrono::seconds limit);  // "" or why it failed
-  std::expected<ImageOutcome, Problem> ensure_image(const StartJob& job, const ImageWish& wish, const std::vector<Document>& secrets, const Document& sandbox_config);
-  std::optional<Problem> mount_image_volumes(const StartJob& job, const ContainerView& c, const std::vector<Document>& secrets, const Document& sandbox_config);
-  Result<std::vector<MountSpec>> container_mounts(const StartJob& job, const ContainerView& c, const Environment& environment, const std::vector<std::string>& ips);
+  std::string run_hook(const PodView& pod, const ContainerView& c, const std::string& id, Value handler,
+                       std::chrono::seconds limit);  // "" or why it failed
+  std::expected<ImageOutcome, Problem> ensure_image(const StartJob& job, const ImageWish& wish, const std::vector<Document>& secrets,
+                                                    const Document& sandbox_config);
+  std::optional<Problem> mount_image_volumes(const StartJob& job, const ContainerView& c, const std::vector<Document>& secrets,
+                                             const Document& sandbox_config);
+  Result<std::vector<MountSpec>> container_mounts(const StartJob& job, const ContainerView& c, const Environment& environment,
+                                                  const std::vector<std::string>& ips);
   void kill_container(const KillContainer& a, const PodView& pod, bool again);
   bool abandoned(std::uint64_t generation) const;  // the pod is on its way out: what is being started is of no use
 
@@ -81,14 +85,14 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   EnvironmentFacts environment_facts(const PodView& pod, const std::vector<std::string>& ips);
   Document sandbox_config_of(const PodView& pod, std::uint32_t attempt);
   void refresh_volumes();
-  void take(Document pod);            // with the lock held: the API's newest, as this node has granted it
+  void take(Document pod);  // with the lock held: the API's newest, as this node has granted it
   void settle_resize();
   void learn_applied();
   void resolve_message(ObservedContainer& c);
 
   void report(const PodView& pod, const Document& status);
   void send_status();
-  bool flush_status();                // sends and waits; false when it could not be sent
+  bool flush_status();  // sends and waits; false when it could not be sent
   void tell(const PodView& pod, std::string_view type, std::string_view reason, std::string message, std::string_view container = {});
 
   Tools& tools_;
@@ -97,26 +101,26 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   Fits fits_;
 
   mutable std::mutex mutex_;
-  std::uint64_t api_version_ = 0;     // resourceVersion of what `pod_` was read from
+  std::uint64_t api_version_ = 0;  // resourceVersion of what `pod_` was read from
   PodView pod_;
-  Document wanted_;                   // as the API has it; `pod_` has the resources that are granted
+  Document wanted_;                          // as the API has it; `pod_` has the resources that are granted
   std::map<std::string, Document> granted_;  // resources by container
   bool resize_asked_ = false;
-  Document mirror_;                   // of a static pod
+  Document mirror_;  // of a static pod
   PodMemory memory_;
   RuntimeState runtime_;
   ProbeResults probes_;
-  bool looked_ = false;               // the runtime has been asked at least once
+  bool looked_ = false;  // the runtime has been asked at least once
   bool running_ = false, again_ = false, look_ = true, stopped_ = false, gone_told_ = false;
   bool volumes_changed_ = false;
   TimerId timer_ = 0;
   std::uint64_t start_generation_ = 0;
-  std::map<std::string, int> kill_calls_;          // under way, by container id
-  std::map<std::string, Backoff> pulls_;           // by image
-  std::map<std::string, std::string> messages_;    // termination messages by container id
-  std::map<std::string, int> awaited_;             // ids of which an event came: how often the runtime still showed the old state
-  std::optional<Instant> new_since_;               // the pod had not begun when it came
-  Document status_, acked_;                        // newest computed; last one the API took
+  std::map<std::string, int> kill_calls_;        // under way, by container id
+  std::map<std::string, Backoff> pulls_;         // by image
+  std::map<std::string, std::string> messages_;  // termination messages by container id
+  std::map<std::string, int> awaited_;           // ids of which an event came: how often the runtime still showed the old state
+  std::optional<Instant> new_since_;             // the pod had not begun when it came
+  Document status_, acked_;                      // newest computed; last one the API took
   bool sending_ = false;
 };
 

@@ -34,7 +34,7 @@ using SteadyClock = std::chrono::steady_clock;
 
 constexpr milliseconds first_restart_delay{500};
 constexpr milliseconds longest_restart_delay{30'000};
-constexpr seconds good_run{60};            // a run this long starts the back-off anew
+constexpr seconds good_run{60};                   // a run this long starts the back-off anew
 constexpr std::size_t longest_socket_path = 100;  // sockaddr_un has 108 bytes; containerd adds ".ttrpc"
 constexpr int cap_sys_resource = 24;
 
@@ -220,7 +220,8 @@ std::string cni_config(const ContainerdOptions& o) {
   bridge["ipam"] = Draft::object({{"type", "host-local"}, {"dataDir", o.dir + "/ipam"}, {"ranges", ranges}, {"routes", routes}});
   Draft ports = Draft::object({{"type", "portmap"}, {"capabilities", Draft::object({{"portMappings", true}})}, {"snat", true}});
   std::string out;
-  write_json_indented(Draft::object({{"cniVersion", "1.0.0"}, {"name", "kybern"}, {"plugins", Draft::array({bridge, ports})}}).freeze().root(), out, 2);
+  write_json_indented(
+      Draft::object({{"cniVersion", "1.0.0"}, {"name", "kybern"}, {"plugins", Draft::array({bridge, ports})}}).freeze().root(), out, 2);
   return out + "\n";
 }
 
@@ -252,8 +253,7 @@ struct Containerd::State {
     int fd = open_pidfd(current);
     if (fd < 0) return true;
     pollfd p[2] = {{fd, POLLIN, 0}, {stop_event, POLLIN, 0}};
-    while (::poll(p, 2, -1) < 0 && errno == EINTR) {
-    }
+    while (::poll(p, 2, -1) < 0 && errno == EINTR) {}
     ::close(fd);
     if (p[1].revents != 0) return false;
     ::waitpid(current, nullptr, WNOHANG);
@@ -302,10 +302,14 @@ Result<std::unique_ptr<Containerd>> Containerd::start(ContainerdOptions options,
   auto state = std::make_unique<State>();
   state->program = find_program(options.program);
   if (state->program.empty()) {
-    return fail(Code::not_found, fmt::format("{} is not installed; install it (apt-get install containerd) or name a runtime with --container-runtime-endpoint", options.program));
+    return fail(
+        Code::not_found,
+        fmt::format("{} is not installed; install it (apt-get install containerd) or name a runtime with --container-runtime-endpoint",
+                    options.program));
   }
   if (socket_path(options.dir).size() > longest_socket_path) {
-    return fail(Code::invalid, fmt::format("the path of containerd's socket, {}, is longer than {} bytes", socket_path(options.dir), longest_socket_path));
+    return fail(Code::invalid,
+                fmt::format("the path of containerd's socket, {}, is longer than {} bytes", socket_path(options.dir), longest_socket_path));
   }
   for (const char* folder : {"", "/root", "/state", "/cni", "/certs.d"}) {
     if (auto made = make_dirs(options.dir + folder, 0711); !made) return std::unexpected(made.error());
@@ -362,8 +366,10 @@ void remove_all_pods(const std::string& dir) {
     workers.emplace_back([&] {
       for (std::size_t at = next++; at < sandboxes->size(); at = next++) {
         const std::string& id = (*sandboxes)[at].id;
-        if (auto stopped = (*cri)->stop_sandbox(id); !stopped) log_warn("kubelet", "a sandbox does not stop", {{"error", stopped.error().message}});
-        if (auto removed = (*cri)->remove_sandbox(id); !removed) log_warn("kubelet", "a sandbox stays", {{"error", removed.error().message}});
+        if (auto stopped = (*cri)->stop_sandbox(id); !stopped)
+          log_warn("kubelet", "a sandbox does not stop", {{"error", stopped.error().message}});
+        if (auto removed = (*cri)->remove_sandbox(id); !removed)
+          log_warn("kubelet", "a sandbox stays", {{"error", removed.error().message}});
       }
     });
   }

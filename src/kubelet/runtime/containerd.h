@@ -16,14 +16,14 @@
 namespace kybern::kubelet {
 
 struct ContainerdOptions {
-  std::string dir;                        // <data-dir>/containerd
-  std::string program = "containerd";     // found on PATH when it has no slash
-  std::string shim_runtime = "runc";      // the OCI runtime's program
+  std::string dir;                     // <data-dir>/containerd
+  std::string program = "containerd";  // found on PATH when it has no slash
+  std::string shim_runtime = "runc";   // the OCI runtime's program
   std::string sandbox_image = "kybern.io/pause:1";
-  std::string cni_bin_dir;                // "" for /opt/cni/bin or, as Debian has it, /usr/lib/cni
+  std::string cni_bin_dir;  // "" for /opt/cni/bin or, as Debian has it, /usr/lib/cni
   std::string bridge = "cni0";
-  int mtu = 0;                            // 0: the plugin's default
-  std::vector<std::string> pod_cidrs;     // empty: no network configuration is written until set_pod_cidrs()
+  int mtu = 0;                         // 0: the plugin's default
+  std::vector<std::string> pod_cidrs;  // empty: no network configuration is written until set_pod_cidrs()
 };
 
 class Containerd {
@@ -32,9 +32,9 @@ class Containerd {
   static Result<std::unique_ptr<Containerd>> start(ContainerdOptions options, std::chrono::milliseconds wait);
   ~Containerd();  // stops watching; containerd goes on
 
-  std::string endpoint() const;           // unix:///.../containerd.sock
-  int pid() const;                        // of the one that runs now; 0 while it is down
-  bool adopted() const;                   // the first one was there already
+  std::string endpoint() const;  // unix:///.../containerd.sock
+  int pid() const;               // of the one that runs now; 0 while it is down
+  bool adopted() const;          // the first one was there already
   int restarts() const;
   // The network for pods. containerd sees the new file by itself.
   Result<void> set_pod_cidrs(const std::vector<std::string>& pod_cidrs);

@@ -100,15 +100,18 @@ ObservedContainer read_container(Value s) {
   c.termination_path = annotations[annotation_termination_path].str();
   c.termination_policy = annotations[annotation_termination_policy].str();
   c.log_path = s["log_path"].str();
-  for (Value m : s["mounts"].items()) {
-    c.mounts.push_back({m["container_path"].str(), m["host_path"].str(), m["readonly"].as_bool()});
-  }
+  for (Value m : s["mounts"].items()) { c.mounts.push_back({m["container_path"].str(), m["host_path"].str(), m["readonly"].as_bool()}); }
   return c;
 }
 
 ListedContainer read_listed(Value v) {
-  return {v["id"].str(), v["pod_sandbox_id"].str(), label(v["labels"], label_container_name), label(v["labels"], label_pod_uid),
-          attempt_of(v["metadata"]), state_of(v["state"]), from_nanos(v["created_at"])};
+  return {v["id"].str(),
+          v["pod_sandbox_id"].str(),
+          label(v["labels"], label_container_name),
+          label(v["labels"], label_pod_uid),
+          attempt_of(v["metadata"]),
+          state_of(v["state"]),
+          from_nanos(v["created_at"])};
 }
 
 }  // namespace
@@ -177,7 +180,8 @@ Result<RuntimeStatus> Cri::status() {
 // ---- sandboxes
 
 Result<std::string> Cri::run_sandbox(const Document& config, std::string_view handler) {
-  auto answer = state_->call(runtime_service, "RunPodSandbox", Draft::object({{"config", config}, {"runtime_handler", handler}}), sandbox_call);
+  auto answer =
+      state_->call(runtime_service, "RunPodSandbox", Draft::object({{"config", config}, {"runtime_handler", handler}}), sandbox_call);
   if (!answer) return std::unexpected(answer.error());
   return (*answer)["pod_sandbox_id"].str();
 }
@@ -216,8 +220,9 @@ Result<ObservedSandbox> Cri::sandbox_status(std::string_view id) {
 // ---- containers
 
 Result<std::string> Cri::create_container(std::string_view sandbox_id, const Document& config, const Document& sandbox_config) {
-  auto answer = state_->call(runtime_service, "CreateContainer",
-                             Draft::object({{"pod_sandbox_id", sandbox_id}, {"config", config}, {"sandbox_config", sandbox_config}}), change_call);
+  auto answer =
+      state_->call(runtime_service, "CreateContainer",
+                   Draft::object({{"pod_sandbox_id", sandbox_id}, {"config", config}, {"sandbox_config", sandbox_config}}), change_call);
   if (!answer) return std::unexpected(answer.error());
   return (*answer)["container_id"].str();
 }
@@ -227,7 +232,8 @@ Result<void> Cri::remove_container(std::string_view id) { return state_->act("Re
 Result<void> Cri::reopen_log(std::string_view id) { return state_->act("ReopenContainerLog", "container_id", id, short_call); }
 
 Result<void> Cri::stop_container(std::string_view id, seconds grace) {
-  auto answer = state_->call(runtime_service, "StopContainer", Draft::object({{"container_id", id}, {"timeout", grace.count()}}), change_call + grace);
+  auto answer = state_->call(runtime_service, "StopContainer", Draft::object({{"container_id", id}, {"timeout", grace.count()}}),
+                             change_call + grace);
   if (!answer) return std::unexpected(answer.error());
   return {};
 }
@@ -256,8 +262,8 @@ Result<int> Cri::container_pid(std::string_view id) {
 }
 
 Result<void> Cri::update_resources(std::string_view id, const Document& linux_resources) {
-  auto answer =
-      state_->call(runtime_service, "UpdateContainerResources", Draft::object({{"container_id", id}, {"linux", linux_resources}}), change_call);
+  auto answer = state_->call(runtime_service, "UpdateContainerResources", Draft::object({{"container_id", id}, {"linux", linux_resources}}),
+                             change_call);
   if (!answer) return std::unexpected(answer.error());
   return {};
 }
@@ -346,7 +352,8 @@ Result<std::optional<Image>> Cri::image_status(std::string_view image) {
   return std::optional(read_image(v));
 }
 
-Result<std::string> Cri::pull_image(std::string_view image, const RegistryAuth* auth, const Document& sandbox_config, milliseconds timeout) {
+Result<std::string> Cri::pull_image(std::string_view image, const RegistryAuth* auth, const Document& sandbox_config,
+                                    milliseconds timeout) {
   Draft request = Draft::object({{"image", Draft::object({{"image", image}})}, {"sandbox_config", sandbox_config}});
   if (auth != nullptr) {
     request["auth"] = Draft::object({{"username", auth->username},

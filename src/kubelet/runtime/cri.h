@@ -30,9 +30,17 @@ inline constexpr std::string_view annotation_termination_path = "io.kubernetes.c
 inline constexpr std::string_view annotation_termination_policy = "io.kubernetes.container.terminationMessagePolicy";
 inline constexpr std::string_view annotation_grace = "io.kubernetes.pod.terminationGracePeriod";
 
-struct RuntimeVersion { std::string name, version, api_version; };
-struct RuntimeCondition { std::string type, reason, message; bool status = false; };
-struct RuntimeHandler { std::string name; bool recursive_read_only = false, user_namespaces = false; };
+struct RuntimeVersion {
+  std::string name, version, api_version;
+};
+struct RuntimeCondition {
+  std::string type, reason, message;
+  bool status = false;
+};
+struct RuntimeHandler {
+  std::string name;
+  bool recursive_read_only = false, user_namespaces = false;
+};
 struct RuntimeStatus {
   std::vector<RuntimeCondition> conditions;
   std::vector<RuntimeHandler> handlers;
@@ -61,16 +69,24 @@ struct Image {
   std::string username;
   bool pinned = false;
 };
-struct RegistryAuth { std::string username, password, auth, server_address, identity_token, registry_token; };
+struct RegistryAuth {
+  std::string username, password, auth, server_address, identity_token, registry_token;
+};
 
-struct ExecResult { std::string output_stdout, output_stderr; int exit_code = 0; };
+struct ExecResult {
+  std::string output_stdout, output_stderr;
+  int exit_code = 0;
+};
 
 struct ContainerUsage {
   std::string container_id, name, uid;
   std::uint64_t cpu_nanoseconds = 0, memory_working_set = 0, memory_usage = 0, memory_rss = 0, layer_bytes = 0, layer_inodes = 0;
   Time at;
 };
-struct FilesystemUsage { std::string mountpoint; std::uint64_t used_bytes = 0, inodes_used = 0; };
+struct FilesystemUsage {
+  std::string mountpoint;
+  std::uint64_t used_bytes = 0, inodes_used = 0;
+};
 
 class Cri {
  public:
@@ -101,7 +117,9 @@ class Cri {
 
   Result<ExecResult> exec_sync(std::string_view id, const std::vector<std::string>& command, std::chrono::seconds timeout);
   // URLs of the runtime's streaming server, each good for one connection.
-  struct StreamOptions { bool tty = false, in = false, out = true, err = true; };
+  struct StreamOptions {
+    bool tty = false, in = false, out = true, err = true;
+  };
   Result<std::string> exec_url(std::string_view id, const std::vector<std::string>& command, const StreamOptions& options);
   Result<std::string> attach_url(std::string_view id, const StreamOptions& options);
   Result<std::string> port_forward_url(std::string_view sandbox_id, const std::vector<int>& ports);

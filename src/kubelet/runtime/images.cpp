@@ -27,10 +27,14 @@ bool valid_component(std::string_view text) {
 
 bool valid_tag(std::string_view tag) {
   if (tag.empty() || tag.size() > 128 || tag.front() == '.' || tag.front() == '-') return false;
-  return std::all_of(tag.begin(), tag.end(), [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-'; });
+  return std::all_of(tag.begin(), tag.end(),
+                     [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-'; });
 }
 
-struct Reference { std::string_view host, path, tag, digest; bool valid = false; };
+struct Reference {
+  std::string_view host, path, tag, digest;
+  bool valid = false;
+};
 
 // [host[:port]/]path[:tag][@digest]
 Reference parse_reference(std::string_view image) {
@@ -62,8 +66,10 @@ Reference parse_reference(std::string_view image) {
 
 // `*` stands for one piece of a host name.
 bool host_matches(std::string_view pattern, std::string_view host) {
-  auto [p, p_port] = std::pair(pattern.substr(0, pattern.rfind(':')), pattern.rfind(':') == std::string_view::npos ? std::string_view() : pattern.substr(pattern.rfind(':')));
-  auto [h, h_port] = std::pair(host.substr(0, host.rfind(':')), host.rfind(':') == std::string_view::npos ? std::string_view() : host.substr(host.rfind(':')));
+  auto [p, p_port] = std::pair(pattern.substr(0, pattern.rfind(':')),
+                               pattern.rfind(':') == std::string_view::npos ? std::string_view() : pattern.substr(pattern.rfind(':')));
+  auto [h, h_port] = std::pair(host.substr(0, host.rfind(':')),
+                               host.rfind(':') == std::string_view::npos ? std::string_view() : host.substr(host.rfind(':')));
   if (p_port != h_port) return false;
   std::vector<std::string_view> a = split(p, '.'), b = split(h, '.');
   if (a.size() != b.size()) return false;
@@ -109,9 +115,11 @@ std::string seconds_text(Duration d) { return format_duration(std::chrono::round
 Result<std::string> with_default_tag(std::string_view image) {
   Reference r = parse_reference(image);
   if (!r.valid) {
-    bool upper = std::any_of(image.begin(), image.end(), [](char c) { return c >= 'A' && c <= 'Z'; }) && parse_reference(to_lower(image)).valid;
-    return fail(Code::invalid, fmt::format("couldn't parse image name \"{}\": {}", image,
-                                           upper ? fmt::format("repository name ({}) must be lowercase", r.path) : "invalid reference format"));
+    bool upper =
+        std::any_of(image.begin(), image.end(), [](char c) { return c >= 'A' && c <= 'Z'; }) && parse_reference(to_lower(image)).valid;
+    return fail(Code::invalid,
+                fmt::format("couldn't parse image name \"{}\": {}", image,
+                            upper ? fmt::format("repository name ({}) must be lowercase", r.path) : "invalid reference format"));
   }
   if (!r.tag.empty() || !r.digest.empty()) return std::string(image);
   return fmt::format("{}:latest", image);
@@ -127,7 +135,8 @@ std::vector<RegistryAuth> credentials_for(std::string_view image, const std::vec
   Reference r = parse_reference(image);
   for (const Document& secret : pull_secrets) {
     Value data = secret["data"];
-    if (auto whole = parse_json(base64_decode(data[".dockerconfigjson"].as_string()).value_or(""))) add_entries(found, (*whole)["auths"], r);
+    if (auto whole = parse_json(base64_decode(data[".dockerconfigjson"].as_string()).value_or("")))
+      add_entries(found, (*whole)["auths"], r);
     else if (auto old = parse_json(base64_decode(data[".dockercfg"].as_string()).value_or(""))) add_entries(found, old->root(), r);
   }
   std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
@@ -136,8 +145,8 @@ std::vector<RegistryAuth> credentials_for(std::string_view image, const std::vec
   return out;
 }
 
-std::expected<ImageOutcome, ImageProblem> Images::ensure(const PodView& pod, const ImageWish& wish, const std::vector<Document>& pull_secrets,
-                                                         const Document& sandbox_config) {
+std::expected<ImageOutcome, ImageProblem> Images::ensure(const PodView& pod, const ImageWish& wish,
+                                                         const std::vector<Document>& pull_secrets, const Document& sandbox_config) {
   auto tell = [&](const char* type, const char* reason, std::string message) {
     events_.record(pod.document.root(), type, reason, std::move(message), wish.field_path);
   };
@@ -190,7 +199,8 @@ std::expected<ImageOutcome, ImageProblem> Images::ensure(const PodView& pod, con
   auto pulled = cri_.image_status(*ref);
   std::uint64_t size = pulled && *pulled ? (*pulled)->size_bytes : 0;
   std::string took = seconds_text(world_.clock.steady() - begin);
-  tell("Normal", "Pulled", fmt::format("Successfully pulled image \"{}\" in {} ({} including waiting). Image size: {} bytes.", wish.image, took, took, size));
+  tell("Normal", "Pulled",
+       fmt::format("Successfully pulled image \"{}\" in {} ({} including waiting). Image size: {} bytes.", wish.image, took, took, size));
   return outcome(*ref, pulled ? *pulled : std::optional<Image>());
 }
 

@@ -22,19 +22,19 @@ class EventRecorder;
 namespace kybern::kubelet {
 
 struct ImageOutcome {
-  std::string ref;               // what CreateContainer takes
+  std::string ref;  // what CreateContainer takes
   std::optional<std::int64_t> uid;
   std::string username;
 };
 struct ImageProblem {
-  std::string reason, message;   // ErrImagePull, ErrImageNeverPull, InvalidImageName, ImageInspectError
-  bool backs_off = false;        // a pull failed: the next one waits longer
+  std::string reason, message;  // ErrImagePull, ErrImageNeverPull, InvalidImageName, ImageInspectError
+  bool backs_off = false;       // a pull failed: the next one waits longer
 };
 
 // What is wanted: of a container, or of a volume of it.
 struct ImageWish {
-  std::string image, policy;     // policy "": Always for ":latest", else IfNotPresent
-  std::string field_path;        // of the container, for the events
+  std::string image, policy;  // policy "": Always for ":latest", else IfNotPresent
+  std::string field_path;     // of the container, for the events
 };
 
 class Images {

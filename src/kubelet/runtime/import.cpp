@@ -51,8 +51,7 @@ Result<void> run_program(const std::vector<std::string>& command) {
   ::close(pipe_ends[0]);
   if (failed != 0) return fail(Code::unavailable, fmt::format("start {}: {}", command[0], errno_text(failed)));
   int status = 0;
-  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
   return fail(Code::internal, fmt::format("{} failed: {}", command[0], trim(errors)));
 }

@@ -21,7 +21,7 @@ namespace {
 constexpr std::size_t read_bytes = 64 * 1024;
 constexpr std::size_t most_line_bytes = 1 << 20;  // of a broken file without line ends
 constexpr int rotation_settles_ms = 50;
-constexpr int follow_check_ms = 1000;             // does the container still run, is the reader still there
+constexpr int follow_check_ms = 1000;  // does the container still run, is the reader still there
 
 struct Fd {
   int fd;
@@ -84,8 +84,7 @@ class Copier {
       pollfd p{watch.fd, POLLIN, 0};
       if (::poll(&p, watch.fd >= 0 ? 1 : 0, follow_check_ms) > 0) {
         char events[4096];
-        while (::read(watch.fd, events, sizeof events) > 0) {
-        }
+        while (::read(watch.fd, events, sizeof events) > 0) {}
       } else if (!write_("")) {
         return {};
       }
@@ -165,7 +164,8 @@ Result<LogOptions> parse_log_options(std::string_view query, Time now) {
     auto truth = [&] { return value == "true" || value == "1"; };
     auto number = [&](std::int64_t least) -> Result<std::int64_t> {
       auto n = parse_int(value);
-      if (!n || *n < least) return fail(Code::invalid, fmt::format("{}: Invalid value: \"{}\": must be greater than or equal to {}", key, value, least));
+      if (!n || *n < least)
+        return fail(Code::invalid, fmt::format("{}: Invalid value: \"{}\": must be greater than or equal to {}", key, value, least));
       return *n;
     };
     if (key == "follow") o.follow = truth();
@@ -217,7 +217,8 @@ Result<std::string> log_container_id(Value status, std::string_view pod, std::st
   return fail(Code::invalid, fmt::format("container \"{}\" in pod \"{}\" is waiting to start: {}", container, pod, reason));
 }
 
-Result<void> copy_log(const std::string& path, const LogOptions& options, const std::function<bool(std::string bytes)>& write, const std::function<bool()>& running) {
+Result<void> copy_log(const std::string& path, const LogOptions& options, const std::function<bool(std::string bytes)>& write,
+                      const std::function<bool()>& running) {
   return Copier(path, options, write).run(running);
 }
 

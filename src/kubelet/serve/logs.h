@@ -27,6 +27,7 @@ Result<std::string> log_container_id(Value status, std::string_view pod, std::st
 
 // Copies the log to `write` until its end or, following, until `running` is false and everything is written. `write`
 // returns false to stop.
-Result<void> copy_log(const std::string& path, const LogOptions& options, const std::function<bool(std::string bytes)>& write, const std::function<bool()>& running);
+Result<void> copy_log(const std::string& path, const LogOptions& options, const std::function<bool(std::string bytes)>& write,
+                      const std::function<bool()>& running);
 
 }  // namespace kybern::kubelet

@@ -44,7 +44,8 @@ std::vector<std::pair<std::string, std::string>> parameters(std::string_view que
   for (std::string_view pair : split(query, '&')) {
     if (pair.empty()) continue;
     std::size_t equals = pair.find('=');
-    out.emplace_back(url_decode(pair.substr(0, equals), true), equals == std::string_view::npos ? "" : url_decode(pair.substr(equals + 1), true));
+    out.emplace_back(url_decode(pair.substr(0, equals), true),
+                     equals == std::string_view::npos ? "" : url_decode(pair.substr(equals + 1), true));
   }
   return out;
 }
@@ -90,7 +91,9 @@ std::string refuse_caller(const net::Request& request, int& code) {
   code = 401;
   if (!request.peer) return "Unauthorized";
   const std::vector<std::string>& groups = request.peer->organizations;
-  if (request.peer->common_name == "kube-apiserver-kubelet-client" || std::find(groups.begin(), groups.end(), "system:masters") != groups.end()) return "";
+  if (request.peer->common_name == "kube-apiserver-kubelet-client" ||
+      std::find(groups.begin(), groups.end(), "system:masters") != groups.end())
+    return "";
   code = 403;
   return fmt::format("Forbidden (user={}, path={})", request.peer->common_name, request.path);
 }
@@ -104,7 +107,8 @@ struct NodeServer::State : std::enable_shared_from_this<NodeServer::State> {
   std::atomic<bool> stopping = false;
   metrics::Collector figures{[this](std::string& out) { collect(out); }};
 
-  State(NodeServerOptions o, Tools& t, std::shared_ptr<Pods> p) : options(std::move(o)), tools(t), pods(std::move(p)), started(t.world.clock.now()) {}
+  State(NodeServerOptions o, Tools& t, std::shared_ptr<Pods> p)
+      : options(std::move(o)), tools(t), pods(std::move(p)), started(t.world.clock.now()) {}
 
   void handle(const ExchangePtr& exchange) {
     const net::Request& request = exchange->request();
@@ -123,7 +127,9 @@ struct NodeServer::State : std::enable_shared_from_this<NodeServer::State> {
     if (first == "containerLogs" && path.size() == 4) return logs(exchange, path[1], path[2], path[3]);
     if ((first == "exec" || first == "attach") && path.size() >= 4) return exec(exchange, first == "exec", path[1], path[2], path.back());
     if (first == "portForward" && path.size() >= 3) return port_forward(exchange, path[1], path[2]);
-    if (first == "debug" && debug::serve(tools.world.executor, request.path, request.query, [exchange](debug::Reply r) { answer(exchange, r.status, std::move(r.body), r.content_type); })) return;
+    if (first == "debug" && debug::serve(tools.world.executor, request.path, request.query,
+                                         [exchange](debug::Reply r) { answer(exchange, r.status, std::move(r.body), r.content_type); }))
+      return;
     if (first == "run" && path.size() >= 4) return run(exchange, path[1], path[2], path.back());
     answer(exchange, 404, "404 page not found\n");
   }
@@ -162,7 +168,10 @@ struct NodeServer::State : std::enable_shared_from_this<NodeServer::State> {
       RuntimeState state = worker->runtime();
       running_pods += !state.sandboxes.empty() && state.sandboxes.front().ready ? 1 : 0;
       for (const ObservedContainer& c : state.containers) {
-        ++containers[c.state == ContainerState::running ? "running" : c.state == ContainerState::exited ? "exited" : c.state == ContainerState::created ? "created" : "unknown"];
+        ++containers[c.state == ContainerState::running   ? "running"
+                     : c.state == ContainerState::exited  ? "exited"
+                     : c.state == ContainerState::created ? "created"
+                                                          : "unknown"];
       }
     }
     mirrors = desired[1];
@@ -175,7 +184,8 @@ struct NodeServer::State : std::enable_shared_from_this<NodeServer::State> {
     metrics::write_header(out, "kubelet_running_pods", "Pods with a sandbox that runs.", Type::gauge);
     metrics::write_sample(out, "kubelet_running_pods", {}, static_cast<double>(running_pods));
     metrics::write_header(out, "kubelet_running_containers", "Containers by their state.", Type::gauge);
-    for (const auto& [state, count] : containers) metrics::write_sample(out, "kubelet_running_containers", {{"container_state", state}}, static_cast<double>(count));
+    for (const auto& [state, count] : containers)
+      metrics::write_sample(out, "kubelet_running_containers", {{"container_state", state}}, static_cast<double>(count));
     metrics::write_header(out, "kubelet_node_name", "The name of this node; always 1.", Type::gauge);
     metrics::write_sample(out, "kubelet_node_name", {{"node", tools.node_name}}, 1);
   }
@@ -190,7 +200,8 @@ struct NodeServer::State : std::enable_shared_from_this<NodeServer::State> {
   void logs(const ExchangePtr& exchange, const std::string& ns, const std::string& name, const std::string& container) {
     auto worker = find(exchange, ns, name);
     if (!worker) return;
-    if (worker->view().find(container) == nullptr) return answer(exchange, 404, fmt::format("container \"{}\" not found in pod \"{}\"\n", container, name));
+    if (worker->view().find(container) == nullptr)
+      return answer(exchange, 404, fmt::format("container \"{}\" not found in pod \"{}\"\n", container, name));
     auto wanted = parse_log_options(exchange->request().query, tools.world.clock.now());
     if (!wanted) return answer(exchange, 422, wanted.error().message + "\n");
     auto id = log_container_id(worker->status().root(), name, container, wanted->previous);
@@ -228,7 +239,11 @@ struct NodeServer::State : std::enable_shared_from_this<NodeServer::State> {
 
   static void wait_for_room(net::BodyStream& body) {
     if (body.queued_bytes() < most_queued_log_bytes) return;
-    struct Room { std::mutex mutex; std::condition_variable changed; bool free = false; };
+    struct Room {
+      std::mutex mutex;
+      std::condition_variable changed;
+      bool free = false;
+    };
     auto room = std::make_shared<Room>();
     body.on_drained(resume_log_below_bytes, [room] {
       std::lock_guard lock(room->mutex);
@@ -240,7 +255,8 @@ struct NodeServer::State : std::enable_shared_from_this<NodeServer::State> {
   }
 
   // The id of a container that runs; "" when the exchange has been answered.
-  std::string running_id(const ExchangePtr& exchange, const std::shared_ptr<PodWorker>& worker, const std::string& name, const std::string& container) {
+  std::string running_id(const ExchangePtr& exchange, const std::shared_ptr<PodWorker>& worker, const std::string& name,
+                         const std::string& container) {
     RuntimeState state = worker->runtime();
     const ObservedContainer* seen = state.newest(container);
     if (seen != nullptr && seen->state == ContainerState::running) return seen->id;
@@ -255,7 +271,8 @@ struct NodeServer::State : std::enable_shared_from_this<NodeServer::State> {
     std::string id = running_id(exchange, worker, name, container);
     if (id.empty()) return;
     StreamQuery q = stream_query(exchange->request().query);
-    if (!q.channels.in && !q.channels.out && !q.channels.err) return answer(exchange, 400, "you must specify at least 1 of stdin, stdout, stderr\n");
+    if (!q.channels.in && !q.channels.out && !q.channels.err)
+      return answer(exchange, 400, "you must specify at least 1 of stdin, stdout, stderr\n");
     Cri::StreamOptions o{q.channels.tty, q.channels.in, q.channels.out, q.channels.err};
     auto url = command ? tools.cri.exec_url(id, q.command, o) : tools.cri.attach_url(id, o);
     if (!url) return answer(exchange, 500, url.error().message);

@@ -20,7 +20,7 @@ struct NodeServerOptions {
   int port = 10250;
   std::string certificate_file, key_file, client_ca_file;
   std::string data_dir;
-  std::function<bool()> healthy;   // of /healthz
+  std::function<bool()> healthy;  // of /healthz
 };
 
 class NodeServer {

@@ -55,7 +55,8 @@ Result<std::size_t> parse_frame(std::string_view input, Frame& frame) {
   if (input.size() < head_bytes) return std::size_t(0);
   std::uint32_t first = get32(input), second = get32(input.substr(4));
   std::size_t size = second & 0xffffff;
-  if (size > most_frame_bytes) return fail(Code::too_large, fmt::format("a SPDY frame of {} bytes; at most {} are taken", size, most_frame_bytes));
+  if (size > most_frame_bytes)
+    return fail(Code::too_large, fmt::format("a SPDY frame of {} bytes; at most {} are taken", size, most_frame_bytes));
   frame.control = (first & 0x80000000u) != 0;
   if (frame.control && (first >> 16 & 0x7fff) != version) return fail(Code::invalid, "not SPDY/3");
   if (input.size() < head_bytes + size) return std::size_t(0);
@@ -85,8 +86,8 @@ std::string syn_stream_frame(std::uint32_t stream, const SpdyClient::HeaderList&
   }
   std::string payload;
   put32(payload, stream);
-  put32(payload, 0);             // associated to no stream
-  payload += {'\0', '\0'};       // priority, slot
+  put32(payload, 0);        // associated to no stream
+  payload += {'\0', '\0'};  // priority, slot
   if (first_of_connection) payload += zlib_head;
   payload += stored(block);
   return control_frame(syn_stream, 0, payload);
@@ -102,7 +103,8 @@ constexpr std::size_t data_frame_bytes = 32 * 1024;
 
 class Client : public SpdyClient, public std::enable_shared_from_this<Client> {
  public:
-  Client(std::unique_ptr<net::HttpClient> http, std::unique_ptr<net::DuplexStream> stream) : http_(std::move(http)), stream_(std::move(stream)) {}
+  Client(std::unique_ptr<net::HttpClient> http, std::unique_ptr<net::DuplexStream> stream)
+      : http_(std::move(http)), stream_(std::move(stream)) {}
 
   void start(Callbacks callbacks) override {
     callbacks_ = std::move(callbacks);

@@ -29,8 +29,8 @@ class SpdyClient {
   // Upgrades a POST to `url`. `protocols`: of X-Stream-Protocol-Version, the preferred one first.
   static Result<std::shared_ptr<SpdyClient>> connect(const std::string& url, const std::vector<std::string>& protocols);
   virtual ~SpdyClient() = default;
-  virtual void start(Callbacks callbacks) = 0;                       // before that nothing is read
-  virtual Result<std::uint32_t> open(const HeaderList& headers) = 0; // a stream; sends SYN_STREAM
+  virtual void start(Callbacks callbacks) = 0;                        // before that nothing is read
+  virtual Result<std::uint32_t> open(const HeaderList& headers) = 0;  // a stream; sends SYN_STREAM
   virtual Result<void> write(std::uint32_t stream, std::string_view bytes, bool end) = 0;
   virtual void close() = 0;
 };
@@ -39,13 +39,22 @@ class SpdyClient {
 namespace spdy {
 inline constexpr std::size_t head_bytes = 8;
 inline constexpr std::size_t most_frame_bytes = 1 << 20;
-enum ControlType : std::uint16_t { syn_stream = 1, syn_reply = 2, rst_stream = 3, settings = 4, ping = 6, goaway = 7, headers = 8, window_update = 9 };
+enum ControlType : std::uint16_t {
+  syn_stream = 1,
+  syn_reply = 2,
+  rst_stream = 3,
+  settings = 4,
+  ping = 6,
+  goaway = 7,
+  headers = 8,
+  window_update = 9
+};
 
 struct Frame {
   bool control = false;
-  std::uint16_t type = 0;       // of a control frame
-  std::uint32_t stream = 0;     // of a data frame
-  std::uint8_t flags = 0;       // 1: the end of the stream
+  std::uint16_t type = 0;    // of a control frame
+  std::uint32_t stream = 0;  // of a data frame
+  std::uint8_t flags = 0;    // 1: the end of the stream
   std::string_view payload;
 };
 // Takes one whole frame off the front. 0 bytes: more input is needed; Code::too_large and Code::invalid end the connection.

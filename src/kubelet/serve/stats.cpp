@@ -23,7 +23,8 @@ class Rates {
     Duration passed = now - last.at;
     if (last.at != Time() && passed < std::chrono::seconds(1)) return last.rate;
     std::uint64_t used = cpu_nanoseconds >= last.cpu ? cpu_nanoseconds - last.cpu : 0;
-    std::uint64_t rate = last.at == Time() ? 0 : static_cast<std::uint64_t>(static_cast<double>(used) * 1e9 / static_cast<double>(passed.count()));
+    std::uint64_t rate =
+        last.at == Time() ? 0 : static_cast<std::uint64_t>(static_cast<double>(used) * 1e9 / static_cast<double>(passed.count()));
     last = {cpu_nanoseconds, now, rate};
     if (last_.size() > most_kept) std::erase_if(last_, [&](const auto& e) { return now - e.second.at > std::chrono::minutes(10); });
     return rate;
@@ -31,7 +32,11 @@ class Rates {
 
  private:
   static constexpr std::size_t most_kept = 4096;
-  struct Last { std::uint64_t cpu = 0; Time at{}; std::uint64_t rate = 0; };
+  struct Last {
+    std::uint64_t cpu = 0;
+    Time at{};
+    std::uint64_t rate = 0;
+  };
   std::mutex mutex_;
   std::map<std::string, Last> last_;
 };
@@ -42,7 +47,9 @@ Rates& rates() {
 }
 
 Draft cpu_stats(const std::string& path, const CgroupUsage& u, Time now) {
-  return Draft::object({{"time", format_rfc3339(now)}, {"usageNanoCores", rates().nanocores(path, u.cpu_nanoseconds, now)}, {"usageCoreNanoSeconds", u.cpu_nanoseconds}});
+  return Draft::object({{"time", format_rfc3339(now)},
+                        {"usageNanoCores", rates().nanocores(path, u.cpu_nanoseconds, now)},
+                        {"usageCoreNanoSeconds", u.cpu_nanoseconds}});
 }
 
 Draft memory_stats(const CgroupUsage& u, Time now) {
@@ -83,7 +90,8 @@ Draft network(const std::string& pid, Time now) {
       if (auto n = parse_int(word)) numbers.push_back(*n);
     }
     if (numbers.size() < 16) continue;
-    Draft one = Draft::object({{"name", name}, {"rxBytes", numbers[0]}, {"rxErrors", numbers[2]}, {"txBytes", numbers[8]}, {"txErrors", numbers[10]}});
+    Draft one = Draft::object(
+        {{"name", name}, {"rxBytes", numbers[0]}, {"rxErrors", numbers[2]}, {"txBytes", numbers[8]}, {"txErrors", numbers[10]}});
     if (name == "eth0" || out.find("name") == nullptr) {
       for (const auto& f : one.fields()) out[f.key] = f.value;
     }
@@ -142,7 +150,10 @@ Document stats_summary(const Pods& pods, Tools& tools, const std::string& data_d
       std::string path = fmt::format("{}/{}", f.path, c.id);
       auto u = tools.cgroups.usage(path);
       if (!u) continue;
-      Draft one = Draft::object({{"name", c.name}, {"startTime", format_rfc3339(c.started_at)}, {"cpu", cpu_stats(path, *u, now)}, {"memory", memory_stats(*u, now)}});
+      Draft one = Draft::object({{"name", c.name},
+                                 {"startTime", format_rfc3339(c.started_at)},
+                                 {"cpu", cpu_stats(path, *u, now)},
+                                 {"memory", memory_stats(*u, now)}});
       const ContainerUsage& layer = layers[c.id];
       stored += layer.layer_bytes;
       one["rootfs"] = Draft::object({{"time", format_rfc3339(now)}, {"usedBytes", layer.layer_bytes}, {"inodesUsed", layer.layer_inodes}});
@@ -152,7 +163,8 @@ Document stats_summary(const Pods& pods, Tools& tools, const std::string& data_d
     p["cpu"] = cpu_stats(f.path, *of_pod, now);
     p["memory"] = memory_stats(*of_pod, now);
     if (!f.pod.host_network && !f.runtime.sandboxes.empty()) {
-      if (auto pid = tools.cgroups.first_process(fmt::format("{}/{}", f.path, f.runtime.sandboxes.front().id))) p["network"] = network(std::to_string(*pid), now);
+      if (auto pid = tools.cgroups.first_process(fmt::format("{}/{}", f.path, f.runtime.sandboxes.front().id)))
+        p["network"] = network(std::to_string(*pid), now);
     }
     p["ephemeral-storage"] = Draft::object({{"time", format_rfc3339(now)}, {"usedBytes", stored}});
     p["process_stats"] = Draft::object({{"process_count", of_pod->processes}});
@@ -175,7 +187,8 @@ std::string resource_metrics(const Pods& pods, Tools& tools, Time started) {
       std::string labels = fmt::format("container=\"{}\",{}", c.name, of_pod);
       container_cpu += fmt::format("container_cpu_usage_seconds_total{{{}}} {} {}\n", labels, seconds(u->cpu_nanoseconds), ms);
       container_memory += fmt::format("container_memory_working_set_bytes{{{}}} {} {}\n", labels, u->working_set_bytes, ms);
-      container_start += fmt::format("container_start_time_seconds{{{}}} {}\n", labels, static_cast<double>(c.started_at.time_since_epoch().count()) / 1e9);
+      container_start += fmt::format("container_start_time_seconds{{{}}} {}\n", labels,
+                                     static_cast<double>(c.started_at.time_since_epoch().count()) / 1e9);
     }
     auto u = tools.cgroups.usage(f.path);
     if (!u) continue;
@@ -192,7 +205,8 @@ std::string resource_metrics(const Pods& pods, Tools& tools, Time started) {
   if (auto u = tools.cgroups.usage("/")) {
     family("node_cpu_usage_seconds_total", "counter", "CPU time that the node has used, in seconds of one core.",
            fmt::format("node_cpu_usage_seconds_total {} {}\n", seconds(u->cpu_nanoseconds), ms));
-    family("node_memory_working_set_bytes", "gauge", "Memory of the node that could not be taken back at once.", fmt::format("node_memory_working_set_bytes {} {}\n", u->working_set_bytes, ms));
+    family("node_memory_working_set_bytes", "gauge", "Memory of the node that could not be taken back at once.",
+           fmt::format("node_memory_working_set_bytes {} {}\n", u->working_set_bytes, ms));
   }
   family("pod_cpu_usage_seconds_total", "counter", "CPU time that the pod has used, in seconds of one core.", pod_cpu);
   family("pod_memory_working_set_bytes", "gauge", "Memory of the pod that could not be taken back at once.", pod_memory);

@@ -20,7 +20,7 @@ using websocket::Opcode;
 
 constexpr std::size_t most_queued_bytes = 1 << 20;  // towards a slow client, before the container's output waits
 constexpr std::size_t resume_below_bytes = 256 << 10;
-constexpr unsigned char channel_close = 255;         // v5: the next byte names the channel
+constexpr unsigned char channel_close = 255;  // v5: the next byte names the channel
 constexpr std::uint16_t closed_in_peace = 1000, closed_by_protocol = 1002, closed_by_error = 1011;
 
 void refuse(const std::shared_ptr<net::Exchange>& exchange, int status, std::string text) {
@@ -125,7 +125,11 @@ class Bridge : public std::enable_shared_from_this<Bridge> {
   // Holds up the runtime's side while the client does not take what was written.
   void wait_for_room() {
     if (client_->queued_bytes() < most_queued_bytes) return;
-    struct Room { std::mutex mutex; std::condition_variable changed; bool free = false; };
+    struct Room {
+      std::mutex mutex;
+      std::condition_variable changed;
+      bool free = false;
+    };
     auto room = std::make_shared<Room>();
     client_->on_drained(resume_below_bytes, [room] {
       std::lock_guard lock(room->mutex);
@@ -156,15 +160,15 @@ class Bridge : public std::enable_shared_from_this<Bridge> {
   bool can_close_channels_, tells_ends_ = false;
   websocket::Reader reader_{true};
   std::mutex mutex_;
-  std::map<unsigned char, std::uint32_t> streams_;    // what the client writes to
-  std::map<std::uint32_t, unsigned char> channels_;   // where a stream's bytes go
+  std::map<unsigned char, std::uint32_t> streams_;   // what the client writes to
+  std::map<std::uint32_t, unsigned char> channels_;  // where a stream's bytes go
   std::set<std::uint32_t> open_outputs_;
   std::atomic<bool> finished_ = false;
 };
 
 // Shakes hands with both sides; null when the exchange has been answered with a refusal.
-std::shared_ptr<Bridge> connect(const std::shared_ptr<net::Exchange>& exchange, const std::string& url, const std::vector<std::string>& client_protocols,
-                                const std::vector<std::string>& runtime_protocols) {
+std::shared_ptr<Bridge> connect(const std::shared_ptr<net::Exchange>& exchange, const std::string& url,
+                                const std::vector<std::string>& client_protocols, const std::vector<std::string>& runtime_protocols) {
   const net::Request& request = exchange->request();
   auto protocol = websocket::negotiate(request, client_protocols);
   if (!protocol || request.headers.get("sec-websocket-key").empty()) {

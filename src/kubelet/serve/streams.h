@@ -9,7 +9,9 @@
 
 namespace kybern::kubelet {
 
-struct ExecChannels { bool in = false, out = true, err = true, tty = false; };
+struct ExecChannels {
+  bool in = false, out = true, err = true, tty = false;
+};
 
 // Both answer the exchange in every case. `url`: what CRI's Exec, Attach or PortForward returned.
 // Channels of exec and attach: 0 stdin, 1 stdout, 2 stderr, 3 error, 4 resize (v4 and v5.channel.k8s.io).

@@ -69,8 +69,10 @@ Result<bool> Reader::take(std::vector<Message>& out) {
   auto opcode = static_cast<Opcode>(byte(0) & 0x0f);
   bool control = (byte(0) & 0x08) != 0;
   if ((byte(0) & bits_reserved) != 0) return fail(Code::invalid, "a frame with reserved bits");
-  if (masked != from_client_) return fail(Code::invalid, from_client_ ? "a frame of a client without a mask" : "a frame of a server with a mask");
-  if (opcode > Opcode::pong || (opcode > Opcode::binary && opcode < Opcode::close)) return fail(Code::invalid, "a frame of an unknown kind");
+  if (masked != from_client_)
+    return fail(Code::invalid, from_client_ ? "a frame of a client without a mask" : "a frame of a server with a mask");
+  if (opcode > Opcode::pong || (opcode > Opcode::binary && opcode < Opcode::close))
+    return fail(Code::invalid, "a frame of an unknown kind");
   std::uint64_t size = byte(1) & 0x7f;
   std::size_t head = 2, extra = size == 126 ? 2 : size == 127 ? 8 : 0;
   if (control && (size > most_control_bytes || !last)) return fail(Code::invalid, "a control frame that is long or in parts");
@@ -137,7 +139,8 @@ std::string close_frame(std::uint16_t code, std::string_view reason) {
 std::string accept_key(std::string_view key) { return base64_encode(sha1(fmt::format("{}258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key))); }
 
 std::optional<std::string> negotiate(const net::Request& request, const std::vector<std::string>& known) {
-  if (!has_token(request.headers.get("connection"), "upgrade") || !has_token(request.headers.get("upgrade"), "websocket")) return std::nullopt;
+  if (!has_token(request.headers.get("connection"), "upgrade") || !has_token(request.headers.get("upgrade"), "websocket"))
+    return std::nullopt;
   for (const std::string& protocol : known) {
     for (std::string_view offered : request.headers.all("sec-websocket-protocol")) {
       if (has_token(offered, protocol)) return protocol;

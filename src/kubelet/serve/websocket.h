@@ -42,7 +42,7 @@ class Reader {
 
 std::string frame(Opcode opcode, std::string_view bytes);  // unmasked, as servers send
 std::string close_frame(std::uint16_t code, std::string_view reason = {});
-std::string accept_key(std::string_view key);              // Sec-WebSocket-Accept
+std::string accept_key(std::string_view key);  // Sec-WebSocket-Accept
 
 // The first of `known` that the client offers; "" when it offers none of them. Absent: no WebSocket request at all.
 std::optional<std::string> negotiate(const net::Request& request, const std::vector<std::string>& known);

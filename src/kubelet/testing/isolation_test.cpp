@@ -60,8 +60,7 @@ void clear_dead_runs() {
   child_to_end = inside;
   for (int number : {SIGTERM, SIGINT, SIGHUP}) ::signal(number, end_child);
   int status = 0;
-  while (::waitpid(inside, &status, 0) < 0 && errno == EINTR) {
-  }
+  while (::waitpid(inside, &status, 0) < 0 && errno == EINTR) {}
   clear_run(folder);
   if (WIFSIGNALED(status)) {
     ::signal(WTERMSIG(status), SIG_DFL);
@@ -84,8 +83,7 @@ bool isolate() {
   pid_t inside = ::fork();
   if (inside > 0) {
     int status = 0;
-    while (::waitpid(inside, &status, 0) < 0 && errno == EINTR) {
-    }
+    while (::waitpid(inside, &status, 0) < 0 && errno == EINTR) {}
     std::_Exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
   }
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -113,7 +111,8 @@ std::string why_no_real_pods() {
   if (!isolated) return "namespaces of its own are refused";
   for (const char* program : {"containerd", "runc", "ctr", "busybox", "gcc"}) {
     bool found = false;
-    for (const char* folder : {"/usr/local/bin/", "/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/"}) found = found || ::access((std::string(folder) + program).c_str(), X_OK) == 0;
+    for (const char* folder : {"/usr/local/bin/", "/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/"})
+      found = found || ::access((std::string(folder) + program).c_str(), X_OK) == 0;
     if (!found) return fmt::format("{} is not installed", program);
   }
   if (!Cgroups::open("")) return "no cgroups are mounted";

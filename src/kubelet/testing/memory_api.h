@@ -20,13 +20,13 @@ class MemoryApi : public client::Transport {
 
   // For the test itself. `path`: as in calls.
   Document get(const std::string& path);
-  Document put(const std::string& collection, const std::string& json);   // creates or replaces; metadata is completed
+  Document put(const std::string& collection, const std::string& json);  // creates or replaces; metadata is completed
   void change(const std::string& path, const std::function<void(Draft&)>& edit);
   void erase(const std::string& path);
   // As a client's DELETE of a pod: marks it, and the kubelet does the rest.
   void mark_deleted(const std::string& path, std::int64_t grace_s);
   std::vector<Document> list(const std::string& collection);
-  std::vector<std::string> events_of(const std::string& name);            // "Normal Pulled: ..." in order of coming
+  std::vector<std::string> events_of(const std::string& name);  // "Normal Pulled: ..." in order of coming
   std::string token_life = "3600s";
   int tokens_made = 0;
 

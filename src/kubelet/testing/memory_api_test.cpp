@@ -102,7 +102,9 @@ ApiResult<Document> MemoryApi::call(client::Call call) {
   if (call.method == "POST" && path.ends_with("/token")) {
     ++tokens_made;
     Time end = std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()) + parse_duration(token_life).value();
-    return Draft::object({{"status", Draft::object({{"token", fmt::format("token-{}", tokens_made)}, {"expirationTimestamp", format_rfc3339(end)}})}}).freeze();
+    return Draft::object(
+               {{"status", Draft::object({{"token", fmt::format("token-{}", tokens_made)}, {"expirationTimestamp", format_rfc3339(end)}})}})
+        .freeze();
   }
   if (call.method == "POST") {
     std::string ns = call.body["metadata"]["namespace"].str();
@@ -129,7 +131,8 @@ ApiResult<Document> MemoryApi::call(client::Call call) {
   if (found == objects_.end()) return fail(missing(path));
   if (call.method == "GET") return found->second;
   Document before = found->second;
-  if (std::string uid = call.body["preconditions"]["uid"].str() + (call.method == "PATCH" ? call.body["metadata"]["uid"].str() : ""); !uid.empty() && uid != before["metadata"]["uid"].as_string()) {
+  if (std::string uid = call.body["preconditions"]["uid"].str() + (call.method == "PATCH" ? call.body["metadata"]["uid"].str() : "");
+      !uid.empty() && uid != before["metadata"]["uid"].as_string()) {
     Status s;
     s.code = 409;
     s.reason = "Conflict";
@@ -143,7 +146,8 @@ ApiResult<Document> MemoryApi::call(client::Call call) {
   Draft next(call.body);
   if (call.method == "PATCH") {
     const schema::Type* type = schema::find_type(before["apiVersion"].as_string(), before["kind"].as_string());
-    auto patched = call.patch == client::PatchType::strategic && type != nullptr ? strategic_merge(before.root(), call.body.root(), *type) : merge_patch(before.root(), call.body.root());
+    auto patched = call.patch == client::PatchType::strategic && type != nullptr ? strategic_merge(before.root(), call.body.root(), *type)
+                                                                                 : merge_patch(before.root(), call.body.root());
     if (!patched) return fail(patched.error());
     next = std::move(*patched);
   }
@@ -212,7 +216,8 @@ std::vector<std::string> MemoryApi::events_of(const std::string& name) {
   });
   std::vector<std::string> out;
   for (const Document& e : events) {
-    if (e["involvedObject"]["name"].as_string() == name) out.push_back(fmt::format("{} {}: {}", e["type"].as_string(), e["reason"].as_string(), e["message"].as_string()));
+    if (e["involvedObject"]["name"].as_string() == name)
+      out.push_back(fmt::format("{} {}: {}", e["type"].as_string(), e["reason"].as_string(), e["message"].as_string()));
   }
   return out;
 }

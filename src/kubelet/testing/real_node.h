@@ -16,7 +16,7 @@ namespace kybern::kubelet::testing {
 
 class RealNode {
  public:
-  static RealNode& shared();  // started at the first call
+  static RealNode& shared();                               // started at the first call
   const std::string& problem() const { return problem_; }  // "" when it stands
   MemoryApi& api() { return api_; }
   Kubelet& kubelet() { return *kubelet_; }
@@ -43,7 +43,9 @@ class RealNode {
   // Calls of the kubelet's server, with the certificate of the API server or with one of somebody else.
   std::unique_ptr<net::HttpClient> client(bool allowed = true);
   std::string get(const std::string& target, int expected_status = 200);
-  struct Session { std::string out, err, error; };
+  struct Session {
+    std::string out, err, error;
+  };
   // Exec or attach over WebSocket; `input` is sent and, with v5, its end told.
   Session exec(const std::string& target, const std::string& input, const std::string& protocol = "v5.channel.k8s.io");
 

@@ -60,13 +60,15 @@ std::string RealNode::make_certificates() {
     spec.not_after = now + std::chrono::hours(24);
     return net::issue(*ca, spec);
   };
-  auto server = made("test-node", {}, true), allowed = made("kube-apiserver-kubelet-client", {}, false), stranger = made("system:node:other", {"system:nodes"}, false);
+  auto server = made("test-node", {}, true), allowed = made("kube-apiserver-kubelet-client", {}, false),
+       stranger = made("system:node:other", {"system:nodes"}, false);
   if (!server || !allowed || !stranger) return "certificates could not be made";
   ca_ = *ca;
   allowed_ = *allowed;
   stranger_ = *stranger;
   std::string folder = run_folder();
-  for (const auto& [name, text] : {std::pair("/server.pem", server->certificate_pem), std::pair("/server.key", server->key_pem), std::pair("/ca.pem", ca->certificate_pem)}) {
+  for (const auto& [name, text] : {std::pair("/server.pem", server->certificate_pem), std::pair("/server.key", server->key_pem),
+                                   std::pair("/ca.pem", ca->certificate_pem)}) {
     if (auto wrote = write_file(folder + name, text, 0600); !wrote) return wrote.error().message;
   }
   options_.tls_certificate_file = folder + "/server.pem";
@@ -185,7 +187,9 @@ bool RealNode::phase_becomes(const std::string& name, const std::string& phase) 
   return eventually([&] { return pod(name)["status"]["phase"].as_string() == phase; });
 }
 
-void RealNode::remove(const std::string& name, std::int64_t grace_s) { api_.mark_deleted("/api/v1/namespaces/default/pods/" + name, grace_s); }
+void RealNode::remove(const std::string& name, std::int64_t grace_s) {
+  api_.mark_deleted("/api/v1/namespaces/default/pods/" + name, grace_s);
+}
 
 bool RealNode::remove_and_wait(const std::string& name) {
   std::string uid = pod(name)["metadata"]["uid"].str();
@@ -206,7 +210,8 @@ std::string RealNode::describe(const std::string& name) {
 
 std::string RealNode::log(const std::string& name, const std::string& container, int attempt) {
   std::string uid = pod(name)["metadata"]["uid"].str();
-  return last_log_lines(fmt::format("{}/logs/pods/default_{}_{}/{}/{}.log", options_.data_dir, name, uid, container, attempt), 10000, 1 << 20);
+  return last_log_lines(fmt::format("{}/logs/pods/default_{}_{}/{}/{}.log", options_.data_dir, name, uid, container, attempt), 10000,
+                        1 << 20);
 }
 
 bool RealNode::nothing_left_of(const std::string& uid) {

@@ -88,7 +88,9 @@ Result<bool> write_payload(const std::string& volume, const Payload& wanted, std
     auto there = read_payload(volume);
     if (there && *there == payload) return false;
   }
-  std::string fresh = fmt::format("..{:%Y_%m_%d_%H_%M_%S}.{}", fmt::gmtime(std::chrono::system_clock::to_time_t(std::chrono::time_point_cast<std::chrono::microseconds>(now))), stamp);
+  std::string fresh =
+      fmt::format("..{:%Y_%m_%d_%H_%M_%S}.{}",
+                  fmt::gmtime(std::chrono::system_clock::to_time_t(std::chrono::time_point_cast<std::chrono::microseconds>(now))), stamp);
   std::string folder = volume + "/" + fresh;
   if (auto made = make_dirs(folder); !made) return std::unexpected(made.error());
   for (const auto& [path, file] : payload) {

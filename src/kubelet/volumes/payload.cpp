@@ -21,7 +21,8 @@ unsigned mode_of(Value mode, unsigned fallback) { return mode.is_int() ? static_
 // The keys of a config map or secret with their bytes.
 std::map<std::string, std::string> data_of(Value object, bool secret) {
   std::map<std::string, std::string> out;
-  for (Member m : object["data"].members()) out[std::string(m.key)] = secret ? base64_decode(m.value.as_string()).value_or("") : m.value.str();
+  for (Member m : object["data"].members())
+    out[std::string(m.key)] = secret ? base64_decode(m.value.as_string()).value_or("") : m.value.str();
   if (!secret) {
     for (Member m : object["binaryData"].members()) out[std::string(m.key)] = base64_decode(m.value.as_string()).value_or("");
   }
@@ -44,7 +45,8 @@ Result<void> add_object(Payload& out, Value source, bool secret, std::string_vie
     auto found = data.find(item["key"].str());
     if (found == data.end()) {
       if (optional) continue;
-      return fail(Code::not_found, fmt::format("references non-existent {} key: {}", secret ? "secret" : "config", item["key"].as_string()));
+      return fail(Code::not_found,
+                  fmt::format("references non-existent {} key: {}", secret ? "secret" : "config", item["key"].as_string()));
     }
     out[item["path"].str()] = {found->second, mode_of(item["mode"], mode), std::nullopt};
   }
@@ -127,9 +129,7 @@ Result<Payload> make_payload(const PodView& pod, Value volume, const PayloadSour
   }
   if (!added) return std::unexpected(added.error());
   for (const auto& [path, file] : out) {
-    if (!stays_inside(path)) {
-      return fail(Code::invalid, fmt::format("invalid path {}: must be relative and not begin with '..'", path));
-    }
+    if (!stays_inside(path)) { return fail(Code::invalid, fmt::format("invalid path {}: must be relative and not begin with '..'", path)); }
   }
   return out;
 }

@@ -27,7 +27,7 @@ struct TokenWish {
 };
 
 struct PayloadSources {
-  EnvironmentFacts facts;                 // config maps, secrets, and what the pod knows of itself
+  EnvironmentFacts facts;  // config maps, secrets, and what the pod knows of itself
   std::function<Result<std::string>(const TokenWish& wish)> token;
 };
 

@@ -30,7 +30,9 @@ Result<std::string> Tokens::get(const PodView& pod, const TokenWish& wish) {
   client::Call call;
   call.method = "POST";
   call.path = client::object_path("v1", "serviceaccounts", pod.ns, wish.service_account, "token");
-  call.body = Draft::object({{"apiVersion", "authentication.k8s.io/v1"}, {"kind", "TokenRequest"}, {"metadata", Draft::object()}, {"spec", spec}}).freeze();
+  call.body =
+      Draft::object({{"apiVersion", "authentication.k8s.io/v1"}, {"kind", "TokenRequest"}, {"metadata", Draft::object()}, {"spec", spec}})
+          .freeze();
   auto answer = api_.call(std::move(call));
   std::string token = answer ? (*answer)["status"]["token"].str() : std::string();
   if (token.empty()) {

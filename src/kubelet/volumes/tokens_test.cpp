@@ -23,7 +23,8 @@ struct Api : client::Transport {
     calls.push_back(call);
     if (down) return fail(service_unavailable("the server is down"));
     auto life = std::chrono::seconds(call.body["spec"]["expirationSeconds"].as_int());
-    Draft status = Draft::object({{"token", "token-" + std::to_string(calls.size())}, {"expirationTimestamp", format_rfc3339(clock.at + life)}});
+    Draft status =
+        Draft::object({{"token", "token-" + std::to_string(calls.size())}, {"expirationTimestamp", format_rfc3339(clock.at + life)}});
     return Draft::object({{"status", status}}).freeze();
   }
   std::unique_ptr<client::Subscription> subscribe(std::string, std::string, client::Listener) override { return nullptr; }
@@ -38,7 +39,8 @@ class TokensTest : public testing::Test {
   World machine = real_world();
   Api api{clock};
   Tokens tokens{api, World{clock, machine.random, machine.executor}};
-  PodView pod = PodView::read(*parse_json(R"({"metadata":{"name":"web","namespace":"shop","uid":"u-1"},"spec":{"containers":[{"name":"c","image":"i"}]}})"));
+  PodView pod = PodView::read(
+      *parse_json(R"({"metadata":{"name":"web","namespace":"shop","uid":"u-1"},"spec":{"containers":[{"name":"c","image":"i"}]}})"));
   TokenWish wish{"builder", "vault", 3600};
   std::string get() { return tokens.get(pod, wish).value_or("none"); }
 };
@@ -47,8 +49,9 @@ TEST_F(TokensTest, IsBoundToThePodAndItsAudience) {
   EXPECT_EQ(get(), "token-1");
   ASSERT_EQ(api.calls.size(), 1u);
   EXPECT_EQ(api.calls[0].path, "/api/v1/namespaces/shop/serviceaccounts/builder/token");
-  EXPECT_EQ(to_json(api.calls[0].body["spec"]),
-            R"({"expirationSeconds":3600,"audiences":["vault"],"boundObjectRef":{"apiVersion":"v1","kind":"Pod","name":"web","uid":"u-1"}})");
+  EXPECT_EQ(
+      to_json(api.calls[0].body["spec"]),
+      R"({"expirationSeconds":3600,"audiences":["vault"],"boundObjectRef":{"apiVersion":"v1","kind":"Pod","name":"web","uid":"u-1"}})");
 }
 
 TEST_F(TokensTest, IsRenewedAfterFourFifthsOfItsLife) {

@@ -50,9 +50,16 @@ Result<void> check_host_path(const std::string& path, std::string_view type) {
     if (there) return {};
     return write_file(path, "", 0644);
   }
-  struct Kind { std::string_view type; mode_t mode; std::string_view what; };
-  static constexpr Kind kinds[] = {{"Directory", S_IFDIR, "directory"},       {"File", S_IFREG, "file"},           {"Socket", S_IFSOCK, "socket file"},
-                                   {"CharDevice", S_IFCHR, "character device"}, {"BlockDevice", S_IFBLK, "block device"}};
+  struct Kind {
+    std::string_view type;
+    mode_t mode;
+    std::string_view what;
+  };
+  static constexpr Kind kinds[] = {{"Directory", S_IFDIR, "directory"},
+                                   {"File", S_IFREG, "file"},
+                                   {"Socket", S_IFSOCK, "socket file"},
+                                   {"CharDevice", S_IFCHR, "character device"},
+                                   {"BlockDevice", S_IFBLK, "block device"}};
   for (const Kind& kind : kinds) {
     if (kind.type == type && (!there || (st.st_mode & S_IFMT) != kind.mode)) {
       return fail(Code::invalid, fmt::format("hostPath type check failed: {} is not a {}", path, kind.what));
@@ -82,7 +89,8 @@ Result<void> own_by_group(const std::string& path, std::optional<unsigned> group
 std::int64_t memory_volume_size(const PodView& pod, Value spec, std::int64_t node_memory_bytes) {
   std::int64_t size = node_memory_bytes;
   Amounts limits = pod_limits(pod);
-  if (auto found = limits.find("memory"); found != limits.end() && found->second.value() > 0) size = size > 0 ? std::min(size, found->second.value()) : found->second.value();
+  if (auto found = limits.find("memory"); found != limits.end() && found->second.value() > 0)
+    size = size > 0 ? std::min(size, found->second.value()) : found->second.value();
   std::int64_t own = Quantity::of(spec["sizeLimit"]).value();
   if (own > 0) size = size > 0 ? std::min(size, own) : own;
   return size;
@@ -152,7 +160,8 @@ Result<std::string> Volumes::host_path_of(const PodView& pod, Value volume, cons
   auto claim = sources.claim(claim_name);
   if (!claim) return std::unexpected(claim.error());
   std::string bound = (*claim)["spec"]["volumeName"].str();
-  if (bound.empty() || (*claim)["status"]["phase"].as_string() != "Bound") return fail(Code::unavailable, fmt::format("PVC {}/{} is not bound", pod.ns, claim_name));
+  if (bound.empty() || (*claim)["status"]["phase"].as_string() != "Bound")
+    return fail(Code::unavailable, fmt::format("PVC {}/{} is not bound", pod.ns, claim_name));
   auto persistent = sources.volume(bound);
   if (!persistent) return std::unexpected(persistent.error());
   Value spec = (*persistent)["spec"];
@@ -183,7 +192,8 @@ Result<void> Volumes::prepare_one(const PodView& pod, Value volume, const Volume
     if (!wrote) return std::unexpected(wrote.error());
     return {};
   }
-  if (volume["image"].is_object()) return make_dirs(folder, 0755);  // mounted when a container that uses it starts: it may have to be pulled
+  if (volume["image"].is_object())
+    return make_dirs(folder, 0755);  // mounted when a container that uses it starts: it may have to be pulled
   if (Value spec = volume["hostPath"]; spec.is_object()) return check_host_path(spec["path"].str(), spec["type"].as_string());
   auto path = host_path_of(pod, volume, sources);
   if (!path) return std::unexpected(path.error());
@@ -201,7 +211,9 @@ std::vector<VolumeProblem> Volumes::prepare(const PodView& pod, const VolumeSour
   }
   for (Value volume : pod.spec()["volumes"].items()) {
     auto done = prepare_one(pod, volume, sources);
-    if (!done) problems.push_back({volume["name"].str(), fmt::format("MountVolume.SetUp failed for volume \"{}\" : {}", volume["name"].as_string(), done.error().message)});
+    if (!done)
+      problems.push_back({volume["name"].str(), fmt::format("MountVolume.SetUp failed for volume \"{}\" : {}", volume["name"].as_string(),
+                                                            done.error().message)});
   }
   return problems;
 }
@@ -215,16 +227,19 @@ std::vector<VolumeProblem> Volumes::refresh(const PodView& pod, const VolumeSour
     auto payload = make_payload(pod, volume, sources.payload);
     Result<bool> wrote = payload ? write_payload(folder, *payload, fs_group(pod), world_.clock.now(), world_.random.next() % 10'000'000'000)
                                  : Result<bool>(std::unexpected(payload.error()));
-    if (!wrote) problems.push_back({volume["name"].str(), fmt::format("MountVolume.SetUp failed for volume \"{}\" : {}", volume["name"].as_string(), wrote.error().message)});
+    if (!wrote)
+      problems.push_back({volume["name"].str(), fmt::format("MountVolume.SetUp failed for volume \"{}\" : {}", volume["name"].as_string(),
+                                                            wrote.error().message)});
   }
   return problems;
 }
 
-Result<std::string> Volumes::mount_sub_path(const PodView& pod, const ContainerView& c, std::size_t index, Value volume, const std::string& base,
-                                            const std::string& sub_path) {
+Result<std::string> Volumes::mount_sub_path(const PodView& pod, const ContainerView& c, std::size_t index, Value volume,
+                                            const std::string& base, const std::string& sub_path) {
   auto opened = open_sub_path(base, sub_path);
   if (!opened) {
-    return fail(opened.error().code, fmt::format("failed to prepare subPath for volumeMount \"{}\" of container \"{}\"", volume["name"].as_string(), c.name));
+    return fail(opened.error().code,
+                fmt::format("failed to prepare subPath for volumeMount \"{}\" of container \"{}\"", volume["name"].as_string(), c.name));
   }
   std::string target = fmt::format("{}/volume-subpaths/{}/{}/{}", pod_folder(pod.uid), volume["name"].as_string(), c.name, index);
   std::string source = fmt::format("/proc/self/fd/{}", opened->fd);
@@ -243,7 +258,8 @@ Result<std::string> Volumes::mount_sub_path(const PodView& pod, const ContainerV
   return target;
 }
 
-Result<std::vector<MountSpec>> Volumes::mounts(const PodView& pod, const ContainerView& c, const Environment& environment, const VolumeSources& sources) {
+Result<std::vector<MountSpec>> Volumes::mounts(const PodView& pod, const ContainerView& c, const Environment& environment,
+                                               const VolumeSources& sources) {
   std::vector<MountSpec> out;
   std::size_t index = 0;
   for (Value m : c.spec["volumeMounts"].items()) {
@@ -252,7 +268,8 @@ Result<std::vector<MountSpec>> Volumes::mounts(const PodView& pod, const Contain
     for (Value v : pod.spec()["volumes"].items()) {
       if (v["name"].as_string() == m["name"].as_string()) volume = v;
     }
-    if (!volume.is_object()) return fail(Code::not_found, fmt::format("cannot find volume \"{}\" to mount into container \"{}\"", m["name"].as_string(), c.name));
+    if (!volume.is_object())
+      return fail(Code::not_found, fmt::format("cannot find volume \"{}\" to mount into container \"{}\"", m["name"].as_string(), c.name));
     auto path = host_path_of(pod, volume, sources);
     if (!path) return std::unexpected(path.error());
     std::string sub = m["subPath"].str();
@@ -276,7 +293,8 @@ Result<std::vector<MountSpec>> Volumes::mounts(const PodView& pod, const Contain
     std::string target = m["mountPath"].str();
     if (!target.starts_with('/')) target = "/" + target;
     bool payload = is_payload_volume(volume) || volume["image"].is_object();
-    out.push_back({std::move(target), std::move(*path), m["readOnly"].as_bool() || payload, m["recursiveReadOnly"].as_string() == "Enabled", propagation_of(m)});
+    out.push_back({std::move(target), std::move(*path), m["readOnly"].as_bool() || payload, m["recursiveReadOnly"].as_string() == "Enabled",
+                   propagation_of(m)});
   }
   return out;
 }

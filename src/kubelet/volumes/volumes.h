@@ -27,8 +27,8 @@ struct VolumeProblem {
 
 struct VolumeSources {
   PayloadSources payload;
-  std::function<Result<Document>(std::string_view name)> claim;    // PersistentVolumeClaim of the pod's namespace
-  std::function<Result<Document>(std::string_view name)> volume;   // PersistentVolume
+  std::function<Result<Document>(std::string_view name)> claim;   // PersistentVolumeClaim of the pod's namespace
+  std::function<Result<Document>(std::string_view name)> volume;  // PersistentVolume
   std::int64_t node_memory_bytes = 0;
 };
 
@@ -42,7 +42,8 @@ class Volumes {
   // Writes what changed of config maps, secrets, tokens and the pod's own fields.
   std::vector<VolumeProblem> refresh(const PodView& pod, const VolumeSources& sources);
   // The mounts of one container, volumes only. `environment` serves subPathExpr.
-  Result<std::vector<MountSpec>> mounts(const PodView& pod, const ContainerView& c, const Environment& environment, const VolumeSources& sources);
+  Result<std::vector<MountSpec>> mounts(const PodView& pod, const ContainerView& c, const Environment& environment,
+                                        const VolumeSources& sources);
   // Unmounts and removes everything of the pod.
   Result<void> remove(std::string_view uid);
   std::vector<std::string> pods_on_disk() const;  // uids

@@ -33,13 +33,15 @@ struct Conflict {
 Status conflict_status(std::vector<Conflict> conflicts) {
   std::stable_sort(conflicts.begin(), conflicts.end(), [](const Conflict& a, const Conflict& b) { return a.manager < b.manager; });
   std::vector<StatusCause> causes;
-  std::string message = conflicts.size() == 1 ? "Apply failed with 1 conflict: " : fmt::format("Apply failed with {} conflicts: ", conflicts.size());
+  std::string message =
+      conflicts.size() == 1 ? "Apply failed with 1 conflict: " : fmt::format("Apply failed with {} conflicts: ", conflicts.size());
   for (std::size_t i = 0; i < conflicts.size(); ++i) {
     const Conflict& c = conflicts[i];
     std::string path = path_text(c.path);
     causes.push_back({"FieldManagerConflict", "conflict with " + c.manager, path});
     if (conflicts.size() == 1) message += fmt::format("conflict with {}: {}", c.manager, path);
-    else if (i == 0 || conflicts[i - 1].manager != c.manager) message += fmt::format("{}conflicts with {}:\n- {}", i ? "\n" : "", c.manager, path);
+    else if (i == 0 || conflicts[i - 1].manager != c.manager)
+      message += fmt::format("{}conflicts with {}:\n- {}", i ? "\n" : "", c.manager, path);
     else message += "\n- " + path;
   }
   return apply_conflict(std::move(causes), std::move(message));
@@ -48,7 +50,12 @@ Status conflict_status(std::vector<Conflict> conflicts) {
 class Applier {
  public:
   Applier(const Write& write, Value live, Value config, bool force)
-      : write_(write), exists_(live.exists()), config_(config), force_(force), root_(write.versions.root(write.api_version)), managed_(texts_) {
+      : write_(write),
+        exists_(live.exists()),
+        config_(config),
+        force_(force),
+        root_(write.versions.root(write.api_version)),
+        managed_(texts_) {
     live_ = exists_ ? live.document() : write.empty.exists() ? write.empty.document() : Draft::object().freeze();
   }
 
@@ -86,19 +93,23 @@ class Applier {
  private:
   ApiResult<void> begin() {
     Value m = config_["metadata"];
-    if (Value given = m["managedFields"]; given.exists() && !given.is_null()) return fail(bad_request("metadata.managedFields must be nil"));
-    if (auto ok = managed_.read(live_["metadata"]["managedFields"], true); !ok) return fail(plain_failure("failed to decode managed fields: " + ok.error().message));
+    if (Value given = m["managedFields"]; given.exists() && !given.is_null())
+      return fail(bad_request("metadata.managedFields must be nil"));
+    if (auto ok = managed_.read(live_["metadata"]["managedFields"], true); !ok)
+      return fail(plain_failure("failed to decode managed fields: " + ok.error().message));
     if (managed_.entries.empty() && exists_)
       if (auto ok = own_everything(write_, live_, managed_, before_first_apply); !ok)
         return fail(plain_failure("failed to create manager for existing fields: " + ok.error().message));
     if (auto ok = check(root_, config_); !ok) {
       // A group-version as Go prints it: /v1, apps/v1.
       bool core = write_.api_version.find('/') == std::string_view::npos;
-      return fail(plain_failure(fmt::format("failed to create typed patch object ({}/{}; {}{}, Kind={}): {}", m["namespace"].as_string(), m["name"].as_string(), core ? "/" : "",
-                                            write_.api_version, config_["kind"].as_string(), ok.error().message)));
+      return fail(plain_failure(fmt::format("failed to create typed patch object ({}/{}; {}{}, Kind={}): {}", m["namespace"].as_string(),
+                                            m["name"].as_string(), core ? "/" : "", write_.api_version, config_["kind"].as_string(),
+                                            ok.error().message)));
     }
     for (Manager& entry : managed_.entries)
-      if (write_.versions.has(entry.api_version)) entry.decoded = reconciled(managed_.fields(entry), write_.versions.root(entry.api_version));
+      if (write_.versions.has(entry.api_version))
+        entry.decoded = reconciled(managed_.fields(entry), write_.versions.root(entry.api_version));
     return {};
   }
 
@@ -154,7 +165,8 @@ class Applier {
   // Who else owns what changed? Conflicts, or the fields change hands.
   ApiResult<void> settle(const Document& object, const Manager& self) {
     Changes changes(write_, live_.root(), object.root(), texts_);
-    if (!changes.in(write_.api_version)) return fail(plain_failure("failed to compare objects: " + (changes.status() ? std::string() : changes.status().error().message)));
+    if (!changes.in(write_.api_version))
+      return fail(plain_failure("failed to compare objects: " + (changes.status() ? std::string() : changes.status().error().message)));
     std::vector<Conflict> conflicts;
     std::vector<Manager> kept;
     for (Manager& entry : managed_.entries) {

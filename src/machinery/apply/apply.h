@@ -27,12 +27,12 @@ class Versions {
 
 struct Write {
   const Versions& versions;
-  std::string_view api_version;     // of the objects below: "apps/v1"
-  std::string_view manager;         // as the request names it; empty: "unknown"
-  std::string_view subresource;     // "", "status", ...
-  std::string_view now;             // RFC 3339
-  const FieldSet& reset;            // what this request cannot change, and so does not own: status, or spec in /status
-  Value empty;                      // what the type's zero object looks like; absent: {}
+  std::string_view api_version;  // of the objects below: "apps/v1"
+  std::string_view manager;      // as the request names it; empty: "unknown"
+  std::string_view subresource;  // "", "status", ...
+  std::string_view now;          // RFC 3339
+  const FieldSet& reset;         // what this request cannot change, and so does not own: status, or spec in /status
+  Value empty;                   // what the type's zero object looks like; absent: {}
   // What versions.root(), `reset` and `empty` hang on, when they stay the same as long as the process lives: the fields of a
   // new object are then remembered by its shape. Null: they are not.
   const void* kind = nullptr;
@@ -43,7 +43,7 @@ struct Write {
 Document track(const Write& write, Value live, Value now, Value given);
 
 struct Applied {
-  Document object;    // what to store, without metadata.managedFields
+  Document object;  // what to store, without metadata.managedFields
   Document managed;
 };
 // `config` is what the client wrote. 409 with a cause for each field that another manager owns, unless `force`; 400 and 500

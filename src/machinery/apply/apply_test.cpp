@@ -22,7 +22,9 @@ Document yaml(std::string_view text) {
 class OneVersion : public Versions {
  public:
   explicit OneVersion(std::string_view kind) {
-    version = kind == "ConfigMap" || kind == "Pod" || kind == "Service" || kind == "PodTemplate" ? "v1" : kind == "Role" ? "rbac.authorization.k8s.io/v1" : "apps/v1";
+    version = kind == "ConfigMap" || kind == "Pod" || kind == "Service" || kind == "PodTemplate" ? "v1"
+              : kind == "Role"                                                                   ? "rbac.authorization.k8s.io/v1"
+                                                                                                 : "apps/v1";
     type = schema::find_type(version, kind);
   }
   bool has(std::string_view v) const override { return v == version; }
@@ -116,53 +118,167 @@ struct Step {
 struct Case {
   std::string_view name, kind;
   std::vector<Step> steps;
-  std::string_view error;     // of the last step; "" when it succeeds
+  std::string_view error;  // of the last step; "" when it succeeds
   std::string_view object, managers;
 };
 
 const Case cases[] = {
-    {"an applier owns what it names", "ConfigMap", {{"alpha", "{data: {k: v}}"}}, "", R"({"data":{"k":"v"}})", R"(alpha {"f:data":{"f:k":{}}})"},
+    {"an applier owns what it names",
+     "ConfigMap",
+     {{"alpha", "{data: {k: v}}"}},
+     "",
+     R"({"data":{"k":"v"}})",
+     R"(alpha {"f:data":{"f:k":{}}})"},
     {"nothing named is nothing owned", "ConfigMap", {{"alpha", "{}"}}, "", R"({})", ""},
-    {"an updater owns the map too", "ConfigMap", {{"upd=", "{data: {k: v}}"}}, "", R"({"data":{"k":"v"}})", R"(upd updates {"f:data":{".":{},"f:k":{}}})"},
-    {"what an applier drops goes", "ConfigMap", {{"alpha", "{data: {k: v, l: w}}"}, {"alpha", "{data: {l: w}}"}}, "", R"({"data":{"l":"w"}})", R"(alpha {"f:data":{"f:l":{}}})"},
+    {"an updater owns the map too",
+     "ConfigMap",
+     {{"upd=", "{data: {k: v}}"}},
+     "",
+     R"({"data":{"k":"v"}})",
+     R"(upd updates {"f:data":{".":{},"f:k":{}}})"},
+    {"what an applier drops goes",
+     "ConfigMap",
+     {{"alpha", "{data: {k: v, l: w}}"}, {"alpha", "{data: {l: w}}"}},
+     "",
+     R"({"data":{"l":"w"}})",
+     R"(alpha {"f:data":{"f:l":{}}})"},
     {"the last one dropped takes its map along", "ConfigMap", {{"alpha", "{data: {k: v}}"}, {"alpha", "{}"}}, "", R"({})", ""},
-    {"what two apply stays when one drops it", "ConfigMap", {{"alpha", "{data: {k: v}}"}, {"beta", "{data: {k: v}}"}, {"alpha", "{}"}}, "", R"({"data":{"k":"v"}})", R"(beta {"f:data":{"f:k":{}}})"},
-    {"a conflict", "ConfigMap", {{"alpha", "{data: {k: v}}"}, {"beta", "{data: {k: w}}"}}, "Apply failed with 1 conflict: conflict with \"alpha\": .data.k", R"({"data":{"k":"v"}})", R"(alpha {"f:data":{"f:k":{}}})"},
-    {"conflicts by manager", "ConfigMap", {{"beta", "{data: {b: '1', c: '1'}}"}, {"alpha=", "{data: {b: '1', c: '1', a: '1'}}"}, {"gamma", "{data: {a: '2', b: '2', c: '2'}}"}},
-     "Apply failed with 3 conflicts: conflicts with \"alpha\" using v1:\n- .data.a\nconflicts with \"beta\":\n- .data.b\n- .data.c", R"({"data":{"b":"1","c":"1","a":"1"}})",
+    {"what two apply stays when one drops it",
+     "ConfigMap",
+     {{"alpha", "{data: {k: v}}"}, {"beta", "{data: {k: v}}"}, {"alpha", "{}"}},
+     "",
+     R"({"data":{"k":"v"}})",
+     R"(beta {"f:data":{"f:k":{}}})"},
+    {"a conflict",
+     "ConfigMap",
+     {{"alpha", "{data: {k: v}}"}, {"beta", "{data: {k: w}}"}},
+     "Apply failed with 1 conflict: conflict with \"alpha\": .data.k",
+     R"({"data":{"k":"v"}})",
+     R"(alpha {"f:data":{"f:k":{}}})"},
+    {"conflicts by manager",
+     "ConfigMap",
+     {{"beta", "{data: {b: '1', c: '1'}}"}, {"alpha=", "{data: {b: '1', c: '1', a: '1'}}"}, {"gamma", "{data: {a: '2', b: '2', c: '2'}}"}},
+     "Apply failed with 3 conflicts: conflicts with \"alpha\" using v1:\n- .data.a\nconflicts with \"beta\":\n- .data.b\n- .data.c",
+     R"({"data":{"b":"1","c":"1","a":"1"}})",
      R"(beta {"f:data":{"f:b":{},"f:c":{}}}; alpha updates {"f:data":{"f:a":{}}})"},
-    {"force takes", "ConfigMap", {{"alpha", "{data: {k: v, l: x}}"}, {"beta!", "{data: {k: w}}"}}, "", R"({"data":{"k":"w","l":"x"}})", R"(alpha {"f:data":{"f:l":{}}}; beta {"f:data":{"f:k":{}}})"},
-    {"an equal value is shared", "ConfigMap", {{"alpha", "{data: {k: v}}"}, {"beta", "{data: {k: v}}"}}, "", R"({"data":{"k":"v"}})", R"(alpha {"f:data":{"f:k":{}}}; beta {"f:data":{"f:k":{}}})"},
-    {"an update takes without asking", "ConfigMap", {{"alpha", "{data: {k: v, l: w}}"}, {"upd=", "{data: {k: x, l: w}}"}}, "", R"({"data":{"k":"x","l":"w"}})", R"(alpha {"f:data":{"f:l":{}}}; upd updates {"f:data":{"f:k":{}}})"},
-    {"an update of equal values takes nothing", "ConfigMap", {{"aaa=", "{data: {k: v}}"}, {"bbb=", "{data: {k: v}}"}}, "", R"({"data":{"k":"v"}})", R"(aaa updates {"f:data":{".":{},"f:k":{}}})"},
-    {"an update takes a field away", "ConfigMap", {{"alpha", "{data: {k: v, l: w}}"}, {"upd=", "{data: {l: w}}"}}, "", R"({"data":{"l":"w"}})", R"(alpha {"f:data":{"f:l":{}}})"},
-    {"what an updater took stays when the applier drops it", "ConfigMap", {{"alpha", "{data: {k: v}}"}, {"upd=", "{data: {k: w}}"}, {"alpha", "{data: {m: '1'}}"}}, "", R"({"data":{"k":"w","m":"1"}})",
+    {"force takes",
+     "ConfigMap",
+     {{"alpha", "{data: {k: v, l: x}}"}, {"beta!", "{data: {k: w}}"}},
+     "",
+     R"({"data":{"k":"w","l":"x"}})",
+     R"(alpha {"f:data":{"f:l":{}}}; beta {"f:data":{"f:k":{}}})"},
+    {"an equal value is shared",
+     "ConfigMap",
+     {{"alpha", "{data: {k: v}}"}, {"beta", "{data: {k: v}}"}},
+     "",
+     R"({"data":{"k":"v"}})",
+     R"(alpha {"f:data":{"f:k":{}}}; beta {"f:data":{"f:k":{}}})"},
+    {"an update takes without asking",
+     "ConfigMap",
+     {{"alpha", "{data: {k: v, l: w}}"}, {"upd=", "{data: {k: x, l: w}}"}},
+     "",
+     R"({"data":{"k":"x","l":"w"}})",
+     R"(alpha {"f:data":{"f:l":{}}}; upd updates {"f:data":{"f:k":{}}})"},
+    {"an update of equal values takes nothing",
+     "ConfigMap",
+     {{"aaa=", "{data: {k: v}}"}, {"bbb=", "{data: {k: v}}"}},
+     "",
+     R"({"data":{"k":"v"}})",
+     R"(aaa updates {"f:data":{".":{},"f:k":{}}})"},
+    {"an update takes a field away",
+     "ConfigMap",
+     {{"alpha", "{data: {k: v, l: w}}"}, {"upd=", "{data: {l: w}}"}},
+     "",
+     R"({"data":{"l":"w"}})",
+     R"(alpha {"f:data":{"f:l":{}}})"},
+    {"what an updater took stays when the applier drops it",
+     "ConfigMap",
+     {{"alpha", "{data: {k: v}}"}, {"upd=", "{data: {k: w}}"}, {"alpha", "{data: {m: '1'}}"}},
+     "",
+     R"({"data":{"k":"w","m":"1"}})",
      R"(alpha {"f:data":{"f:m":{}}}; upd updates {"f:data":{"f:k":{}}})"},
-    {"finalizers are a set", "ConfigMap", {{"alpha", "{metadata: {finalizers: [x.io/a]}}"}, {"beta", "{metadata: {finalizers: [x.io/b]}}"}}, "", R"({"metadata":{"finalizers":["x.io/a","x.io/b"]}})",
+    {"finalizers are a set",
+     "ConfigMap",
+     {{"alpha", "{metadata: {finalizers: [x.io/a]}}"}, {"beta", "{metadata: {finalizers: [x.io/b]}}"}},
+     "",
+     R"({"metadata":{"finalizers":["x.io/a","x.io/b"]}})",
      R"(alpha {"f:metadata":{"f:finalizers":{"v:\"x.io/a\"":{}}}}; beta {"f:metadata":{"f:finalizers":{"v:\"x.io/b\"":{}}}})"},
-    {"null in a configuration is named", "ConfigMap", {{"alpha", "{data: {k: v}, metadata: {annotations: null}}"}}, "", R"({"data":{"k":"v"}})", R"(alpha {"f:data":{"f:k":{}},"f:metadata":{"f:annotations":{}}})"},
-    {"containers by name", "PodTemplate", {{"alpha", "{template: {spec: {containers: [{name: a, image: 'i:1'}]}}}"}, {"beta", "{template: {spec: {containers: [{name: b, image: 'i:1'}]}}}"}}, "",
+    {"null in a configuration is named",
+     "ConfigMap",
+     {{"alpha", "{data: {k: v}, metadata: {annotations: null}}"}},
+     "",
+     R"({"data":{"k":"v"}})",
+     R"(alpha {"f:data":{"f:k":{}},"f:metadata":{"f:annotations":{}}})"},
+    {"containers by name",
+     "PodTemplate",
+     {{"alpha", "{template: {spec: {containers: [{name: a, image: 'i:1'}]}}}"},
+      {"beta", "{template: {spec: {containers: [{name: b, image: 'i:1'}]}}}"}},
+     "",
      R"({"template":{"metadata":{},"spec":{"containers":[{"name":"a","image":"i:1","resources":{}},{"name":"b","image":"i:1","resources":{}}]}}})",
      R"(alpha {"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"a\"}":{".":{},"f:image":{},"f:name":{}}}}}}; beta {"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"b\"}":{".":{},"f:image":{},"f:name":{}}}}}})"},
-    {"a dropped container goes", "PodTemplate", {{"alpha", "{template: {spec: {containers: [{name: a}, {name: b}]}}}"}, {"alpha", "{template: {spec: {containers: [{name: a}]}}}"}}, "",
-     R"({"template":{"metadata":{},"spec":{"containers":[{"name":"a","resources":{}}]}}})", R"(alpha {"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"a\"}":{".":{},"f:name":{}}}}}})"},
-    {"containers in the configuration's order", "PodTemplate", {{"alpha", "{template: {spec: {containers: [{name: a}, {name: b}, {name: d}]}}}"}, {"alpha", "{template: {spec: {containers: [{name: d}, {name: a}, {name: b}]}}}"}}, "",
+    {"a dropped container goes",
+     "PodTemplate",
+     {{"alpha", "{template: {spec: {containers: [{name: a}, {name: b}]}}}"}, {"alpha", "{template: {spec: {containers: [{name: a}]}}}"}},
+     "",
+     R"({"template":{"metadata":{},"spec":{"containers":[{"name":"a","resources":{}}]}}})",
+     R"(alpha {"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"a\"}":{".":{},"f:name":{}}}}}})"},
+    {"containers in the configuration's order",
+     "PodTemplate",
+     {{"alpha", "{template: {spec: {containers: [{name: a}, {name: b}, {name: d}]}}}"},
+      {"alpha", "{template: {spec: {containers: [{name: d}, {name: a}, {name: b}]}}}"}},
+     "",
      R"({"template":{"metadata":{},"spec":{"containers":[{"name":"d","resources":{}},{"name":"a","resources":{}},{"name":"b","resources":{}}]}}})",
      R"(alpha {"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"a\"}":{".":{},"f:name":{}},"k:{\"name\":\"b\"}":{".":{},"f:name":{}},"k:{\"name\":\"d\"}":{".":{},"f:name":{}}}}}})"},
-    {"a key has its default", "PodTemplate", {{"alpha", "{template: {spec: {containers: [{name: c, ports: [{containerPort: 443}, {containerPort: 53, protocol: UDP}]}]}}}"}}, "",
+    {"a key has its default",
+     "PodTemplate",
+     {{"alpha", "{template: {spec: {containers: [{name: c, ports: [{containerPort: 443}, {containerPort: 53, protocol: UDP}]}]}}}"}},
+     "",
      R"({"template":{"metadata":{},"spec":{"containers":[{"name":"c","ports":[{"containerPort":443},{"containerPort":53,"protocol":"UDP"}],"resources":{}}]}}})",
      R"(alpha {"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"c\"}":{".":{},"f:name":{},"f:ports":{"k:{\"containerPort\":53,\"protocol\":\"UDP\"}":{".":{},"f:containerPort":{},"f:protocol":{}},"k:{\"containerPort\":443,\"protocol\":\"TCP\"}":{".":{},"f:containerPort":{}}}}}}}})"},
-    {"rules are one value", "Role", {{"alpha", "{rules: [{verbs: [get], resources: [pods], apiGroups: ['']}]}"}, {"beta", "{rules: [{verbs: [list], resources: [pods], apiGroups: ['']}]}"}},
-     "Apply failed with 1 conflict: conflict with \"alpha\": .rules", R"({"rules":[{"verbs":["get"],"resources":["pods"],"apiGroups":[""]}]})", R"(alpha {"f:rules":{}})"},
-    {"a selector is one value", "Deployment", {{"alpha", "{spec: {selector: {matchLabels: {a: b}}}}"}, {"beta", "{spec: {selector: {matchLabels: {a: c}}}}"}},
-     "Apply failed with 1 conflict: conflict with \"alpha\": .spec.selector", "", R"(alpha {"f:spec":{"f:selector":{}}})"},
-    {"a field that is not there", "ConfigMap", {{"alpha", "{dada: {k: v}}"}}, "failed to create typed patch object (/a; /v1, Kind=ConfigMap): .dada: field not declared in schema", "", ""},
-    {"a text that is a number", "ConfigMap", {{"alpha", "{data: {k: 1}}"}}, "failed to create typed patch object (/a; /v1, Kind=ConfigMap): .data.k: expected string, got &value.valueUnstructured{Value:1}", "", ""},
-    {"a number that is a text", "Deployment", {{"alpha", "{spec: {replicas: two}}"}}, "failed to create typed patch object (/a; apps/v1, Kind=Deployment): .spec.replicas: expected numeric (int or float), got string", "", ""},
-    {"two containers of a name", "PodTemplate", {{"alpha", "{template: {spec: {containers: [{name: a}, {name: a}]}}}"}},
-     "failed to create typed patch object (/a; /v1, Kind=PodTemplate): .template.spec.containers: duplicate entries for key [name=\"a\"]", "", ""},
-    {"a container without a name", "PodTemplate", {{"alpha", "{template: {spec: {containers: [{image: i}]}}}"}},
-     "failed to create typed patch object (/a; /v1, Kind=PodTemplate): .template.spec.containers: element 0: associative list with keys has an element that omits key field \"name\" (and doesn't have default value)", "", ""},
+    {"rules are one value",
+     "Role",
+     {{"alpha", "{rules: [{verbs: [get], resources: [pods], apiGroups: ['']}]}"},
+      {"beta", "{rules: [{verbs: [list], resources: [pods], apiGroups: ['']}]}"}},
+     "Apply failed with 1 conflict: conflict with \"alpha\": .rules",
+     R"({"rules":[{"verbs":["get"],"resources":["pods"],"apiGroups":[""]}]})",
+     R"(alpha {"f:rules":{}})"},
+    {"a selector is one value",
+     "Deployment",
+     {{"alpha", "{spec: {selector: {matchLabels: {a: b}}}}"}, {"beta", "{spec: {selector: {matchLabels: {a: c}}}}"}},
+     "Apply failed with 1 conflict: conflict with \"alpha\": .spec.selector",
+     "",
+     R"(alpha {"f:spec":{"f:selector":{}}})"},
+    {"a field that is not there",
+     "ConfigMap",
+     {{"alpha", "{dada: {k: v}}"}},
+     "failed to create typed patch object (/a; /v1, Kind=ConfigMap): .dada: field not declared in schema",
+     "",
+     ""},
+    {"a text that is a number",
+     "ConfigMap",
+     {{"alpha", "{data: {k: 1}}"}},
+     "failed to create typed patch object (/a; /v1, Kind=ConfigMap): .data.k: expected string, got &value.valueUnstructured{Value:1}",
+     "",
+     ""},
+    {"a number that is a text",
+     "Deployment",
+     {{"alpha", "{spec: {replicas: two}}"}},
+     "failed to create typed patch object (/a; apps/v1, Kind=Deployment): .spec.replicas: expected numeric (int or float), got string",
+     "",
+     ""},
+    {"two containers of a name",
+     "PodTemplate",
+     {{"alpha", "{template: {spec: {containers: [{name: a}, {name: a}]}}}"}},
+     "failed to create typed patch object (/a; /v1, Kind=PodTemplate): .template.spec.containers: duplicate entries for key [name=\"a\"]",
+     "",
+     ""},
+    {"a container without a name",
+     "PodTemplate",
+     {{"alpha", "{template: {spec: {containers: [{image: i}]}}}"}},
+     "failed to create typed patch object (/a; /v1, Kind=PodTemplate): .template.spec.containers: element 0: associative list with keys "
+     "has an element that omits key field \"name\" (and doesn't have default value)",
+     "",
+     ""},
 };
 
 TEST(Apply, Cases) {
@@ -175,14 +291,10 @@ TEST(Apply, Cases) {
       if (who.back() == '=') world.update(who.substr(0, who.size() - 1), step.what);
       else if (who.back() == '!') error = world.apply(who.substr(0, who.size() - 1), step.what, true);
       else error = world.apply(who, step.what);
-      if (&step != &c.steps.back()) {
-        EXPECT_EQ(error, "");
-      }
+      if (&step != &c.steps.back()) { EXPECT_EQ(error, ""); }
     }
     EXPECT_EQ(error, c.error);
-    if (!c.object.empty()) {
-      EXPECT_EQ(world.rest(), c.object);
-    }
+    if (!c.object.empty()) { EXPECT_EQ(world.rest(), c.object); }
     EXPECT_EQ(world.managers(), c.managers);
   }
 }
@@ -271,7 +383,8 @@ TEST(Apply, FieldsOfTheOtherHalfAreNotOwned) {
   EXPECT_EQ(world.managers(), R"(alpha {"f:spec":{"f:replicas":{}}}; alpha (status) {"f:status":{"f:replicas":{}}})");
 }
 
-constexpr std::string_view annotated = R"({data: {k: v}, metadata: {annotations: {kubectl.kubernetes.io/last-applied-configuration: '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"k":"v"}}'}}})";
+constexpr std::string_view annotated =
+    R"({data: {k: v}, metadata: {annotations: {kubectl.kubernetes.io/last-applied-configuration: '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"k":"v"}}'}}})";
 
 TEST(Apply, KubectlTakesOverItsClientSideApply) {
   World world("ConfigMap");
@@ -279,8 +392,11 @@ TEST(Apply, KubectlTakesOverItsClientSideApply) {
   EXPECT_NE(world.apply("other", "{data: {k: w}}"), "");
   EXPECT_EQ(world.apply("kubectl", "{data: {k: 'w<'}}"), "");
   EXPECT_EQ(world.object["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"].as_string(),
-            R"({"apiVersion":"v1","data":{"k":"w\u003c"},"kind":"ConfigMap","metadata":{"name":"a"}})" "\n");
-  world.update("edit", R"({data: {k: edited}, metadata: {annotations: {kubectl.kubernetes.io/last-applied-configuration: '{"apiVersion":"v1","data":{"k":"w"}}'}}})");
+            R"({"apiVersion":"v1","data":{"k":"w\u003c"},"kind":"ConfigMap","metadata":{"name":"a"}})"
+            "\n");
+  world.update(
+      "edit",
+      R"({data: {k: edited}, metadata: {annotations: {kubectl.kubernetes.io/last-applied-configuration: '{"apiVersion":"v1","data":{"k":"w"}}'}}})");
   EXPECT_EQ(world.apply("kubectl", "{data: {k: z}}"), "Apply failed with 1 conflict: conflict with \"edit\" using v1: .data.k");
 }
 
@@ -294,7 +410,9 @@ TEST(Apply, ScaleSeesTheReplicasAlone) {
   EXPECT_EQ(scale.root()[0]["apiVersion"].as_string(), "autoscaling/v1");
   EXPECT_EQ(to_json(scale.root()[0]["fieldsV1"]), R"({"f:spec":{"f:replicas":{}}})");
   EXPECT_EQ(to_json(parent_managers(parent, scale.root(), "apps/v1", replicas).root()), to_json(parent)) << "nothing was taken";
-  Document taken = yaml("[{manager: beta, operation: Update, apiVersion: autoscaling/v1, subresource: scale, fieldsType: FieldsV1, fieldsV1: {'f:spec': {'f:replicas': {}}}}]");
+  Document taken = yaml(
+      "[{manager: beta, operation: Update, apiVersion: autoscaling/v1, subresource: scale, fieldsType: FieldsV1, fieldsV1: {'f:spec': "
+      "{'f:replicas': {}}}}]");
   Document after = parent_managers(parent, taken.root(), "apps/v1", replicas);
   ASSERT_EQ(after.root().size(), 2u);
   EXPECT_EQ(to_json(after.root()[0]["fieldsV1"]), R"({"f:spec":{"f:paused":{}}})");
@@ -303,28 +421,37 @@ TEST(Apply, ScaleSeesTheReplicasAlone) {
 }
 
 TEST(Apply, NamesOfClients) {
-  struct Row { std::string_view agent, manager; };
-  for (Row row : {Row{"kubectl/v1.33.0 (linux/amd64) kubernetes/abc", "kubectl"}, Row{"my-tool", "my-tool"}, Row{"a\tb/1", "ab"}, Row{"", ""}, Row{"/x", ""}}) EXPECT_EQ(manager_of_user_agent(row.agent), row.manager);
+  struct Row {
+    std::string_view agent, manager;
+  };
+  for (Row row : {Row{"kubectl/v1.33.0 (linux/amd64) kubernetes/abc", "kubectl"}, Row{"my-tool", "my-tool"}, Row{"a\tb/1", "ab"},
+                  Row{"", ""}, Row{"/x", ""}})
+    EXPECT_EQ(manager_of_user_agent(row.agent), row.manager);
   EXPECT_EQ(manager_of_user_agent(std::string(200, 'x')).size(), 128u);
 }
 
 // --- sets
 
 TEST(FieldSet, RoundTrip) {
-  struct Row { std::string_view in, out; };
-  for (Row row : {
-           Row{R"({"f:data":{".":{},"f:k":{}}})", ""},
-           Row{R"({"f:b":{},"f:a":{}})", R"({"f:a":{},"f:b":{}})"},
-           Row{R"({"f:l":{"k:{\"protocol\":\"TCP\", \"containerPort\": 80}":{}}})", R"({"f:l":{"k:{\"containerPort\":80,\"protocol\":\"TCP\"}":{}}})"},
-           Row{R"({"f:l":{"v: \"a\"":{},"v:10":{},"v:9":{}}})", R"({"f:l":{"v:9":{},"v:10":{},"v:\"a\"":{}}})"},
-           Row{R"({"f:l":{"i:2":{},"i:10":{}}})", ""},
-           Row{R"({"f:l":{"k:{\"port\":443,\"protocol\":\"TCP\"}":{},"k:{\"port\":53,\"protocol\":\"UDP\"}":{},"k:{\"port\":53,\"protocol\":\"TCP\"}":{}}})",
-               R"({"f:l":{"k:{\"port\":53,\"protocol\":\"TCP\"}":{},"k:{\"port\":53,\"protocol\":\"UDP\"}":{},"k:{\"port\":443,\"protocol\":\"TCP\"}":{}}})"},
-           Row{R"({"f:l":{"k:{\"name\":\"ab\"}":{},"k:{\"name\":\"a\"}":{},"k:{\"name\":\"a \\\"\"}":{}}})", R"({"f:l":{"k:{\"name\":\"a\"}":{},"k:{\"name\":\"a \\\"\"}":{},"k:{\"name\":\"ab\"}":{}}})"},
-           Row{R"({"f:l":{"v:-3":{},"v:10":{},"v:9":{},"v:1.5":{}}})", R"({"f:l":{"v:-3":{},"v:1.5":{},"v:9":{},"v:10":{}}})"},
-           Row{R"({"z:odd":{},"f:a":{}})", R"({"f:a":{}})"},
-           Row{R"({})", ""},
-       }) {
+  struct Row {
+    std::string_view in, out;
+  };
+  for (
+      Row row : {
+          Row{R"({"f:data":{".":{},"f:k":{}}})", ""},
+          Row{R"({"f:b":{},"f:a":{}})", R"({"f:a":{},"f:b":{}})"},
+          Row{R"({"f:l":{"k:{\"protocol\":\"TCP\", \"containerPort\": 80}":{}}})",
+              R"({"f:l":{"k:{\"containerPort\":80,\"protocol\":\"TCP\"}":{}}})"},
+          Row{R"({"f:l":{"v: \"a\"":{},"v:10":{},"v:9":{}}})", R"({"f:l":{"v:9":{},"v:10":{},"v:\"a\"":{}}})"},
+          Row{R"({"f:l":{"i:2":{},"i:10":{}}})", ""},
+          Row{R"({"f:l":{"k:{\"port\":443,\"protocol\":\"TCP\"}":{},"k:{\"port\":53,\"protocol\":\"UDP\"}":{},"k:{\"port\":53,\"protocol\":\"TCP\"}":{}}})",
+              R"({"f:l":{"k:{\"port\":53,\"protocol\":\"TCP\"}":{},"k:{\"port\":53,\"protocol\":\"UDP\"}":{},"k:{\"port\":443,\"protocol\":\"TCP\"}":{}}})"},
+          Row{R"({"f:l":{"k:{\"name\":\"ab\"}":{},"k:{\"name\":\"a\"}":{},"k:{\"name\":\"a \\\"\"}":{}}})",
+              R"({"f:l":{"k:{\"name\":\"a\"}":{},"k:{\"name\":\"a \\\"\"}":{},"k:{\"name\":\"ab\"}":{}}})"},
+          Row{R"({"f:l":{"v:-3":{},"v:10":{},"v:9":{},"v:1.5":{}}})", R"({"f:l":{"v:-3":{},"v:1.5":{},"v:9":{},"v:10":{}}})"},
+          Row{R"({"z:odd":{},"f:a":{}})", R"({"f:a":{}})"},
+          Row{R"({})", ""},
+      }) {
     auto parsed = parse_json(row.in);
     ASSERT_TRUE(parsed);
     FieldTexts texts;
@@ -374,7 +501,9 @@ TEST(FieldSet, Algebra) {
 
 // --- properties of random worlds
 
-std::string pick(std::mt19937& random, std::initializer_list<std::string_view> from) { return std::string(*(from.begin() + random() % from.size())); }
+std::string pick(std::mt19937& random, std::initializer_list<std::string_view> from) {
+  return std::string(*(from.begin() + random() % from.size()));
+}
 
 std::string random_config(std::mt19937& random) {
   Draft d = Draft::object();
@@ -388,8 +517,10 @@ std::string random_config(std::mt19937& random) {
     Draft c = Draft::object({{"name", names[i - 1]}});
     if (random() % 2) c["image"] = pick(random, {"i:1", "i:2"});
     if (random() % 3 == 0) c["args"] = Draft::array({Draft(pick(random, {"x", "y"}))});
-    if (random() % 3 == 0) c["ports"] = Draft::array({Draft::object({{"containerPort", static_cast<int>(80 + random() % 2)}, {"protocol", "TCP"}})});
-    if (random() % 3 == 0) c["env"] = Draft::array({Draft::object({{"name", pick(random, {"E", "F"})}, {"value", pick(random, {"1", "2"})}})});
+    if (random() % 3 == 0)
+      c["ports"] = Draft::array({Draft::object({{"containerPort", static_cast<int>(80 + random() % 2)}, {"protocol", "TCP"}})});
+    if (random() % 3 == 0)
+      c["env"] = Draft::array({Draft::object({{"name", pick(random, {"E", "F"})}, {"value", pick(random, {"1", "2"})}})});
     containers.push_back(std::move(c));
   }
   if (containers.size()) d["spec"]["template"]["spec"]["containers"] = std::move(containers);
@@ -399,7 +530,8 @@ std::string random_config(std::mt19937& random) {
 
 FieldSet owned(const World& world, std::string_view manager, FieldTexts& texts) {
   for (Value entry : world.object["metadata"]["managedFields"].items())
-    if (entry["manager"].as_string() == manager && entry["operation"].as_string() == "Apply") return *parse_fields_v1(entry["fieldsV1"], texts, true);
+    if (entry["manager"].as_string() == manager && entry["operation"].as_string() == "Apply")
+      return *parse_fields_v1(entry["fieldsV1"], texts, true);
   return {};
 }
 
@@ -419,7 +551,9 @@ TEST(ApplyProperties, RandomManagers) {
       FieldTexts texts;
       Place root = world.versions.root("");
       Document body = world.body(config);
-      FieldSet named = subtract(*fields_of(root, body.root(), texts), *parse_fields_v1(yaml("{'f:apiVersion': {}, 'f:kind': {}, 'f:metadata': {'.': {}, 'f:name': {}}}").root(), texts, true));
+      FieldSet named =
+          subtract(*fields_of(root, body.root(), texts),
+                   *parse_fields_v1(yaml("{'f:apiVersion': {}, 'f:kind': {}, 'f:metadata': {'.': {}, 'f:name': {}}}").root(), texts, true));
       EXPECT_EQ(owned(world, who, texts), named) << "a manager owns what it applied";
       // What was applied is there.
       auto merged = merge(root, world.object.root(), body.root());
@@ -441,7 +575,8 @@ TEST(ApplyProperties, RandomManagers) {
       FieldSet had = owned(before, who, texts);
       Draft values(world.object);
       for (std::string_view field : {"selector"})
-        if (Draft* spec = values.find("spec"); spec && spec->find(field) && spec->find(field)->is_null()) spec->erase(field);  // always shown
+        if (Draft* spec = values.find("spec"); spec && spec->find(field) && spec->find(field)->is_null())
+          spec->erase(field);  // always shown
       FieldSet left = intersect(subtract(had, everybodys), *fields_of(root, values.freeze().root(), texts));
       // A struct or an item that somebody has something in stays.
       left.each([&](std::span<const std::string_view> path) {
@@ -453,7 +588,10 @@ TEST(ApplyProperties, RandomManagers) {
           if (!leads) break;
           nodes = &at->children;
         }
-        EXPECT_TRUE(leads) << path_text(path) << " stayed\n" << to_json(before.object.root()) << "\n" << who << ": " << config << "\n" << to_json(world.object.root());
+        EXPECT_TRUE(leads) << path_text(path) << " stayed\n"
+                           << to_json(before.object.root()) << "\n"
+                           << who << ": " << config << "\n"
+                           << to_json(world.object.root());
       });
     }
   }
@@ -468,10 +606,12 @@ TEST(ApplyProperties, CreatedObjectsAreOwnedWhole) {
     FieldTexts texts;
     // Taking everything away leaves nothing to own.
     FieldSet mine;
-    for (Value entry : world.object["metadata"]["managedFields"].items()) mine = unite(mine, *parse_fields_v1(entry["fieldsV1"], texts, true));
+    for (Value entry : world.object["metadata"]["managedFields"].items())
+      mine = unite(mine, *parse_fields_v1(entry["fieldsV1"], texts, true));
     auto difference = compare(world.versions.root(""), world.empty.root(), world.object.root(), texts);
     ASSERT_TRUE(difference);
-    FieldSet strip = *parse_fields_v1(yaml("{'f:apiVersion': {}, 'f:kind': {}, 'f:metadata': {'f:name': {}, 'f:managedFields': {}}}").root(), texts, true);
+    FieldSet strip = *parse_fields_v1(
+        yaml("{'f:apiVersion': {}, 'f:kind': {}, 'f:metadata': {'f:name': {}, 'f:managedFields': {}}}").root(), texts, true);
     EXPECT_EQ(mine, subtract(unite(difference->added, difference->modified), strip)) << config;
     auto back = compare(world.versions.root(""), world.object.root(), world.empty.root(), texts);
     EXPECT_EQ(back->removed, difference->added);

@@ -120,7 +120,8 @@ class Comparer {
     if (b.exists() && a == b) return;
     Found inside;
     compare(place, a, b, inside);
-    bool any = inside.removed || inside.modified || inside.added || !inside.in_removed.empty() || !inside.in_modified.empty() || !inside.in_added.empty();
+    bool any = inside.removed || inside.modified || inside.added || !inside.in_removed.empty() || !inside.in_modified.empty() ||
+               !inside.in_added.empty();
     if (!any) return;
     Element text = element();
     put(out.in_removed, text, inside.removed, std::move(inside.in_removed));
@@ -132,11 +133,13 @@ class Comparer {
     if (!a.exists()) out.in_added.reserve(b.size());
     for (std::size_t i = 0; i < b.size(); ++i) {
       Member m = b.member(i);
-      one(place.member(b, i), a.size() ? same_member(a, b, i) : Value(), m.value, [&] { return member_element(b, i, texts_); }, out);
+      one(
+          place.member(b, i), a.size() ? same_member(a, b, i) : Value(), m.value, [&] { return member_element(b, i, texts_); }, out);
     }
     for (std::size_t i = 0; i < a.size(); ++i) {
       if (same_member(b, a, i).exists()) continue;
-      one(place.member(a, i), a.member(i).value, Value(), [&] { return member_element(a, i, texts_); }, out);
+      one(
+          place.member(a, i), a.member(i).value, Value(), [&] { return member_element(a, i, texts_); }, out);
     }
   }
 
@@ -161,15 +164,21 @@ class Comparer {
       Element element = text;
       std::size_t was = found.before.size(), is = found.after.size();
       if (was <= 1 && is <= 1) {
-        one(inside, was ? found.before[0] : Value(), is ? found.after[0] : Value(), [&] { return element; }, out);
+        one(
+            inside, was ? found.before[0] : Value(), is ? found.after[0] : Value(), [&] { return element; }, out);
       } else if (was >= 2 && is >= 2) {
         // Items that cannot be told apart are one value together.
-        if (!std::equal(found.before.begin(), found.before.end(), found.after.begin(), found.after.end(), same_value)) put(out.in_modified, element, true, {});
+        if (!std::equal(found.before.begin(), found.before.end(), found.after.begin(), found.after.end(), same_value))
+          put(out.in_modified, element, true, {});
       } else if (was >= 2) {
-        if (is) one(inside, Value(), found.after[0], [&] { return element; }, out);
+        if (is)
+          one(
+              inside, Value(), found.after[0], [&] { return element; }, out);
         put(out.in_removed, element, true, {});
       } else {
-        if (was) one(inside, found.before[0], Value(), [&] { return element; }, out);
+        if (was)
+          one(
+              inside, found.before[0], Value(), [&] { return element; }, out);
         put(out.in_added, element, true, {});
       }
     }

@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t texts_block_bytes = 2048;
 constexpr int fields_depth_max = 500;  // of FieldsV1: deeper than any type of the API
 constexpr std::uint16_t no_name = 0xffff;
-constexpr std::size_t insertion_max = 24;       // nodes that are sorted where they are
+constexpr std::size_t insertion_max = 24;  // nodes that are sorted where they are
 
 // The name `f:x` of each name `x`, where the table has it.
 const std::vector<std::uint16_t>& managed_names() {
@@ -106,7 +106,8 @@ std::size_t count(const Nodes& nodes) {
   return n;
 }
 
-void visit_all(const Nodes& nodes, std::vector<std::string_view>& path, const std::function<void(std::span<const std::string_view>)>& visit) {
+void visit_all(const Nodes& nodes, std::vector<std::string_view>& path,
+               const std::function<void(std::span<const std::string_view>)>& visit) {
   for (const FieldNode& node : nodes) {
     path.push_back(node.element.text);
     if (node.member) visit(path);
@@ -396,7 +397,8 @@ bool FieldSet::has(std::span<const std::string_view> path) const {
   const Nodes* at = &nodes;
   for (std::size_t i = 0; i < path.size(); ++i) {
     Element element(path[i]);
-    auto found = std::lower_bound(at->begin(), at->end(), element, [](const FieldNode& node, const Element& e) { return node.element < e; });
+    auto found =
+        std::lower_bound(at->begin(), at->end(), element, [](const FieldNode& node, const Element& e) { return node.element < e; });
     if (found == at->end() || !(found->element == element)) return false;
     if (i + 1 == path.size()) return found->member;
     at = &found->children;
@@ -408,7 +410,8 @@ void FieldSet::insert(std::span<const std::string_view> path) {
   Nodes* at = &nodes;
   for (std::size_t i = 0; i < path.size(); ++i) {
     Element element(path[i]);
-    auto found = std::lower_bound(at->begin(), at->end(), element, [](const FieldNode& node, const Element& e) { return node.element < e; });
+    auto found =
+        std::lower_bound(at->begin(), at->end(), element, [](const FieldNode& node, const Element& e) { return node.element < e; });
     if (found == at->end() || !(found->element == element)) found = at->insert(found, FieldNode{element, false, {}});
     if (i + 1 == path.size()) found->member = true;
     at = &found->children;

@@ -44,8 +44,12 @@ struct Element {
   explicit Element(Name name) : text(name.text()), name(name.id) {}
   std::string_view text;
   std::uint32_t name = unknown;
-  friend bool operator<(const Element& a, const Element& b) { return a.name != unknown && b.name != unknown ? a.name < b.name : a.text < b.text; }
-  friend bool operator==(const Element& a, const Element& b) { return a.name != unknown && b.name != unknown ? a.name == b.name : a.text == b.text; }
+  friend bool operator<(const Element& a, const Element& b) {
+    return a.name != unknown && b.name != unknown ? a.name < b.name : a.text < b.text;
+  }
+  friend bool operator==(const Element& a, const Element& b) {
+    return a.name != unknown && b.name != unknown ? a.name == b.name : a.text == b.text;
+  }
 };
 
 // f:name, without a copy when the name is one of the API's.
@@ -59,10 +63,10 @@ struct FieldNode {
 };
 
 struct FieldSet {
-  std::vector<FieldNode> nodes;     // sorted by element; none of them is empty
+  std::vector<FieldNode> nodes;  // sorted by element; none of them is empty
 
   bool empty() const { return nodes.empty(); }
-  std::size_t size() const;         // members
+  std::size_t size() const;  // members
   bool has(std::span<const std::string_view> path) const;
   bool has(std::initializer_list<std::string_view> path) const { return has(std::span(path.begin(), path.size())); }
   void insert(std::span<const std::string_view> path);
@@ -74,8 +78,8 @@ bool operator==(const FieldSet& a, const FieldSet& b);
 
 FieldSet unite(const FieldSet& a, const FieldSet& b);
 FieldSet intersect(const FieldSet& a, const FieldSet& b);
-FieldSet subtract(const FieldSet& a, const FieldSet& b);       // what lies in a removed field stays
-FieldSet subtract_deep(const FieldSet& a, const FieldSet& b);  // what lies in a removed field goes too
+FieldSet subtract(const FieldSet& a, const FieldSet& b);                   // what lies in a removed field stays
+FieldSet subtract_deep(const FieldSet& a, const FieldSet& b);              // what lies in a removed field goes too
 void take_out(FieldSet& from, const FieldSet& fields, bool deep = false);  // the same, in place
 
 // Does a set share a member with one that is still in FieldsV1? Nothing is decoded.

@@ -18,7 +18,8 @@ TEST(FieldSets, ItemsAreWrittenInTheOrderOfTheirKeys) {
   };
   for (const Row& row : std::vector<Row>{
            {{R"(k:{"name":"A"})", R"(k:{"name":"AB"})", R"(k:{"name":"B"})"}},
-           {{R"(k:{"name":"a"})", R"(k:{"name":"a b"})", R"(k:{"name":"a!"})", R"(k:{"name":"ab"})"}},  // a space and ! come before the quote
+           {{R"(k:{"name":"a"})", R"(k:{"name":"a b"})", R"(k:{"name":"a!"})",
+             R"(k:{"name":"ab"})"}},  // a space and ! come before the quote
            {{R"(k:{"name":"a"})", R"(k:{"name":"a\"b"})", R"(k:{"name":"a-b"})"}},
            {{R"(k:{"port":9,"protocol":"TCP"})", R"(k:{"port":80,"protocol":"TCP"})", R"(k:{"port":80,"protocol":"UDP"})"}},
            {{R"(k:{"ip":"10.0.0.1"})", R"(k:{"name":"a"})"}},

@@ -34,7 +34,13 @@ Result<void> Managed::read(Value list, bool trusted) {
     Value from = list[i];
     std::string_view operation = from[names::operation].as_string();
     if (operation != "Apply" && operation != "Update") return fail(Code::invalid, "operation must be `Apply` or `Update`");
-    Manager entry{from[names::manager].str(), operation == "Apply", from[names::apiVersion].str(), from[names::subresource].str(), from[names::time].str(), from[names::fieldsV1], {}};
+    Manager entry{from[names::manager].str(),
+                  operation == "Apply",
+                  from[names::apiVersion].str(),
+                  from[names::subresource].str(),
+                  from[names::time].str(),
+                  from[names::fieldsV1],
+                  {}};
     if (entry.api_version.empty()) return fail(Code::invalid, "apiVersion must not be empty");
     std::string_view type = from[names::fieldsType].as_string();
     if (type.empty()) return fail(Code::invalid, fmt::format("missing fieldsType in managed fields entry {}", i));
@@ -76,9 +82,8 @@ void Managed::cap() {
   for (Manager& entry : entries)
     if (!entry.applies) oldest.push_back(std::move(entry));
   std::erase_if(entries, [](const Manager& entry) { return !entry.applies; });
-  std::sort(oldest.begin(), oldest.end(), [](const Manager& a, const Manager& b) {
-    return a.time != b.time ? a.time < b.time : identity(a) < identity(b);
-  });
+  std::sort(oldest.begin(), oldest.end(),
+            [](const Manager& a, const Manager& b) { return a.time != b.time ? a.time < b.time : identity(a) < identity(b); });
   // The first of each version waits for a second one to be merged with.
   std::vector<Manager> firsts;
   for (Manager& entry : oldest) {

@@ -16,18 +16,19 @@ inline constexpr std::string_view ancient_changes = "ancient-changes";
 // One entry. Its fields are decoded when somebody asks; until then they are those of the document that it was read from.
 struct Manager {
   std::string name;
-  bool applies = false;             // operation Apply; otherwise Update
+  bool applies = false;  // operation Apply; otherwise Update
   std::string api_version;
   std::string subresource;
-  std::string time;                 // RFC 3339; empty: none
-  Value stored;                     // FieldsV1, while `decoded` is empty
+  std::string time;  // RFC 3339; empty: none
+  Value stored;      // FieldsV1, while `decoded` is empty
   std::optional<FieldSet> decoded;
 
   // An applier is known by its name, whatever version it uses.
   bool is(const Manager& other) const {
-    return name == other.name && applies == other.applies && subresource == other.subresource && (applies || api_version == other.api_version);
+    return name == other.name && applies == other.applies && subresource == other.subresource &&
+           (applies || api_version == other.api_version);
   }
-  std::string printed() const;      // "kubectl" using apps/v1, as conflicts name it
+  std::string printed() const;  // "kubectl" using apps/v1, as conflicts name it
 };
 
 class Managed {

@@ -63,7 +63,8 @@ class Merger {
     for (std::size_t i = 0; i < live.size(); ++i)
       if (!in_live.emplace(live[i], i).second) twice[live[i]] = true;
     for (std::size_t i = 0; i < given.size(); ++i)
-      if (!in_given.emplace(given[i], i).second && status_) status_ = fail(Code::invalid, fmt::format("duplicate entries for key {}", element_text(given[i])));
+      if (!in_given.emplace(given[i], i).second && status_)
+        status_ = fail(Code::invalid, fmt::format("duplicate entries for key {}", element_text(given[i])));
     if (!status_) return Draft(b);
     std::vector<std::string_view> shared;
     for (std::string_view element : given)

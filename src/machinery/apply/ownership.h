@@ -14,7 +14,8 @@ Manager self_of(const Write& write, bool applies, std::string_view name);
 // One write, compared in every version that somebody owns fields in.
 class Changes {
  public:
-  Changes(const Write& write, Value before, Value after, FieldTexts& texts) : write_(write), before_(before), after_(after), texts_(texts) {}
+  Changes(const Write& write, Value before, Value after, FieldTexts& texts)
+      : write_(write), before_(before), after_(after), texts_(texts) {}
   // Null for a version that is not there any more, or when status() has failed.
   Comparison* in(std::string_view api_version);
   const Result<void>& status() const { return status_; }

@@ -25,8 +25,8 @@ Rule deduce(Value value) {
 }
 
 bool any_json(Scalar scalar) {
-  return scalar == Scalar::raw || scalar == Scalar::json || scalar == Scalar::fields_v1 || scalar == Scalar::json_or_array || scalar == Scalar::json_or_bool ||
-         scalar == Scalar::json_or_strings;
+  return scalar == Scalar::raw || scalar == Scalar::json || scalar == Scalar::fields_v1 || scalar == Scalar::json_or_array ||
+         scalar == Scalar::json_or_bool || scalar == Scalar::json_or_strings;
 }
 
 Element kept(std::string_view text, FieldTexts& texts) {
@@ -46,7 +46,9 @@ Result<Element> key_element(std::span<std::string_view> keys, Get get, FieldText
     out += key;
     out += "\":";
     if (!get(key, out))
-      return fail(Code::invalid, fmt::format("associative list with keys has an element that omits key field {} (and doesn't have default value)", go_quote(key)));
+      return fail(
+          Code::invalid,
+          fmt::format("associative list with keys has an element that omits key field {} (and doesn't have default value)", go_quote(key)));
   }
   out += '}';
   return kept(out, texts);
@@ -75,7 +77,8 @@ Rule Place::rule(Value value) const {
   if (!field_) return deduce(value);
   if (!inside_) {
     if (field_->shape == Shape::map) return field_->atomic ? Rule::atomic : Rule::map;
-    if (field_->shape == Shape::list) return field_->list_type == ListType::map ? Rule::keyed : field_->list_type == ListType::set ? Rule::set : Rule::atomic;
+    if (field_->shape == Shape::list)
+      return field_->list_type == ListType::map ? Rule::keyed : field_->list_type == ListType::set ? Rule::set : Rule::atomic;
   }
   if (field_->inner_list) return Rule::atomic;
   if (any_json(field_->scalar)) return deduce(value);

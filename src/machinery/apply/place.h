@@ -49,14 +49,14 @@ class Place {
   // Of a value that stands here. A value of a kind that the schema does not have gets the schema's rule.
   Rule rule(Value value) const;
   ScalarType scalar() const;
-  bool atomic_list() const;                       // of Rule::atomic: the schema has a list here
+  bool atomic_list() const;  // of Rule::atomic: the schema has a list here
   bool deduced() const { return !type_ && !field_ && !custom_; }
 
-  Place member(std::string_view key) const;       // of a struct or a map
+  Place member(std::string_view key) const;             // of a struct or a map
   Place member(Value object, std::size_t index) const;  // the same for a member of `object`, without hashing a known name
-  bool named(std::string_view key) const;         // the schema names this member
-  bool declared(std::string_view key) const;      // it may stand here
-  Place item() const;                             // of a list
+  bool named(std::string_view key) const;               // the schema names this member
+  bool declared(std::string_view key) const;            // it may stand here
+  Place item() const;                                   // of a list
 
   // How an item of a set or keyed list is told apart. The failure is upstream's wording.
   Result<Element> element(Value item, FieldTexts& texts) const;
@@ -64,11 +64,11 @@ class Place {
  private:
   static Place of_field(const schema::Field* field);
   static Place of_custom(const CustomSchema* custom);  // null: deduced
-  const schema::Type* type_ = nullptr;      // a struct
-  const schema::Field* field_ = nullptr;    // a field's value; with inside_, an element of it
+  const schema::Type* type_ = nullptr;                 // a struct
+  const schema::Field* field_ = nullptr;               // a field's value; with inside_, an element of it
   const CustomSchema* custom_ = nullptr;
   bool inside_ = false;
-  bool atomic_ = false;                     // of type_
+  bool atomic_ = false;  // of type_
 };
 
 // f:key, without hashing when the member's name is known.

@@ -37,23 +37,30 @@ TEST(Remembered, IsWhatIsFoundAnew) {
       {"ConfigMap", "v1", R"({"metadata":{"name":"b"}})"},
       {"Pod", "v1", R"({"metadata":{"name":"a"},"spec":{"containers":[{"name":"m","image":"i"}]}})"},
       {"Pod", "v1", R"({"metadata":{"name":"b"},"spec":{"containers":[{"name":"n","image":"i"}]}})"},
-      {"Pod", "v1", R"({"metadata":{"name":"b"},"spec":{"containers":[{"name":"n","image":"j","ports":[{"containerPort":80,"protocol":"TCP"}]}]}})"},
-      {"Pod", "v1", R"({"metadata":{"name":"b"},"spec":{"containers":[{"name":"n","image":"j","ports":[{"containerPort":81,"protocol":"TCP"}]}]}})"},
-      {"Pod", "v1", R"({"metadata":{"name":"b"},"spec":{"containers":[{"name":"n"}],"nodeSelector":{"a":"b"},"tolerations":[{"key":"x","operator":"Exists"}]}})"},
-      {"Deployment", "apps/v1", R"({"metadata":{"name":"a"},"spec":{"replicas":3,"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"n"}]}}}})"},
-      {"Deployment", "apps/v1", R"({"metadata":{"name":"a"},"spec":{"replicas":0,"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"n"}]}}}})"},
+      {"Pod", "v1",
+       R"({"metadata":{"name":"b"},"spec":{"containers":[{"name":"n","image":"j","ports":[{"containerPort":80,"protocol":"TCP"}]}]}})"},
+      {"Pod", "v1",
+       R"({"metadata":{"name":"b"},"spec":{"containers":[{"name":"n","image":"j","ports":[{"containerPort":81,"protocol":"TCP"}]}]}})"},
+      {"Pod", "v1",
+       R"({"metadata":{"name":"b"},"spec":{"containers":[{"name":"n"}],"nodeSelector":{"a":"b"},"tolerations":[{"key":"x","operator":"Exists"}]}})"},
+      {"Deployment", "apps/v1",
+       R"({"metadata":{"name":"a"},"spec":{"replicas":3,"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"n"}]}}}})"},
+      {"Deployment", "apps/v1",
+       R"({"metadata":{"name":"a"},"spec":{"replicas":0,"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"n"}]}}}})"},
   };
   for (int round = 0; round < 3; ++round) {
     for (const Row& row : rows) {
       OneVersion versions(row.version, row.kind);
-      Document object = *schema::to_typed(versions.type(), parse_json(row.object)->root()), empty = *schema::to_typed(versions.type(), Draft::object().freeze().root());
+      Document object = *schema::to_typed(versions.type(), parse_json(row.object)->root()),
+               empty = *schema::to_typed(versions.type(), Draft::object().freeze().root());
       FieldSet none, status;
       status.insert({"f:status"});
       for (std::string_view manager : {"one", "two"}) {
         Write anew{versions, row.version, manager, "", "2026-01-01T00:00:00Z", status, empty.root()};
         Write remembered = anew;
         remembered.kind = &versions.type();
-        EXPECT_EQ(to_json(track(remembered, {}, object.root(), {}).root()), to_json(track(anew, {}, object.root(), {}).root())) << row.object;
+        EXPECT_EQ(to_json(track(remembered, {}, object.root(), {}).root()), to_json(track(anew, {}, object.root(), {}).root()))
+            << row.object;
       }
     }
   }

@@ -12,7 +12,8 @@ const FieldSet& stripped_fields() {
   static const FieldSet set = [] {
     FieldSet out;
     for (std::string_view top : {"f:apiVersion", "f:kind", "f:metadata"}) out.insert({top});
-    for (std::string_view field : {"f:name", "f:namespace", "f:creationTimestamp", "f:selfLink", "f:uid", "f:clusterName", "f:generation", "f:managedFields", "f:resourceVersion"})
+    for (std::string_view field : {"f:name", "f:namespace", "f:creationTimestamp", "f:selfLink", "f:uid", "f:clusterName", "f:generation",
+                                   "f:managedFields", "f:resourceVersion"})
       out.insert({"f:metadata", field});
     return out;
   }();
@@ -20,7 +21,8 @@ const FieldSet& stripped_fields() {
 }
 
 Manager self_of(const Write& write, bool applies, std::string_view name) {
-  return {std::string(name.empty() ? "unknown" : name), applies, std::string(write.api_version), std::string(write.subresource), {}, {}, {}};
+  return {
+      std::string(name.empty() ? "unknown" : name), applies, std::string(write.api_version), std::string(write.subresource), {}, {}, {}};
 }
 
 Comparison* Changes::in(std::string_view api_version) {
@@ -62,7 +64,9 @@ Result<void> take_over(const Write& write, Value before, Value after, Managed& m
     kept.push_back(std::move(entry));
   }
   managed.entries = std::move(kept);
-  FieldSet gained = own->modified.empty() ? std::move(own->added) : own->added.empty() ? std::move(own->modified) : unite(own->modified, own->added);
+  FieldSet gained = own->modified.empty() ? std::move(own->added)
+                    : own->added.empty()  ? std::move(own->modified)
+                                          : unite(own->modified, own->added);
   take_out(gained, stripped_fields());
   if (gained.empty()) return {};
   Manager self = self_of(write, false, manager);
@@ -156,7 +160,8 @@ Document track(const Write& write, Value live, Value now, Value given) {
   if (!theirs && !reset && !managed.read(stored, true)) managed.entries.clear();
   // An object that nobody tracked stays untracked until it is applied.
   if (managed.entries.empty() && live.exists()) return {};
-  if (!take_over(write, live.exists() ? live : write.empty, now, managed, write.manager)) return stored.exists() ? Draft(stored).freeze() : Document();
+  if (!take_over(write, live.exists() ? live : write.empty, now, managed, write.manager))
+    return stored.exists() ? Draft(stored).freeze() : Document();
   return managed.document();
 }
 

@@ -32,15 +32,34 @@ struct Structures {
     const Type* map = pool.map(text, text);
     const Type* kind = object("kubernetes.GroupVersionKind", {{"group", text}, {"version", text}, {"kind", text}});
     const Type* resource = object("kubernetes.GroupVersionResource", {{"group", text}, {"version", text}, {"resource", text}});
-    const Type* user = object("kubernetes.UserInfo", {{"username", text}, {"uid", text}, {"groups", texts}, {"extra", pool.map(text, texts)}});
-    request = object("kubernetes.AdmissionRequest",
-                     {{"kind", kind}, {"resource", resource}, {"subResource", text}, {"requestKind", kind}, {"requestResource", resource}, {"requestSubResource", text},
-                      {"name", text}, {"namespace", text}, {"operation", text}, {"userInfo", user}, {"dryRun", &types::boolean}, {"options", &types::dyn}});
-    const Type* metadata = object("kubernetes.NamespaceMetadata",
-                                  {{"name", text}, {"generateName", text}, {"namespace", text}, {"labels", map}, {"annotations", map}, {"UID", text},
-                                   {"creationTimestamp", &types::timestamp}, {"deletionGracePeriodSeconds", &types::integer}, {"deletionTimestamp", &types::timestamp},
-                                   {"generation", &types::integer}, {"resourceVersion", text}, {"finalizers", texts}});
-    ns = object("kubernetes.Namespace", {{"metadata", metadata}, {"spec", object("kubernetes.NamespaceSpec", {{"finalizers", texts}})},
+    const Type* user =
+        object("kubernetes.UserInfo", {{"username", text}, {"uid", text}, {"groups", texts}, {"extra", pool.map(text, texts)}});
+    request = object("kubernetes.AdmissionRequest", {{"kind", kind},
+                                                     {"resource", resource},
+                                                     {"subResource", text},
+                                                     {"requestKind", kind},
+                                                     {"requestResource", resource},
+                                                     {"requestSubResource", text},
+                                                     {"name", text},
+                                                     {"namespace", text},
+                                                     {"operation", text},
+                                                     {"userInfo", user},
+                                                     {"dryRun", &types::boolean},
+                                                     {"options", &types::dyn}});
+    const Type* metadata = object("kubernetes.NamespaceMetadata", {{"name", text},
+                                                                   {"generateName", text},
+                                                                   {"namespace", text},
+                                                                   {"labels", map},
+                                                                   {"annotations", map},
+                                                                   {"UID", text},
+                                                                   {"creationTimestamp", &types::timestamp},
+                                                                   {"deletionGracePeriodSeconds", &types::integer},
+                                                                   {"deletionTimestamp", &types::timestamp},
+                                                                   {"generation", &types::integer},
+                                                                   {"resourceVersion", text},
+                                                                   {"finalizers", texts}});
+    ns = object("kubernetes.Namespace", {{"metadata", metadata},
+                                         {"spec", object("kubernetes.NamespaceSpec", {{"finalizers", texts}})},
                                          {"status", object("kubernetes.NamespaceStatus", {{"phase", text}})}});
   }
 };
@@ -68,7 +87,8 @@ void declare_admission(Environment& environment, AdmissionVariables which) {
 
 std::vector<Val> admission_values(const AdmissionValues& v) {
   auto opaque = [](const Opaque* value) { return value ? Val::of(value) : Val::null(); };
-  return {value_or_null(v.object), value_or_null(v.before), value_or_null(v.request, admission_request_type()), opaque(v.authorizer), opaque(v.resource_check)};
+  return {value_or_null(v.object), value_or_null(v.before), value_or_null(v.request, admission_request_type()), opaque(v.authorizer),
+          opaque(v.resource_check)};
 }
 
 MatchConditions::MatchConditions(Value conditions) {
@@ -78,7 +98,8 @@ MatchConditions::MatchConditions(Value conditions) {
     Condition condition{one["name"].str(), one["expression"].str(), "", nullptr};
     auto program = Program::compile(environment, condition.expression);
     if (!program) condition.error = "compilation failed: " + program.error();
-    else if (program->type()->kind != TypeKind::boolean && program->type()->kind != TypeKind::dyn) condition.error = "must evaluate to bool";
+    else if (program->type()->kind != TypeKind::boolean && program->type()->kind != TypeKind::dyn)
+      condition.error = "must evaluate to bool";
     else condition.program = std::make_shared<const Program>(std::move(*program));
     conditions_.push_back(std::move(condition));
   }
@@ -96,14 +117,18 @@ MatchConditions::Result MatchConditions::evaluate(const AdmissionValues& values)
     }
     Outcome outcome = condition.program->evaluate(variables, std::min(left, per_call_limit));
     if (outcome.kind == Outcome::Kind::cost_exceeded || outcome.cost > left) {
-      errors.push_back(left < per_call_limit ? "validation failed due to running out of cost budget, no further validation rules will be run"
-                                             : fmt::format("expression '{}' resulted in error: operation cancelled: actual cost limit exceeded", condition.expression));
+      errors.push_back(
+          left < per_call_limit
+              ? "validation failed due to running out of cost budget, no further validation rules will be run"
+              : fmt::format("expression '{}' resulted in error: operation cancelled: actual cost limit exceeded", condition.expression));
       if (left < per_call_limit) break;
     }
     left -= std::min(left, outcome.cost);
-    if (outcome.kind == Outcome::Kind::error) errors.push_back(fmt::format("expression '{}' resulted in error: {}", condition.expression, outcome.message));
+    if (outcome.kind == Outcome::Kind::error)
+      errors.push_back(fmt::format("expression '{}' resulted in error: {}", condition.expression, outcome.message));
     if (outcome.kind != Outcome::Kind::value) continue;
-    if (outcome.tag != Tag::boolean) errors.push_back(fmt::format("expression '{}' resulted in error: must evaluate to bool", condition.expression));
+    if (outcome.tag != Tag::boolean)
+      errors.push_back(fmt::format("expression '{}' resulted in error: must evaluate to bool", condition.expression));
     else if (!outcome.truth) return {false, "", condition.name};  // whatever else failed
   }
   if (errors.empty()) return {};

@@ -16,8 +16,8 @@ namespace kybern::cel {
 
 constexpr std::uint64_t match_conditions_limit = 2'500'000;  // cost units of all conditions of one webhook or policy
 
-const Type* admission_request_type();   // kubernetes.AdmissionRequest
-const Type* admission_namespace_type(); // kubernetes.Namespace
+const Type* admission_request_type();    // kubernetes.AdmissionRequest
+const Type* admission_namespace_type();  // kubernetes.Namespace
 
 enum class AdmissionVariables { match_conditions, policy };
 // In this order: object, oldObject, request, authorizer, authorizer.requestResource; of a policy then namespaceObject
@@ -35,13 +35,13 @@ std::vector<Val> admission_values(const AdmissionValues& values);  // in the ord
 // The `matchConditions` of a webhook or policy, compiled once.
 class MatchConditions {
  public:
-  MatchConditions() = default;                    // none: everything matches
+  MatchConditions() = default;  // none: everything matches
   explicit MatchConditions(Value conditions);
   bool empty() const { return conditions_.empty(); }
 
   struct Result {
     bool matches = true;
-    std::string error;  // of a condition that could not be evaluated while none was false: the failure policy decides
+    std::string error;        // of a condition that could not be evaluated while none was false: the failure policy decides
     std::string excluded_by;  // the condition that was false
   };
   Result evaluate(const AdmissionValues& values) const;

@@ -28,7 +28,8 @@ TEST(CelAdmission, match_conditions) {
       {R"x([])x", true, ""},
       {R"x([{"name":"a","expression":"object.metadata.name == 'web'"}])x", true, ""},
       {R"x([{"name":"a","expression":"oldObject == null"}])x", true, ""},
-      {R"x([{"name":"a","expression":"request.namespace == 'team' && request.kind.kind == 'Pod' && request.operation == 'CREATE'"}])x", true, ""},
+      {R"x([{"name":"a","expression":"request.namespace == 'team' && request.kind.kind == 'Pod' && request.operation == 'CREATE'"}])x",
+       true, ""},
       {R"x([{"name":"a","expression":"!('system:nodes' in request.userInfo.groups)"}])x", true, ""},
       {R"x([{"name":"a","expression":"request.userInfo.username == 'jane'"}])x", false, ""},
       {R"x([{"name":"a","expression":"!authorizer.group('').resource('pods').check('bypass').allowed()"}])x", false, ""},
@@ -39,7 +40,8 @@ TEST(CelAdmission, match_conditions) {
       {R"x([{"name":"a","expression":"true"},{"name":"b","expression":"true"}])x", true, ""},
   };
   Document object = json(R"({"metadata":{"name":"web"}})");
-  Document request = json(R"({"kind":{"group":"","version":"v1","kind":"Pod"},"namespace":"team","operation":"CREATE","userInfo":{"username":"joe","groups":["a"]}})");
+  Document request = json(
+      R"({"kind":{"group":"","version":"v1","kind":"Pod"},"namespace":"team","operation":"CREATE","userInfo":{"username":"joe","groups":["a"]}})");
   Everything all;
   auto authorizer = authorizer_value(all);
   AuthorizationQuestion question;
@@ -52,7 +54,8 @@ TEST(CelAdmission, match_conditions) {
     EXPECT_EQ(result.error, row.error) << row.conditions;
   }
   MatchConditions broken(json(R"x([{"name":"a","expression":"object."}])x").root());
-  EXPECT_TRUE(broken.evaluate({object.root(), {}, request.root(), nullptr, nullptr}).error.starts_with("compilation error: compilation failed: ERROR: <input>:1:8"));
+  EXPECT_TRUE(broken.evaluate({object.root(), {}, request.root(), nullptr, nullptr})
+                  .error.starts_with("compilation error: compilation failed: ERROR: <input>:1:8"));
 }
 
 }  // namespace

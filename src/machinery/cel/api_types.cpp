@@ -13,7 +13,8 @@ const Type* ApiTypes::object(const schema::Type& type) {
   Type* root = pool_.make(TypeKind::object);
   *root = *structure(type);
   for (const char* property : {"apiVersion", "kind"})
-    if (std::ranges::none_of(root->fields, [&](const TypeField& f) { return f.property == property; })) add(*root, property, &types::string);
+    if (std::ranges::none_of(root->fields, [&](const TypeField& f) { return f.property == property; }))
+      add(*root, property, &types::string);
   std::ranges::sort(root->fields, {}, &TypeField::name);
   return root;
 }
@@ -52,7 +53,9 @@ const Type* ApiTypes::field(const schema::Field& f) {
   if (f.shape != schema::Shape::list) return one;
   Type* list = pool_.make(TypeKind::list);
   list->params = {one};
-  list->semantics = f.list_type == schema::ListType::set ? ListSemantics::set : f.list_type == schema::ListType::map ? ListSemantics::map : ListSemantics::atomic;
+  list->semantics = f.list_type == schema::ListType::set   ? ListSemantics::set
+                    : f.list_type == schema::ListType::map ? ListSemantics::map
+                                                           : ListSemantics::atomic;
   for (Name key : f.list_keys) list->keys.emplace_back(key.text());
   return list;
 }

@@ -17,28 +17,49 @@ enum class NodeKind : std::uint8_t { constant, ident, select, call, list, map, s
 
 // The operators that the evaluator knows by itself; every other function goes through the table of functions.
 enum class Op : std::uint8_t {
-  none, logical_and, logical_or, conditional, logical_not, negate, equal, not_equal, less, less_equal, greater, greater_equal,
-  add, subtract, multiply, divide, modulo, in, index, optional_select, optional_index, not_strictly_false, map_insert,
+  none,
+  logical_and,
+  logical_or,
+  conditional,
+  logical_not,
+  negate,
+  equal,
+  not_equal,
+  less,
+  less_equal,
+  greater,
+  greater_equal,
+  add,
+  subtract,
+  multiply,
+  divide,
+  modulo,
+  in,
+  index,
+  optional_select,
+  optional_index,
+  not_strictly_false,
+  map_insert,
 };
 
 struct Node {
-  static constexpr std::uint8_t test_only = 1;    // select: has(a.b)
-  static constexpr std::uint8_t member = 2;       // call: the first child is the target
-  static constexpr std::uint8_t local = 4;        // ident: `first` is a slot of the enclosing folds
-  static constexpr std::uint8_t accumulate = 8;   // call: accu + [x] of a macro: may be done in place
-  static constexpr std::uint8_t optional = 16;    // list, map, structure: `optionals` has the indices of ?entries
+  static constexpr std::uint8_t test_only = 1;   // select: has(a.b)
+  static constexpr std::uint8_t member = 2;      // call: the first child is the target
+  static constexpr std::uint8_t local = 4;       // ident: `first` is a slot of the enclosing folds
+  static constexpr std::uint8_t accumulate = 8;  // call: accu + [x] of a macro: may be done in place
+  static constexpr std::uint8_t optional = 16;   // list, map, structure: `optionals` has the indices of ?entries
   static constexpr std::uint8_t two_variables = 32;
-  static constexpr std::uint8_t type_name = 64;   // ident: names a type; `first` is a constant
+  static constexpr std::uint8_t type_name = 64;  // ident: names a type; `first` is a constant
 
   NodeKind kind;
   std::uint8_t flags = 0;
   Op op = Op::none;
   std::uint8_t overload = any_overload;  // of the function's, when the types leave only one
-  std::uint32_t name = 0;     // of an identifier, field, function or message: index into names
-  std::uint32_t first = 0;    // children: Ast::kids[first .. first + count); a constant's index; a variable's slot
+  std::uint32_t name = 0;                // of an identifier, field, function or message: index into names
+  std::uint32_t first = 0;               // children: Ast::kids[first .. first + count); a constant's index; a variable's slot
   std::uint32_t count = 0;
-  std::uint32_t offset = 0;   // of its text in the source, in bytes
-  std::uint32_t function = 0; // index into the table of functions
+  std::uint32_t offset = 0;    // of its text in the source, in bytes
+  std::uint32_t function = 0;  // index into the table of functions
 
   static constexpr std::uint8_t any_overload = 255;
 };
@@ -49,7 +70,7 @@ struct Ast {
   std::vector<Node> nodes;
   std::vector<std::uint32_t> kids;
   std::vector<std::string> names;
-  std::vector<Val> constants;       // their texts lie in `texts`
+  std::vector<Val> constants;  // their texts lie in `texts`
   std::vector<std::unique_ptr<std::string>> texts;
   std::uint32_t root = 0;
 

@@ -25,8 +25,8 @@
 
 namespace kybern::cel {
 
-constexpr std::uint64_t per_call_limit = 1'000'000;        // cost units of one evaluation
-constexpr std::uint64_t per_request_limit = 10'000'000;    // of all rules of one object
+constexpr std::uint64_t per_call_limit = 1'000'000;      // cost units of one evaluation
+constexpr std::uint64_t per_request_limit = 10'000'000;  // of all rules of one object
 
 struct Variable {
   std::string name;
@@ -58,13 +58,13 @@ struct CostRange {
 
 struct Outcome {
   enum class Kind { value, error, cost_exceeded } kind = Kind::value;
-  std::string message;          // of an error: "no such key: x"
+  std::string message;  // of an error: "no such key: x"
   std::uint64_t cost = 0;
-  Tag tag = Tag::null;          // of the value
-  bool truth = false;           // of a boolean
-  std::string text;             // of a string
-  Document document;            // of any other value, when asked for
-  std::string mismatch;         // of a document with messages of open types: one that stands where its name does not belong
+  Tag tag = Tag::null;   // of the value
+  bool truth = false;    // of a boolean
+  std::string text;      // of a string
+  Document document;     // of any other value, when asked for
+  std::string mismatch;  // of a document with messages of open types: one that stands where its name does not belong
 };
 
 class Program {
@@ -75,7 +75,7 @@ class Program {
   Program& operator=(Program&&) noexcept;
   ~Program();
 
-  const Type* type() const;               // of the result
+  const Type* type() const;  // of the result
   bool uses(std::string_view variable) const;
   std::size_t memory() const;
 
@@ -98,10 +98,10 @@ class Program {
 
 // What `authorizer` asks. Made by the one who evaluates; outlives the evaluation.
 struct AuthorizationQuestion {
-  std::string verb, path;                                           // path: not about a resource
+  std::string verb, path;  // path: not about a resource
   std::string group, version, resource, subresource, ns, name;
   std::string field_selector, label_selector;
-  std::string service_account_namespace, service_account_name;      // in place of the requester
+  std::string service_account_namespace, service_account_name;  // in place of the requester
 };
 struct AuthorizationAnswer {
   bool allowed = false;

@@ -265,7 +265,8 @@ const Type* Checker::list(std::uint32_t index) {
       if (ast_.kid(node, node.count + k) != i) continue;
       type = substitution_.apply(type, false);
       if (type->kind == TypeKind::optional) type = type->params[0];
-      else if (type->kind != TypeKind::dyn && type->kind != TypeKind::error) type = wrong(ast_.nodes[kid].offset, fmt::format("expected type 'optional_type(dyn)' but found '{}'", shown(type)));
+      else if (type->kind != TypeKind::dyn && type->kind != TypeKind::error)
+        type = wrong(ast_.nodes[kid].offset, fmt::format("expected type 'optional_type(dyn)' but found '{}'", shown(type)));
     }
     item = join(item, type, ast_.nodes[kid].offset);
   }
@@ -302,7 +303,9 @@ const Type* Checker::structure(std::uint32_t index) {
     checked_.types[field_node] = &types::string;
     const TypeField* field = type->find(name);
     if (!field) wrong(ast_.nodes[field_node].offset, fmt::format("undefined field '{}'", name));
-    else if (!assignable(field->type, value)) wrong(ast_.nodes[field_node].offset, fmt::format("expected type of field '{}' is '{}' but provided type is '{}'", name, shown(field->type), shown(value)));
+    else if (!assignable(field->type, value))
+      wrong(ast_.nodes[field_node].offset,
+            fmt::format("expected type of field '{}' is '{}' but provided type is '{}'", name, shown(field->type), shown(value)));
   }
   // The type is kept as a constant, whose index takes the place of the name.
   ast_.nodes[index].name = static_cast<std::uint32_t>(ast_.constants.size());
@@ -323,8 +326,9 @@ const Type* Checker::fold(std::uint32_t index) {
     case TypeKind::error: break;
     case TypeKind::param: substitution_.assignable(range, &types::dyn); break;
     default:
-      first = second = wrong(ast_.nodes[ast_.kid(node, 0)].offset,
-                             fmt::format("expression of type '{}' cannot be range of a comprehension (must be list, map, or dynamic)", shown(range)));
+      first = second =
+          wrong(ast_.nodes[ast_.kid(node, 0)].offset,
+                fmt::format("expression of type '{}' cannot be range of a comprehension (must be list, map, or dynamic)", shown(range)));
   }
   // Slots are handed out like a stack: one for each name that is in scope.
   std::size_t depth = locals_.size();
@@ -335,9 +339,11 @@ const Type* Checker::fold(std::uint32_t index) {
   locals_.push_back({names[1], first, slots[1]});
   if (two) locals_.push_back({names[2], second, slots[2]});
   const Type* condition = visit(ast_.kid(node, 2));
-  if (!assignable(condition, &types::boolean)) wrong(ast_.nodes[ast_.kid(node, 2)].offset, fmt::format("expected type 'bool' but found '{}'", shown(condition)));
+  if (!assignable(condition, &types::boolean))
+    wrong(ast_.nodes[ast_.kid(node, 2)].offset, fmt::format("expected type 'bool' but found '{}'", shown(condition)));
   const Type* step = visit(ast_.kid(node, 3));
-  if (!assignable(accumulator, step)) wrong(ast_.nodes[ast_.kid(node, 3)].offset, fmt::format("expected type '{}' but found '{}'", shown(accumulator), shown(step)));
+  if (!assignable(accumulator, step))
+    wrong(ast_.nodes[ast_.kid(node, 3)].offset, fmt::format("expected type '{}' but found '{}'", shown(accumulator), shown(step)));
   locals_.resize(depth + 1);
   const Type* result = visit(ast_.kid(node, 4));
   locals_.resize(depth);

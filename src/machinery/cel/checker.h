@@ -10,8 +10,8 @@
 namespace kybern::cel {
 
 struct Checked {
-  std::vector<const Type*> types;                     // of each node, for static estimates
-  std::vector<std::vector<std::uint8_t>> overloads;   // of each call
+  std::vector<const Type*> types;                    // of each node, for static estimates
+  std::vector<std::vector<std::uint8_t>> overloads;  // of each call
   TypePool pool;
   const Type* result = nullptr;
 };

@@ -129,19 +129,23 @@ std::optional<Instant64> parse_instant(std::string_view text) {
   if (month < 1 || month > 12 || day < 1 || day > month_days(year, month) || year == 0) return {};
   Instant64 out{seconds_of(year, month, day), 0};
   if (text.size() == 10) return out;
-  if (text.size() < 20 || text[10] != 'T' || !digits(text, 11, 2, hour) || !digits(text, 14, 2, minute) || !digits(text, 17, 2, second)) return {};
+  if (text.size() < 20 || text[10] != 'T' || !digits(text, 11, 2, hour) || !digits(text, 14, 2, minute) || !digits(text, 17, 2, second))
+    return {};
   if (text[13] != ':' || text[16] != ':' || hour > 23 || minute > 59 || second > 59) return {};
   out.seconds += hour * 3600 + minute * 60 + second;
   std::size_t at = 19;
   if (text[at] == '.' || text[at] == ',') {
     std::size_t begin = ++at;
     std::int64_t scale = 100'000'000;
-    for (; at < text.size() && std::isdigit(static_cast<unsigned char>(text[at])); ++at, scale /= 10) out.nanos += static_cast<std::int32_t>((text[at] - '0') * scale);
+    for (; at < text.size() && std::isdigit(static_cast<unsigned char>(text[at])); ++at, scale /= 10)
+      out.nanos += static_cast<std::int32_t>((text[at] - '0') * scale);
     if (at == begin) return {};
   }
   std::string_view zone = text.substr(at);
   if (zone != "Z") {
-    if (zone.size() != 6 || (zone[0] != '+' && zone[0] != '-') || zone[3] != ':' || !digits(zone, 1, 2, hour) || !digits(zone, 4, 2, minute) || hour > 23 || minute > 59) return {};
+    if (zone.size() != 6 || (zone[0] != '+' && zone[0] != '-') || zone[3] != ':' || !digits(zone, 1, 2, hour) ||
+        !digits(zone, 4, 2, minute) || hour > 23 || minute > 59)
+      return {};
     auto offset = static_cast<std::int64_t>(hour * 3600 + minute * 60);
     out.seconds -= zone[0] == '+' ? offset : -offset;
   }

@@ -12,7 +12,9 @@ namespace {
 constexpr double character_cost = 0.1, pattern_cost = 0.25;
 constexpr std::uint64_t authorization_cost = 350000;
 
-std::uint64_t scaled(std::uint64_t size, double factor) { return static_cast<std::uint64_t>(std::ceil(static_cast<double>(size) * factor)); }
+std::uint64_t scaled(std::uint64_t size, double factor) {
+  return static_cast<std::uint64_t>(std::ceil(static_cast<double>(size) * factor));
+}
 
 }  // namespace
 
@@ -31,10 +33,10 @@ void Evaluation::charge_call(const Node& node, std::span<const Val> args, const 
     }
     return 1;
   };
-  CostRule rule = node.op == Op::none ? functions()[node.function].cost
+  CostRule rule = node.op == Op::none  ? functions()[node.function].cost
                   : node.op == Op::add ? CostRule::addition
-                  : node.op == Op::in ? CostRule::in
-                                      : CostRule::equality;
+                  : node.op == Op::in  ? CostRule::in
+                                       : CostRule::equality;
   bool text = !args.empty() && (args[0].tag == Tag::string || args[0].tag == Tag::bytes);
   switch (rule) {
     case CostRule::free: break;

@@ -196,7 +196,8 @@ CostRange Estimator::call(const Node& node, std::uint32_t index) {
   return out;
 }
 
-CostRange Estimator::function(const Node& node, std::uint32_t index, std::uint8_t which, CostRange args, const std::vector<CostRange>& each) {
+CostRange Estimator::function(const Node& node, std::uint32_t index, std::uint8_t which, CostRange args,
+                              const std::vector<CostRange>& each) {
   auto kid = [&](std::uint32_t i) { return ast_.kid(node, i); };
   auto sized = [&](SizeRange range) {
     auto [at, fresh] = sizes_.try_emplace(index, range);
@@ -205,9 +206,7 @@ CostRange Estimator::function(const Node& node, std::uint32_t index, std::uint8_
   switch (node.op) {
     case Op::logical_and:
     case Op::logical_or: return {each[0].low, plus(each[0].high, each[1].high)};
-    case Op::conditional:
-      sized(either(size_or_any(kid(1)), size_or_any(kid(2))));
-      return each[0] + either(each[1], each[2]);
+    case Op::conditional: sized(either(size_or_any(kid(1)), size_or_any(kid(2)))); return each[0] + either(each[1], each[2]);
     case Op::index: {
       if (auto inner = entry(kid(0))) sized(inner->value);
       return args + fixed(1);
@@ -237,7 +236,10 @@ CostRange Estimator::function(const Node& node, std::uint32_t index, std::uint8_
       if (function.name == "split") sized({0, s.high});
       if (function.name == "replace") {
         SizeRange from = n(1), to = n(2);
-        std::uint64_t count = from.low == 0 ? plus(s.high, 1) : to.high <= from.low ? 0 : s.high == most ? most : (s.high + from.low - 1) / from.low;
+        std::uint64_t count = from.low == 0         ? plus(s.high, 1)
+                              : to.high <= from.low ? 0
+                              : s.high == most      ? most
+                                                    : (s.high + from.low - 1) / from.low;
         std::uint64_t kept = from.low == 0 || to.high <= from.low ? s.high : 0;
         sized({0, plus(times(count, to.high), kept)});
       }
@@ -258,7 +260,8 @@ CostRange Estimator::function(const Node& node, std::uint32_t index, std::uint8_
       if (text) return walk(n(0), character_cost) + args;
       const Type* item = type(kid(0))->item();
       CostRange one = fixed(1);
-      if (item->kind == TypeKind::string || item->kind == TypeKind::bytes) one = one + walk(of_type(item).value_or(SizeRange{}), character_cost);
+      if (item->kind == TypeKind::string || item->kind == TypeKind::bytes)
+        one = one + walk(of_type(item).value_or(SizeRange{}), character_cost);
       SizeRange s = n(0);
       return CostRange{times(s.low, one.low), times(s.high, one.high)} + args;
     }

@@ -189,7 +189,8 @@ Val Evaluation::eval_operator(const Node& node) {
     case Op::modulo: ++cost_; return modulo(*this, a, b);
     case Op::in:
       if (b.tag == Tag::list) out = Val::of(contains(b, a));
-      else if (b.tag == Tag::map) out = Val::of(a.tag == Tag::string && b.rep == Rep::lookup ? b.lookup->has(a.str()) : find(b, a, args[2]));
+      else if (b.tag == Tag::map)
+        out = Val::of(a.tag == Tag::string && b.rep == Rep::lookup ? b.lookup->has(a.str()) : find(b, a, args[2]));
       else out = no_overload();
       break;
     case Op::index: ++cost_; return this->index(a, b);
@@ -217,7 +218,8 @@ Val Evaluation::append_in_place(const Node& node) {
 Val Evaluation::map_insert(std::span<const Val> args) {
   Val accu = args[0];
   if (accu.tag != Tag::map || accu.rep != Rep::built) return no_overload();
-  if (args.size() == 3) return insert(*accu.map, args[1], args[2]) ? accu : error(fmt::format("insert failed: key {} already exists", shown_key(args[1])));
+  if (args.size() == 3)
+    return insert(*accu.map, args[1], args[2]) ? accu : error(fmt::format("insert failed: key {} already exists", shown_key(args[1])));
   if (args[1].tag != Tag::map) return no_overload();
   for (std::size_t i = 0, n = length(args[1]); i < n; ++i) {
     Val key = key_at(args[1], i);
@@ -232,7 +234,9 @@ Val Evaluation::index(const Val& operand, const Val& key) {
     std::int64_t i = 0;
     if (key.tag == Tag::integer) i = key.integer;
     else if (key.tag == Tag::uint) i = key.uint > 1ull << 62 ? -1 : static_cast<std::int64_t>(key.uint);
-    else if (key.tag == Tag::number && key.number >= 0 && key.number < 1e9 && key.number == static_cast<double>(static_cast<std::int64_t>(key.number))) i = static_cast<std::int64_t>(key.number);
+    else if (key.tag == Tag::number && key.number >= 0 && key.number < 1e9 &&
+             key.number == static_cast<double>(static_cast<std::int64_t>(key.number)))
+      i = static_cast<std::int64_t>(key.number);
     else return error(fmt::format("unsupported index type '{}' in list", type_name(key)));
     if (i < 0 || static_cast<std::uint64_t>(i) >= length(operand)) return error(fmt::format("index out of bounds: {}", i));
     return at(operand, static_cast<std::size_t>(i));
@@ -285,7 +289,8 @@ Val Evaluation::eval_map(const Node& node) {
   for (std::uint32_t i = 0; i + 1 < node.count; i += 2) {
     Val key = eval(ast_.kid(node, i));
     if (key.is_error()) return key;
-    if (key.tag != Tag::string && key.tag != Tag::integer && key.tag != Tag::uint && key.tag != Tag::boolean) return error("unsupported key type");
+    if (key.tag != Tag::string && key.tag != Tag::integer && key.tag != Tag::uint && key.tag != Tag::boolean)
+      return error("unsupported key type");
     Val value = eval(ast_.kid(node, i + 1));
     if (value.is_error()) return value;
     bool maybe = false;

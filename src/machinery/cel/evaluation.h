@@ -38,8 +38,8 @@ class Evaluation {
   // Making values. Texts are copied into the arena.
   Val error(std::string_view message);
   Val string(std::string_view text, Tag tag = Tag::string);
-  Val no_overload();                             // "no such overload"
-  Val overflow(std::string_view what);           // "integer overflow"
+  Val no_overload();                    // "no such overload"
+  Val overflow(std::string_view what);  // "integer overflow"
   BuiltList* new_list(std::size_t capacity);
   void push(BuiltList& list, Val item);
   Val list(BuiltList* list);
@@ -49,7 +49,7 @@ class Evaluation {
   Val some(Val inner);
   Val none() { return Val::of_optional(nullptr); }
   template <class T, class... Args>
-  Val make(Args&&... args) {                     // an Opaque that lives as long as the evaluation
+  Val make(Args&&... args) {  // an Opaque that lives as long as the evaluation
     auto owned = std::make_unique<T>(std::forward<Args>(args)...);
     const Opaque* raw = owned.get();
     owned_.push_back(std::move(owned));
@@ -57,9 +57,9 @@ class Evaluation {
   }
 
   // Reading values.
-  Val from(Value value, const Type* type);       // a document's value by its schema; `type` may be nullptr
+  Val from(Value value, const Type* type);  // a document's value by its schema; `type` may be nullptr
   std::size_t length(const Val& list_or_map);
-  Val at(const Val& list, std::size_t index);    // in range
+  Val at(const Val& list, std::size_t index);  // in range
   Val key_at(const Val& map, std::size_t index);
   Val value_at(const Val& map, std::size_t index);
   bool find(const Val& map, const Val& key, Val& out);
@@ -70,7 +70,7 @@ class Evaluation {
   bool contains(const Val& list, const Val& item);
   // -1, 0, 1; 2 when the two cannot be ordered by each other; 3 when a NaN is among them.
   static int compare(const Val& a, const Val& b);
-  Val concatenate(const Val& a, const Val& b);   // lists
+  Val concatenate(const Val& a, const Val& b);  // lists
 
   void* allocate(std::size_t bytes);
   // False when `bytes` more would be beyond what one evaluation may hold: it is then exhausted. Asked before anything is

@@ -59,13 +59,17 @@ bool show(Evaluation& e, const Val& v, std::string& out, int depth = 0) {
 
 std::string hex(std::string_view bytes, bool upper) {
   std::string out;
-  for (char c : bytes) out += upper ? fmt::format("{:02X}", static_cast<unsigned char>(c)) : fmt::format("{:02x}", static_cast<unsigned char>(c));
+  for (char c : bytes)
+    out += upper ? fmt::format("{:02X}", static_cast<unsigned char>(c)) : fmt::format("{:02x}", static_cast<unsigned char>(c));
   return out;
 }
 
 Val wrong_kind(Evaluation& e, std::string_view clause, const Val& v) {
   return e.error(fmt::format("error during formatting: {} clause can only be used on {}, was given {}", clause,
-                             clause == "decimal" ? "integers" : clause == "octal" ? "integers" : clause == "fixed-point" || clause == "scientific" ? "doubles" : "integers, byte buffers, and strings",
+                             clause == "decimal"                                 ? "integers"
+                             : clause == "octal"                                 ? "integers"
+                             : clause == "fixed-point" || clause == "scientific" ? "doubles"
+                                                                                 : "integers, byte buffers, and strings",
                              type_name(v)));
 }
 
@@ -99,8 +103,11 @@ Val clause(Evaluation& e, char verb, int precision, const Val& v, std::string& o
       return signed_base(verb == 'X' ? "X" : "x", "hex");
     case 'f':
     case 'e': {
-      double number = v.tag == Tag::number ? v.number : v.tag == Tag::integer ? static_cast<double>(v.integer) : static_cast<double>(v.uint);
-      if (v.tag != Tag::number && v.tag != Tag::integer && v.tag != Tag::uint) return wrong_kind(e, verb == 'f' ? "fixed-point" : "scientific", v);
+      double number = v.tag == Tag::number    ? v.number
+                      : v.tag == Tag::integer ? static_cast<double>(v.integer)
+                                              : static_cast<double>(v.uint);
+      if (v.tag != Tag::number && v.tag != Tag::integer && v.tag != Tag::uint)
+        return wrong_kind(e, verb == 'f' ? "fixed-point" : "scientific", v);
       out += verb == 'f' ? fixed_text(number, precision) : exponent_text(number, precision);
       return Val();
     }
@@ -128,7 +135,8 @@ Val format_text(Evaluation& e, std::string_view format, const Val& args) {
       precision = 0;
       for (++i; i < format.size() && std::isdigit(static_cast<unsigned char>(format[i])); ++i) {
         precision = precision * 10 + (format[i] - '0');
-        if (precision > precision_max) return e.error("could not parse formatting clause: error while parsing precision: precision too large");
+        if (precision > precision_max)
+          return e.error("could not parse formatting clause: error while parsing precision: precision too large");
       }
       if (i >= format.size()) return e.error("could not find end of precision specifier");
     }

@@ -23,13 +23,25 @@ TypePool& pool() {
 
 const std::vector<Named>& named_types() {
   static const std::vector<Named> names = [] {
-    std::vector<Named> all = {{"bool", &types::boolean}, {"bytes", &types::bytes}, {"double", &types::number}, {"dyn", &types::dyn}, {"int", &types::integer},
-                              {"list", &types::list_of_dyn}, {"map", &types::map_of_dyn}, {"null_type", &types::null}, {"string", &types::string},
-                              {"uint", &types::uint}, {"google.protobuf.Timestamp", &types::timestamp}, {"google.protobuf.Duration", &types::duration},
-                              {"timestamp", &types::timestamp}, {"duration", &types::duration}, {"error", &types::error}};
-    for (std::string_view name : {"kubernetes.URL", "kubernetes.Quantity", "kubernetes.Semver", "kubernetes.NamedFormat", "net.IP", "net.CIDR",
-                                  "kubernetes.authorization.Authorizer", "kubernetes.authorization.PathCheck", "kubernetes.authorization.GroupCheck",
-                                  "kubernetes.authorization.ResourceCheck", "kubernetes.authorization.Decision"})
+    std::vector<Named> all = {{"bool", &types::boolean},
+                              {"bytes", &types::bytes},
+                              {"double", &types::number},
+                              {"dyn", &types::dyn},
+                              {"int", &types::integer},
+                              {"list", &types::list_of_dyn},
+                              {"map", &types::map_of_dyn},
+                              {"null_type", &types::null},
+                              {"string", &types::string},
+                              {"uint", &types::uint},
+                              {"google.protobuf.Timestamp", &types::timestamp},
+                              {"google.protobuf.Duration", &types::duration},
+                              {"timestamp", &types::timestamp},
+                              {"duration", &types::duration},
+                              {"error", &types::error}};
+    for (std::string_view name :
+         {"kubernetes.URL", "kubernetes.Quantity", "kubernetes.Semver", "kubernetes.NamedFormat", "net.IP", "net.CIDR",
+          "kubernetes.authorization.Authorizer", "kubernetes.authorization.PathCheck", "kubernetes.authorization.GroupCheck",
+          "kubernetes.authorization.ResourceCheck", "kubernetes.authorization.Decision"})
       all.push_back({name, pool().opaque(name)});
     return all;
   }();
@@ -39,7 +51,9 @@ const std::vector<Named>& named_types() {
 // Reads "list<A>" and the like, from the front of `text`.
 const Type* read_type(std::string_view& text) {
   std::size_t n = 0;
-  while (n < text.size() && (std::isalnum(static_cast<unsigned char>(text[n])) || text[n] == '_' || (text[n] == '.' && n + 1 < text.size() && text[n + 1] != '('))) ++n;
+  while (n < text.size() && (std::isalnum(static_cast<unsigned char>(text[n])) || text[n] == '_' ||
+                             (text[n] == '.' && n + 1 < text.size() && text[n + 1] != '(')))
+    ++n;
   std::string_view name = text.substr(0, n);
   text.remove_prefix(n);
   std::vector<const Type*> inner;
@@ -95,8 +109,9 @@ CostRule rule_of(std::string_view name) {
       {CostRule::free, {"_&&_", "_||_", "_?_:_"}},
       {CostRule::check, {"check"}},
       {CostRule::elements, {"isSorted", "sum", "max", "min", "indexOf", "lastIndexOf"}},
-      {CostRule::traverse_first, {"url", "lowerAscii", "upperAscii", "substring", "trim", "cidr", "isIP", "isCIDR", "quantity", "isQuantity", "startsWith", "endsWith",
-                                  "bytes", "string", "format", "strings.quote", "validate", "semver", "isSemver"}},
+      {CostRule::traverse_first,
+       {"url", "lowerAscii", "upperAscii", "substring", "trim", "cidr", "isIP", "isCIDR", "quantity", "isQuantity", "startsWith",
+        "endsWith", "bytes", "string", "format", "strings.quote", "validate", "semver", "isSemver"}},
       {CostRule::traverse_first_twice, {"replace", "split", "ip.isCanonical"}},
       {CostRule::traverse_result_twice, {"join"}},
       {CostRule::ip, {"ip"}},
@@ -117,8 +132,8 @@ CostRule rule_of(std::string_view name) {
 
 std::vector<Function> build() {
   std::map<std::string_view, Function> by_name;
-  for (auto rows : {operator_rows(), standard_rows(), time_rows(), string_rows(), regex_rows(), list_rows(), set_rows(), optional_rows(), url_rows(),
-                    address_rows(), quantity_rows(), version_rows(), format_rows(), authorizer_rows()}) {
+  for (auto rows : {operator_rows(), standard_rows(), time_rows(), string_rows(), regex_rows(), list_rows(), set_rows(), optional_rows(),
+                    url_rows(), address_rows(), quantity_rows(), version_rows(), format_rows(), authorizer_rows()}) {
     for (const FunctionRow& row : rows) {
       Function& function = by_name.try_emplace(row.name, Function{row.name, rule_of(row.name), {}}).first->second;
       function.overloads.push_back(read_overload(row));
@@ -180,14 +195,14 @@ std::span<const FunctionRow> operator_rows() {
       {"@not_strictly_false", "not_strictly_false", "(bool) bool", nullptr},
       {"_==_", "equals", "(A, A) bool", nullptr},
       {"_!=_", "not_equals", "(A, A) bool", nullptr},
-#define KYBERN_CEL_ORDER(op, id)                                                                                                          \
-  {op, id "_bool", "(bool, bool) bool", nullptr}, {op, id "_int64", "(int, int) bool", nullptr}, {op, id "_int64_double", "(int, double) bool", nullptr}, \
-      {op, id "_int64_uint64", "(int, uint) bool", nullptr}, {op, id "_uint64", "(uint, uint) bool", nullptr},                              \
-      {op, id "_uint64_double", "(uint, double) bool", nullptr}, {op, id "_uint64_int64", "(uint, int) bool", nullptr},                     \
-      {op, id "_double", "(double, double) bool", nullptr}, {op, id "_double_int64", "(double, int) bool", nullptr},                        \
-      {op, id "_double_uint64", "(double, uint) bool", nullptr}, {op, id "_string", "(string, string) bool", nullptr},                      \
-      {op, id "_bytes", "(bytes, bytes) bool", nullptr}, {op, id "_timestamp", "(timestamp, timestamp) bool", nullptr},                     \
-      {op, id "_duration", "(duration, duration) bool", nullptr}
+#define KYBERN_CEL_ORDER(op, id)                                                                                          \
+  {op, id "_bool", "(bool, bool) bool", nullptr}, {op, id "_int64", "(int, int) bool", nullptr},                          \
+      {op, id "_int64_double", "(int, double) bool", nullptr}, {op, id "_int64_uint64", "(int, uint) bool", nullptr},     \
+      {op, id "_uint64", "(uint, uint) bool", nullptr}, {op, id "_uint64_double", "(uint, double) bool", nullptr},        \
+      {op, id "_uint64_int64", "(uint, int) bool", nullptr}, {op, id "_double", "(double, double) bool", nullptr},        \
+      {op, id "_double_int64", "(double, int) bool", nullptr}, {op, id "_double_uint64", "(double, uint) bool", nullptr}, \
+      {op, id "_string", "(string, string) bool", nullptr}, {op, id "_bytes", "(bytes, bytes) bool", nullptr},            \
+      {op, id "_timestamp", "(timestamp, timestamp) bool", nullptr}, {op, id "_duration", "(duration, duration) bool", nullptr}
       KYBERN_CEL_ORDER("_<_", "less"),
       KYBERN_CEL_ORDER("_<=_", "less_equals"),
       KYBERN_CEL_ORDER("_>_", "greater"),

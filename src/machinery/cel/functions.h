@@ -30,8 +30,23 @@ struct Overload {
 
 // How a call is charged for when it runs; the static estimate goes by the same rule.
 enum class CostRule : std::uint8_t {
-  one, free, traverse_first, traverse_first_twice, traverse_result_twice, elements, equality, addition, in, matches, find, contains, check,
-  ip, contains_ip, contains_cidr, squared,
+  one,
+  free,
+  traverse_first,
+  traverse_first_twice,
+  traverse_result_twice,
+  elements,
+  equality,
+  addition,
+  in,
+  matches,
+  find,
+  contains,
+  check,
+  ip,
+  contains_ip,
+  contains_cidr,
+  squared,
 };
 
 struct Function {

@@ -64,7 +64,9 @@ void Lexer::next() {
   char c = rest[0], d = rest.size() > 1 ? rest[1] : '\0';
   // A letter before a quote belongs to a text: r'', b"", rb'''...'''.
   std::size_t prefix = 0;
-  while (prefix < 2 && prefix < rest.size() && (std::tolower(static_cast<unsigned char>(rest[prefix])) == 'r' || std::tolower(static_cast<unsigned char>(rest[prefix])) == 'b')) ++prefix;
+  while (prefix < 2 && prefix < rest.size() &&
+         (std::tolower(static_cast<unsigned char>(rest[prefix])) == 'r' || std::tolower(static_cast<unsigned char>(rest[prefix])) == 'b'))
+    ++prefix;
   if (prefix == 2 && std::tolower(static_cast<unsigned char>(rest[0])) == std::tolower(static_cast<unsigned char>(rest[1]))) prefix = 3;
   if (prefix < 3 && prefix < rest.size() && (rest[prefix] == '"' || rest[prefix] == '\'')) {
     if (quoted(prefix)) return;
@@ -75,15 +77,19 @@ void Lexer::next() {
   }
   if (digit(c) || (c == '.' && digit(d))) return number();
   if (word_start(c)) return word();
-  struct Two { char a, b; Token token; };
-  static constexpr Two twos[] = {{'=', '=', Token::equal}, {'!', '=', Token::not_equal}, {'<', '=', Token::less_equal}, {'>', '=', Token::greater_equal},
-                                 {'&', '&', Token::logical_and}, {'|', '|', Token::logical_or}};
+  struct Two {
+    char a, b;
+    Token token;
+  };
+  static constexpr Two twos[] = {{'=', '=', Token::equal},         {'!', '=', Token::not_equal},   {'<', '=', Token::less_equal},
+                                 {'>', '=', Token::greater_equal}, {'&', '&', Token::logical_and}, {'|', '|', Token::logical_or}};
   for (const Two& two : twos)
     if (c == two.a && d == two.b) return set(two.token, 2);
   static constexpr std::string_view ones = "<>[]{}().,-!?:+*/%";
-  static constexpr Token kinds[] = {Token::less, Token::greater, Token::left_bracket, Token::right_bracket, Token::left_brace, Token::right_brace,
-                                    Token::left_paren, Token::right_paren, Token::dot, Token::comma, Token::minus, Token::bang, Token::question,
-                                    Token::colon, Token::plus, Token::star, Token::slash, Token::percent};
+  static constexpr Token kinds[] = {Token::less,        Token::greater,    Token::left_bracket, Token::right_bracket, Token::left_brace,
+                                    Token::right_brace, Token::left_paren, Token::right_paren,  Token::dot,           Token::comma,
+                                    Token::minus,       Token::bang,       Token::question,     Token::colon,         Token::plus,
+                                    Token::star,        Token::slash,      Token::percent};
   if (auto i = ones.find(c); i != ones.npos) return set(kinds[i], 1);
   std::size_t length = 1;
   while (length < rest.size() && (static_cast<unsigned char>(rest[length]) & 0xc0) == 0x80) ++length;
@@ -95,7 +101,12 @@ void Lexer::word() {
   std::size_t length = 1;
   while (at_ + length < source_.size() && (word_start(source_[at_ + length]) || digit(source_[at_ + length]))) ++length;
   std::string_view word = source_.substr(at_, length);
-  set(word == "true" ? Token::kw_true : word == "false" ? Token::kw_false : word == "null" ? Token::kw_null : word == "in" ? Token::kw_in : Token::ident, length);
+  set(word == "true"    ? Token::kw_true
+      : word == "false" ? Token::kw_false
+      : word == "null"  ? Token::kw_null
+      : word == "in"    ? Token::kw_in
+                        : Token::ident,
+      length);
 }
 
 // 12, 0x1f, 12u, 1.5, .5, 1e9. A dot that no digit follows is a selection.

@@ -8,9 +8,42 @@
 namespace kybern::cel {
 
 enum class Token : std::uint8_t {
-  end, invalid, ident, integer, uint, number, string, bytes, kw_true, kw_false, kw_null, kw_in,
-  equal, not_equal, less, less_equal, greater, greater_equal, logical_and, logical_or,
-  left_bracket, right_bracket, left_brace, right_brace, left_paren, right_paren, dot, comma, minus, bang, question, colon, plus, star, slash, percent,
+  end,
+  invalid,
+  ident,
+  integer,
+  uint,
+  number,
+  string,
+  bytes,
+  kw_true,
+  kw_false,
+  kw_null,
+  kw_in,
+  equal,
+  not_equal,
+  less,
+  less_equal,
+  greater,
+  greater_equal,
+  logical_and,
+  logical_or,
+  left_bracket,
+  right_bracket,
+  left_brace,
+  right_brace,
+  left_paren,
+  right_paren,
+  dot,
+  comma,
+  minus,
+  bang,
+  question,
+  colon,
+  plus,
+  star,
+  slash,
+  percent,
 };
 
 class Lexer {
@@ -18,10 +51,10 @@ class Lexer {
   explicit Lexer(std::string_view source) : source_(source) { next(); }
 
   Token token = Token::end;
-  std::uint32_t offset = 0;        // of the token, in bytes
-  std::string_view text;           // the token as written
-  std::string value;               // a string's or bytes' value
-  std::string problem;             // of an invalid token
+  std::uint32_t offset = 0;  // of the token, in bytes
+  std::string_view text;     // the token as written
+  std::string value;         // a string's or bytes' value
+  std::string problem;       // of an invalid token
 
   void next();
 

@@ -53,7 +53,8 @@ struct Cidr : Opaque {
   }
   Ip masked() const {
     Ip out = ip;
-    for (int i = bits; i < static_cast<int>(ip.length()) * 8; ++i) out.bytes[static_cast<std::size_t>(i / 8)] &= static_cast<unsigned char>(~(0x80 >> (i % 8)));
+    for (int i = bits; i < static_cast<int>(ip.length()) * 8; ++i)
+      out.bytes[static_cast<std::size_t>(i / 8)] &= static_cast<unsigned char>(~(0x80 >> (i % 8)));
     return out;
   }
 };
@@ -71,8 +72,11 @@ bool mapped(const Ip& ip) {
 }
 
 std::string address_error(std::string_view text, Ip& out) {
-  if (text.find('%') != text.npos && parse_address(text.substr(0, text.find('%')), out)) return fmt::format("IP address {} with zone value is not allowed", go_quote(text));
-  if (!parse_address(text, out)) return fmt::format("IP Address {} parse error during conversion from string: ParseAddr({}): unable to parse IP", go_quote(text), go_quote(text));
+  if (text.find('%') != text.npos && parse_address(text.substr(0, text.find('%')), out))
+    return fmt::format("IP address {} with zone value is not allowed", go_quote(text));
+  if (!parse_address(text, out))
+    return fmt::format("IP Address {} parse error during conversion from string: ParseAddr({}): unable to parse IP", go_quote(text),
+                       go_quote(text));
   if (mapped(out)) return fmt::format("IPv4-mapped IPv6 address {} is not allowed", go_quote(text));
   return {};
 }
@@ -82,11 +86,14 @@ std::string network_error(std::string_view text, Cidr& out) {
   std::size_t slash = text.rfind('/');
   if (slash == text.npos) return head + fmt::format("netip.ParsePrefix({}): no '/'", quoted);
   if (text.find('%') != text.npos) return head + fmt::format("netip.ParsePrefix({}): IPv6 zones cannot be present in a prefix", quoted);
-  if (!parse_address(text.substr(0, slash), out.ip)) return head + fmt::format("netip.ParsePrefix({}): ParseAddr({}): unable to parse IP", quoted, go_quote(text.substr(0, slash)));
+  if (!parse_address(text.substr(0, slash), out.ip))
+    return head + fmt::format("netip.ParsePrefix({}): ParseAddr({}): unable to parse IP", quoted, go_quote(text.substr(0, slash)));
   auto bits = parse_int(text.substr(slash + 1));
   std::string_view digits = text.substr(slash + 1);
-  if (!bits || *bits < 0 || (digits.size() > 1 && (digits[0] == '0' || digits[0] == '+'))) return head + fmt::format("netip.ParsePrefix({}): bad bits after slash: {}", quoted, go_quote(digits));
-  if (*bits > static_cast<std::int64_t>(out.ip.length()) * 8) return head + fmt::format("netip.ParsePrefix({}): prefix length out of range", quoted);
+  if (!bits || *bits < 0 || (digits.size() > 1 && (digits[0] == '0' || digits[0] == '+')))
+    return head + fmt::format("netip.ParsePrefix({}): bad bits after slash: {}", quoted, go_quote(digits));
+  if (*bits > static_cast<std::int64_t>(out.ip.length()) * 8)
+    return head + fmt::format("netip.ParsePrefix({}): prefix length out of range", quoted);
   out.bits = static_cast<int>(*bits);
   if (mapped(out.ip)) return fmt::format("IPv4-mapped IPv6 address {} is not allowed", quoted);
   return {};
@@ -134,7 +141,9 @@ bool is_sort(const Ip& ip, Sort sort) {
   return false;
 }
 template <Sort sort>
-Val is(Evaluation&, Args a) { return Val::of(is_sort(ip_of(a[0]), sort)); }
+Val is(Evaluation&, Args a) {
+  return Val::of(is_sort(ip_of(a[0]), sort));
+}
 
 Val make_cidr(Evaluation& e, Args a) {
   Cidr cidr;

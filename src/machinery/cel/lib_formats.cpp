@@ -17,19 +17,26 @@ using Args = std::span<const Val>;
 using Check = names::Messages (*)(std::string_view);
 
 template <names::Messages (*check)(std::string_view)>
-names::Messages prefix(std::string_view text) { return check(names::without_trailing_dash(text)); }
+names::Messages prefix(std::string_view text) {
+  return check(names::without_trailing_dash(text));
+}
 
 names::Messages uuid(std::string_view text) {
   bool good = text.size() == 36;
-  for (std::size_t i = 0; good && i < text.size(); ++i) good = i == 8 || i == 13 || i == 18 || i == 23 ? text[i] == '-' : std::isxdigit(static_cast<unsigned char>(text[i])) != 0;
+  for (std::size_t i = 0; good && i < text.size(); ++i)
+    good = i == 8 || i == 13 || i == 18 || i == 23 ? text[i] == '-' : std::isxdigit(static_cast<unsigned char>(text[i])) != 0;
   return good ? names::Messages{} : names::Messages{"does not match the UUID format"};
 }
 names::Messages bytes(std::string_view text) {
   if (base64_decode(text) && text.size() % 4 == 0) return {};
   return {"invalid base64"};
 }
-names::Messages date(std::string_view text) { return text.size() == 10 && parse_instant(text) ? names::Messages{} : names::Messages{"invalid date"}; }
-names::Messages date_time(std::string_view text) { return text.size() > 10 && parse_instant(text) ? names::Messages{} : names::Messages{"invalid datetime"}; }
+names::Messages date(std::string_view text) {
+  return text.size() == 10 && parse_instant(text) ? names::Messages{} : names::Messages{"invalid date"};
+}
+names::Messages date_time(std::string_view text) {
+  return text.size() > 10 && parse_instant(text) ? names::Messages{} : names::Messages{"invalid datetime"};
+}
 names::Messages uri(std::string_view text) {
   bool good = !text.empty() && (text[0] == '/' || text.find(':') != text.npos) && text.find(' ') == text.npos;
   return good ? names::Messages{} : names::Messages{fmt::format("parse {}: invalid URI for request", go_quote(text))};
@@ -70,7 +77,9 @@ Val find_format(Evaluation& e, Args a) {
   return row == std::end(named) ? e.none() : e.some(e.make<NamedFormat>(row));
 }
 template <std::size_t i>
-Val get_format(Evaluation& e, Args) { return e.make<NamedFormat>(&named[i]); }
+Val get_format(Evaluation& e, Args) {
+  return e.make<NamedFormat>(&named[i]);
+}
 
 Val validate(Evaluation& e, Args a) {
   std::string_view text = a[1].str();
@@ -81,19 +90,32 @@ Val validate(Evaluation& e, Args a) {
   return e.some(e.list(out));
 }
 
-#define KYBERN_CEL_FORMAT(i) {named[i].function, named[i].function, "() kubernetes.NamedFormat", get_format<i>}
+#define KYBERN_CEL_FORMAT(i) \
+  { named[i].function, named[i].function, "() kubernetes.NamedFormat", get_format<i> }
 constexpr FunctionRow format_table[] = {
     {"format.named", "format-named", "(string) optional<kubernetes.NamedFormat>", find_format},
     {"validate", "format-validate", "kubernetes.NamedFormat.(string) optional<list<string>>", validate},
-    KYBERN_CEL_FORMAT(0), KYBERN_CEL_FORMAT(1), KYBERN_CEL_FORMAT(2), KYBERN_CEL_FORMAT(3), KYBERN_CEL_FORMAT(4), KYBERN_CEL_FORMAT(5), KYBERN_CEL_FORMAT(6),
-    KYBERN_CEL_FORMAT(7), KYBERN_CEL_FORMAT(8), KYBERN_CEL_FORMAT(9), KYBERN_CEL_FORMAT(10), KYBERN_CEL_FORMAT(11), KYBERN_CEL_FORMAT(12),
+    KYBERN_CEL_FORMAT(0),
+    KYBERN_CEL_FORMAT(1),
+    KYBERN_CEL_FORMAT(2),
+    KYBERN_CEL_FORMAT(3),
+    KYBERN_CEL_FORMAT(4),
+    KYBERN_CEL_FORMAT(5),
+    KYBERN_CEL_FORMAT(6),
+    KYBERN_CEL_FORMAT(7),
+    KYBERN_CEL_FORMAT(8),
+    KYBERN_CEL_FORMAT(9),
+    KYBERN_CEL_FORMAT(10),
+    KYBERN_CEL_FORMAT(11),
+    KYBERN_CEL_FORMAT(12),
 };
 #undef KYBERN_CEL_FORMAT
 
 // --- authorizer: a question is built step by step, and asked by check(verb) ---
 
 struct Question : Opaque {
-  Question(std::string_view kind, Authorizer& asked, AuthorizationQuestion what) : type(kind), authorizer(asked), question(std::move(what)) {}
+  Question(std::string_view kind, Authorizer& asked, AuthorizationQuestion what)
+      : type(kind), authorizer(asked), question(std::move(what)) {}
   std::string_view type;
   Authorizer& authorizer;
   AuthorizationQuestion question;
@@ -151,13 +173,16 @@ Val error(Evaluation&, Args a) { return Val::of(std::string_view(answer(a[0]).er
 constexpr FunctionRow authorizer_table[] = {
     {"path", "authorizer_path", KYBERN_CEL_AUTHZ "Authorizer.(string) " KYBERN_CEL_AUTHZ "PathCheck", path},
     {"group", "authorizer_group", KYBERN_CEL_AUTHZ "Authorizer.(string) " KYBERN_CEL_AUTHZ "GroupCheck", group},
-    {"serviceAccount", "authorizer_serviceaccount", KYBERN_CEL_AUTHZ "Authorizer.(string, string) " KYBERN_CEL_AUTHZ "Authorizer", service_account},
+    {"serviceAccount", "authorizer_serviceaccount", KYBERN_CEL_AUTHZ "Authorizer.(string, string) " KYBERN_CEL_AUTHZ "Authorizer",
+     service_account},
     {"resource", "groupcheck_resource", KYBERN_CEL_AUTHZ "GroupCheck.(string) " KYBERN_CEL_AUTHZ "ResourceCheck", resource},
     {"subresource", "resourcecheck_subresource", KYBERN_CEL_AUTHZ "ResourceCheck.(string) " KYBERN_CEL_AUTHZ "ResourceCheck", subresource},
     {"namespace", "resourcecheck_namespace", KYBERN_CEL_AUTHZ "ResourceCheck.(string) " KYBERN_CEL_AUTHZ "ResourceCheck", in_namespace},
     {"name", "resourcecheck_name", KYBERN_CEL_AUTHZ "ResourceCheck.(string) " KYBERN_CEL_AUTHZ "ResourceCheck", with_name},
-    {"fieldSelector", "authorizer_fieldselector", KYBERN_CEL_AUTHZ "ResourceCheck.(string) " KYBERN_CEL_AUTHZ "ResourceCheck", field_selector},
-    {"labelSelector", "authorizer_labelselector", KYBERN_CEL_AUTHZ "ResourceCheck.(string) " KYBERN_CEL_AUTHZ "ResourceCheck", label_selector},
+    {"fieldSelector", "authorizer_fieldselector", KYBERN_CEL_AUTHZ "ResourceCheck.(string) " KYBERN_CEL_AUTHZ "ResourceCheck",
+     field_selector},
+    {"labelSelector", "authorizer_labelselector", KYBERN_CEL_AUTHZ "ResourceCheck.(string) " KYBERN_CEL_AUTHZ "ResourceCheck",
+     label_selector},
     {"check", "pathcheck_check", KYBERN_CEL_AUTHZ "PathCheck.(string) " KYBERN_CEL_AUTHZ "Decision", ask},
     {"check", "resourcecheck_check", KYBERN_CEL_AUTHZ "ResourceCheck.(string) " KYBERN_CEL_AUTHZ "Decision", ask},
     {"allowed", "decision_allowed", KYBERN_CEL_AUTHZ "Decision.() bool", allowed},
@@ -174,7 +199,9 @@ std::span<const FunctionRow> authorizer_rows() { return authorizer_table; }
 
 const Type* authorizer_type() { return named_type(authorizer_name); }
 const Type* resource_check_type() { return named_type(resource_name); }
-std::unique_ptr<Opaque> authorizer_value(Authorizer& authorizer) { return std::make_unique<Question>(authorizer_name, authorizer, AuthorizationQuestion{}); }
+std::unique_ptr<Opaque> authorizer_value(Authorizer& authorizer) {
+  return std::make_unique<Question>(authorizer_name, authorizer, AuthorizationQuestion{});
+}
 std::unique_ptr<Opaque> resource_check_value(Authorizer& authorizer, const AuthorizationQuestion& resource) {
   return std::make_unique<Question>(resource_name, authorizer, resource);
 }

@@ -24,7 +24,10 @@ Val is_sorted(Evaluation& e, Args a) {
 Val sum(Evaluation& e, Args a) {
   std::size_t n = e.length(a[0]);
   const Type* item = a[0].type ? a[0].type->item() : nullptr;
-  if (n == 0) return item && item->kind == TypeKind::number ? Val::of(0.0) : item && item->kind == TypeKind::duration ? Val::of_duration(0) : Val::of(std::int64_t{0});
+  if (n == 0)
+    return item && item->kind == TypeKind::number     ? Val::of(0.0)
+           : item && item->kind == TypeKind::duration ? Val::of_duration(0)
+                                                      : Val::of(std::int64_t{0});
   Val out = e.at(a[0], 0);
   if (out.tag == Tag::string || out.tag == Tag::list || out.tag == Tag::bytes) return e.no_overload();
   for (std::size_t i = 1; i < n && !out.is_error(); ++i) out = add(e, out, e.at(a[0], i));
@@ -148,18 +151,31 @@ Val set_intersects(Evaluation& e, Args a) {
   return Val::of(false);
 }
 
-#define KYBERN_CEL_SUMMABLE(name, impl) \
-  {name, "list_int_" name, "list<int>.() int", impl}, {name, "list_uint_" name, "list<uint>.() uint", impl}, {name, "list_double_" name, "list<double>.() double", impl}, \
-      {name, "list_duration_" name, "list<duration>.() duration", impl}
-#define KYBERN_CEL_COMPARABLE(name, impl)                                                                                                \
-  KYBERN_CEL_SUMMABLE(name, impl), {name, "list_bool_" name, "list<bool>.() bool", impl}, {name, "list_string_" name, "list<string>.() string", impl}, \
-      {name, "list_bytes_" name, "list<bytes>.() bytes", impl}, {name, "list_timestamp_" name, "list<timestamp>.() timestamp", impl}
-#define KYBERN_CEL_SORTABLE(type) {"isSorted", "list_" type "_is_sorted_bool", "list<" type ">.() bool", is_sorted}, {"sort", "list_" type "_sort", "list<" type ">.() list<" type ">", sort}, \
-      {"@sortByAssociatedKeys", "list_" type "_sortByAssociatedKeys", "list<A>.(list<" type ">) list<A>", sort_by_keys}
+#define KYBERN_CEL_SUMMABLE(name, impl)                                                                      \
+  {name, "list_int_" name, "list<int>.() int", impl}, {name, "list_uint_" name, "list<uint>.() uint", impl}, \
+      {name, "list_double_" name, "list<double>.() double", impl}, {                                         \
+    name, "list_duration_" name, "list<duration>.() duration", impl                                          \
+  }
+#define KYBERN_CEL_COMPARABLE(name, impl)                                                                                      \
+  KYBERN_CEL_SUMMABLE(name, impl), {name, "list_bool_" name, "list<bool>.() bool", impl},                                      \
+      {name, "list_string_" name, "list<string>.() string", impl}, {name, "list_bytes_" name, "list<bytes>.() bytes", impl}, { \
+    name, "list_timestamp_" name, "list<timestamp>.() timestamp", impl                                                         \
+  }
+#define KYBERN_CEL_SORTABLE(type)                                                                                   \
+  {"isSorted", "list_" type "_is_sorted_bool", "list<" type ">.() bool", is_sorted},                                \
+      {"sort", "list_" type "_sort", "list<" type ">.() list<" type ">", sort}, {                                   \
+    "@sortByAssociatedKeys", "list_" type "_sortByAssociatedKeys", "list<A>.(list<" type ">) list<A>", sort_by_keys \
+  }
 
 constexpr FunctionRow rows[] = {
-    KYBERN_CEL_SORTABLE("int"), KYBERN_CEL_SORTABLE("uint"), KYBERN_CEL_SORTABLE("double"), KYBERN_CEL_SORTABLE("bool"),
-    KYBERN_CEL_SORTABLE("duration"), KYBERN_CEL_SORTABLE("timestamp"), KYBERN_CEL_SORTABLE("string"), KYBERN_CEL_SORTABLE("bytes"),
+    KYBERN_CEL_SORTABLE("int"),
+    KYBERN_CEL_SORTABLE("uint"),
+    KYBERN_CEL_SORTABLE("double"),
+    KYBERN_CEL_SORTABLE("bool"),
+    KYBERN_CEL_SORTABLE("duration"),
+    KYBERN_CEL_SORTABLE("timestamp"),
+    KYBERN_CEL_SORTABLE("string"),
+    KYBERN_CEL_SORTABLE("bytes"),
     KYBERN_CEL_SUMMABLE("sum", sum),
     KYBERN_CEL_COMPARABLE("max", extreme<1>),
     KYBERN_CEL_COMPARABLE("min", extreme<-1>),

@@ -94,8 +94,10 @@ std::string read_identifiers(std::string_view text, std::vector<std::string>& ou
   for (std::string_view part : kybern::split(text, '.')) {
     if (part.empty()) return "prerelease is empty";
     for (char c : part)
-      if (!std::isalnum(static_cast<unsigned char>(c)) && c != '-') return fmt::format("Invalid character(s) found in prerelease {}", go_quote(part));
-    if (numbers && digits_only(part) && part.size() > 1 && part[0] == '0') return fmt::format("Numeric PreRelease version must not contain leading zeroes {}", go_quote(part));
+      if (!std::isalnum(static_cast<unsigned char>(c)) && c != '-')
+        return fmt::format("Invalid character(s) found in prerelease {}", go_quote(part));
+    if (numbers && digits_only(part) && part.size() > 1 && part[0] == '0')
+      return fmt::format("Numeric PreRelease version must not contain leading zeroes {}", go_quote(part));
     out.emplace_back(part);
   }
   return {};
@@ -124,7 +126,12 @@ std::string read_version(std::string_view text, Semver& out, bool normalize) {
   static constexpr std::string_view part_names[] = {"major", "minor", "patch"};
   for (std::size_t i = 0; i < 3; ++i) {
     if (!digits_only(numbers[i])) return fmt::format("Invalid character(s) found in {} number {}", part_names[i], go_quote(numbers[i]));
-    if (numbers[i].size() > 1 && numbers[i][0] == '0') return fmt::format("{} number must not contain leading zeroes {}", i == 0 ? "Major" : i == 1 ? "Minor" : "Patch", go_quote(numbers[i]));
+    if (numbers[i].size() > 1 && numbers[i][0] == '0')
+      return fmt::format("{} number must not contain leading zeroes {}",
+                         i == 0   ? "Major"
+                         : i == 1 ? "Minor"
+                                  : "Patch",
+                         go_quote(numbers[i]));
     auto number = parse_int(numbers[i]);
     if (!number) return fmt::format("strconv.ParseUint: parsing {}: value out of range", go_quote(numbers[i]));
     out.parts[i] = static_cast<std::uint64_t>(*number);
@@ -146,7 +153,9 @@ Val is_version(Evaluation&, Args a) {
   return Val::of(read_version(a[0].str(), out, a.size() > 1 && a[1].boolean).empty());
 }
 template <int i>
-Val version_part(Evaluation&, Args a) { return Val::of(static_cast<std::int64_t>(version(a[0]).parts[i])); }
+Val version_part(Evaluation&, Args a) {
+  return Val::of(static_cast<std::int64_t>(version(a[0]).parts[i]));
+}
 Val version_less(Evaluation&, Args a) { return Val::of(version(a[0]).compare(version(a[1])) < 0); }
 Val version_greater(Evaluation&, Args a) { return Val::of(version(a[0]).compare(version(a[1])) > 0); }
 Val version_compare(Evaluation&, Args a) { return Val::of(static_cast<std::int64_t>(version(a[0]).compare(version(a[1])))); }

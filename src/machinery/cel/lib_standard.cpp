@@ -66,7 +66,8 @@ Val to_double(Evaluation& e, Args a) {
   if (text.starts_with('+')) text.remove_prefix(1);
   double v = 0;
   auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), v);
-  if (ec != std::errc() || end != text.data() + text.size() || text.empty()) return e.error(fmt::format("strconv.ParseFloat: parsing {}: invalid syntax", go_quote(a[0].str())));
+  if (ec != std::errc() || end != text.data() + text.size() || text.empty())
+    return e.error(fmt::format("strconv.ParseFloat: parsing {}: invalid syntax", go_quote(a[0].str())));
   return Val::of(v);
 }
 
@@ -85,7 +86,8 @@ Val to_int(Evaluation& e, Args a) {
   if (text.starts_with('+')) text.remove_prefix(1);
   std::int64_t v = 0;
   auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), v);
-  if (end != text.data() + text.size() || text.empty() || ec == std::errc::invalid_argument) return e.error(fmt::format("strconv.ParseInt: parsing {}: invalid syntax", go_quote(a[0].str())));
+  if (end != text.data() + text.size() || text.empty() || ec == std::errc::invalid_argument)
+    return e.error(fmt::format("strconv.ParseInt: parsing {}: invalid syntax", go_quote(a[0].str())));
   if (ec != std::errc()) return e.error(fmt::format("strconv.ParseInt: parsing {}: value out of range", go_quote(a[0].str())));
   return Val::of(v);
 }
@@ -102,7 +104,8 @@ Val to_uint(Evaluation& e, Args a) {
   std::string_view text = a[0].str();
   std::uint64_t v = 0;
   auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), v);
-  if (ec != std::errc() || end != text.data() + text.size() || text.empty()) return e.error(fmt::format("strconv.ParseUint: parsing {}: invalid syntax", go_quote(text)));
+  if (ec != std::errc() || end != text.data() + text.size() || text.empty())
+    return e.error(fmt::format("strconv.ParseUint: parsing {}: invalid syntax", go_quote(text)));
   return Val::of_uint(v);
 }
 
@@ -134,7 +137,9 @@ Val to_timestamp(Evaluation& e, Args a) {
     return in_range(time) ? Val::of_time(time) : e.overflow("timestamp");
   }
   auto parsed = a[0].str().size() > 10 ? parse_instant(a[0].str()) : std::nullopt;
-  return parsed ? Val::of_time(*parsed) : e.error(fmt::format("parsing time {} as \"2006-01-02T15:04:05Z07:00\": cannot parse {} as \"2006\"", go_quote(a[0].str()), go_quote(a[0].str())));
+  return parsed ? Val::of_time(*parsed)
+                : e.error(fmt::format("parsing time {} as \"2006-01-02T15:04:05Z07:00\": cannot parse {} as \"2006\"", go_quote(a[0].str()),
+                                      go_quote(a[0].str())));
 }
 
 constexpr FunctionRow rows[] = {

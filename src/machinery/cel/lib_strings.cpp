@@ -154,11 +154,13 @@ Val substring(Evaluation& e, Args a) {
 // White space of Unicode at both ends.
 Val trim_blanks(Evaluation&, Args a) {
   std::string_view text = a[0].str();
-  static constexpr std::string_view wide[] = {"\u0085", "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003", "\u2004", "\u2005", "\u2006", "\u2007",
-                                              "\u2008", "\u2009", "\u200a", "\u2028", "\u2029", "\u202f", "\u205f", "\u3000"};
+  static constexpr std::string_view wide[] = {"\u0085", "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003",
+                                              "\u2004", "\u2005", "\u2006", "\u2007", "\u2008", "\u2009", "\u200a",
+                                              "\u2028", "\u2029", "\u202f", "\u205f", "\u3000"};
   auto cut = [&](bool front) {
     char c = front ? text.front() : text.back();
-    if (std::string_view(" \t\n\v\f\r").find(c) != std::string_view::npos) return front ? text.remove_prefix(1) : text.remove_suffix(1), true;
+    if (std::string_view(" \t\n\v\f\r").find(c) != std::string_view::npos)
+      return front ? text.remove_prefix(1) : text.remove_suffix(1), true;
     for (std::string_view blank : wide) {
       if (front && text.starts_with(blank)) return text.remove_prefix(blank.size()), true;
       if (!front && text.ends_with(blank)) return text.remove_suffix(blank.size()), true;

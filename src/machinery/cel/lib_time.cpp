@@ -21,8 +21,10 @@ Val part(Evaluation& e, Args a, Part read) {
   return Val::of(static_cast<std::int64_t>(read(civil(seconds))));
 }
 
-#define KYBERN_CEL_PART(name, what) \
-  Val name(Evaluation& e, Args a) { return part(e, a, [](const Civil& c) { return what; }); }
+#define KYBERN_CEL_PART(name, what)                         \
+  Val name(Evaluation& e, Args a) {                         \
+    return part(e, a, [](const Civil& c) { return what; }); \
+  }
 KYBERN_CEL_PART(full_year, c.year)
 KYBERN_CEL_PART(month, c.month - 1)
 KYBERN_CEL_PART(date, c.day)
@@ -42,7 +44,8 @@ Val duration_minutes(Evaluation&, Args a) { return Val::of(a[0].integer / (60 * 
 Val duration_seconds(Evaluation&, Args a) { return Val::of(a[0].integer / second); }
 Val duration_milliseconds(Evaluation&, Args a) { return Val::of(a[0].integer / 1'000'000); }
 
-#define KYBERN_CEL_ROWS(name, id, impl) {name, id, "timestamp.() int", impl}, {name, id "_with_tz", "timestamp.(string) int", impl}
+#define KYBERN_CEL_ROWS(name, id, impl) \
+  {name, id, "timestamp.() int", impl}, { name, id "_with_tz", "timestamp.(string) int", impl }
 constexpr FunctionRow rows[] = {
     KYBERN_CEL_ROWS("getFullYear", "timestamp_to_year", full_year),
     KYBERN_CEL_ROWS("getMonth", "timestamp_to_month", month),

@@ -50,16 +50,19 @@ std::string host_problem(std::string_view host) {
   } else if (std::size_t colon = name.find(':'); colon != name.npos) {
     port = name.substr(colon);
   }
-  if (!port.empty() && (port[0] != ':' || port.substr(1).find_first_not_of("0123456789") != port.npos)) return fmt::format("invalid port {} after host", go_quote(port));
+  if (!port.empty() && (port[0] != ':' || port.substr(1).find_first_not_of("0123456789") != port.npos))
+    return fmt::format("invalid port {} after host", go_quote(port));
   for (char c : name)
-    if (std::string_view(" <>\"\\^`{|}").find(c) != std::string_view::npos) return fmt::format("invalid character {} in host name", go_quote(std::string(1, c)));
+    if (std::string_view(" <>\"\\^`{|}").find(c) != std::string_view::npos)
+      return fmt::format("invalid character {} in host name", go_quote(std::string(1, c)));
   return {};
 }
 
 std::string escape_problem(std::string_view text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (text[i] != '%') continue;
-    if (i + 2 >= text.size() || !std::isxdigit(static_cast<unsigned char>(text[i + 1])) || !std::isxdigit(static_cast<unsigned char>(text[i + 2])))
+    if (i + 2 >= text.size() || !std::isxdigit(static_cast<unsigned char>(text[i + 1])) ||
+        !std::isxdigit(static_cast<unsigned char>(text[i + 2])))
       return fmt::format("invalid URL escape {}", go_quote(text.substr(i, 3)));
   }
   return {};
@@ -70,7 +73,8 @@ std::string read_url(std::string_view text, Url& out) {
   auto wrong = [&](std::string_view what) { return fmt::format("parse {}: {}", go_quote(text), what); };
   if (text.empty()) return wrong("empty url");
   for (char c : text)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return fmt::format("parse {}: net/url: invalid control character in URL", go_quote(text));
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+      return fmt::format("parse {}: net/url: invalid control character in URL", go_quote(text));
   out.text = text;
   std::string_view rest;
   if (std::string problem = read_scheme(text, out.scheme, rest); !problem.empty()) return wrong(problem);

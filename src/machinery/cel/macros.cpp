@@ -11,7 +11,7 @@ constexpr std::string_view result_name = "@result";
 
 // In front of the indices of ?entries.
 std::size_t node_children(const Node& node, std::size_t kids) { return node.flags & Node::optional ? node.count : kids; }
-}
+}  // namespace
 
 std::uint32_t Maker::complain(std::uint32_t offset, std::string text) {
   problems_.push_back({offset, std::move(text)});
@@ -56,7 +56,9 @@ std::uint32_t Maker::ident(std::string_view name, std::uint32_t offset) {
 
 std::uint32_t Maker::select(std::uint32_t operand, std::string_view field, std::uint32_t offset, bool test_only) {
   std::uint32_t kids[] = {operand};
-  return add({.kind = NodeKind::select, .flags = test_only ? Node::test_only : std::uint8_t{0}, .name = name_index(field), .offset = offset}, kids);
+  return add(
+      {.kind = NodeKind::select, .flags = test_only ? Node::test_only : std::uint8_t{0}, .name = name_index(field), .offset = offset},
+      kids);
 }
 
 std::uint32_t Maker::call(std::string_view name, Op op, std::vector<std::uint32_t> args, std::uint32_t offset) {
@@ -67,10 +69,15 @@ std::uint32_t Maker::member_call(std::string_view name, const std::vector<std::u
   return add({.kind = NodeKind::call, .flags = Node::member, .name = name_index(name), .offset = offset}, args);
 }
 
-std::uint32_t Maker::aggregate(NodeKind kind, const std::vector<std::uint32_t>& items, const std::vector<std::uint32_t>& optionals, std::uint32_t offset) {
+std::uint32_t Maker::aggregate(NodeKind kind, const std::vector<std::uint32_t>& items, const std::vector<std::uint32_t>& optionals,
+                               std::uint32_t offset) {
   std::vector<std::uint32_t> kids = items;
   kids.insert(kids.end(), optionals.begin(), optionals.end());
-  std::uint32_t made = add({.kind = kind, .flags = optionals.empty() ? std::uint8_t{0} : Node::optional, .count = static_cast<std::uint32_t>(items.size()), .offset = offset}, kids);
+  std::uint32_t made = add({.kind = kind,
+                            .flags = optionals.empty() ? std::uint8_t{0} : Node::optional,
+                            .count = static_cast<std::uint32_t>(items.size()),
+                            .offset = offset},
+                           kids);
   ast_.nodes[made].count = static_cast<std::uint32_t>(items.size());
   ast_.nodes[made].function = static_cast<std::uint32_t>(optionals.size());
   return made;
@@ -79,7 +86,13 @@ std::uint32_t Maker::aggregate(NodeKind kind, const std::vector<std::uint32_t>& 
 void Maker::set_name(std::uint32_t node, std::string_view name) { ast_.nodes[node].name = name_index(name); }
 
 std::uint32_t Maker::fold(const Fold& f, std::uint32_t offset) {
-  std::uint32_t kids[] = {f.range, f.init, f.condition, f.step, f.result, name_index(f.accumulator), name_index(f.first),
+  std::uint32_t kids[] = {f.range,
+                          f.init,
+                          f.condition,
+                          f.step,
+                          f.result,
+                          name_index(f.accumulator),
+                          name_index(f.first),
                           f.second.empty() ? 0 : name_index(f.second)};
   return add({.kind = NodeKind::fold, .flags = f.second.empty() ? std::uint8_t{0} : Node::two_variables, .offset = offset}, kids);
 }
@@ -115,14 +128,16 @@ std::optional<std::uint32_t> Maker::expand_global(std::string_view name, std::sp
   return complain(n.offset, "invalid argument to has() macro");
 }
 
-std::optional<std::uint32_t> Maker::expand_member(std::uint32_t target, std::string_view name, std::span<const std::uint32_t> args, std::uint32_t offset) {
+std::optional<std::uint32_t> Maker::expand_member(std::uint32_t target, std::string_view name, std::span<const std::uint32_t> args,
+                                                  std::uint32_t offset) {
   if (name == "all" || name == "exists" || name == "exists_one" || name == "existsOne") return quantifier(target, name, args, offset);
   if (name == "map" || name == "filter" || name.starts_with("transform")) return transform(target, name, args, offset);
   if (name == "optMap" || name == "optFlatMap") return optional_macro(target, name, args, offset);
   return {};
 }
 
-std::optional<std::uint32_t> Maker::quantifier(std::uint32_t target, std::string_view name, std::span<const std::uint32_t> args, std::uint32_t offset) {
+std::optional<std::uint32_t> Maker::quantifier(std::uint32_t target, std::string_view name, std::span<const std::uint32_t> args,
+                                               std::uint32_t offset) {
   bool two = args.size() == 3;
   if (args.size() != 2 && !two) return {};
   auto first = variable(args[0], "argument must be a simple name");
@@ -159,7 +174,8 @@ std::optional<std::uint32_t> Maker::quantifier(std::uint32_t target, std::string
 }
 
 // map(x, [p,] f), filter(x, p), transformList(i, v, [p,] f), transformMap(k, v, [p,] f), transformMapEntry(k, v, [p,] f)
-std::optional<std::uint32_t> Maker::transform(std::uint32_t target, std::string_view name, std::span<const std::uint32_t> args, std::uint32_t offset) {
+std::optional<std::uint32_t> Maker::transform(std::uint32_t target, std::string_view name, std::span<const std::uint32_t> args,
+                                              std::uint32_t offset) {
   bool two = name.starts_with("transform");
   bool list = name == "map" || name == "filter" || name == "transformList";
   if (two && name != "transformList" && name != "transformMap" && name != "transformMapEntry") return {};
@@ -180,8 +196,14 @@ std::optional<std::uint32_t> Maker::transform(std::uint32_t target, std::string_
   std::optional<std::uint32_t> predicate;
   if (filtered) predicate = args[names];
   if (name == "filter") predicate = value, value = args[0];
-  Fold f{.range = target, .init = aggregate(list ? NodeKind::list : NodeKind::map, {}, {}, offset), .condition = constant(Val::of(true), offset),
-         .step = 0, .result = ident(result_name, offset), .accumulator = result_name, .first = *first, .second = second};
+  Fold f{.range = target,
+         .init = aggregate(list ? NodeKind::list : NodeKind::map, {}, {}, offset),
+         .condition = constant(Val::of(true), offset),
+         .step = 0,
+         .result = ident(result_name, offset),
+         .accumulator = result_name,
+         .first = *first,
+         .second = second};
   if (list) {
     f.step = append(value, offset);
   } else {
@@ -195,15 +217,23 @@ std::optional<std::uint32_t> Maker::transform(std::uint32_t target, std::string_
 }
 
 // o.optMap(x, f) is o.hasValue() ? optional.of(let x = o.value() in f) : optional.none(); optFlatMap leaves out the `of`.
-std::optional<std::uint32_t> Maker::optional_macro(std::uint32_t target, std::string_view name, std::span<const std::uint32_t> args, std::uint32_t offset) {
+std::optional<std::uint32_t> Maker::optional_macro(std::uint32_t target, std::string_view name, std::span<const std::uint32_t> args,
+                                                   std::uint32_t offset) {
   if (args.size() != 2) return {};
   auto bound = variable(args[0], fmt::format("{}() variable name must be a simple identifier", name));
   if (!bound) return 0;
-  Fold f{.range = aggregate(NodeKind::list, {}, {}, offset), .init = member_call("value", {target}, offset), .condition = constant(Val::of(false), offset),
-         .step = ident(*bound, offset), .result = args[1], .accumulator = *bound, .first = "#unused", .second = {}};
+  Fold f{.range = aggregate(NodeKind::list, {}, {}, offset),
+         .init = member_call("value", {target}, offset),
+         .condition = constant(Val::of(false), offset),
+         .step = ident(*bound, offset),
+         .result = args[1],
+         .accumulator = *bound,
+         .first = "#unused",
+         .second = {}};
   std::uint32_t made = fold(f, offset);
   if (name == "optMap") made = call("optional.of", Op::none, {made}, offset);
-  return call("_?_:_", Op::conditional, {member_call("hasValue", {target}, offset), made, call("optional.none", Op::none, {}, offset)}, offset);
+  return call("_?_:_", Op::conditional, {member_call("hasValue", {target}, offset), made, call("optional.none", Op::none, {}, offset)},
+              offset);
 }
 
 }  // namespace kybern::cel

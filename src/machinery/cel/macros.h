@@ -22,12 +22,14 @@ class Maker {
   std::uint32_t call(std::string_view name, Op op, std::vector<std::uint32_t> args, std::uint32_t offset);
   std::uint32_t member_call(std::string_view name, const std::vector<std::uint32_t>& args, std::uint32_t offset);
   // `optionals`: indices of the items (entries, for maps) that begin with a question mark.
-  std::uint32_t aggregate(NodeKind kind, const std::vector<std::uint32_t>& items, const std::vector<std::uint32_t>& optionals, std::uint32_t offset);
+  std::uint32_t aggregate(NodeKind kind, const std::vector<std::uint32_t>& items, const std::vector<std::uint32_t>& optionals,
+                          std::uint32_t offset);
   void set_name(std::uint32_t node, std::string_view name);
 
   // The node of an expanded macro; nothing when the call is none. A macro's misuse is a problem.
   std::optional<std::uint32_t> expand_global(std::string_view name, std::span<const std::uint32_t> args, std::uint32_t offset);
-  std::optional<std::uint32_t> expand_member(std::uint32_t target, std::string_view name, std::span<const std::uint32_t> args, std::uint32_t offset);
+  std::optional<std::uint32_t> expand_member(std::uint32_t target, std::string_view name, std::span<const std::uint32_t> args,
+                                             std::uint32_t offset);
 
  private:
   struct Fold {
@@ -38,9 +40,12 @@ class Maker {
   std::uint32_t name_index(std::string_view name);
   std::uint32_t add(Node node, std::span<const std::uint32_t> kids);
   std::optional<std::string> variable(std::uint32_t node, std::string_view complaint);
-  std::optional<std::uint32_t> quantifier(std::uint32_t target, std::string_view name, std::span<const std::uint32_t> args, std::uint32_t offset);
-  std::optional<std::uint32_t> transform(std::uint32_t target, std::string_view name, std::span<const std::uint32_t> args, std::uint32_t offset);
-  std::optional<std::uint32_t> optional_macro(std::uint32_t target, std::string_view name, std::span<const std::uint32_t> args, std::uint32_t offset);
+  std::optional<std::uint32_t> quantifier(std::uint32_t target, std::string_view name, std::span<const std::uint32_t> args,
+                                          std::uint32_t offset);
+  std::optional<std::uint32_t> transform(std::uint32_t target, std::string_view name, std::span<const std::uint32_t> args,
+                                         std::uint32_t offset);
+  std::optional<std::uint32_t> optional_macro(std::uint32_t target, std::string_view name, std::span<const std::uint32_t> args,
+                                              std::uint32_t offset);
   std::uint32_t append(std::uint32_t item, std::uint32_t offset);
   std::uint32_t complain(std::uint32_t offset, std::string text);
 

@@ -15,8 +15,8 @@ namespace {
 constexpr std::string_view primary_tokens =
     "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
 
-constexpr std::string_view reserved[] = {"as", "break", "const", "continue", "else", "for", "function", "if", "import", "let",
-                                         "loop", "package", "namespace", "return", "var", "void", "while"};
+constexpr std::string_view reserved[] = {"as",  "break", "const",   "continue",  "else",   "for", "function", "if",   "import",
+                                         "let", "loop",  "package", "namespace", "return", "var", "void",     "while"};
 
 class Parser {
  public:
@@ -29,8 +29,11 @@ class Parser {
       std::uint32_t offset = lexer_.offset;
       bool invalid = lexer_.token == Token::invalid;
       lexer_.next();
-      if (invalid) complain(offset, lexer_.problem.empty() ? fmt::format("Syntax error: token recognition error at: {}", shown) : lexer_.problem);
-      else complain(offset, fmt::format("Syntax error: {} input {} expecting <EOF>", lexer_.token == Token::end ? "extraneous" : "mismatched", shown));
+      if (invalid)
+        complain(offset, lexer_.problem.empty() ? fmt::format("Syntax error: token recognition error at: {}", shown) : lexer_.problem);
+      else
+        complain(offset,
+                 fmt::format("Syntax error: {} input {} expecting <EOF>", lexer_.token == Token::end ? "extraneous" : "mismatched", shown));
     }
     ast.root = root;
     return problems_.empty();
@@ -43,9 +46,7 @@ class Parser {
     if (!failed()) problems_.push_back({offset, std::move(text)});
     return 0;
   }
-  std::string token_text() const {
-    return lexer_.token == Token::end ? "'<EOF>'" : fmt::format("'{}'", lexer_.text);
-  }
+  std::string token_text() const { return lexer_.token == Token::end ? "'<EOF>'" : fmt::format("'{}'", lexer_.text); }
   std::uint32_t unexpected(std::string_view expected) {
     if (lexer_.token == Token::invalid) return complain(lexer_.offset, lexer_.problem);
     return complain(lexer_.offset, fmt::format("Syntax error: mismatched input {} expecting {}", token_text(), expected));
@@ -121,10 +122,15 @@ std::uint32_t Parser::chain(Token token, Op op, std::string_view name, std::uint
 }
 
 std::uint32_t Parser::relation() {
-  struct Row { Token token; Op op; std::string_view name; };
-  static constexpr Row rows[] = {{Token::equal, Op::equal, "_==_"}, {Token::not_equal, Op::not_equal, "_!=_"}, {Token::less, Op::less, "_<_"},
-                                 {Token::less_equal, Op::less_equal, "_<=_"}, {Token::greater, Op::greater, "_>_"},
-                                 {Token::greater_equal, Op::greater_equal, "_>=_"}, {Token::kw_in, Op::in, "@in"}};
+  struct Row {
+    Token token;
+    Op op;
+    std::string_view name;
+  };
+  static constexpr Row rows[] = {{Token::equal, Op::equal, "_==_"},    {Token::not_equal, Op::not_equal, "_!=_"},
+                                 {Token::less, Op::less, "_<_"},       {Token::less_equal, Op::less_equal, "_<=_"},
+                                 {Token::greater, Op::greater, "_>_"}, {Token::greater_equal, Op::greater_equal, "_>=_"},
+                                 {Token::kw_in, Op::in, "@in"}};
   std::uint32_t left = sum();
   for (;;) {
     const Row* row = std::ranges::find(rows, lexer_.token, &Row::token);
@@ -147,8 +153,13 @@ std::uint32_t Parser::sum() {
 }
 
 std::uint32_t Parser::product() {
-  struct Row { Token token; Op op; std::string_view name; };
-  static constexpr Row rows[] = {{Token::star, Op::multiply, "_*_"}, {Token::slash, Op::divide, "_/_"}, {Token::percent, Op::modulo, "_%_"}};
+  struct Row {
+    Token token;
+    Op op;
+    std::string_view name;
+  };
+  static constexpr Row rows[] = {
+      {Token::star, Op::multiply, "_*_"}, {Token::slash, Op::divide, "_/_"}, {Token::percent, Op::modulo, "_%_"}};
   std::uint32_t left = unary();
   for (;;) {
     const Row* row = std::ranges::find(rows, lexer_.token, &Row::token);
@@ -171,7 +182,8 @@ std::uint32_t Parser::unary() {
   bool number = lexer_.token == Token::integer || lexer_.token == Token::number;
   if (token == Token::minus && times == 1 && number) {
     std::uint32_t made = number_literal(true, offset);
-    while (!failed() && (lexer_.token == Token::dot || lexer_.token == Token::left_bracket)) made = lexer_.token == Token::dot ? select_or_call(made) : index(made);
+    while (!failed() && (lexer_.token == Token::dot || lexer_.token == Token::left_bracket))
+      made = lexer_.token == Token::dot ? select_or_call(made) : index(made);
     return made;
   }
   std::uint32_t inner = member();
@@ -220,14 +232,13 @@ std::uint32_t Parser::index(std::uint32_t target) {
   bool optional = take(Token::question);
   std::uint32_t inner = expression();
   if (!need(Token::right_bracket, "']'")) return 0;
-  return optional ? make_.call("_[?_]", Op::optional_index, {target, inner}, offset) : make_.call("_[_]", Op::index, {target, inner}, offset);
+  return optional ? make_.call("_[?_]", Op::optional_index, {target, inner}, offset)
+                  : make_.call("_[_]", Op::index, {target, inner}, offset);
 }
 
 bool Parser::arguments(std::vector<std::uint32_t>& out) {
   if (take(Token::right_paren)) return true;
-  do {
-    out.push_back(expression());
-  } while (take(Token::comma));
+  do { out.push_back(expression()); } while (take(Token::comma));
   return need(Token::right_paren, "')'");
 }
 
@@ -327,7 +338,8 @@ std::uint32_t Parser::number_literal(bool negative, std::uint32_t offset) {
   if (base == 16) digits.remove_prefix(2);
   std::uint64_t value = 0;
   auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), value, base);
-  if (token == Token::uint) return ec == std::errc() ? make_.constant(Val::of_uint(value), offset) : complain(offset, "invalid uint literal");
+  if (token == Token::uint)
+    return ec == std::errc() ? make_.constant(Val::of_uint(value), offset) : complain(offset, "invalid uint literal");
   if (ec != std::errc() || value > (1ull << 63) - (minus ? 0 : 1)) return complain(offset, "invalid int literal");
   return make_.constant(Val::of(static_cast<std::int64_t>(minus ? 0 - value : value)), offset);
 }
@@ -382,7 +394,8 @@ std::uint32_t Parser::structure(std::string name, std::uint32_t offset) {
 
 bool parse(std::string_view source, Ast& ast, std::vector<Problem>& problems) {
   if (source.size() > max_expression_bytes) {
-    problems.push_back({0, fmt::format("expression code point size exceeds limit: size: {}, limit {}", source.size(), max_expression_bytes)});
+    problems.push_back(
+        {0, fmt::format("expression code point size exceeds limit: size: {}, limit {}", source.size(), max_expression_bytes)});
     return false;
   }
   return Parser(source, ast, problems).run(ast);

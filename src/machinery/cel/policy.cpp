@@ -15,7 +15,8 @@ const Type* json_patch_type() {
   static const Type made = [] {
     Type type{.kind = TypeKind::object};
     type.name = "JSONPatch";
-    type.fields = {{"from", "from", &types::string}, {"op", "op", &types::string}, {"path", "path", &types::string}, {"value", "value", &types::dyn}};
+    type.fields = {
+        {"from", "from", &types::string}, {"op", "op", &types::string}, {"path", "path", &types::string}, {"value", "value", &types::dyn}};
     return type;
   }();
   return &made;
@@ -30,7 +31,10 @@ std::string misfit(const Type& type, Wanted wanted) {
     case Wanted::string: return is(TypeKind::string) ? "" : "must evaluate to string";
     case Wanted::string_or_null: return is(TypeKind::string) || is(TypeKind::null) ? "" : "must evaluate to one of [string null_type]";
     case Wanted::object: return is(TypeKind::object) && type.name == "Object" ? "" : "must evaluate to Object";
-    case Wanted::json_patches: return is(TypeKind::list) && type.item()->kind == TypeKind::object && type.item()->name == "JSONPatch" ? "" : "must evaluate to list(JSONPatch)";
+    case Wanted::json_patches:
+      return is(TypeKind::list) && type.item()->kind == TypeKind::object && type.item()->name == "JSONPatch"
+                 ? ""
+                 : "must evaluate to list(JSONPatch)";
   }
   return {};
 }
@@ -133,7 +137,8 @@ class PolicyRun::Variables : public Lookup {
   std::uint64_t cost_ = 0;
 };
 
-PolicyRun::PolicyRun(const PolicyCompiler& compiler, const PolicyValues& values, std::uint64_t budget) : values_(admission_values(values.admission)), remaining_(budget) {
+PolicyRun::PolicyRun(const PolicyCompiler& compiler, const PolicyValues& values, std::uint64_t budget)
+    : values_(admission_values(values.admission)), remaining_(budget) {
   auto or_null = [](Value v, const Type* type) { return v.exists() && !v.is_null() ? Program::value(v, type) : Val::null(); };
   values_.push_back(or_null(values.ns, admission_namespace_type()));
   values_.push_back(or_null(values.params, nullptr));
@@ -156,7 +161,8 @@ PolicyRun::Result PolicyRun::evaluate(const Expression& expression, bool wants_d
     return out;
   }
   remaining_ -= cost;
-  if (out.outcome.kind != Outcome::Kind::value) out.error = fmt::format("expression '{}' resulted in error: {}", expression.text, out.outcome.message);
+  if (out.outcome.kind != Outcome::Kind::value)
+    out.error = fmt::format("expression '{}' resulted in error: {}", expression.text, out.outcome.message);
   return out;
 }
 

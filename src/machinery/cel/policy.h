@@ -15,7 +15,7 @@ namespace kybern::cel {
 enum class Wanted { any, boolean, string, string_or_null, object, json_patches };
 
 struct Expression {
-  std::string text, error;                 // error: why it does not compile, in upstream's words
+  std::string text, error;  // error: why it does not compile, in upstream's words
   std::shared_ptr<const Program> program;
 };
 
@@ -53,7 +53,7 @@ constexpr std::uint64_t policy_limit = 10'000'000;  // cost units of one policy'
 
 struct PolicyValues {
   AdmissionValues admission;
-  Value ns, params;                        // absent: null
+  Value ns, params;  // absent: null
 };
 
 // One policy's expressions about one request with one parameter: they share what variables turned out to be, and a budget.
@@ -63,8 +63,8 @@ class PolicyRun {
   ~PolicyRun();
 
   struct Result {
-    std::string error;          // of this expression; "" when there is an outcome
-    bool out_of_budget = false; // nothing more is evaluated
+    std::string error;           // of this expression; "" when there is an outcome
+    bool out_of_budget = false;  // nothing more is evaluated
     Outcome outcome;
   };
   Result evaluate(const Expression& expression, bool wants_document = false);
@@ -77,6 +77,7 @@ class PolicyRun {
   std::uint64_t remaining_;
 };
 
-inline constexpr const char* out_of_budget_message = "validation failed due to running out of cost budget, no further validation rules will be run";
+inline constexpr const char* out_of_budget_message =
+    "validation failed due to running out of cost budget, no further validation rules will be run";
 
 }  // namespace kybern::cel

@@ -22,22 +22,27 @@ TEST(CelPolicy, SaysWhatDoesNotCompile) {
   const Row rows[] = {
       {"object.spec.replicas <= 3", Wanted::boolean, ""},
       {"object.spec.paused", Wanted::boolean, "must evaluate to bool"},
-      {"params.max > 1", Wanted::boolean, "compilation failed: ERROR: <input>:1:1: undeclared reference to 'params' (in container '')\n | params.max > 1\n | ^"},
+      {"params.max > 1", Wanted::boolean,
+       "compilation failed: ERROR: <input>:1:1: undeclared reference to 'params' (in container '')\n | params.max > 1\n | ^"},
       {"'a'", Wanted::string, ""},
       {"1", Wanted::string_or_null, "must evaluate to one of [string null_type]"},
       {"null", Wanted::string_or_null, ""},
       {"Object{spec: Object.spec{replicas: 3}}", Wanted::object, ""},
       {"Object.spec{replicas: 3}", Wanted::object, "must evaluate to Object"},
-      {"Object{spec: Object.spec{replicas: 3}} != null", Wanted::boolean, "compilation failed: ERROR: <input>:1:7: undeclared reference to 'Object' (in container '')\n | Object{spec: Object.spec{replicas: 3}} != null\n | ......^"},
+      {"Object{spec: Object.spec{replicas: 3}} != null", Wanted::boolean,
+       "compilation failed: ERROR: <input>:1:7: undeclared reference to 'Object' (in container '')\n | Object{spec: Object.spec{replicas: "
+       "3}} != null\n | ......^"},
       {"[JSONPatch{op: 'add', path: '/a', value: 1}]", Wanted::json_patches, ""},
       {"[1]", Wanted::json_patches, "must evaluate to list(JSONPatch)"},
-      {"variables.x", Wanted::any, "compilation failed: ERROR: <input>:1:1: undeclared reference to 'variables' (in container '')\n | variables.x\n | ^"},
+      {"variables.x", Wanted::any,
+       "compilation failed: ERROR: <input>:1:1: undeclared reference to 'variables' (in container '')\n | variables.x\n | ^"},
   };
   for (const Row& row : rows) {
     PolicyCompiler compiler(false);
     std::string error = compiler.compile(row.text, row.wanted).error;
     // Of a message upstream counts the column of the brace; the rest is compared.
-    if (std::string_view(row.error).find("'Object'") != std::string_view::npos) EXPECT_NE(error.find("undeclared reference to 'Object' (in container '')"), std::string::npos) << error;
+    if (std::string_view(row.error).find("'Object'") != std::string_view::npos)
+      EXPECT_NE(error.find("undeclared reference to 'Object' (in container '')"), std::string::npos) << error;
     else EXPECT_EQ(error, row.error) << row.text;
   }
   PolicyCompiler compiler(false);
@@ -83,13 +88,22 @@ TEST(CelPolicy, MakesConfigurationsAndPatches) {
   PolicyCompiler compiler(false);
   Document object = json(R"({"metadata":{"labels":{"a/b":"x"}}})");
   PolicyRun run(compiler, {{object, {}, {}}, {}, {}}, policy_limit);
-  auto made = run.evaluate(compiler.compile("Object{metadata: Object.metadata{labels: {'a': 'b'}}, spec: Object.spec{containers: [Object.spec.containers{name: 'c'}]}}", Wanted::object), true);
+  auto made = run.evaluate(
+      compiler.compile(
+          "Object{metadata: Object.metadata{labels: {'a': 'b'}}, spec: Object.spec{containers: [Object.spec.containers{name: 'c'}]}}",
+          Wanted::object),
+      true);
   EXPECT_EQ(made.error, "");
   EXPECT_EQ(to_json(made.outcome.document.root()), R"({"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c"}]}})");
   EXPECT_EQ(made.outcome.mismatch, "");
   auto wrong = run.evaluate(compiler.compile("Object{spec: Object.spec{selector: Object.spec.wrong{a: 1}}}", Wanted::object), true);
-  EXPECT_EQ(wrong.outcome.mismatch, R"(unexpected type name "Object.spec.wrong", expected "Object.spec.selector", which matches field name path from root Object type)");
-  auto patch = run.evaluate(compiler.compile("[JSONPatch{op: 'add', path: '/metadata/labels/' + jsonpatch.escapeKey('c/d~'), value: Object.spec{x: 1}}]", Wanted::json_patches), true);
+  EXPECT_EQ(
+      wrong.outcome.mismatch,
+      R"(unexpected type name "Object.spec.wrong", expected "Object.spec.selector", which matches field name path from root Object type)");
+  auto patch = run.evaluate(
+      compiler.compile("[JSONPatch{op: 'add', path: '/metadata/labels/' + jsonpatch.escapeKey('c/d~'), value: Object.spec{x: 1}}]",
+                       Wanted::json_patches),
+      true);
   EXPECT_EQ(to_json(patch.outcome.document.root()), R"([{"op":"add","path":"/metadata/labels/c~1d~0","value":{"x":1}}])");
   EXPECT_EQ(patch.outcome.mismatch, "");
 }

@@ -64,13 +64,15 @@ bool Program::uses(std::string_view variable) const {
   auto at = std::ranges::find(parts_->variables, variable);
   auto slot = static_cast<std::uint32_t>(at - parts_->variables.begin());
   return std::ranges::any_of(parts_->ast.nodes, [&](const Node& n) {
-    return n.kind == NodeKind::ident && !(n.flags & (Node::local | Node::type_name)) && n.first == slot && parts_->ast.name(n).ends_with(variable);
+    return n.kind == NodeKind::ident && !(n.flags & (Node::local | Node::type_name)) && n.first == slot &&
+           parts_->ast.name(n).ends_with(variable);
   });
 }
 
 std::size_t Program::memory() const {
   const Ast& ast = parts_->ast;
-  std::size_t bytes = sizeof(Parts) + ast.nodes.capacity() * sizeof(Node) + ast.kids.capacity() * 4 + ast.constants.capacity() * sizeof(Val) + parts_->kept.memory();
+  std::size_t bytes = sizeof(Parts) + ast.nodes.capacity() * sizeof(Node) + ast.kids.capacity() * 4 +
+                      ast.constants.capacity() * sizeof(Val) + parts_->kept.memory();
   for (const std::string& name : ast.names) bytes += sizeof name + (name.size() > 15 ? name.capacity() : 0);
   for (const auto& text : ast.texts) bytes += sizeof *text + 16 + text->capacity();
   return bytes;
@@ -120,7 +122,8 @@ class Writer {
     switch (v.tag) {
       case Tag::boolean: return out_.boolean(v.boolean);
       case Tag::integer: return out_.integer(v.integer);
-      case Tag::uint: return v.uint <= 1ull << 62 ? out_.integer(static_cast<std::int64_t>(v.uint)) : out_.number(static_cast<double>(v.uint));
+      case Tag::uint:
+        return v.uint <= 1ull << 62 ? out_.integer(static_cast<std::int64_t>(v.uint)) : out_.number(static_cast<double>(v.uint));
       case Tag::number: return out_.number(v.number);
       case Tag::string: return out_.string(v.str());
       case Tag::bytes: return out_.string(base64_encode(v.str()));
@@ -144,7 +147,8 @@ class Writer {
     if (v.rep == Rep::lookup) return out_.null();
     bool message = v.type && v.type->kind == TypeKind::object, open = message && v.type->open;
     if (open && !belongs.empty() && v.type->name != belongs && mismatch.empty())
-      mismatch = "unexpected type name " + go_quote(v.type->name) + ", expected " + go_quote(belongs) + ", which matches field name path from root Object type";
+      mismatch = "unexpected type name " + go_quote(v.type->name) + ", expected " + go_quote(belongs) +
+                 ", which matches field name path from root Object type";
     out_.begin_object();
     for (std::size_t i = 0; i < e_.length(v); ++i) {
       Val key = e_.key_at(v, i);

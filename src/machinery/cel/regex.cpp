@@ -107,7 +107,9 @@ Regex::Regex(std::string_view pattern) {
 Regex::~Regex() = default;
 Regex::Regex(Regex&&) noexcept = default;
 
-bool Regex::matches(std::string_view text) const { return re2::RE2::PartialMatch(re2::StringPiece(text.data(), text.size()), compiled_->re); }
+bool Regex::matches(std::string_view text) const {
+  return re2::RE2::PartialMatch(re2::StringPiece(text.data(), text.size()), compiled_->re);
+}
 
 bool Regex::find(std::string_view text, std::size_t from, std::size_t& begin, std::size_t& end) const {
   re2::StringPiece whole(text.data(), text.size()), found;

@@ -18,8 +18,8 @@ class Substitution {
   const Type* instantiate(const Type* type, Fresh& fresh);  // parameters replaced by new ones, the same for the same name
   bool assignable(const Type* a, const Type* b);            // binds parameters; leaves no trace when false
   bool all_assignable(const std::vector<const Type*>& a, const std::vector<const Type*>& b);
-  const Type* apply(const Type* type, bool unbound_is_dyn); // parameters replaced by what they stand for
-  static const Type* general(const Type* a, const Type* b); // the one that says less
+  const Type* apply(const Type* type, bool unbound_is_dyn);  // parameters replaced by what they stand for
+  static const Type* general(const Type* a, const Type* b);  // the one that says less
 
  private:
   using Bindings = std::unordered_map<const Type*, const Type*>;

@@ -112,8 +112,9 @@ bool same_type(const Type& a, const Type& b) {
 }
 
 bool escape_property(std::string_view property, std::string& out) {
-  static constexpr std::array<std::string_view, 19> reserved = {"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import",
-                                                                "in", "let", "loop", "package", "namespace", "null", "return", "true", "var"};
+  static constexpr std::array<std::string_view, 19> reserved = {"as",        "break", "const",  "continue", "else", "false", "for",
+                                                                "function",  "if",    "import", "in",       "let",  "loop",  "package",
+                                                                "namespace", "null",  "return", "true",     "var"};
   out.clear();
   if (property.empty()) return false;
   if (property == "void" || property == "while" || std::ranges::find(reserved, property) != reserved.end()) {

@@ -15,7 +15,24 @@
 namespace kybern::cel {
 
 enum class TypeKind : std::uint8_t {
-  dyn, error, null, boolean, integer, uint, number, string, bytes, timestamp, duration, list, map, type, optional, object, opaque, param,
+  dyn,
+  error,
+  null,
+  boolean,
+  integer,
+  uint,
+  number,
+  string,
+  bytes,
+  timestamp,
+  duration,
+  list,
+  map,
+  type,
+  optional,
+  object,
+  opaque,
+  param,
 };
 enum class ListSemantics : std::uint8_t { atomic, set, map };
 
@@ -40,8 +57,8 @@ struct Type {
   std::uint64_t max_size = unbounded;               // most characters, items or entries, for static cost estimates
 
   const TypeField* find(std::string_view field) const;
-  const Type* item() const;   // of a list, or the value of a map; dyn when unknown
-  std::string str() const;    // as messages show it: list(string), map(string, dyn)
+  const Type* item() const;  // of a list, or the value of a map; dyn when unknown
+  std::string str() const;   // as messages show it: list(string), map(string, dyn)
 };
 
 // Types without parts, one of each.

@@ -19,7 +19,23 @@ struct BuiltList;
 struct BuiltMap;
 struct Val;
 
-enum class Tag : std::uint8_t { error, null, boolean, integer, uint, number, string, bytes, timestamp, duration, list, map, type, optional, opaque };
+enum class Tag : std::uint8_t {
+  error,
+  null,
+  boolean,
+  integer,
+  uint,
+  number,
+  string,
+  bytes,
+  timestamp,
+  duration,
+  list,
+  map,
+  type,
+  optional,
+  opaque
+};
 
 // Where a list or map lies: in a document, in the arena, or behind an interface (map only).
 enum class Rep : std::uint8_t { document, built, lookup };
@@ -51,36 +67,80 @@ struct Val {
   const Type* type = nullptr;  // of a document's value with a schema; of a made object; the type that a type value names
   union {
     bool boolean;
-    std::int64_t integer;      // also a duration, in nanoseconds
+    std::int64_t integer;  // also a duration, in nanoseconds
     std::uint64_t uint;
     double number;
     Instant64 time;
     struct {
       const char* data;
       std::size_t size;
-    } text;                    // also bytes, and the message of an error
+    } text;  // also bytes, and the message of an error
     Value document;
     BuiltList* list;
     BuiltMap* map;
     Lookup* lookup;
-    const Val* inner;          // of an optional; nullptr: none
+    const Val* inner;  // of an optional; nullptr: none
     const Opaque* opaque;
   };
 
   Val() : integer(0) {}
   static Val null() { return {}; }
-  static Val of(bool value) { Val v; v.tag = Tag::boolean, v.boolean = value; return v; }
-  static Val of(std::int64_t value) { Val v; v.tag = Tag::integer, v.integer = value; return v; }
-  static Val of_uint(std::uint64_t value) { Val v; v.tag = Tag::uint, v.uint = value; return v; }
-  static Val of(double value) { Val v; v.tag = Tag::number, v.number = value; return v; }
-  static Val of(std::string_view value, Tag tag = Tag::string) { Val v; v.tag = tag, v.text = {value.data(), value.size()}; return v; }  // borrowed
+  static Val of(bool value) {
+    Val v;
+    v.tag = Tag::boolean, v.boolean = value;
+    return v;
+  }
+  static Val of(std::int64_t value) {
+    Val v;
+    v.tag = Tag::integer, v.integer = value;
+    return v;
+  }
+  static Val of_uint(std::uint64_t value) {
+    Val v;
+    v.tag = Tag::uint, v.uint = value;
+    return v;
+  }
+  static Val of(double value) {
+    Val v;
+    v.tag = Tag::number, v.number = value;
+    return v;
+  }
+  static Val of(std::string_view value, Tag tag = Tag::string) {
+    Val v;
+    v.tag = tag, v.text = {value.data(), value.size()};
+    return v;
+  }  // borrowed
   static Val of(const char*) = delete;
-  static Val of_time(Instant64 value) { Val v; v.tag = Tag::timestamp, v.time = value; return v; }
-  static Val of_duration(std::int64_t nanos) { Val v; v.tag = Tag::duration, v.integer = nanos; return v; }
-  static Val of_type(const Type* type) { Val v; v.tag = Tag::type, v.type = type; return v; }
-  static Val of(Lookup* lookup) { Val v; v.tag = Tag::map, v.rep = Rep::lookup, v.lookup = lookup; return v; }
-  static Val of(const Opaque* opaque) { Val v; v.tag = Tag::opaque, v.opaque = opaque; return v; }
-  static Val of_optional(const Val* inner) { Val v; v.tag = Tag::optional, v.inner = inner; return v; }
+  static Val of_time(Instant64 value) {
+    Val v;
+    v.tag = Tag::timestamp, v.time = value;
+    return v;
+  }
+  static Val of_duration(std::int64_t nanos) {
+    Val v;
+    v.tag = Tag::duration, v.integer = nanos;
+    return v;
+  }
+  static Val of_type(const Type* type) {
+    Val v;
+    v.tag = Tag::type, v.type = type;
+    return v;
+  }
+  static Val of(Lookup* lookup) {
+    Val v;
+    v.tag = Tag::map, v.rep = Rep::lookup, v.lookup = lookup;
+    return v;
+  }
+  static Val of(const Opaque* opaque) {
+    Val v;
+    v.tag = Tag::opaque, v.opaque = opaque;
+    return v;
+  }
+  static Val of_optional(const Val* inner) {
+    Val v;
+    v.tag = Tag::optional, v.inner = inner;
+    return v;
+  }
 
   bool is_error() const { return tag == Tag::error; }
   bool is(Tag wanted) const { return tag == wanted; }

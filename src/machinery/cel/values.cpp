@@ -19,7 +19,10 @@ std::uint64_t hash_key(const Val& key) {
     case Tag::boolean: return mix(key.boolean);
     case Tag::integer:
     case Tag::uint: return mix(key.uint);
-    case Tag::number: return mix(key.number == std::floor(key.number) && std::fabs(key.number) < 9e18 ? static_cast<std::uint64_t>(static_cast<std::int64_t>(key.number)) : 0);
+    case Tag::number:
+      return mix(key.number == std::floor(key.number) && std::fabs(key.number) < 9e18
+                     ? static_cast<std::uint64_t>(static_cast<std::int64_t>(key.number))
+                     : 0);
     case Tag::string: return std::hash<std::string_view>()(key.str());
     default: return 0;
   }
@@ -28,7 +31,9 @@ std::uint64_t hash_key(const Val& key) {
 bool is_number(const Val& v) { return v.tag == Tag::integer || v.tag == Tag::uint || v.tag == Tag::number; }
 
 template <class T>
-int order(T a, T b) { return a < b ? -1 : b < a ? 1 : 0; }
+int order(T a, T b) {
+  return a < b ? -1 : b < a ? 1 : 0;
+}
 
 int compare_int_double(std::int64_t a, double b) {
   if (b < -9223372036854775808.0) return 1;
@@ -81,8 +86,21 @@ std::uint64_t size_of(const Val& v) {
 }
 
 std::string type_name(const Val& v) {
-  static constexpr std::string_view names[] = {"error", "null_type", "bool", "int", "uint", "double", "string", "bytes", "google.protobuf.Timestamp",
-                                               "google.protobuf.Duration", "list", "map", "type", "optional_type", ""};
+  static constexpr std::string_view names[] = {"error",
+                                               "null_type",
+                                               "bool",
+                                               "int",
+                                               "uint",
+                                               "double",
+                                               "string",
+                                               "bytes",
+                                               "google.protobuf.Timestamp",
+                                               "google.protobuf.Duration",
+                                               "list",
+                                               "map",
+                                               "type",
+                                               "optional_type",
+                                               ""};
   if (v.tag == Tag::opaque) return std::string(v.opaque->type_name());
   if (v.tag == Tag::map && v.type && v.type->kind == TypeKind::object) return v.type->name;
   return std::string(names[static_cast<std::size_t>(v.tag)]);
@@ -153,7 +171,8 @@ Val Evaluation::map(BuiltMap* map, const Type* type) {
 
 std::uint32_t Evaluation::find_entry(const BuiltMap& map, const Val& key) {
   if (map.index) {
-    for (std::uint32_t i = static_cast<std::uint32_t>(hash_key(key)) & (map.index_size - 1); map.index[i]; i = (i + 1) & (map.index_size - 1))
+    for (std::uint32_t i = static_cast<std::uint32_t>(hash_key(key)) & (map.index_size - 1); map.index[i];
+         i = (i + 1) & (map.index_size - 1))
       if (equal(map.entries[(map.index[i] - 1) * 2], key)) return map.index[i] - 1;
     return map.size;
   }
@@ -309,7 +328,8 @@ int Evaluation::compare(const Val& a, const Val& b) {
     case Tag::boolean: return order(a.boolean, b.boolean);
     case Tag::string:
     case Tag::bytes: return order(a.str().compare(b.str()), 0);
-    case Tag::timestamp: return a.time.seconds != b.time.seconds ? order(a.time.seconds, b.time.seconds) : order(a.time.nanos, b.time.nanos);
+    case Tag::timestamp:
+      return a.time.seconds != b.time.seconds ? order(a.time.seconds, b.time.seconds) : order(a.time.nanos, b.time.nanos);
     case Tag::duration: return order(a.integer, b.integer);
     default: return 2;
   }

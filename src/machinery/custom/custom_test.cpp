@@ -30,15 +30,20 @@ TEST(Shape, PrunesAndFillsIn) {
     std::string_view schema, object, expected, unknown;
   } rows[] = {
       {R"({"properties":{"a":{"type":"string"}}})", R"({"a":"x","b":1})", R"({"a":"x"})", "b"},
-      {R"({"x-kubernetes-preserve-unknown-fields":true,"properties":{"o":{"type":"object","properties":{"x":{"type":"string"}}}}})", R"({"o":{"x":"a","y":1},"k":2})", R"({"o":{"x":"a"},"k":2})", "o.y"},
-      {R"({"properties":{"a":{"type":"string","default":"d"},"o":{"type":"object","default":{},"properties":{"x":{"type":"integer","default":7}}}}})", "{}", R"({"a":"d","o":{"x":7}})", ""},
+      {R"({"x-kubernetes-preserve-unknown-fields":true,"properties":{"o":{"type":"object","properties":{"x":{"type":"string"}}}}})",
+       R"({"o":{"x":"a","y":1},"k":2})", R"({"o":{"x":"a"},"k":2})", "o.y"},
+      {R"({"properties":{"a":{"type":"string","default":"d"},"o":{"type":"object","default":{},"properties":{"x":{"type":"integer","default":7}}}}})",
+       "{}", R"({"a":"d","o":{"x":7}})", ""},
       {R"({"properties":{"o":{"type":"object","properties":{"x":{"type":"integer","default":7}}}}})", "{}", "{}", ""},
       {R"({"properties":{"a":{"type":"string"},"b":{"type":"string"}}})", R"({"a":null,"b":"x"})", R"({"b":"x"})", ""},
       {R"({"properties":{"a":{"type":"string","nullable":true}}})", R"({"a":null})", R"({"a":null})", ""},
       {R"({"properties":{"a":{"type":"string","default":"d"}}})", R"({"a":null})", R"({"a":"d"})", ""},
-      {R"({"properties":{"l":{"type":"array","items":{"type":"object","properties":{"x":{"type":"string"}}}}}})", R"({"l":[{"x":"a","y":1}]})", R"({"l":[{"x":"a"}]})", "l[0].y"},
-      {R"({"additionalProperties":{"type":"object","properties":{"x":{"type":"integer"}}}})", R"({"k":{"x":1,"y":2}})", R"({"k":{"x":1}})", "k.y"},
-      {R"({"properties":{"e":{"type":"object","x-kubernetes-embedded-resource":true,"properties":{"spec":{"type":"object"}}}}})", R"({"e":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"n"},"z":1}})",
+      {R"({"properties":{"l":{"type":"array","items":{"type":"object","properties":{"x":{"type":"string"}}}}}})",
+       R"({"l":[{"x":"a","y":1}]})", R"({"l":[{"x":"a"}]})", "l[0].y"},
+      {R"({"additionalProperties":{"type":"object","properties":{"x":{"type":"integer"}}}})", R"({"k":{"x":1,"y":2}})", R"({"k":{"x":1}})",
+       "k.y"},
+      {R"({"properties":{"e":{"type":"object","x-kubernetes-embedded-resource":true,"properties":{"spec":{"type":"object"}}}}})",
+       R"({"e":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"n"},"z":1}})",
        R"({"e":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"n"}}})", "e.z"},
   };
   for (const Row& row : rows) {
@@ -63,8 +68,10 @@ TEST(ValidateValue, SaysWhatIsWrong) {
       {R"({"type":"number","maximum":3,"exclusiveMaximum":true})", "3", "v: Invalid value: 3: v in body should be less than 3"},
       {R"({"type":"object","required":["a"],"properties":{"a":{"type":"string"}}})", "{}", "v.a: Required value"},
       {R"({"x-kubernetes-int-or-string":true})", "[]", R"(v: Invalid value: "array": v in body must be of type integer,string: "array")"},
-      {R"({"type":"string","anyOf":[{"pattern":"^a"},{"pattern":"^b"}]})", R"("c")", "v: Invalid value: \"\": \"v\" must validate at least one schema (anyOf)\nv: Invalid value: \"c\": v in body should match '^a'"},
-      {R"({"type":"integer","oneOf":[{"minimum":1},{"minimum":2}]})", "3", R"(v: Invalid value: "": "v" must validate one and only one schema (oneOf). Found 2 valid alternatives)"},
+      {R"({"type":"string","anyOf":[{"pattern":"^a"},{"pattern":"^b"}]})", R"("c")",
+       "v: Invalid value: \"\": \"v\" must validate at least one schema (anyOf)\nv: Invalid value: \"c\": v in body should match '^a'"},
+      {R"({"type":"integer","oneOf":[{"minimum":1},{"minimum":2}]})", "3",
+       R"(v: Invalid value: "": "v" must validate one and only one schema (oneOf). Found 2 valid alternatives)"},
       {R"({"type":"integer","not":{"minimum":1}})", "3", R"(v: Invalid value: "": "v" must not validate the schema (not))"},
   };
   for (const Row& row : rows) {
@@ -74,10 +81,13 @@ TEST(ValidateValue, SaysWhatIsWrong) {
 }
 
 TEST(ValidateValue, UnchangedFaultsAreLetThrough) {
-  Document schema = json(R"({"type":"object","properties":{"a":{"type":"string","maxLength":1},"l":{"type":"array","x-kubernetes-list-type":"map","x-kubernetes-list-map-keys":["k"],"items":{"type":"object","properties":{"k":{"type":"string"},"v":{"type":"integer","maximum":1}}}}}})");
+  Document schema = json(
+      R"({"type":"object","properties":{"a":{"type":"string","maxLength":1},"l":{"type":"array","x-kubernetes-list-type":"map","x-kubernetes-list-map-keys":["k"],"items":{"type":"object","properties":{"k":{"type":"string"},"v":{"type":"integer","maximum":1}}}}}})");
   Document old = json(R"({"a":"long","l":[{"k":"x","v":5}]})");
-  EXPECT_EQ(shown(validate_value(json(R"({"a":"long","b":1,"l":[{"k":"y","v":1},{"k":"x","v":5}]})").root(), schema.root(), "", old.root())), "");
-  EXPECT_EQ(shown(validate_value(json(R"({"a":"longer","l":[]})").root(), schema.root(), "", old.root())), "a: Invalid value: \"longer\": a in body should be at most 1 chars long");
+  EXPECT_EQ(
+      shown(validate_value(json(R"({"a":"long","b":1,"l":[{"k":"y","v":1},{"k":"x","v":5}]})").root(), schema.root(), "", old.root())), "");
+  EXPECT_EQ(shown(validate_value(json(R"({"a":"longer","l":[]})").root(), schema.root(), "", old.root())),
+            "a: Invalid value: \"longer\": a in body should be at most 1 chars long");
 }
 
 TEST(Structural, RefusesWhatKubernetesDoes) {
@@ -87,18 +97,28 @@ TEST(Structural, RefusesWhatKubernetesDoes) {
       {R"({"type":"string"})", ""},
       {"{}", "s.properties[p].type: Required value: must not be empty for specified object fields"},
       {R"({"type":"array"})", "s.properties[p].items: Required value: must be specified"},
-      {R"({"type":"object","properties":{"a":{"type":"string"}},"additionalProperties":{"type":"string"}})", "s.properties[p].additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive"},
-      {R"({"type":"object","anyOf":[{"required":["b"],"properties":{"b":{"minLength":1}}}]})", "s.properties[p].properties[b]: Required value: because it is defined in s.properties[p].anyOf[0].properties[b]"},
-      {R"({"type":"string","uniqueItems":true})", "s.properties[p].uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic"},
-      {R"({"type":"string","pattern":"("})", "s.properties[p].pattern: Invalid value: \"(\": must be a valid regular expression, but isn't: error parsing regexp: missing closing ): `(`"},
+      {R"({"type":"object","properties":{"a":{"type":"string"}},"additionalProperties":{"type":"string"}})",
+       "s.properties[p].additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive"},
+      {R"({"type":"object","anyOf":[{"required":["b"],"properties":{"b":{"minLength":1}}}]})",
+       "s.properties[p].properties[b]: Required value: because it is defined in s.properties[p].anyOf[0].properties[b]"},
+      {R"({"type":"string","uniqueItems":true})",
+       "s.properties[p].uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic"},
+      {R"({"type":"string","pattern":"("})",
+       "s.properties[p].pattern: Invalid value: \"(\": must be a valid regular expression, but isn't: error parsing regexp: missing "
+       "closing ): `(`"},
       {R"x({"type":"integer","x-kubernetes-validations":[{"rule":"self > 'a'"}]})x",
-       "s.properties[p].x-kubernetes-validations[0].rule: Invalid value: \"self > 'a'\": compilation failed: ERROR: <input>:1:6: found no matching overload for '_>_' applied to '(int, string)'\n | self > 'a'\n | .....^"},
-      {R"x({"type":"integer","x-kubernetes-validations":[{"rule":"self + 1"}]})x", "s.properties[p].x-kubernetes-validations[0].rule: Invalid value: \"self + 1\": compilation failed: cel expression must evaluate to a bool"},
+       "s.properties[p].x-kubernetes-validations[0].rule: Invalid value: \"self > 'a'\": compilation failed: ERROR: <input>:1:6: found no "
+       "matching overload for '_>_' applied to '(int, string)'\n | self > 'a'\n | .....^"},
+      {R"x({"type":"integer","x-kubernetes-validations":[{"rule":"self + 1"}]})x",
+       "s.properties[p].x-kubernetes-validations[0].rule: Invalid value: \"self + 1\": compilation failed: cel expression must evaluate to "
+       "a bool"},
       {R"x({"type":"array","items":{"type":"string"},"x-kubernetes-validations":[{"rule":"self.all(x, self.all(y, x == y))"}]})x",
-       "s.properties[p].x-kubernetes-validations[0].rule: Forbidden: estimated rule cost exceeds budget by factor of more than 100x (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where "
+       "s.properties[p].x-kubernetes-validations[0].rule: Forbidden: estimated rule cost exceeds budget by factor of more than 100x (try "
+       "simplifying the rule, or adding maxItems, maxProperties, and maxLength where "
        "arrays, maps, and strings are declared)"},
       {R"x({"type":"array","items":{"type":"integer","x-kubernetes-validations":[{"rule":"self == oldSelf"}]}})x",
-       "s.properties[p].items.x-kubernetes-validations[0].rule: Invalid value: \"self == oldSelf\": oldSelf cannot be used on the uncorrelatable portion of the schema within s.properties[p]"},
+       "s.properties[p].items.x-kubernetes-validations[0].rule: Invalid value: \"self == oldSelf\": oldSelf cannot be used on the "
+       "uncorrelatable portion of the schema within s.properties[p]"},
   };
   for (const Row& row : rows) {
     Document schema = json(fmt::format(R"({{"type":"object","properties":{{"p":{}}}}})", row.property));
@@ -121,8 +141,11 @@ TEST(Rules, RunOnObjects) {
       {R"({"spec":{"replicas":1,"max":2,"image":"i"}})", "", ""},
       {R"({"spec":{"replicas":2,"max":1,"image":"i"}})", "", "spec: Invalid value: \"object\": above 1"},
       {R"({"spec":{"replicas":4,"max":5,"image":"i"}})", "", "spec: Invalid value: \"object\": begins small"},
-      {R"({"spec":{"replicas":4,"max":5,"image":"j"}})", R"({"spec":{"replicas":1,"max":5,"image":"i"}})", "spec.image: Forbidden: immutable"},
-      {R"({"spec":{"max":5,"image":"i"}})", "", "spec: Invalid value: \"object\": no such key: replicas evaluating rule: self.replicas <= self.max\nspec: Invalid value: \"object\": no such key: replicas evaluating rule: begins small"},
+      {R"({"spec":{"replicas":4,"max":5,"image":"j"}})", R"({"spec":{"replicas":1,"max":5,"image":"i"}})",
+       "spec.image: Forbidden: immutable"},
+      {R"({"spec":{"max":5,"image":"i"}})", "",
+       "spec: Invalid value: \"object\": no such key: replicas evaluating rule: self.replicas <= self.max\nspec: Invalid value: "
+       "\"object\": no such key: replicas evaluating rule: begins small"},
       {R"({"spec":{"replicas":1,"max":5,"l":["a","b"]}})", "", "spec.l[1]: Invalid value: \"string\": failed rule: self.startsWith('a')"},
       {R"({"spec":{"replicas":6,"max":5,"image":"i"}})", R"({"spec":{"replicas":6,"max":5,"image":"i"}})", ""},  // it was so before
   };
@@ -133,7 +156,8 @@ TEST(Rules, RunOnObjects) {
 }
 
 TEST(Definition, NamesOfOthersAreNotAccepted) {
-  Document definition = json(R"({"metadata":{"name":"as.example.com"},"spec":{"group":"example.com","names":{"plural":"as","singular":"a","kind":"A","listKind":"AList","shortNames":["x"]}}})");
+  Document definition = json(
+      R"({"metadata":{"name":"as.example.com"},"spec":{"group":"example.com","names":{"plural":"as","singular":"a","kind":"A","listKind":"AList","shortNames":["x"]}}})");
   Draft free = next_status(definition.root(), {}, "2026-01-01T00:00:00Z");
   Document status = free.freeze();
   EXPECT_EQ(status["acceptedNames"]["kind"].as_string(), "A");
@@ -146,10 +170,13 @@ TEST(Definition, NamesOfOthersAreNotAccepted) {
 }
 
 TEST(Definition, PathsOfColumns) {
-  Document object = json(R"({"spec":{"a":{"b.c":1},"l":[{"n":"x","v":1},{"n":"y","v":2}]},"status":{"conditions":[{"type":"Ready","status":"True"}]}})");
+  Document object =
+      json(R"({"spec":{"a":{"b.c":1},"l":[{"n":"x","v":1},{"n":"y","v":2}]},"status":{"conditions":[{"type":"Ready","status":"True"}]}})");
   struct Row {
     std::string_view path, expected;
-  } rows[] = {{".spec.l[1].v", "2"}, {".status.conditions[?(@.type==\"Ready\")].status", "\"True\""}, {".spec.a.b\\.c", "1"}, {".spec.a['b.c']", "1"}, {".spec.none.x", "null"}, {".spec.l[*].n", "\"x\""}};
+  } rows[] = {{".spec.l[1].v", "2"},    {".status.conditions[?(@.type==\"Ready\")].status", "\"True\""},
+              {".spec.a.b\\.c", "1"},   {".spec.a['b.c']", "1"},
+              {".spec.none.x", "null"}, {".spec.l[*].n", "\"x\""}};
   for (const Row& row : rows) EXPECT_EQ(to_json(at_json_path(object.root(), row.path)), row.expected) << row.path;
 }
 

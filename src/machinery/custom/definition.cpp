@@ -24,14 +24,16 @@ class Checker {
   FieldErrors errors;
 
   void run() {
-    std::string_view group = spec_["group"].as_string(), plural = spec_["names"]["plural"].as_string(), name = definition_["metadata"]["name"].as_string();
+    std::string_view group = spec_["group"].as_string(), plural = spec_["names"]["plural"].as_string(),
+                     name = definition_["metadata"]["name"].as_string();
     if (name != fmt::format("{}.{}", plural, group)) invalid("metadata.name", go_quote(name), "must be spec.names.plural+\".\"+spec.group");
     if (group.empty()) required("spec.group", "");
     else if (auto found = names::dns1123_subdomain(group); !found.empty()) invalid("spec.group", go_quote(group), join(found, ","));
     else if (group.find('.') == group.npos) invalid("spec.group", go_quote(group), "should be a domain with at least one dot");
     std::string_view scope = spec_["scope"].as_string();
     if (scope.empty()) required("spec.scope", "");
-    else if (scope != "Cluster" && scope != "Namespaced") add(Type::not_supported, "spec.scope", go_quote(scope), "supported values: \"Cluster\", \"Namespaced\"");
+    else if (scope != "Cluster" && scope != "Namespaced")
+      add(Type::not_supported, "spec.scope", go_quote(scope), "supported values: \"Cluster\", \"Namespaced\"");
     bool by_kubernetes = group == "k8s.io" || group == "kubernetes.io" || group.ends_with(".k8s.io") || group.ends_with(".kubernetes.io");
     if (by_kubernetes) approval();
     versions();
@@ -40,8 +42,12 @@ class Checker {
   }
 
  private:
-  void add(Type type, std::string field, std::string value, std::string detail) { errors.push_back({type, std::move(field), std::move(value), std::move(detail)}); }
-  void invalid(std::string field, std::string value, std::string detail) { add(Type::invalid, std::move(field), std::move(value), std::move(detail)); }
+  void add(Type type, std::string field, std::string value, std::string detail) {
+    errors.push_back({type, std::move(field), std::move(value), std::move(detail)});
+  }
+  void invalid(std::string field, std::string value, std::string detail) {
+    add(Type::invalid, std::move(field), std::move(value), std::move(detail));
+  }
   void required(std::string field, std::string detail) { add(Type::required, std::move(field), "", std::move(detail)); }
 
   void approval() {
@@ -49,9 +55,14 @@ class Checker {
     Value given = definition_["metadata"]["annotations"][annotation];
     std::string_view text = given.as_string();
     std::string at = fmt::format("metadata.annotations[{}]", annotation);
-    if (text.empty()) required(at, "protected groups must have approval annotation \"api-approved.kubernetes.io\", see https://github.com/kubernetes/enhancements/pull/1111");
+    if (text.empty())
+      required(at,
+               "protected groups must have approval annotation \"api-approved.kubernetes.io\", see "
+               "https://github.com/kubernetes/enhancements/pull/1111");
     else if (!text.starts_with("unapproved") && !text.starts_with("http://") && !text.starts_with("https://"))
-      invalid(at, go_quote(text), "protected groups must have approval annotation \"api-approved.kubernetes.io\" with either a URL or a reason starting with \"unapproved\", see https://github.com/kubernetes/enhancements/pull/1111");
+      invalid(at, go_quote(text),
+              "protected groups must have approval annotation \"api-approved.kubernetes.io\" with either a URL or a reason starting with "
+              "\"unapproved\", see https://github.com/kubernetes/enhancements/pull/1111");
   }
 
   // When all versions say the same of something, messages speak of it as one thing of the whole definition.
@@ -70,10 +81,12 @@ class Checker {
     bool unique = true;
     for (std::size_t i = 0; i < versions.size(); ++i) {
       std::string_view name = versions[i]["name"].as_string();
-      if (auto found = names::dns1035_label(name); !found.empty()) invalid(fmt::format("spec.versions[{}].name", i), go_quote(name), join(found, ","));
+      if (auto found = names::dns1035_label(name); !found.empty())
+        invalid(fmt::format("spec.versions[{}].name", i), go_quote(name), join(found, ","));
       if (versions[i]["storage"].as_bool()) stores.push_back(name);
       unique &= seen.insert(name).second;
-      if (std::string_view warning = versions[i]["deprecationWarning"].as_string(); !warning.empty() && !versions[i]["deprecated"].as_bool())
+      if (std::string_view warning = versions[i]["deprecationWarning"].as_string();
+          !warning.empty() && !versions[i]["deprecated"].as_bool())
         invalid(fmt::format("spec.versions[{}].deprecationWarning", i), go_quote(warning), "can only be set for deprecated versions");
     }
     if (!unique) invalid("spec.versions", "null", "must contain unique version names");
@@ -83,9 +96,11 @@ class Checker {
       std::string at = fmt::format("spec.versions[{}]", i);
       Value schema = versions[i]["schema"]["openAPIV3Schema"];
       if (!schema.is_object()) required(at + ".schema.openAPIV3Schema", "schemas are required");
-      else if (!one_schema || i == 0) field::append(errors, validate_schema(schema, one_schema ? "spec.validation.openAPIV3Schema" : at + ".schema.openAPIV3Schema"));
+      else if (!one_schema || i == 0)
+        field::append(errors, validate_schema(schema, one_schema ? "spec.validation.openAPIV3Schema" : at + ".schema.openAPIV3Schema"));
       if (!one_columns || i == 0) columns(versions[i]["additionalPrinterColumns"], one_columns ? "spec" : at);
-      if (!one_subresources || i == 0) subresources(versions[i]["subresources"], one_subresources ? "spec.subresources" : at + ".subresources");
+      if (!one_subresources || i == 0)
+        subresources(versions[i]["subresources"], one_subresources ? "spec.subresources" : at + ".subresources");
       selectable(versions[i], at);
     }
     stored(stores);
@@ -97,7 +112,12 @@ class Checker {
     bool has_storage = false;
     for (std::size_t i = 0; i < listed.size(); ++i) {
       has_storage |= listed[i].as_string() == stores[0];
-      if (!version_named(definition_, listed[i].as_string()).exists()) invalid(fmt::format("status.storedVersions[{}]", i), go_quote(listed[i].as_string()), "missing from spec.versions; " + fmt::format("{} was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in {} and removes {} from status.storedVersions", listed[i].as_string(), listed[i].as_string(), listed[i].as_string()));
+      if (!version_named(definition_, listed[i].as_string()).exists())
+        invalid(fmt::format("status.storedVersions[{}]", i), go_quote(listed[i].as_string()),
+                "missing from spec.versions; " +
+                    fmt::format("{} was previously a storage version, and must remain in spec.versions until a storage migration ensures "
+                                "no data remains persisted in {} and removes {} from status.storedVersions",
+                                listed[i].as_string(), listed[i].as_string(), listed[i].as_string()));
     }
     if (!has_storage) invalid("status.storedVersions", "null", fmt::format("must have the storage version {}", stores[0]));
   }
@@ -110,9 +130,11 @@ class Checker {
       if (column["name"].as_string().empty()) required(here + ".name", "");
       static constexpr std::string_view types[] = {"integer", "number", "string", "boolean", "date"};
       if (type.empty()) required(here + ".type", "must be one of integer,number,string,boolean,date");
-      else if (std::ranges::find(types, type) == std::end(types)) invalid(here + ".type", go_quote(type), "must be one of integer,number,string,boolean,date");
+      else if (std::ranges::find(types, type) == std::end(types))
+        invalid(here + ".type", go_quote(type), "must be one of integer,number,string,boolean,date");
       static constexpr std::string_view formats[] = {"int32", "int64", "float", "double", "byte", "date", "date-time", "password"};
-      if (!format.empty() && std::ranges::find(formats, format) == std::end(formats)) invalid(here + ".format", go_quote(format), "must be one of int32,int64,float,double,byte,date,date-time,password");
+      if (!format.empty() && std::ranges::find(formats, format) == std::end(formats))
+        invalid(here + ".format", go_quote(format), "must be one of int32,int64,float,double,byte,date,date-time,password");
       if (path.empty()) required(here + ".JSONPath", "");
       else if (!simple_path(path)) invalid(here + ".JSONPath", go_quote(path), "must be a simple json path starting with .");
     }
@@ -132,19 +154,23 @@ class Checker {
       }
       bool plain = text.starts_with('.') && text.find('[') == text.npos && text.find("..") == text.npos;
       if (!plain) invalid(here, go_quote(text), "should be a simple json path starting with .");
-      else if (!under.empty() && !text.starts_with(std::string(under) + ".")) invalid(here, go_quote(text), fmt::format("should be a json path under {}", under));
+      else if (!under.empty() && !text.starts_with(std::string(under) + "."))
+        invalid(here, go_quote(text), fmt::format("should be a json path under {}", under));
     };
     path("specReplicasPath", ".spec", true);
     path("statusReplicasPath", ".status", true);
     std::string_view label = scale["labelSelectorPath"].as_string();
     path("labelSelectorPath", "", false);
-    if (!label.empty() && !label.starts_with(".spec.") && !label.starts_with(".status.")) invalid(at + ".scale.labelSelectorPath", go_quote(label), "should be a json path under either .spec or .status");
+    if (!label.empty() && !label.starts_with(".spec.") && !label.starts_with(".status."))
+      invalid(at + ".scale.labelSelectorPath", go_quote(label), "should be a json path under either .spec or .status");
   }
 
   void selectable(Value version, const std::string& at) {
     constexpr std::size_t selectable_max = 8;
     Value fields = version["selectableFields"];
-    if (fields.size() > selectable_max) add(Type::too_many, at + ".selectableFields", std::to_string(fields.size()), fmt::format("must have at most {} items", selectable_max));
+    if (fields.size() > selectable_max)
+      add(Type::too_many, at + ".selectableFields", std::to_string(fields.size()),
+          fmt::format("must have at most {} items", selectable_max));
     std::set<std::string_view> seen;
     for (std::size_t i = 0; i < fields.size(); ++i) {
       std::string here = fmt::format("{}.selectableFields[{}].jsonPath", at, i);
@@ -163,7 +189,9 @@ class Checker {
       std::string_view type = schema["type"].as_string();
       if (!schema.exists()) invalid(here, go_quote(path), "is an invalid path: does not refer to a valid field");
       else if (path == ".metadata" || path.starts_with(".metadata.")) invalid(here, go_quote(path), "must not point to fields in metadata");
-      else if (type != "string" && type != "integer" && type != "boolean") invalid(here, go_quote(path), "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.");
+      else if (type != "string" && type != "integer" && type != "boolean")
+        invalid(here, go_quote(path),
+                "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.");
     }
   }
 
@@ -177,7 +205,9 @@ class Checker {
         return;
       }
       std::string checked = lower_cased ? to_lower(text) : std::string(text);
-      if (auto found = names::dns1035_label(checked); !found.empty()) invalid(at, go_quote(text), lower_cased ? "may have mixed case, but should otherwise match: " + join(found, ",") : join(found, ","));
+      if (auto found = names::dns1035_label(checked); !found.empty())
+        invalid(at, go_quote(text),
+                lower_cased ? "may have mixed case, but should otherwise match: " + join(found, ",") : join(found, ","));
     };
     label("plural", true, false);
     label("singular", false, false);
@@ -185,7 +215,8 @@ class Checker {
     label("listKind", true, true);
     for (std::string_view list : {"shortNames", "categories"})
       for (std::size_t i = 0; i < given[list].size(); ++i)
-        if (auto found = names::dns1035_label(given[list][i].as_string()); !found.empty()) invalid(fmt::format("spec.names.{}[{}]", list, i), go_quote(given[list][i].as_string()), join(found, ","));
+        if (auto found = names::dns1035_label(given[list][i].as_string()); !found.empty())
+          invalid(fmt::format("spec.names.{}[{}]", list, i), go_quote(given[list][i].as_string()), join(found, ","));
     if (!given["kind"].as_string().empty() && given["kind"].as_string() == given["listKind"].as_string())
       invalid("spec.names.listKind", go_quote(given["listKind"].as_string()), "kind and listKind may not be the same");
   }
@@ -194,13 +225,17 @@ class Checker {
     Value conversion = spec_["conversion"];
     std::string_view strategy = conversion["strategy"].as_string();
     if (strategy == "None" || !conversion.exists()) return;
-    if (strategy != "Webhook") return add(Type::not_supported, "spec.conversion.strategy", go_quote(strategy), "supported values: \"None\", \"Webhook\"");
+    if (strategy != "Webhook")
+      return add(Type::not_supported, "spec.conversion.strategy", go_quote(strategy), "supported values: \"None\", \"Webhook\"");
     Value webhook = conversion["webhook"], client = webhook["clientConfig"];
     auto given = [&](const char* field) { return client[field].exists() && !client[field].is_null(); };
     if (!client.is_object()) required("spec.conversion.webhook.clientConfig", "required when strategy is set to Webhook");
-    else if (given("url") == given("service")) required("spec.conversion.webhook.clientConfig", "exactly one of url or service is required");
+    else if (given("url") == given("service"))
+      required("spec.conversion.webhook.clientConfig", "exactly one of url or service is required");
     else if (given("url") && !client["url"].as_string().starts_with("https://"))
-      invalid("spec.conversion.webhook.clientConfig.url", go_quote(client["url"].as_string().substr(0, client["url"].as_string().find(':'))), "'https' is the only allowed URL scheme; desired format: https://host[/path]");
+      invalid("spec.conversion.webhook.clientConfig.url",
+              go_quote(client["url"].as_string().substr(0, client["url"].as_string().find(':'))),
+              "'https' is the only allowed URL scheme; desired format: https://host[/path]");
     Value versions = webhook["conversionReviewVersions"];
     if (versions.empty()) return required("spec.conversion.webhook.conversionReviewVersions", "");
     bool known = false;
@@ -234,7 +269,8 @@ FieldErrors validate_definition(Value definition) {
 FieldErrors validate_definition_update(Value definition, Value old) {
   FieldErrors errors = validate_definition(definition);
   auto immutable = [&](std::string_view path, Value now, Value before) {
-    if (!(now == before)) errors.push_back({Type::invalid, std::string(path), now.is_string() ? go_quote(now.as_string()) : "null", "field is immutable"});
+    if (!(now == before))
+      errors.push_back({Type::invalid, std::string(path), now.is_string() ? go_quote(now.as_string()) : "null", "field is immutable"});
   };
   Value now_names = definition["spec"]["names"], old_names = old["spec"]["names"];
   immutable("spec.group", definition["spec"]["group"], old["spec"]["group"]);
@@ -252,7 +288,8 @@ bool has_condition(Value definition, std::string_view type) {
   return false;
 }
 
-void set_condition(Draft& status, std::string_view type, bool value, std::string_view reason, std::string_view message, std::string_view now) {
+void set_condition(Draft& status, std::string_view type, bool value, std::string_view reason, std::string_view message,
+                   std::string_view now) {
   std::string_view text = value ? "True" : "False";
   Draft& list = status["conditions"];
   if (!list.is_array()) list = Draft::array();
@@ -310,8 +347,12 @@ Draft next_status(Value definition, const TakenNames& taken, std::string_view no
   std::string_view group = definition["spec"]["group"].as_string();
   if (group == "k8s.io" || group == "kubernetes.io" || group.ends_with(".k8s.io") || group.ends_with(".kubernetes.io")) {
     std::string_view approval = definition["metadata"]["annotations"]["api-approved.kubernetes.io"].as_string();
-    if (approval.starts_with("unapproved")) set_condition(status, "KubernetesAPIApprovalPolicyConformant", false, "UnapprovedAnnotation", fmt::format("not approved: {}", go_quote(approval)), now);
-    else set_condition(status, "KubernetesAPIApprovalPolicyConformant", true, "ApprovedAnnotation", fmt::format("approved in {}", approval), now);
+    if (approval.starts_with("unapproved"))
+      set_condition(status, "KubernetesAPIApprovalPolicyConformant", false, "UnapprovedAnnotation",
+                    fmt::format("not approved: {}", go_quote(approval)), now);
+    else
+      set_condition(status, "KubernetesAPIApprovalPolicyConformant", true, "ApprovedAnnotation", fmt::format("approved in {}", approval),
+                    now);
   }
   return status;
 }
@@ -348,7 +389,9 @@ Value at_json_path(Value at, std::string_view path) {
       Value found;
       for (Value item : at.items()) {
         Value v = item[key];
-        bool same = v.is_string() ? v.as_string() == wanted : v.is_bool() ? wanted == (v.as_bool() ? "true" : "false") : v.is_int() && std::to_string(v.as_int()) == wanted;
+        bool same = v.is_string() ? v.as_string() == wanted
+                    : v.is_bool() ? wanted == (v.as_bool() ? "true" : "false")
+                                  : v.is_int() && std::to_string(v.as_int()) == wanted;
         if (same && !found.exists()) found = item;
       }
       at = found;

@@ -12,10 +12,10 @@ namespace kybern::custom {
 
 inline constexpr std::string_view cleanup_finalizer = "customresourcecleanup.apiextensions.k8s.io";
 
-FieldErrors validate_definition(Value definition);                    // on creation; metadata is judged elsewhere
+FieldErrors validate_definition(Value definition);  // on creation; metadata is judged elsewhere
 FieldErrors validate_definition_update(Value definition, Value old);
 
-Value version_named(Value definition, std::string_view version);     // an entry of spec.versions
+Value version_named(Value definition, std::string_view version);  // an entry of spec.versions
 std::string_view storage_version(Value definition);
 
 // What the other definitions of a group have been promised.
@@ -24,8 +24,9 @@ struct TakenNames {
 };
 // The status that follows from the spec, the names that others have and the status so far; `now` in RFC 3339.
 Draft next_status(Value definition, const TakenNames& taken, std::string_view now);
-bool has_condition(Value definition, std::string_view type);         // its status is True
-void set_condition(Draft& status, std::string_view type, bool value, std::string_view reason, std::string_view message, std::string_view now);
+bool has_condition(Value definition, std::string_view type);  // its status is True
+void set_condition(Draft& status, std::string_view type, bool value, std::string_view reason, std::string_view message,
+                   std::string_view now);
 
 // The object's value at a path such as .spec.replicas or .status.conditions[?(@.type=="Ready")].status: the first that
 // is found, absent when there is none.

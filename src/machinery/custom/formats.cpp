@@ -23,7 +23,10 @@ struct TextHash {
 bool matches(std::string_view pattern, std::string_view text) { return shared_pattern(pattern)->matches(text); }
 
 bool hostname(std::string_view text) {
-  return text.size() <= 255 && matches("^([a-zA-Z0-9\\p{S}\\p{L}]((-?[a-zA-Z0-9\\p{S}\\p{L}]{0,62})?)|([a-zA-Z0-9\\p{S}\\p{L}](([a-zA-Z0-9-\\p{S}\\p{L}]{0,61}[a-zA-Z0-9\\p{S}\\p{L}])?)(\\.)){1,}([a-zA-Z\\p{L}]){2,63})$", text);
+  return text.size() <= 255 && matches(
+                                   "^([a-zA-Z0-9\\p{S}\\p{L}]((-?[a-zA-Z0-9\\p{S}\\p{L}]{0,62})?)|([a-zA-Z0-9\\p{S}\\p{L}](([a-zA-Z0-9-\\p{"
+                                   "S}\\p{L}]{0,61}[a-zA-Z0-9\\p{S}\\p{L}])?)(\\.)){1,}([a-zA-Z\\p{L}]){2,63})$",
+                                   text);
 }
 bool date(std::string_view text) { return text.size() == 10 && cel::parse_instant(text); }
 bool date_time(std::string_view text) { return text.size() > 10 && cel::parse_instant(text); }
@@ -33,12 +36,19 @@ bool uuid4(std::string_view text) { return matches("(?i)^[0-9a-f]{8}-?[0-9a-f]{4
 bool uuid5(std::string_view text) { return matches("(?i)^[0-9a-f]{8}-?[0-9a-f]{4}-?5[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}$", text); }
 bool email(std::string_view text) { return matches("^[^@\\s<>\"]+@[^@\\s<>\"]+$", text); }
 bool base64(std::string_view text) { return text.size() % 4 == 0 && base64_decode(text).has_value(); }
-bool mac(std::string_view text) { return matches("^([0-9a-fA-F]{2}([:-])([0-9a-fA-F]{2}[:-]){4}[0-9a-fA-F]{2}|([0-9a-fA-F]{4}\\.){2}[0-9a-fA-F]{4})$", text); }
+bool mac(std::string_view text) {
+  return matches("^([0-9a-fA-F]{2}([:-])([0-9a-fA-F]{2}[:-]){4}[0-9a-fA-F]{2}|([0-9a-fA-F]{4}\\.){2}[0-9a-fA-F]{4})$", text);
+}
 bool ipv4(std::string_view text) { return names::ip_family(text) == names::Family::ipv4 && text.find(':') == text.npos; }
 bool ipv6(std::string_view text) { return names::ip_family(text) != names::Family::none && text.find(':') != text.npos; }
 bool cidr(std::string_view text) { return names::cidr_family(text) != names::Family::none; }
 bool uri(std::string_view text) { return matches("^([a-zA-Z][a-zA-Z0-9+.-]*:[^\\s]+|/[^\\s]*)$", text); }
-bool duration(std::string_view text) { return parse_duration(text) || matches("^[0-9]+\\s*(ns|nano|nanosecond|us|µs|micro|microsecond|ms|milli|millisecond|s|sec|second|m|min|minute|h|hr|hour|d|day|w|wk|week)s?$", text); }
+bool duration(std::string_view text) {
+  return parse_duration(text) || matches(
+                                     "^[0-9]+\\s*(ns|nano|nanosecond|us|µs|micro|microsecond|ms|milli|millisecond|s|sec|second|m|min|"
+                                     "minute|h|hr|hour|d|day|w|wk|week)s?$",
+                                     text);
+}
 bool credit_card(std::string_view text) { return matches("^[0-9 -]{13,23}$", text); }
 bool color_hex(std::string_view text) { return matches("^#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$", text); }
 bool color_rgb(std::string_view text) { return matches("^rgb\\(\\s*[0-9]{1,3}\\s*,\\s*[0-9]{1,3}\\s*,\\s*[0-9]{1,3}\\s*\\)$", text); }
@@ -53,10 +63,32 @@ struct Row {
   bool (*fits)(std::string_view);
 };
 constexpr Row rows[] = {
-    {"date", date}, {"date-time", date_time}, {"datetime", date_time}, {"uuid", uuid}, {"uuid3", uuid3}, {"uuid4", uuid4}, {"uuid5", uuid5}, {"email", email},
-    {"byte", base64}, {"mac", mac}, {"ipv4", ipv4}, {"ipv6", ipv6}, {"cidr", cidr}, {"uri", uri}, {"duration", duration}, {"hostname", hostname},
-    {"creditcard", credit_card}, {"hexcolor", color_hex}, {"rgbcolor", color_rgb}, {"ssn", ssn}, {"isbn", isbn}, {"isbn10", isbn}, {"isbn13", isbn},
-    {"bsonobjectid", object_id}, {"k8s-short-name", short_name}, {"k8s-long-name", long_name},
+    {"date", date},
+    {"date-time", date_time},
+    {"datetime", date_time},
+    {"uuid", uuid},
+    {"uuid3", uuid3},
+    {"uuid4", uuid4},
+    {"uuid5", uuid5},
+    {"email", email},
+    {"byte", base64},
+    {"mac", mac},
+    {"ipv4", ipv4},
+    {"ipv6", ipv6},
+    {"cidr", cidr},
+    {"uri", uri},
+    {"duration", duration},
+    {"hostname", hostname},
+    {"creditcard", credit_card},
+    {"hexcolor", color_hex},
+    {"rgbcolor", color_rgb},
+    {"ssn", ssn},
+    {"isbn", isbn},
+    {"isbn10", isbn},
+    {"isbn13", isbn},
+    {"bsonobjectid", object_id},
+    {"k8s-short-name", short_name},
+    {"k8s-long-name", long_name},
 };
 
 }  // namespace

@@ -16,7 +16,7 @@ namespace {
 
 using FieldType = FieldError::Type;
 
-constexpr std::uint64_t request_max_bytes = 3 << 20;             // of a write, by which unbounded sizes are judged
+constexpr std::uint64_t request_max_bytes = 3 << 20;  // of a write, by which unbounded sizes are judged
 constexpr std::uint64_t rule_cost_max = 10'000'000, schema_cost_max = 100'000'000;
 constexpr std::size_t message_max_bytes = 5 * 1024;
 
@@ -50,7 +50,8 @@ class Typist {
   }
   Made text(Value s, std::string_view format) {
     Value most = s["maxLength"];
-    if (format == "byte") return sized(cel::TypeKind::bytes, most.is_int() ? static_cast<std::uint64_t>(most.as_int()) : request_max_bytes - 2, s, 2);
+    if (format == "byte")
+      return sized(cel::TypeKind::bytes, most.is_int() ? static_cast<std::uint64_t>(most.as_int()) : request_max_bytes - 2, s, 2);
     if (format == "duration") return sized(cel::TypeKind::duration, 1, s, 4);
     if (format == "date") return sized(cel::TypeKind::timestamp, 1, s, 12);
     if (format == "date-time") return sized(cel::TypeKind::timestamp, 1, s, 22);
@@ -67,9 +68,12 @@ class Typist {
     cel::Type* made = pool_.make(cel::TypeKind::list);
     made->params = {item.type};
     made->nullable = is_nullable(s);
-    made->max_size = s["maxItems"].is_int() ? static_cast<std::uint64_t>(s["maxItems"].as_int()) : (request_max_bytes - 2) / (item.least_bytes + 1);
+    made->max_size =
+        s["maxItems"].is_int() ? static_cast<std::uint64_t>(s["maxItems"].as_int()) : (request_max_bytes - 2) / (item.least_bytes + 1);
     std::string_view semantics = list_type(s);
-    made->semantics = semantics == "set" ? cel::ListSemantics::set : semantics == "map" ? cel::ListSemantics::map : cel::ListSemantics::atomic;
+    made->semantics = semantics == "set"   ? cel::ListSemantics::set
+                      : semantics == "map" ? cel::ListSemantics::map
+                                           : cel::ListSemantics::atomic;
     for (Value key : s["x-kubernetes-list-map-keys"].items()) made->keys.push_back(key.str());
     return {made, 2};
   }
@@ -80,7 +84,8 @@ class Typist {
       cel::Type* made = pool_.make(cel::TypeKind::map);
       made->params = {&cel::types::string, value.type};
       made->nullable = is_nullable(s);
-      made->max_size = s["maxProperties"].is_int() ? static_cast<std::uint64_t>(s["maxProperties"].as_int()) : (request_max_bytes - 2) / (value.least_bytes + 6);
+      made->max_size = s["maxProperties"].is_int() ? static_cast<std::uint64_t>(s["maxProperties"].as_int())
+                                                   : (request_max_bytes - 2) / (value.least_bytes + 6);
       return {made, 2};
     }
     cel::Type* made = pool_.make(cel::TypeKind::object);
@@ -186,7 +191,8 @@ class RuleChecker {
     node(schema, typist.run(schema, true, "selfType").type, path_, 1, true, "");
     if (total_ > schema_cost_max && errors.empty()) {
       errors.push_back({FieldType::forbidden, path_, "",
-                        fmt::format("x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema exceeds budget by factor of {} (try simplifying the rule, or adding maxItems, "
+                        fmt::format("x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema exceeds budget by "
+                                    "factor of {} (try simplifying the rule, or adding maxItems, "
                                     "maxProperties, and maxLength where arrays, maps, and strings are declared)",
                                     shown_factor(total_, schema_cost_max))});
     }
@@ -194,9 +200,11 @@ class RuleChecker {
 
  private:
   // `times`: how often the node may be in one object. `correlated`: there is one old value for it.
-  void node(Value s, const cel::Type* type, const std::string& at, std::uint64_t times, bool correlated, const std::string& uncorrelated_at) {
+  void node(Value s, const cel::Type* type, const std::string& at, std::uint64_t times, bool correlated,
+            const std::string& uncorrelated_at) {
     Value rules = s["x-kubernetes-validations"];
-    for (std::size_t i = 0; i < rules.size(); ++i) rule(s, rules[i], type, fmt::format("{}.x-kubernetes-validations[{}]", at, i), times, correlated, uncorrelated_at);
+    for (std::size_t i = 0; i < rules.size(); ++i)
+      rule(s, rules[i], type, fmt::format("{}.x-kubernetes-validations[{}]", at, i), times, correlated, uncorrelated_at);
     if (!type) return;
     auto scaled = [&](std::uint64_t by) { return by && times > ~0ull / by ? ~0ull : times * by; };
     bool atomic_map = s["x-kubernetes-map-type"].as_string() == "atomic";
@@ -204,30 +212,41 @@ class RuleChecker {
       std::string escaped;
       if (!has_rules(m.value) || type->kind != cel::TypeKind::object || !cel::escape_property(m.key, escaped)) continue;
       std::string below = fmt::format("{}.properties[{}]", at, m.key);
-      if (const cel::TypeField* field = type->find(escaped)) node(m.value, field->type, below, times, correlated && !atomic_map, atomic_map ? at : uncorrelated_at);
+      if (const cel::TypeField* field = type->find(escaped))
+        node(m.value, field->type, below, times, correlated && !atomic_map, atomic_map ? at : uncorrelated_at);
     }
     if (Value items = items_of(s); items.exists() && has_rules(items) && type->kind == cel::TypeKind::list)
-      node(items, type->item(), at + ".items", scaled(type->max_size), correlated && list_type(s) == "map", list_type(s) == "map" ? uncorrelated_at : at);
+      node(items, type->item(), at + ".items", scaled(type->max_size), correlated && list_type(s) == "map",
+           list_type(s) == "map" ? uncorrelated_at : at);
     if (Value additional = s["additionalProperties"]; additional.is_object() && has_rules(additional) && type->kind == cel::TypeKind::map)
-      node(additional, type->item(), at + ".additionalProperties", scaled(type->max_size), correlated && !atomic_map, atomic_map ? at : uncorrelated_at);
+      node(additional, type->item(), at + ".additionalProperties", scaled(type->max_size), correlated && !atomic_map,
+           atomic_map ? at : uncorrelated_at);
     for (std::size_t i = 0; i < s["allOf"].size(); ++i)
       for (std::size_t k = 0; k < s["allOf"][i]["x-kubernetes-validations"].size(); ++k)
-        rule(s, s["allOf"][i]["x-kubernetes-validations"][k], type, fmt::format("{}.allOf[{}].x-kubernetes-validations[{}]", at, i, k), times, correlated, uncorrelated_at);
+        rule(s, s["allOf"][i]["x-kubernetes-validations"][k], type, fmt::format("{}.allOf[{}].x-kubernetes-validations[{}]", at, i, k),
+             times, correlated, uncorrelated_at);
   }
 
-  void rule(Value s, Value rule, const cel::Type* type, const std::string& at, std::uint64_t times, bool correlated, const std::string& uncorrelated_at) {
+  void rule(Value s, Value rule, const cel::Type* type, const std::string& at, std::uint64_t times, bool correlated,
+            const std::string& uncorrelated_at) {
     auto add = [&](FieldType kind, std::string_view field, std::string_view value, std::string detail) {
-      errors.push_back({kind, fmt::format("{}.{}", at, field), kind == FieldType::forbidden || kind == FieldType::required ? "" : go_quote(value), std::move(detail)});
+      errors.push_back({kind, fmt::format("{}.{}", at, field),
+                        kind == FieldType::forbidden || kind == FieldType::required ? "" : go_quote(value), std::move(detail)});
     };
-    std::string_view text = trim(rule["rule"].as_string()), message = rule["message"].as_string(), expression = rule["messageExpression"].as_string();
+    std::string_view text = trim(rule["rule"].as_string()), message = rule["message"].as_string(),
+                     expression = rule["messageExpression"].as_string();
     if (text.empty()) return add(FieldType::required, "rule", "", "rule is not specified");
     if (!message.empty() && trim(message).empty()) add(FieldType::invalid, "message", message, "message must be non-empty if specified");
     else if (trim(message).find('\n') != message.npos) add(FieldType::invalid, "message", message, "message must not contain line breaks");
-    if (text.find('\n') != text.npos && trim(message).empty()) add(FieldType::required, "message", "", "message must be specified if rule contains line breaks");
+    if (text.find('\n') != text.npos && trim(message).empty())
+      add(FieldType::required, "message", "", "message must be specified if rule contains line breaks");
     std::string_view reason = rule["reason"].as_string();
-    if (!reason.empty() && reason != "FieldValueInvalid" && reason != "FieldValueForbidden" && reason != "FieldValueRequired" && reason != "FieldValueDuplicate")
-      add(FieldType::not_supported, "reason", reason, "supported values: \"FieldValueDuplicate\", \"FieldValueForbidden\", \"FieldValueInvalid\", \"FieldValueRequired\"");
-    if (std::string_view path = rule["fieldPath"].as_string(); !path.empty() && !field_path(path, s)) add(FieldType::invalid, "fieldPath", path, "fieldPath must be a valid path: does not refer to a valid field");
+    if (!reason.empty() && reason != "FieldValueInvalid" && reason != "FieldValueForbidden" && reason != "FieldValueRequired" &&
+        reason != "FieldValueDuplicate")
+      add(FieldType::not_supported, "reason", reason,
+          "supported values: \"FieldValueDuplicate\", \"FieldValueForbidden\", \"FieldValueInvalid\", \"FieldValueRequired\"");
+    if (std::string_view path = rule["fieldPath"].as_string(); !path.empty() && !field_path(path, s))
+      add(FieldType::invalid, "fieldPath", path, "fieldPath must be a valid path: does not refer to a valid field");
     if (!type) return;
     auto environment = environment_of(pool_, type, rule["optionalOldSelf"].as_bool());
     auto compiled = cel::Program::compile(environment, text);
@@ -237,13 +256,15 @@ class RuleChecker {
       add(FieldType::invalid, "rule", rule["rule"].as_string(), "compilation failed: cel expression must evaluate to a bool");
     } else {
       if (compiled->uses("oldSelf") && !correlated)
-        add(FieldType::invalid, "rule", rule["rule"].as_string(), fmt::format("oldSelf cannot be used on the uncorrelatable portion of the schema within {}", uncorrelated_at));
+        add(FieldType::invalid, "rule", rule["rule"].as_string(),
+            fmt::format("oldSelf cannot be used on the uncorrelatable portion of the schema within {}", uncorrelated_at));
       cost("rule", compiled->estimate().high, times, at);
     }
     if (expression.empty()) return;
     auto worded = cel::Program::compile(environment, expression);
     if (!worded) add(FieldType::invalid, "messageExpression", expression, "messageExpression compilation failed: " + worded.error());
-    else if (worded->type()->kind != cel::TypeKind::string) add(FieldType::invalid, "messageExpression", expression, "messageExpression must evaluate to a string");
+    else if (worded->type()->kind != cel::TypeKind::string)
+      add(FieldType::invalid, "messageExpression", expression, "messageExpression must evaluate to a string");
     else cost("messageExpression", worded->estimate().high, times, at);
   }
 
@@ -252,8 +273,9 @@ class RuleChecker {
     total_ = total_ + all < total_ ? ~0ull : total_ + all;
     if (all <= rule_cost_max) return;
     errors.push_back({FieldType::forbidden, fmt::format("{}.{}", at, what), "",
-                      fmt::format("estimated {} cost exceeds budget by factor of {} (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)", what,
-                                  shown_factor(all, rule_cost_max))});
+                      fmt::format("estimated {} cost exceeds budget by factor of {} (try simplifying the rule, or adding maxItems, "
+                                  "maxProperties, and maxLength where arrays, maps, and strings are declared)",
+                                  what, shown_factor(all, rule_cost_max))});
   }
 
   std::string path_;
@@ -323,7 +345,8 @@ struct Rules::Parts {
         if (auto below = make(m.value, field->type)) node->properties.emplace(m.key, std::move(below));
     }
     if (Value items = items_of(schema); items.exists() && type->kind == cel::TypeKind::list) node->items = make(items, type->item());
-    if (Value additional = schema["additionalProperties"]; additional.is_object() && type->kind == cel::TypeKind::map) node->additional = make(additional, type->item());
+    if (Value additional = schema["additionalProperties"]; additional.is_object() && type->kind == cel::TypeKind::map)
+      node->additional = make(additional, type->item());
     return node;
   }
 };
@@ -348,13 +371,15 @@ class Runner {
       if (!n.items) return;
       bool keyed = list_type(n.schema) == "map";
       for (std::size_t i = 0; i < value.size(); ++i)
-        node(*n.items, value[i], keyed && old.is_array() ? correlated_item(old, n.schema, value[i]) : Value(), fmt::format("{}[{}]", at, i), same);
+        node(*n.items, value[i], keyed && old.is_array() ? correlated_item(old, n.schema, value[i]) : Value(), fmt::format("{}[{}]", at, i),
+             same);
       return;
     }
     bool correlated = n.schema["x-kubernetes-map-type"].as_string() != "atomic";
     for (Member m : value.members()) {
       Value before = correlated ? old[m.key] : Value();
-      if (auto below = n.properties.find(m.key); below != n.properties.end()) node(*below->second, m.value, before, at.empty() ? std::string(m.key) : at + "." + std::string(m.key), same);
+      if (auto below = n.properties.find(m.key); below != n.properties.end())
+        node(*below->second, m.value, before, at.empty() ? std::string(m.key) : at + "." + std::string(m.key), same);
       else if (n.additional) node(*n.additional, m.value, before, fmt::format("{}[{}]", at, m.key), same);
     }
   }
@@ -374,17 +399,29 @@ class Runner {
     if (rule.uses_old && !has_old && !rule.optional_old) return;
     if (left_ <= 0) return stop(at, type, "validation failed due to running out of cost budget, no further validation rules will be run");
     cel::Val before = cel::Program::value(old, n.type);
-    cel::Val values[] = {cel::Program::value(value, n.type), rule.optional_old ? cel::Val::of_optional(has_old ? &before : nullptr) : before};
+    cel::Val values[] = {cel::Program::value(value, n.type),
+                         rule.optional_old ? cel::Val::of_optional(has_old ? &before : nullptr) : before};
     cel::Outcome outcome = rule.program->evaluate(values);
-    if (outcome.kind != cel::Outcome::Kind::cost_exceeded && static_cast<std::int64_t>(outcome.cost) > left_) return stop(at, type, "validation failed due to running out of cost budget, no further validation rules will be run");
+    if (outcome.kind != cel::Outcome::Kind::cost_exceeded && static_cast<std::int64_t>(outcome.cost) > left_)
+      return stop(at, type, "validation failed due to running out of cost budget, no further validation rules will be run");
     left_ -= static_cast<std::int64_t>(std::min<std::uint64_t>(outcome.cost, cel::per_request_limit));
-    if (outcome.kind == cel::Outcome::Kind::cost_exceeded) return stop(at, type, fmt::format("'{}': no further validation rules will be run due to call cost exceeds limit for rule: {}", outcome.message, text));
+    if (outcome.kind == cel::Outcome::Kind::cost_exceeded)
+      return stop(
+          at, type,
+          fmt::format("'{}': no further validation rules will be run due to call cost exceeds limit for rule: {}", outcome.message, text));
     if (outcome.kind == cel::Outcome::Kind::error) {
-      if (outcome.message.starts_with("no such overload")) return invalid(fmt::format("'{}': call arguments did not match a supported operator, function or macro signature for rule: {}", outcome.message, text));
+      if (outcome.message.starts_with("no such overload"))
+        return invalid(fmt::format("'{}': call arguments did not match a supported operator, function or macro signature for rule: {}",
+                                   outcome.message, text));
       return invalid(fmt::format("{} evaluating rule: {}", outcome.message, text));
     }
     if (outcome.truth) return;
-    FieldError error{FieldType::invalid, rule.path.empty() ? at : at.empty() ? rule.path : rule.path.starts_with('[') ? at + rule.path : at + "." + rule.path, go_quote(type), message(rule, values, text)};
+    FieldError error{FieldType::invalid,
+                     rule.path.empty()            ? at
+                     : at.empty()                 ? rule.path
+                     : rule.path.starts_with('[') ? at + rule.path
+                                                  : at + "." + rule.path,
+                     go_quote(type), message(rule, values, text)};
     std::string_view reason = rule.rule["reason"].as_string();
     if (reason == "FieldValueForbidden") error.type = FieldType::forbidden, error.value.clear();
     else if (reason == "FieldValueRequired") error.type = FieldType::required, error.value.clear();
@@ -403,7 +440,8 @@ class Runner {
     cel::Outcome outcome = rule.message->evaluate(values);
     left_ -= static_cast<std::int64_t>(std::min<std::uint64_t>(outcome.cost, cel::per_request_limit));
     std::string_view said = trim(outcome.text);
-    bool good = outcome.kind == cel::Outcome::Kind::value && !said.empty() && said.size() <= message_max_bytes && said.find('\n') == said.npos;
+    bool good =
+        outcome.kind == cel::Outcome::Kind::value && !said.empty() && said.size() <= message_max_bytes && said.find('\n') == said.npos;
     return good ? std::string(said) : fallback;
   }
 
@@ -434,7 +472,8 @@ FieldErrors Rules::run(Value object, Value old, std::vector<std::string>* warnin
 std::size_t Rules::memory() const {
   auto count = [](auto&& self, const Node& n) -> std::size_t {
     std::size_t bytes = sizeof n;
-    for (const Compiled& rule : n.rules) bytes += sizeof rule + (rule.program ? rule.program->memory() : 0) + (rule.message ? rule.message->memory() : 0);
+    for (const Compiled& rule : n.rules)
+      bytes += sizeof rule + (rule.program ? rule.program->memory() : 0) + (rule.message ? rule.message->memory() : 0);
     for (const auto& [key, below] : n.properties) bytes += 64 + self(self, *below);
     return bytes + (n.items ? self(self, *n.items) : 0) + (n.additional ? self(self, *n.additional) : 0);
   };

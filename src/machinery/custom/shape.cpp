@@ -31,7 +31,8 @@ class Shaper {
       Value items = items_of(schema);
       if (!items.exists()) return Draft(value);
       Draft out = Draft::array();
-      for (std::size_t i = 0; i < value.size(); ++i) out.push_back(run(value[i], items, is_embedded(items), fmt::format("{}[{}]", path, i)));
+      for (std::size_t i = 0; i < value.size(); ++i)
+        out.push_back(run(value[i], items, is_embedded(items), fmt::format("{}[{}]", path, i)));
       return out;
     }
     return value.is_object() ? object(value, schema, root, path) : Draft(value);
@@ -64,13 +65,16 @@ class Shaper {
     }
     for (Member m : properties.members()) {
       Value fallback = m.value["default"];
-      if (fallback.exists() && !(root && is_type_meta(m.key)) && !out.find(m.key)) out[m.key] = run(fallback, m.value, is_embedded(m.value), path);
+      if (fallback.exists() && !(root && is_type_meta(m.key)) && !out.find(m.key))
+        out[m.key] = run(fallback, m.value, is_embedded(m.value), path);
     }
     return out;
   }
 
   // Without a type and with unknown fields kept a null is a value like any other.
-  static bool has_type(Value schema) { return !schema["type"].as_string().empty() || is_int_or_string(schema) || !preserves_unknown(schema); }
+  static bool has_type(Value schema) {
+    return !schema["type"].as_string().empty() || is_int_or_string(schema) || !preserves_unknown(schema);
+  }
 
   std::vector<std::string>* unknown_;
 };
@@ -94,7 +98,9 @@ bool find_unknown(Value value, Value schema, bool root) {
 
 }  // namespace
 
-Document shape(Value object, Value schema, bool root, std::vector<std::string>* unknown) { return Shaper(unknown).run(object, schema, root, "").freeze(); }
+Document shape(Value object, Value schema, bool root, std::vector<std::string>* unknown) {
+  return Shaper(unknown).run(object, schema, root, "").freeze();
+}
 
 bool has_unknown(Value value, Value schema) { return find_unknown(value, schema, is_embedded(schema)); }
 

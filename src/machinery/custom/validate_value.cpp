@@ -59,7 +59,9 @@ class Validator {
   void add(Type type, const std::string& name, std::string value, std::string detail) {
     errors.push_back({type, name, std::move(value), std::move(detail)});
   }
-  void invalid(const std::string& name, std::string value, std::string_view what) { add(Type::invalid, name, std::move(value), fmt::format("{} in body {}", name, what)); }
+  void invalid(const std::string& name, std::string value, std::string_view what) {
+    add(Type::invalid, name, std::move(value), fmt::format("{} in body {}", name, what));
+  }
 
   bool type(Value v, Value schema, const std::string& name) {
     std::string_view wanted = schema["type"].as_string(), given = kind_name(v);
@@ -108,7 +110,9 @@ class Validator {
         if (i == 0 || found.size() < best.size()) best = std::move(found);
       }
       if (good != 1) {
-        add(Type::invalid, name, "\"\"", fmt::format("{} must validate one and only one schema (oneOf). {}", quoted, good == 0 ? "Found none valid" : fmt::format("Found {} valid alternatives", good)));
+        add(Type::invalid, name, "\"\"",
+            fmt::format("{} must validate one and only one schema (oneOf). {}", quoted,
+                        good == 0 ? "Found none valid" : fmt::format("Found {} valid alternatives", good)));
         if (good == 0) field::append(errors, std::move(best));
       }
     }
@@ -120,16 +124,20 @@ class Validator {
         field::append(errors, std::move(found));
       }
     }
-    if (Value none = schema["not"]; none.is_object() && tried(v, none, name).empty()) add(Type::invalid, name, "\"\"", quoted + " must not validate the schema (not)");
+    if (Value none = schema["not"]; none.is_object() && tried(v, none, name).empty())
+      add(Type::invalid, name, "\"\"", quoted + " must not validate the schema (not)");
   }
 
   void text(std::string_view text, Value schema, const std::string& name) {
     std::string shown = go_quote(text);
     auto length = [&] { return std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }); };
-    if (Value most = schema["maxLength"]; most.is_int() && length() > most.as_int()) invalid(name, shown, fmt::format("should be at most {} chars long", most.as_int()));
-    if (Value least = schema["minLength"]; least.is_int() && length() < least.as_int()) invalid(name, shown, fmt::format("should be at least {} chars long", least.as_int()));
+    if (Value most = schema["maxLength"]; most.is_int() && length() > most.as_int())
+      invalid(name, shown, fmt::format("should be at most {} chars long", most.as_int()));
+    if (Value least = schema["minLength"]; least.is_int() && length() < least.as_int())
+      invalid(name, shown, fmt::format("should be at least {} chars long", least.as_int()));
     if (std::string_view pattern = schema["pattern"].as_string(); !pattern.empty())
-      if (auto regex = shared_pattern(pattern); !regex->good() || !regex->matches(text)) invalid(name, shown, fmt::format("should match '{}'", pattern));
+      if (auto regex = shared_pattern(pattern); !regex->good() || !regex->matches(text))
+        invalid(name, shown, fmt::format("should match '{}'", pattern));
     if (std::string_view format = schema["format"].as_string(); !format.empty() && !fits_format(format, text))
       add(Type::invalid, name, shown, fmt::format("{} in body must be of type {}: {}", name, format, shown));
   }
@@ -143,14 +151,17 @@ class Validator {
     }
     if (Value most = schema["maximum"]; is_number(most)) {
       bool exclusive = schema["exclusiveMaximum"].as_bool();
-      if (exclusive ? d >= most.as_double() : d > most.as_double()) invalid(name, shown, fmt::format("should be less than {}{}", exclusive ? "" : "or equal to ", number_shown(most)));
+      if (exclusive ? d >= most.as_double() : d > most.as_double())
+        invalid(name, shown, fmt::format("should be less than {}{}", exclusive ? "" : "or equal to ", number_shown(most)));
     }
     if (Value least = schema["minimum"]; is_number(least)) {
       bool exclusive = schema["exclusiveMinimum"].as_bool();
-      if (exclusive ? d <= least.as_double() : d < least.as_double()) invalid(name, shown, fmt::format("should be greater than {}{}", exclusive ? "" : "or equal to ", number_shown(least)));
+      if (exclusive ? d <= least.as_double() : d < least.as_double())
+        invalid(name, shown, fmt::format("should be greater than {}{}", exclusive ? "" : "or equal to ", number_shown(least)));
     }
     std::string_view format = schema["format"].as_string();
-    if (v.is_int() && format == "int32" && v.as_int() != static_cast<std::int32_t>(v.as_int())) invalid(name, shown, fmt::format("must be of type int32: {}", go_quote(shown)));
+    if (v.is_int() && format == "int32" && v.as_int() != static_cast<std::int32_t>(v.as_int()))
+      invalid(name, shown, fmt::format("must be of type int32: {}", go_quote(shown)));
   }
 
   // What is wrong in an item is said of the list: upstream's validator leaves the index out.
@@ -163,8 +174,10 @@ class Validator {
       }
     }
     auto size = static_cast<std::int64_t>(v.size());
-    if (Value least = schema["minItems"]; least.is_int() && size < least.as_int()) invalid(name, std::to_string(size), fmt::format("should have at least {} items", least.as_int()));
-    if (Value most = schema["maxItems"]; most.is_int() && size > most.as_int()) invalid(name, std::to_string(size), fmt::format("should have at most {} items", most.as_int()));
+    if (Value least = schema["minItems"]; least.is_int() && size < least.as_int())
+      invalid(name, std::to_string(size), fmt::format("should have at least {} items", least.as_int()));
+    if (Value most = schema["maxItems"]; most.is_int() && size > most.as_int())
+      invalid(name, std::to_string(size), fmt::format("should have at most {} items", most.as_int()));
   }
 
   void enumeration(Value v, Value schema, const std::string& name) {
@@ -180,8 +193,10 @@ class Validator {
 
   void object(Value v, Value schema, const std::string& name, Value old, bool ratchet) {
     auto size = static_cast<std::int64_t>(v.size());
-    if (Value most = schema["maxProperties"]; most.is_int() && size > most.as_int()) invalid(name, std::to_string(most.as_int()), fmt::format("should have at most {} properties", most.as_int()));
-    if (Value least = schema["minProperties"]; least.is_int() && size < least.as_int()) invalid(name, std::to_string(least.as_int()), fmt::format("should have at least {} properties", least.as_int()));
+    if (Value most = schema["maxProperties"]; most.is_int() && size > most.as_int())
+      invalid(name, std::to_string(most.as_int()), fmt::format("should have at most {} properties", most.as_int()));
+    if (Value least = schema["minProperties"]; least.is_int() && size < least.as_int())
+      invalid(name, std::to_string(least.as_int()), fmt::format("should have at least {} properties", least.as_int()));
     auto below = [&](std::string_view key) { return name.empty() ? std::string(key) : name + "." + std::string(key); };
     for (Value key : schema["required"].items())
       if (!v[key.as_string()].exists()) add(Type::required, below(key.as_string()), "", "");
@@ -239,7 +254,8 @@ void check_embedded(Value v, Value schema, const std::string& name, FieldErrors&
       if (v[key].as_string().empty()) out.push_back({Type::required, fmt::format("{}.{}", name, key), "", "must not be empty"});
     if (v["metadata"].is_object()) {
       Path at(name), metadata = at.child("metadata");
-      field::append(out, validate_object_meta(v["metadata"], !v["metadata"]["namespace"].as_string().empty(), name_is_path_segment, metadata));
+      field::append(out,
+                    validate_object_meta(v["metadata"], !v["metadata"]["namespace"].as_string().empty(), name_is_path_segment, metadata));
     }
   }
   Value properties = schema["properties"], additional = schema["additionalProperties"];

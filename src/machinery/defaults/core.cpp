@@ -21,7 +21,8 @@ bool one_of(std::string_view text, std::initializer_list<std::string_view> words
 void service_port(Draft& port) {
   put_text(port, "protocol", "TCP");
   const Draft* target = port.find("targetPort");
-  bool unset = target == nullptr || target->is_null() || (target->kind() == Kind::integer && target->as_int() == 0) || (target->is_string() && target->as_string().empty());
+  bool unset = target == nullptr || target->is_null() || (target->kind() == Kind::integer && target->as_int() == 0) ||
+               (target->is_string() && target->as_string().empty());
   const Draft* number = port.find("port");
   if (unset) port["targetPort"] = number == nullptr ? Draft(0) : *number;
 }
@@ -77,7 +78,8 @@ void service(Draft& object) {
   put_text(*spec, "type", "ClusterIP");
   std::string_view type = text(*spec, "type");
   const Draft* external = spec->find("externalIPs");
-  bool reachable = type == "NodePort" || type == "LoadBalancer" || (type == "ClusterIP" && external != nullptr && external->is_array() && !external->empty());
+  bool reachable = type == "NodePort" || type == "LoadBalancer" ||
+                   (type == "ClusterIP" && external != nullptr && external->is_array() && !external->empty());
   if (reachable) put_text(*spec, "externalTrafficPolicy", "Cluster");
   if (one_of(text(*spec, "type"), {"ClusterIP", "NodePort", "LoadBalancer"})) put(*spec, "internalTrafficPolicy", "Cluster");
   if (text(*spec, "type") != "LoadBalancer") return;

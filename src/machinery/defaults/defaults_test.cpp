@@ -35,14 +35,18 @@ TEST(Defaults, Table) {
        R"({"apiVersion":"v1","kind":"PodTemplate","template":{"spec":{"containers":[{"name":"c","image":"a","imagePullPolicy":"Always","terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File"}],"restartPolicy":"Always","terminationGracePeriodSeconds":30,"dnsPolicy":"ClusterFirst","securityContext":{},"schedulerName":"default-scheduler"}}})"},
       {"service", R"({"apiVersion":"v1","kind":"Service","spec":{"ports":[{"port":80}]}})",
        R"({"apiVersion":"v1","kind":"Service","spec":{"ports":[{"port":80,"protocol":"TCP","targetPort":80}],"sessionAffinity":"None","type":"ClusterIP","internalTrafficPolicy":"Cluster"}})"},
-      {"string data", R"({"apiVersion":"v1","kind":"Secret","data":{"a":"eA=="},"stringData":{"a":"y","b":"z"}})", R"({"apiVersion":"v1","kind":"Secret","data":{"a":"eQ==","b":"eg=="},"type":"Opaque"})"},
-      {"job", R"({"apiVersion":"batch/v1","kind":"Job","spec":{"parallelism":2,"template":{"spec":{"restartPolicy":"Never","schedulerName":"x","dnsPolicy":"Default","terminationGracePeriodSeconds":0,"securityContext":{}}}}})",
+      {"string data", R"({"apiVersion":"v1","kind":"Secret","data":{"a":"eA=="},"stringData":{"a":"y","b":"z"}})",
+       R"({"apiVersion":"v1","kind":"Secret","data":{"a":"eQ==","b":"eg=="},"type":"Opaque"})"},
+      {"job",
+       R"({"apiVersion":"batch/v1","kind":"Job","spec":{"parallelism":2,"template":{"spec":{"restartPolicy":"Never","schedulerName":"x","dnsPolicy":"Default","terminationGracePeriodSeconds":0,"securityContext":{}}}}})",
        R"({"apiVersion":"batch/v1","kind":"Job","spec":{"parallelism":2,"template":{"spec":{"restartPolicy":"Never","schedulerName":"x","dnsPolicy":"Default","terminationGracePeriodSeconds":0,"securityContext":{}}},"backoffLimit":6,"completionMode":"NonIndexed","suspend":false,"manualSelector":false,"podReplacementPolicy":"TerminatingOrFailed"}})"},
-      {"autoscaler behavior", R"({"apiVersion":"autoscaling/v2","kind":"HorizontalPodAutoscaler","spec":{"minReplicas":2,"metrics":[{}],"behavior":{"scaleDown":{"selectPolicy":"Min"}}}})",
+      {"autoscaler behavior",
+       R"({"apiVersion":"autoscaling/v2","kind":"HorizontalPodAutoscaler","spec":{"minReplicas":2,"metrics":[{}],"behavior":{"scaleDown":{"selectPolicy":"Min"}}}})",
        R"({"apiVersion":"autoscaling/v2","kind":"HorizontalPodAutoscaler","spec":{"minReplicas":2,"metrics":[{}],"behavior":{"scaleDown":{"selectPolicy":"Min","policies":[{"type":"Percent","value":100,"periodSeconds":15}]},"scaleUp":{"stabilizationWindowSeconds":0,"selectPolicy":"Max","policies":[{"type":"Pods","value":4,"periodSeconds":15},{"type":"Percent","value":100,"periodSeconds":15}]}}}})"},
       {"node", R"({"apiVersion":"v1","kind":"Node","spec":{"podCIDR":"10.0.0.0/24"},"status":{"capacity":{"cpu":"1500u"}}})",
        R"({"apiVersion":"v1","kind":"Node","spec":{"podCIDR":"10.0.0.0/24","podCIDRs":["10.0.0.0/24"]},"status":{"capacity":{"cpu":"2m"},"allocatable":{"cpu":"2m"}}})"},
-      {"limit range", R"({"apiVersion":"v1","kind":"LimitRange","spec":{"limits":[{"type":"Container","max":{"cpu":"2"},"min":{"memory":"1Mi"}},{"type":"Pod","max":{"cpu":"2"}}]}})",
+      {"limit range",
+       R"({"apiVersion":"v1","kind":"LimitRange","spec":{"limits":[{"type":"Container","max":{"cpu":"2"},"min":{"memory":"1Mi"}},{"type":"Pod","max":{"cpu":"2"}}]}})",
        R"({"apiVersion":"v1","kind":"LimitRange","spec":{"limits":[{"type":"Container","max":{"cpu":"2"},"min":{"memory":"1Mi"},"default":{"cpu":"2"},"defaultRequest":{"cpu":"2","memory":"1Mi"}},{"type":"Pod","max":{"cpu":"2"}}]}})"},
   };
   for (const Row& row : rows) EXPECT_EQ(filled(row.object), row.filled) << row.name;
@@ -50,9 +54,18 @@ TEST(Defaults, Table) {
 
 TEST(Defaults, ImageTagsDecideThePullPolicy) {
   const std::pair<const char*, const char*> rows[] = {
-      {"nginx", "Always"}, {"nginx:1", "IfNotPresent"}, {"nginx:latest", "Always"}, {"r.io:5000/a/b", "Always"}, {"r.io:5000/a/b:2", "IfNotPresent"}, {"NGINX", "IfNotPresent"},
-      {"a@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "IfNotPresent"}, {"a:latest@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "Always"},
-      {"", "IfNotPresent"}, {"a//b", "IfNotPresent"}, {"a__b-.c", "IfNotPresent"}, {"a__b--c.d", "Always"},
+      {"nginx", "Always"},
+      {"nginx:1", "IfNotPresent"},
+      {"nginx:latest", "Always"},
+      {"r.io:5000/a/b", "Always"},
+      {"r.io:5000/a/b:2", "IfNotPresent"},
+      {"NGINX", "IfNotPresent"},
+      {"a@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "IfNotPresent"},
+      {"a:latest@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "Always"},
+      {"", "IfNotPresent"},
+      {"a//b", "IfNotPresent"},
+      {"a__b-.c", "IfNotPresent"},
+      {"a__b--c.d", "Always"},
   };
   for (auto [image, policy] : rows) {
     Draft spec = Draft::object();
@@ -63,7 +76,8 @@ TEST(Defaults, ImageTagsDecideThePullPolicy) {
 }
 
 TEST(Defaults, PodLevelRequests) {
-  std::string pod = filled(R"({"apiVersion":"v1","kind":"Pod","spec":{"resources":{"limits":{"cpu":"4","memory":"1Gi"}},"initContainers":[{"resources":{"requests":{"cpu":"1"}},"restartPolicy":"Always"},{"resources":{"requests":{"cpu":"3"}}}],"containers":[{"resources":{"requests":{"cpu":"500m"}}},{}]}})");
+  std::string pod = filled(
+      R"({"apiVersion":"v1","kind":"Pod","spec":{"resources":{"limits":{"cpu":"4","memory":"1Gi"}},"initContainers":[{"resources":{"requests":{"cpu":"1"}},"restartPolicy":"Always"},{"resources":{"requests":{"cpu":"3"}}}],"containers":[{"resources":{"requests":{"cpu":"500m"}}},{}]}})");
   EXPECT_NE(pod.find(R"("requests":{"cpu":"4","memory":"1Gi"})"), std::string::npos) << pod;
 }
 
@@ -74,7 +88,8 @@ std::set<std::string> from_elsewhere(std::string_view kind) {
   if (kind == "Namespace") keys.insert("spec");
   if (kind == "ServiceAccount") keys.insert("secrets");
   if (kind == "CertificateSigningRequest") keys.insert({"username", "groups", "extra"});
-  if (kind == "CSINode" || kind == "Job" || kind == "PersistentVolumeClaim" || kind == "PriorityClass") keys.insert({"annotations", "selector", "labels", "storageClassName"});
+  if (kind == "CSINode" || kind == "Job" || kind == "PersistentVolumeClaim" || kind == "PriorityClass")
+    keys.insert({"annotations", "selector", "labels", "storageClassName"});
   return keys;
 }
 
@@ -101,7 +116,8 @@ TEST(Defaults, RecordedObjectsComeOutAsTheyDidUpstream) {
         std::vector<std::string> wrong;
         std::set<std::string> ignore = from_elsewhere(target.resource->kind);
         for (Member member : answer.members()) {
-          if (member.key != "metadata" && !ignore.contains(std::string(member.key))) testing::differ(member.value, ours[member.key], std::string(member.key), ignore, wrong);
+          if (member.key != "metadata" && !ignore.contains(std::string(member.key)))
+            testing::differ(member.value, ours[member.key], std::string(member.key), ignore, wrong);
         }
         for (const char* key : {"labels", "annotations"}) {
           if (!ignore.contains(key)) testing::differ(answer["metadata"][key], ours["metadata"][key], key, ignore, wrong);

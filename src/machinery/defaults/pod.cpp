@@ -47,13 +47,14 @@ std::optional<std::string> image_tag(std::string_view image) {
     tag = name.substr(colon + 1);
     name = name.substr(0, colon);
     if (tag.empty() || tag.size() > 128 || tag.front() == '.' || tag.front() == '-') return std::nullopt;
-    bool good = std::all_of(tag.begin(), tag.end(), [](char c) { return is_lower_or_digit(c) || (c >= 'A' && c <= 'Z') || c == '_' || c == '.' || c == '-'; });
+    bool good = std::all_of(tag.begin(), tag.end(),
+                            [](char c) { return is_lower_or_digit(c) || (c >= 'A' && c <= 'Z') || c == '_' || c == '.' || c == '-'; });
     if (!good) return std::nullopt;
   }
   std::vector<std::string_view> parts = split(name, '/');
   std::string_view first = parts.front();
-  bool domain = parts.size() > 1 && (first.find('.') != std::string_view::npos || first.find(':') != std::string_view::npos || first == "localhost" ||
-                                     to_lower(first) != first);
+  bool domain = parts.size() > 1 && (first.find('.') != std::string_view::npos || first.find(':') != std::string_view::npos ||
+                                     first == "localhost" || to_lower(first) != first);
   for (std::size_t i = domain ? 1 : 0; i < parts.size(); ++i) {
     if (!path_component(parts[i])) return std::nullopt;
   }

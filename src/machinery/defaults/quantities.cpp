@@ -34,7 +34,8 @@ class Routes {
     }
     for (const Type* type : holders_) {
       for (const Field& field : type->fields) {
-        if (field.scalar == Scalar::quantity || (field.scalar == Scalar::object && holders_.contains(field.type))) routes_[type].push_back(&field);
+        if (field.scalar == Scalar::quantity || (field.scalar == Scalar::object && holders_.contains(field.type)))
+          routes_[type].push_back(&field);
       }
     }
   }

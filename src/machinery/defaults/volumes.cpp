@@ -1,5 +1,5 @@
-#include <array>
 #include <algorithm>
+#include <array>
 
 #include "machinery/defaults/defaults.h"
 #include "machinery/defaults/fill.h"
@@ -46,7 +46,8 @@ void persistent_source(Draft& spec) {
 }
 
 void volume(Draft& volume) {
-  bool sourceless = std::all_of(volume.fields().begin(), volume.fields().end(), [](const Draft::Field& f) { return f.key == "name" || f.value.is_null(); });
+  bool sourceless = std::all_of(volume.fields().begin(), volume.fields().end(),
+                                [](const Draft::Field& f) { return f.key == "name" || f.value.is_null(); });
   if (sourceless) volume["emptyDir"] = Draft::object();
   persistent_source(volume);
   for (const char* kind : {"secret", "configMap", "downwardAPI"}) {

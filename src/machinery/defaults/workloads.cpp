@@ -34,7 +34,8 @@ void job_spec(Draft& spec) {
   put(spec, "manualSelector", false);
   put(spec, "podReplacementPolicy", has(spec, "podFailurePolicy") ? "Failed" : "TerminatingOrFailed");
   if (Draft* policy = inner(spec, "podFailurePolicy")) {
-    each(*policy, "rules", [](Draft& rule) { each(rule, "onPodConditions", [](Draft& condition) { put_text(condition, "status", "True"); }); });
+    each(*policy, "rules",
+         [](Draft& rule) { each(rule, "onPodConditions", [](Draft& condition) { put_text(condition, "status", "True"); }); });
   }
 }
 

@@ -150,7 +150,8 @@ ApiResult<Draft> json_patch(Value original, Value patch) {
     return fail(bad_request(fmt::format("json: cannot unmarshal {} into Go value of type jsonpatch.Patch", kind)));
   }
   if (patch.size() > json_patch_max_operations) {
-    return fail(too_large(fmt::format("The allowed maximum operations in a JSON patch is {}, got {}", json_patch_max_operations, patch.size())));
+    return fail(
+        too_large(fmt::format("The allowed maximum operations in a JSON patch is {}, got {}", json_patch_max_operations, patch.size())));
   }
   JsonPatch work(original);
   for (Value operation : patch.items()) {

@@ -67,7 +67,8 @@ void merge_patches(Draft& into, const Draft& patch) {
 ApiResult<Draft> merge_patch(Value original, Value patch) {
   if (!patch.is_object()) {
     std::string_view kind = patch.is_array() ? "array" : patch.is_string() ? "string" : patch.is_bool() ? "bool" : "number";
-    return fail(bad_request("error decoding patch: json: cannot unmarshal " + std::string(kind) + " into Go value of type map[string]interface {}"));
+    return fail(bad_request("error decoding patch: json: cannot unmarshal " + std::string(kind) +
+                            " into Go value of type map[string]interface {}"));
   }
   Draft result(original);
   if (!result.is_object()) result = Draft::object();

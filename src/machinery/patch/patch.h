@@ -43,7 +43,8 @@ Draft create_three_way_merge_patch(Value original, Value modified, Value current
 // A strategic merge patch that turns `original` into `modified`. The failure's message is upstream's.
 Result<Draft> create_strategic_patch(Value original, Value modified, const schema::Type& type);
 // Client-side apply. With `overwrite` false, Code::conflict when `current` was changed where `modified` differs.
-Result<Draft> create_three_way_strategic_patch(Value original, Value modified, Value current, const schema::Type& type, bool overwrite = true);
+Result<Draft> create_three_way_strategic_patch(Value original, Value modified, Value current, const schema::Type& type,
+                                               bool overwrite = true);
 
 // A value as Go's %v prints it: map[a:1 b:[x y]]. Messages of patches show values this way.
 std::string go_text(const Draft& value);

@@ -13,7 +13,9 @@ struct Row {
   const char *name, *original, *patch, *result;  // result: the object, or ! and the status' message
 };
 
-std::string shown(const ApiResult<Draft>& result) { return result ? to_json(*result) : "!" + std::to_string(result.error().code) + " " + result.error().message; }
+std::string shown(const ApiResult<Draft>& result) {
+  return result ? to_json(*result) : "!" + std::to_string(result.error().code) + " " + result.error().message;
+}
 
 TEST(JsonPatch, Table) {
   constexpr const char* failed = "!422 the server rejected our request due to an error in our request";
@@ -21,17 +23,20 @@ TEST(JsonPatch, Table) {
       {"add", R"({"a":1})", R"([{"op":"add","path":"/b","value":2}])", R"({"a":1,"b":2})"},
       {"add null", R"({})", R"([{"op":"add","path":"/b","value":null}])", R"({"b":null})"},
       {"add without a value", R"({})", R"([{"op":"add","path":"/b"}])", failed},
-      {"add to the end", R"({"a":[1]})", R"([{"op":"add","path":"/a/-","value":2},{"op":"add","path":"/a/2","value":3}])", R"({"a":[1,2,3]})"},
+      {"add to the end", R"({"a":[1]})", R"([{"op":"add","path":"/a/-","value":2},{"op":"add","path":"/a/2","value":3}])",
+       R"({"a":[1,2,3]})"},
       {"add before", R"({"a":[1]})", R"([{"op":"add","path":"/a/0","value":2}])", R"({"a":[2,1]})"},
       {"add from the end", R"({"a":[1]})", R"([{"op":"add","path":"/a/-1","value":2}])", R"({"a":[1,2]})"},
       {"add too far", R"({"a":[1]})", R"([{"op":"add","path":"/a/2","value":2}])", failed},
-      {"escapes", R"({"a/b":1,"c~d":2,"~1":3})", R"([{"op":"remove","path":"/a~1b"},{"op":"replace","path":"/c~0d","value":4},{"op":"remove","path":"/~01"}])", R"({"c~d":4})"},
+      {"escapes", R"({"a/b":1,"c~d":2,"~1":3})",
+       R"([{"op":"remove","path":"/a~1b"},{"op":"replace","path":"/c~0d","value":4},{"op":"remove","path":"/~01"}])", R"({"c~d":4})"},
       {"missing parent", R"({})", R"([{"op":"add","path":"/a/b","value":1}])", failed},
       {"remove", R"({"a":[1,2,3]})", R"([{"op":"remove","path":"/a/1"}])", R"({"a":[1,3]})"},
       {"remove missing", R"({})", R"([{"op":"remove","path":"/a"}])", failed},
       {"replace missing", R"({})", R"([{"op":"replace","path":"/a","value":1}])", failed},
       {"move", R"({"a":{"b":1}})", R"([{"op":"move","from":"/a/b","path":"/c"}])", R"({"a":{},"c":1})"},
-      {"copy", R"({"a":{"b":1}})", R"([{"op":"copy","from":"/a","path":"/c"},{"op":"replace","path":"/c/b","value":2}])", R"({"a":{"b":1},"c":{"b":2}})"},
+      {"copy", R"({"a":{"b":1}})", R"([{"op":"copy","from":"/a","path":"/c"},{"op":"replace","path":"/c/b","value":2}])",
+       R"({"a":{"b":1},"c":{"b":2}})"},
       {"test", R"({"a":[1,{"b":"x"}]})", R"([{"op":"test","path":"/a","value":[1,{"b":"x"}]}])", R"({"a":[1,{"b":"x"}]})"},
       {"test fails", R"({"a":1})", R"([{"op":"test","path":"/a","value":2}])", failed},
       {"test of nothing", R"({"a":1})", R"([{"op":"test","path":"/b","value":null}])", R"({"a":1})"},
@@ -42,8 +47,10 @@ TEST(JsonPatch, Table) {
   };
   for (const Row& row : rows) EXPECT_EQ(shown(json_patch(*parse_json(row.original), *parse_json(row.patch))), row.result) << row.name;
   Draft many = Draft::array();
-  for (std::size_t i = 0; i <= json_patch_max_operations; ++i) many.push_back(Draft::object({{"op", "test"}, {"path", "/a"}, {"value", 1}}));
-  EXPECT_EQ(shown(json_patch(*parse_json(R"({"a":1})"), many.freeze())), "!413 Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001");
+  for (std::size_t i = 0; i <= json_patch_max_operations; ++i)
+    many.push_back(Draft::object({{"op", "test"}, {"path", "/a"}, {"value", 1}}));
+  EXPECT_EQ(shown(json_patch(*parse_json(R"({"a":1})"), many.freeze())),
+            "!413 Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001");
 }
 
 TEST(MergePatch, Table) {
@@ -54,9 +61,11 @@ TEST(MergePatch, Table) {
       {"list", R"({"a":["b"]})", R"({"a":"c"})", R"({"a":"c"})"},
       {"nested", R"({"a":{"b":"c"}})", R"({"a":{"b":"d","c":null}})", R"({"a":{"b":"d"}})"},
       {"list is replaced", R"({"a":[{"b":"c"}]})", R"({"a":[1]})", R"({"a":[1]})"},
-      {"nulls of new values are dropped", R"({})", R"({"a":{"bb":{"ccc":null}},"l":[{"x":null,"y":1}]})", R"({"a":{"bb":{}},"l":[{"y":1}]})"},
+      {"nulls of new values are dropped", R"({})", R"({"a":{"bb":{"ccc":null}},"l":[{"x":null,"y":1}]})",
+       R"({"a":{"bb":{}},"l":[{"y":1}]})"},
       {"object over a text", R"({"a":"x"})", R"({"a":{"b":null,"c":1}})", R"({"a":{"c":1}})"},
-      {"no object", R"({})", R"([])", "!400 error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"},
+      {"no object", R"({})", R"([])",
+       "!400 error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"},
   };
   for (const Row& row : rows) EXPECT_EQ(shown(merge_patch(*parse_json(row.original), *parse_json(row.patch))), row.result) << row.name;
 }
@@ -65,45 +74,68 @@ const schema::Type& pod() { return *schema::find_type_named("core.v1.Pod"); }
 
 TEST(StrategicMerge, Table) {
   const Row rows[] = {
-      {"by name", R"({"spec":{"containers":[{"name":"a","image":"1"},{"name":"b"}]}})", R"({"spec":{"containers":[{"name":"a","image":"2"},{"name":"c"}]}})",
+      {"by name", R"({"spec":{"containers":[{"name":"a","image":"1"},{"name":"b"}]}})",
+       R"({"spec":{"containers":[{"name":"a","image":"2"},{"name":"c"}]}})",
        R"({"spec":{"containers":[{"name":"a","image":"2"},{"name":"c"},{"name":"b"}]}})"},
-      {"delete", R"({"spec":{"containers":[{"name":"a"},{"name":"b"}]}})", R"({"spec":{"containers":[{"name":"a","$patch":"delete"}]}})", R"({"spec":{"containers":[{"name":"b"}]}})"},
-      {"replace a list", R"({"spec":{"containers":[{"name":"a"},{"name":"b"}]}})", R"({"spec":{"containers":[{"$patch":"replace"},{"name":"n"}]}})", R"({"spec":{"containers":[{"name":"n"}]}})"},
-      {"replace a map", R"({"metadata":{"labels":{"a":"1"}}})", R"({"metadata":{"labels":{"$patch":"replace","z":"3"}}})", R"({"metadata":{"labels":{"z":"3"}}})"},
-      {"delete a map", R"({"metadata":{"labels":{"a":"1"}}})", R"({"metadata":{"labels":{"$patch":"delete"}}})", R"({"metadata":{"labels":{}}})"},
-      {"scalars", R"({"metadata":{"finalizers":["a","b"]}})", R"({"metadata":{"finalizers":["c","b"]}})", R"({"metadata":{"finalizers":["c","a","b"]}})"},
-      {"delete scalars", R"({"metadata":{"finalizers":["a","b"]}})", R"({"metadata":{"$deleteFromPrimitiveList/finalizers":["a","z"]}})", R"({"metadata":{"finalizers":["b"]}})"},
-      {"order", R"({"spec":{"containers":[{"name":"a"},{"name":"b"}]}})", R"({"spec":{"$setElementOrder/containers":[{"name":"b"},{"name":"a"}]}})", R"({"spec":{"containers":[{"name":"b"},{"name":"a"}]}})"},
-      {"order of scalars", R"({"metadata":{"finalizers":["a","b"]}})", R"({"metadata":{"$setElementOrder/finalizers":["b","a"]}})", R"({"metadata":{"finalizers":["b","a"]}})"},
+      {"delete", R"({"spec":{"containers":[{"name":"a"},{"name":"b"}]}})", R"({"spec":{"containers":[{"name":"a","$patch":"delete"}]}})",
+       R"({"spec":{"containers":[{"name":"b"}]}})"},
+      {"replace a list", R"({"spec":{"containers":[{"name":"a"},{"name":"b"}]}})",
+       R"({"spec":{"containers":[{"$patch":"replace"},{"name":"n"}]}})", R"({"spec":{"containers":[{"name":"n"}]}})"},
+      {"replace a map", R"({"metadata":{"labels":{"a":"1"}}})", R"({"metadata":{"labels":{"$patch":"replace","z":"3"}}})",
+       R"({"metadata":{"labels":{"z":"3"}}})"},
+      {"delete a map", R"({"metadata":{"labels":{"a":"1"}}})", R"({"metadata":{"labels":{"$patch":"delete"}}})",
+       R"({"metadata":{"labels":{}}})"},
+      {"scalars", R"({"metadata":{"finalizers":["a","b"]}})", R"({"metadata":{"finalizers":["c","b"]}})",
+       R"({"metadata":{"finalizers":["c","a","b"]}})"},
+      {"delete scalars", R"({"metadata":{"finalizers":["a","b"]}})", R"({"metadata":{"$deleteFromPrimitiveList/finalizers":["a","z"]}})",
+       R"({"metadata":{"finalizers":["b"]}})"},
+      {"order", R"({"spec":{"containers":[{"name":"a"},{"name":"b"}]}})",
+       R"({"spec":{"$setElementOrder/containers":[{"name":"b"},{"name":"a"}]}})", R"({"spec":{"containers":[{"name":"b"},{"name":"a"}]}})"},
+      {"order of scalars", R"({"metadata":{"finalizers":["a","b"]}})", R"({"metadata":{"$setElementOrder/finalizers":["b","a"]}})",
+       R"({"metadata":{"finalizers":["b","a"]}})"},
       {"order that lacks an element", R"({"spec":{"containers":[{"name":"a"},{"name":"b"}]}})",
        R"({"spec":{"$setElementOrder/containers":[{"name":"a"}],"containers":[{"name":"b","image":"i:2"}]}})",
        "!500 The order in patch list:\n[map[image:i:2 name:b]]\n doesn't match $setElementOrder list:\n[map[name:a]]\n"},
-      {"no merge key", R"({"spec":{"containers":[{"name":"a"}]}})", R"({"spec":{"containers":[{"image":"i:2"}]}})", "!500 map: map[image:i:2] does not contain declared merge key: name"},
-      {"retain keys", R"({"spec":{"volumes":[{"name":"v","emptyDir":{}}]}})", R"({"spec":{"volumes":[{"name":"v","$retainKeys":["name","secret"],"secret":{}}]}})", R"({"spec":{"volumes":[{"name":"v","secret":{}}]}})"},
-      {"retain keys that lack one", R"({"spec":{"volumes":[{"name":"v","emptyDir":{}}]}})", R"({"spec":{"volumes":[{"name":"v","$retainKeys":["name"],"secret":{}}]}})", "!400 invalid patch format of retainKeys"},
+      {"no merge key", R"({"spec":{"containers":[{"name":"a"}]}})", R"({"spec":{"containers":[{"image":"i:2"}]}})",
+       "!500 map: map[image:i:2] does not contain declared merge key: name"},
+      {"retain keys", R"({"spec":{"volumes":[{"name":"v","emptyDir":{}}]}})",
+       R"({"spec":{"volumes":[{"name":"v","$retainKeys":["name","secret"],"secret":{}}]}})",
+       R"({"spec":{"volumes":[{"name":"v","secret":{}}]}})"},
+      {"retain keys that lack one", R"({"spec":{"volumes":[{"name":"v","emptyDir":{}}]}})",
+       R"({"spec":{"volumes":[{"name":"v","$retainKeys":["name"],"secret":{}}]}})", "!400 invalid patch format of retainKeys"},
       {"null", R"({"spec":{"a":1,"nodeName":"n"}})", R"({"spec":{"nodeName":null,"hostname":null}})", R"({"spec":{"a":1}})"},
-      {"atomic list", R"({"spec":{"tolerations":[{"key":"x"}]}})", R"({"spec":{"tolerations":[{"key":"y"}]}})", R"({"spec":{"tolerations":[{"key":"y"}]}})"},
+      {"atomic list", R"({"spec":{"tolerations":[{"key":"x"}]}})", R"({"spec":{"tolerations":[{"key":"y"}]}})",
+       R"({"spec":{"tolerations":[{"key":"y"}]}})"},
       {"unknown directive", R"({"spec":{}})", R"({"spec":{"$patch":"x"}})", "!500 unknown patch type: x in map: map[$patch:x]"},
-      {"new list with directives", R"({"spec":{}})", R"({"spec":{"containers":[{"name":"a","$patch":"delete"},{"name":"b","x":null}],"$setElementOrder/containers":[{"name":"b"}]}})", R"({"spec":{"containers":[{"name":"b"}]}})"},
-      {"kinds differ", R"({"spec":{"containers":[]}})", R"({"spec":{"containers":{"name":"a"}}})", R"({"spec":{"containers":{"name":"a"}}})"},
-      {"empty list", R"({"spec":{"containers":[{"name":"a"}]}})", R"({"spec":{"containers":[]}})", R"({"spec":{"containers":[{"name":"a"}]}})"},
+      {"new list with directives", R"({"spec":{}})",
+       R"({"spec":{"containers":[{"name":"a","$patch":"delete"},{"name":"b","x":null}],"$setElementOrder/containers":[{"name":"b"}]}})",
+       R"({"spec":{"containers":[{"name":"b"}]}})"},
+      {"kinds differ", R"({"spec":{"containers":[]}})", R"({"spec":{"containers":{"name":"a"}}})",
+       R"({"spec":{"containers":{"name":"a"}}})"},
+      {"empty list", R"({"spec":{"containers":[{"name":"a"}]}})", R"({"spec":{"containers":[]}})",
+       R"({"spec":{"containers":[{"name":"a"}]}})"},
   };
-  for (const Row& row : rows) EXPECT_EQ(shown(strategic_merge(*parse_json(row.original), *parse_json(row.patch), pod())), row.result) << row.name;
+  for (const Row& row : rows)
+    EXPECT_EQ(shown(strategic_merge(*parse_json(row.original), *parse_json(row.patch), pod())), row.result) << row.name;
 }
 
 TEST(StrategicMerge, SaysWhatDoesNotFit) {
-  Document list = *parse_json(R"({"spec":{"containers":{"name":"a"}}})"), map = *parse_json(R"({"metadata":{"labels":"x"}})"), text = *parse_json(R"({"metadata":{"labels":{"a":1}}})");
+  Document list = *parse_json(R"({"spec":{"containers":{"name":"a"}}})"), map = *parse_json(R"({"metadata":{"labels":"x"}})"),
+           text = *parse_json(R"({"metadata":{"labels":{"a":1}}})");
   EXPECT_EQ(convert_error(pod(), Draft(list)), "cannot restore slice from map");
   EXPECT_EQ(convert_error(pod(), Draft(map)), "cannot restore map from string");
   EXPECT_EQ(convert_error(pod(), Draft(text)), "unrecognized type: string");
   EXPECT_EQ(convert_error(pod(), Draft(*parse_json(R"({"spec":{"containers":[{"name":"a","ports":[{"containerPort":80.0}]}]}})"))), "");
-  EXPECT_EQ(patch_does_not_fit(map, "cannot restore map from string").message, " \"\" is invalid: patch: Invalid value: \"map[metadata:map[labels:x]]\": cannot restore map from string");
+  EXPECT_EQ(patch_does_not_fit(map, "cannot restore map from string").message,
+            " \"\" is invalid: patch: Invalid value: \"map[metadata:map[labels:x]]\": cannot restore map from string");
 }
 
 TEST(StrategicDiff, Table) {
-  const Row rows[] = {  // result: the patch
+  const Row rows[] = {
+      // result: the patch
       {"equal", R"({"spec":{"nodeName":"a"}})", R"({"spec":{"nodeName":"a"}})", "{}"},
-      {"change", R"({"spec":{"containers":[{"name":"a","image":"1"},{"name":"b"}]}})", R"({"spec":{"containers":[{"name":"a","image":"2"}]}})",
+      {"change", R"({"spec":{"containers":[{"name":"a","image":"1"},{"name":"b"}]}})",
+       R"({"spec":{"containers":[{"name":"a","image":"2"}]}})",
        R"({"spec":{"containers":[{"image":"2","name":"a"},{"name":"b","$patch":"delete"}],"$setElementOrder/containers":[{"name":"a"}]}})"},
       {"scalars", R"({"metadata":{"finalizers":["a","b"]}})", R"({"metadata":{"finalizers":["b","c"]}})",
        R"({"metadata":{"finalizers":["c"],"$deleteFromPrimitiveList/finalizers":["a"],"$setElementOrder/finalizers":["b","c"]}})"},
@@ -117,18 +149,24 @@ TEST(StrategicDiff, Table) {
 }
 
 TEST(StrategicDiff, ThreeWays) {
-  Document original = *parse_json(R"({"metadata":{"labels":{"gone":"1","kept":"1"}},"spec":{"containers":[{"name":"a","image":"1"},{"name":"old"}]}})");
+  Document original =
+      *parse_json(R"({"metadata":{"labels":{"gone":"1","kept":"1"}},"spec":{"containers":[{"name":"a","image":"1"},{"name":"old"}]}})");
   Document modified = *parse_json(R"({"metadata":{"labels":{"kept":"2"}},"spec":{"containers":[{"name":"a","image":"2"}]}})");
-  Document current = *parse_json(R"({"metadata":{"labels":{"gone":"1","kept":"1","live":"1"}},"spec":{"nodeName":"n","containers":[{"name":"a","image":"1","tty":true},{"name":"old"},{"name":"injected"}]}})");
+  Document current = *parse_json(
+      R"({"metadata":{"labels":{"gone":"1","kept":"1","live":"1"}},"spec":{"nodeName":"n","containers":[{"name":"a","image":"1","tty":true},{"name":"old"},{"name":"injected"}]}})");
   auto patch = create_three_way_strategic_patch(original, modified, current, pod());
   ASSERT_TRUE(patch);
   auto result = strategic_merge(current, patch->freeze(), pod());
   ASSERT_TRUE(result) << result.error().message;
-  EXPECT_EQ(to_json(*result), R"({"metadata":{"labels":{"kept":"2","live":"1"}},"spec":{"nodeName":"n","containers":[{"name":"a","image":"2","tty":true},{"name":"injected"}]}})");
-  Document elsewhere = *parse_json(R"({"metadata":{"labels":{"gone":"1","kept":"3"}},"spec":{"containers":[{"name":"a","image":"1"},{"name":"old"}]}})");
+  EXPECT_EQ(
+      to_json(*result),
+      R"({"metadata":{"labels":{"kept":"2","live":"1"}},"spec":{"nodeName":"n","containers":[{"name":"a","image":"2","tty":true},{"name":"injected"}]}})");
+  Document elsewhere =
+      *parse_json(R"({"metadata":{"labels":{"gone":"1","kept":"3"}},"spec":{"containers":[{"name":"a","image":"1"},{"name":"old"}]}})");
   EXPECT_EQ(create_three_way_strategic_patch(original, modified, elsewhere, pod(), false).error().code, Code::conflict);
   EXPECT_TRUE(create_three_way_strategic_patch(original, modified, original, pod(), false));
-  Draft merge = create_three_way_merge_patch(*parse_json(R"({"a":1,"b":1})"), *parse_json(R"({"a":2})"), *parse_json(R"({"a":1,"b":1,"c":1})"));
+  Draft merge =
+      create_three_way_merge_patch(*parse_json(R"({"a":1,"b":1})"), *parse_json(R"({"a":2})"), *parse_json(R"({"a":1,"b":1,"c":1})"));
   EXPECT_EQ(to_json(merge), R"({"a":2,"b":null})");
 }
 
@@ -146,7 +184,11 @@ class RandomPods {
       if (coin()) c["env"] = elements("name", [&](Draft& e) { e["value"] = pick(); });
     });
     if (coin()) pod["spec"]["nodeName"] = pick();
-    if (coin()) pod["spec"]["volumes"] = elements("name", [&](Draft& v) { if (coin()) v["secret"]["secretName"] = pick(); else v["configMap"]["name"] = pick(); });
+    if (coin())
+      pod["spec"]["volumes"] = elements("name", [&](Draft& v) {
+        if (coin()) v["secret"]["secretName"] = pick();
+        else v["configMap"]["name"] = pick();
+      });
     if (coin()) pod["spec"]["tolerations"] = elements("key", [](Draft&) {});
     return pod;
   }
@@ -191,14 +233,20 @@ TEST(StrategicDiff, PatchesMeetTheirTarget) {
     ASSERT_TRUE(patch);
     auto result = strategic_merge(a, patch->freeze(), pod());
     ASSERT_TRUE(result) << result.error().message << "\n" << to_json(a.root()) << "\n" << to_json(*patch);
-    ASSERT_TRUE(*result == Draft(b)) << to_json(a.root()) << "\n" << to_json(b.root()) << "\n" << to_json(*patch) << "\n" << to_json(*result);
+    ASSERT_TRUE(*result == Draft(b)) << to_json(a.root()) << "\n"
+                                     << to_json(b.root()) << "\n"
+                                     << to_json(*patch) << "\n"
+                                     << to_json(*result);
     auto merged = merge_patch(a, create_merge_patch(a, b).freeze());
     ASSERT_TRUE(merged && *merged == Draft(b));
     auto three = create_three_way_strategic_patch(a, b, a, pod());
     ASSERT_TRUE(three);
     auto applied = strategic_merge(a, three->freeze(), pod());
     ASSERT_TRUE(applied) << applied.error().message << to_json(*three);
-    ASSERT_TRUE(*applied == Draft(b)) << to_json(a.root()) << "\n" << to_json(b.root()) << "\n" << to_json(*three) << "\n" << to_json(*applied);
+    ASSERT_TRUE(*applied == Draft(b)) << to_json(a.root()) << "\n"
+                                      << to_json(b.root()) << "\n"
+                                      << to_json(*three) << "\n"
+                                      << to_json(*applied);
   }
 }
 

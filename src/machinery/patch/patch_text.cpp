@@ -90,7 +90,8 @@ std::string field_error(const Field& field, const Draft& value) {
   if (field.shape == Shape::map) {
     if (!value.is_object()) return fmt::format("cannot restore map from {}", go_kind(value));
     for (const Draft::Field& member : value.fields()) {
-      if (field.inner_list && !member.value.is_null() && !member.value.is_array()) return fmt::format("cannot restore slice from {}", go_kind(member.value));
+      if (field.inner_list && !member.value.is_null() && !member.value.is_array())
+        return fmt::format("cannot restore slice from {}", go_kind(member.value));
       if (field.inner_list) continue;
       if (auto why = scalar_error(field, member.value); !why.empty()) return why;
     }

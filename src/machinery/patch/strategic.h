@@ -29,9 +29,9 @@ struct Place {
 };
 
 struct Meta {
-  Place place;              // of the field's value; for a list: of its elements
+  Place place;  // of the field's value; for a list: of its elements
   bool merge = false;
-  bool retain = false;      // make $retainKeys
+  bool retain = false;  // make $retainKeys
   std::string_view merge_key;
 };
 

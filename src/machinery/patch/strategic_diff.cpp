@@ -11,7 +11,7 @@ namespace {
 
 struct DiffOptions {
   bool set_element_order = true;
-  bool ignore_changes = false;    // changes and additions
+  bool ignore_changes = false;  // changes and additions
   bool ignore_deletions = false;
   bool build_retain_keys = false;
 };
@@ -44,7 +44,8 @@ Result<std::vector<std::pair<std::string, const Draft*>>> sorted_by_key(const st
   return out;
 }
 
-Result<ListDiff> diff_objects(const std::vector<Draft>& original, const std::vector<Draft>& modified, const Meta& meta, const DiffOptions& options) {
+Result<ListDiff> diff_objects(const std::vector<Draft>& original, const std::vector<Draft>& modified, const Meta& meta,
+                              const DiffOptions& options) {
   auto before = sorted_by_key(original, meta.merge_key), after = sorted_by_key(modified, meta.merge_key);
   if (!before) return std::unexpected(before.error());
   if (!after) return std::unexpected(after.error());
@@ -103,7 +104,8 @@ bool same_order(const std::vector<Draft>& original, const std::vector<Draft>& mo
                     [&](const Draft& a, const Draft& b) { return *a.find(merge_key) == *b.find(merge_key); });
 }
 
-Result<ListDiff> diff_lists(const std::vector<Draft>& original, const std::vector<Draft>& modified, const Meta& meta, const DiffOptions& options) {
+Result<ListDiff> diff_lists(const std::vector<Draft>& original, const std::vector<Draft>& modified, const Meta& meta,
+                            const DiffOptions& options) {
   ListDiff out;
   if (original.empty()) {
     if (!options.ignore_changes) out.changes = modified;
@@ -138,7 +140,8 @@ void put_list(Draft& patch, std::string key, std::vector<Draft> items) {
   patch[key] = std::move(list);
 }
 
-Result<void> diff_member(Draft& patch, const std::string& key, const Draft& before, const Draft& after, const Place& place, DiffOptions options) {
+Result<void> diff_member(Draft& patch, const std::string& key, const Draft& before, const Draft& after, const Place& place,
+                         DiffOptions options) {
   if (before.kind() != after.kind() || (!before.is_object() && !before.is_array())) {
     if (!options.ignore_changes && !(before == after)) patch[key] = after;
     return {};
@@ -241,7 +244,8 @@ Result<Draft> create_three_way_strategic_patch(Value original, Value modified, V
     auto changed = strategic::diff_maps(before, live, place, DiffOptions{.set_element_order = false});
     if (!changed) return changed;
     if (strategic::conflict(*patch, *changed, place, {})) {
-      return fail(Code::conflict, fmt::format("patch:\n{}\nconflicts with changes made from original to current:\n{}\n", go_text(*patch), go_text(*changed)));
+      return fail(Code::conflict, fmt::format("patch:\n{}\nconflicts with changes made from original to current:\n{}\n", go_text(*patch),
+                                              go_text(*changed)));
     }
   }
   return patch;

@@ -62,7 +62,8 @@ Result<void> apply_retain_keys(Draft& original, Draft& patch, const Options& opt
     const Draft* other = original.find(retain_keys);
     if (other == nullptr) original[retain_keys] = std::move(keep);
     else if (!(*other == keep)) {
-      return wrong(fmt::format("{} and {} are not deep equal: this may happen when calculating the 3-way diff patch", go_text(*other), go_text(keep)));
+      return wrong(fmt::format("{} and {} are not deep equal: this may happen when calculating the 3-way diff patch", go_text(*other),
+                               go_text(keep)));
     }
     return {};
   }
@@ -108,11 +109,13 @@ Result<void> check_order(const std::vector<Draft>& patch, const std::vector<Draf
   Draft patch_list = Draft::array(), order_list = Draft::array();
   for (const Draft& item : patch) patch_list.push_back(item);
   for (const Draft& item : order) order_list.push_back(item);
-  return wrong(fmt::format("The order in patch list:\n{}\n doesn't match {} list:\n{}\n", go_text(patch_list), order_prefix, go_text(order_list)));
+  return wrong(
+      fmt::format("The order in patch list:\n{}\n doesn't match {} list:\n{}\n", go_text(patch_list), order_prefix, go_text(order_list)));
 }
 
 // The items that `by` names, and the others.
-Result<std::pair<std::vector<Draft>, std::vector<Draft>>> partition(std::vector<Draft> items, const std::vector<Draft>& by, std::string_view merge_key) {
+Result<std::pair<std::vector<Draft>, std::vector<Draft>>> partition(std::vector<Draft> items, const std::vector<Draft>& by,
+                                                                    std::string_view merge_key) {
   std::pair<std::vector<Draft>, std::vector<Draft>> out;
   for (Draft& item : items) {
     if (!merge_key.empty()) {
@@ -125,7 +128,8 @@ Result<std::pair<std::vector<Draft>, std::vector<Draft>>> partition(std::vector<
 }
 
 // Two ordered lists as one, interleaved by the live object's order where that knows both.
-std::vector<Draft> interleave(std::vector<Draft> server_only, std::vector<Draft> patch, const std::vector<Draft>& server_order, std::string_view merge_key) {
+std::vector<Draft> interleave(std::vector<Draft> server_only, std::vector<Draft> patch, const std::vector<Draft>& server_order,
+                              std::string_view merge_key) {
   std::vector<Draft> out;
   std::size_t i = 0, j = 0;
   while (i < server_only.size() || j < patch.size()) {
@@ -139,7 +143,8 @@ std::vector<Draft> interleave(std::vector<Draft> server_only, std::vector<Draft>
   return out;
 }
 
-Result<std::vector<Draft>> ordered(std::vector<Draft> merged, const std::vector<Draft>& order, const std::vector<Draft>& server_order, std::string_view merge_key) {
+Result<std::vector<Draft>> ordered(std::vector<Draft> merged, const std::vector<Draft>& order, const std::vector<Draft>& server_order,
+                                   std::string_view merge_key) {
   auto parts = partition(std::move(merged), order, merge_key);
   if (!parts) return std::unexpected(parts.error());
   if (auto done = sort_by_order(parts->first, order, merge_key); !done) return std::unexpected(done.error());
@@ -185,7 +190,8 @@ Result<std::vector<Draft>> merge_scalars(std::vector<Draft> original, const std:
   return original;
 }
 
-Result<std::vector<Draft>> merge_list(std::vector<Draft> original, std::vector<Draft> patch, const Meta& meta, bool deletes, const Options& options) {
+Result<std::vector<Draft>> merge_list(std::vector<Draft> original, std::vector<Draft> patch, const Meta& meta, bool deletes,
+                                      const Options& options) {
   if (original.empty() && patch.empty()) return original;
   auto kind = element_kind(original, patch);
   if (!kind) return std::unexpected(kind.error());
@@ -223,7 +229,8 @@ Draft list_of(std::vector<Draft> items) {
 }
 
 // $setElementOrder/x together with x: merges both and puts the elements into the order asked for.
-Result<void> apply_order(Draft& original, Draft& patch, std::string_view directive, Draft order, const Place& place, const Options& options) {
+Result<void> apply_order(Draft& original, Draft& patch, std::string_view directive, Draft order, const Place& place,
+                         const Options& options) {
   if (!options.merge_parallel_list) {
     const Draft* other = original.find(directive);
     if (other == nullptr) original[directive] = order;
@@ -363,7 +370,8 @@ Result<void> sort_by_order(std::vector<Draft>& items, const std::vector<Draft>& 
     std::size_t place = last ? 0 : position(order, item, merge_key);
     ranked.push_back({last, place, std::move(item)});
   }
-  std::stable_sort(ranked.begin(), ranked.end(), [](const Ranked& a, const Ranked& b) { return a.last != b.last ? b.last : a.place < b.place; });
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [](const Ranked& a, const Ranked& b) { return a.last != b.last ? b.last : a.place < b.place; });
   items.clear();
   for (Ranked& one : ranked) items.push_back(std::move(one.item));
   return {};
@@ -373,7 +381,8 @@ Result<Meta> lookup(const Place& place, std::string_view key) {
   if (place.type == nullptr) return Meta{Place::of(place.element), false, false, {}};
   const schema::Field* field = place.type->find(key);
   if (field == nullptr) {
-    return fail(Code::internal, fmt::format("unable to find api field in struct {} for the json field {}", place.type->name.substr(place.type->name.rfind('.') + 1), go_quote(key)));
+    return fail(Code::internal, fmt::format("unable to find api field in struct {} for the json field {}",
+                                            place.type->name.substr(place.type->name.rfind('.') + 1), go_quote(key)));
   }
   const schema::Type* inner = field->scalar == schema::Scalar::object ? field->type : nullptr;
   Place inside = field->shape == schema::Shape::map ? Place{nullptr, inner} : Place::of(inner);
@@ -410,7 +419,8 @@ ApiResult<Draft> strategic_merge(Value original, Value patch, const schema::Type
   auto done = strategic::merge_map(result, Draft(patch), strategic::Place::of(&type), {});
   if (done) return result;
   const std::string& why = done.error().message;
-  if (why == strategic::bad_primitive_list || why == strategic::bad_retain_keys || why == strategic::bad_order_list) return fail(bad_request(why));
+  if (why == strategic::bad_primitive_list || why == strategic::bad_retain_keys || why == strategic::bad_order_list)
+    return fail(bad_request(why));
   if (why == strategic::list_of_lists) return fail(generic_unprocessable());
   Status status;
   status.message = why;

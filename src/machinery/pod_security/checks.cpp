@@ -58,17 +58,21 @@ bool app_armor(const Subject& s, Finding& out) {
   Sorted annotations;
   for (Member m : s.metadata["annotations"].members()) {
     std::string_view value = m.value.as_string();
-    if (m.key.starts_with(prefix) && !value.empty() && value != "runtime/default" && !value.starts_with("localhost/")) annotations.insert(fmt::format("{}={}", m.key, go_quote(value)));
+    if (m.key.starts_with(prefix) && !value.empty() && value != "runtime/default" && !value.starts_with("localhost/"))
+      annotations.insert(fmt::format("{}={}", m.key, go_quote(value)));
   }
   if (!annotations.empty()) who.emplace_back(one_or("annotation", "annotations", annotations.size()));
   values.insert(values.end(), annotations.begin(), annotations.end());
   if (who.empty()) return false;
-  out = {std::string(one_or("forbidden AppArmor profile", "forbidden AppArmor profiles", values.size())), fmt::format("{} must not set AppArmor profile type to {}", join(who, " and "), quoted(values))};
+  out = {std::string(one_or("forbidden AppArmor profile", "forbidden AppArmor profiles", values.size())),
+         fmt::format("{} must not set AppArmor profile type to {}", join(who, " and "), quoted(values))};
   return true;
 }
 
 bool added_capabilities(const Subject& s, Finding& out) {
-  static constexpr auto allowed = std::to_array<std::string_view>({"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"});
+  static constexpr auto allowed =
+      std::to_array<std::string_view>({"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE",
+                                       "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"});
   Sorted added;
   Names names = containers_that(s, [&](Value c) {
     bool found = false;
@@ -79,7 +83,8 @@ bool added_capabilities(const Subject& s, Finding& out) {
     }
     return found;
   });
-  out = {"non-default capabilities", fmt::format("{} must not include {} in securityContext.capabilities.add", containers(names), quoted(added))};
+  out = {"non-default capabilities",
+         fmt::format("{} must not include {} in securityContext.capabilities.add", containers(names), quoted(added))};
   return !names.empty();
 }
 
@@ -110,14 +115,16 @@ bool host_ports(const Subject& s, Finding& out) {
     }
     return found;
   });
-  out = {"hostPort", fmt::format("{} {} {} {}", containers(names), one_or("uses", "use", names.size()), one_or("hostPort", "hostPorts", ports.size()), join(Names(ports.begin(), ports.end()), ", "))};
+  out = {"hostPort", fmt::format("{} {} {} {}", containers(names), one_or("uses", "use", names.size()),
+                                 one_or("hostPort", "hostPorts", ports.size()), join(Names(ports.begin(), ports.end()), ", "))};
   return !names.empty();
 }
 
 bool probe_hosts(const Subject& s, Finding& out) {
   Sorted hosts, names;
   for (Value c : s.containers) {
-    for (Value handler : {c["livenessProbe"], c["readinessProbe"], c["startupProbe"], c["lifecycle"]["postStart"], c["lifecycle"]["preStop"]}) {
+    for (Value handler :
+         {c["livenessProbe"], c["readinessProbe"], c["startupProbe"], c["lifecycle"]["postStart"], c["lifecycle"]["preStop"]}) {
       for (const char* action : {"httpGet", "tcpSocket"}) {
         if (handler[action]["host"].as_string().empty()) continue;
         hosts.insert(handler[action]["host"].str());
@@ -125,8 +132,9 @@ bool probe_hosts(const Subject& s, Finding& out) {
       }
     }
   }
-  out = {"probe or lifecycle host", fmt::format("{} {} {} {} {}", one_or("container", "containers", names.size()), quoted(names), one_or("uses", "use", names.size()),
-                                                one_or("probe or lifecycle host", "probe or lifecycle hosts", hosts.size()), quoted(hosts))};
+  out = {"probe or lifecycle host",
+         fmt::format("{} {} {} {} {}", one_or("container", "containers", names.size()), quoted(names), one_or("uses", "use", names.size()),
+                     one_or("probe or lifecycle host", "probe or lifecycle hosts", hosts.size()), quoted(hosts))};
   return !names.empty();
 }
 
@@ -155,7 +163,8 @@ bool selinux(const Subject& s, Finding& out, bool engine) {
   auto bad = [&](Value of) {
     Value options = of["securityContext"]["seLinuxOptions"];
     std::string_view type = options["type"].as_string();
-    bool known = type.empty() || type == "container_t" || type == "container_init_t" || type == "container_kvm_t" || (engine && type == "container_engine_t");
+    bool known = type.empty() || type == "container_t" || type == "container_init_t" || type == "container_kvm_t" ||
+                 (engine && type == "container_engine_t");
     bool names_user = !options["user"].as_string().empty(), names_role = !options["role"].as_string().empty();
     if (!known) types.emplace(type);
     user |= names_user, role |= names_role;
@@ -179,11 +188,13 @@ bool seccomp_annotations(const Subject& s, Finding& out) {
   auto look = [&](const std::string& key) {
     Value value = s.metadata["annotations"][key];
     std::string_view text = value.as_string();
-    if (value.exists() && text != "runtime/default" && text != "docker/default" && !text.starts_with("localhost/")) bad.insert(fmt::format("{}={}", key, go_quote(text)));
+    if (value.exists() && text != "runtime/default" && text != "docker/default" && !text.starts_with("localhost/"))
+      bad.insert(fmt::format("{}={}", key, go_quote(text)));
   };
   look("seccomp.security.alpha.kubernetes.io/pod");
   for (Value c : s.containers) look("container.seccomp.security.alpha.kubernetes.io/" + c["name"].str());
-  out = {"seccompProfile", fmt::format("forbidden {} {}", one_or("annotation", "annotations", bad.size()), join(Names(bad.begin(), bad.end()), ", "))};
+  out = {"seccompProfile",
+         fmt::format("forbidden {} {}", one_or("annotation", "annotations", bad.size()), join(Names(bad.begin(), bad.end()), ", "))};
   return !bad.empty();
 }
 
@@ -209,18 +220,30 @@ bool sysctls(const Subject& s, Finding& out, int minor) {
     int since;
   };
   static constexpr Safe safe[] = {
-      {"kernel.shm_rmid_forced", 0},        {"net.ipv4.ip_local_port_range", 0},     {"net.ipv4.tcp_syncookies", 0},       {"net.ipv4.ping_group_range", 0},
-      {"net.ipv4.ip_unprivileged_port_start", 0}, {"net.ipv4.ip_local_reserved_ports", 27}, {"net.ipv4.tcp_keepalive_time", 29}, {"net.ipv4.tcp_fin_timeout", 29},
-      {"net.ipv4.tcp_keepalive_intvl", 29}, {"net.ipv4.tcp_keepalive_probes", 29},   {"net.ipv4.tcp_rmem", 32},            {"net.ipv4.tcp_wmem", 32},
+      {"kernel.shm_rmid_forced", 0},
+      {"net.ipv4.ip_local_port_range", 0},
+      {"net.ipv4.tcp_syncookies", 0},
+      {"net.ipv4.ping_group_range", 0},
+      {"net.ipv4.ip_unprivileged_port_start", 0},
+      {"net.ipv4.ip_local_reserved_ports", 27},
+      {"net.ipv4.tcp_keepalive_time", 29},
+      {"net.ipv4.tcp_fin_timeout", 29},
+      {"net.ipv4.tcp_keepalive_intvl", 29},
+      {"net.ipv4.tcp_keepalive_probes", 29},
+      {"net.ipv4.tcp_rmem", 32},
+      {"net.ipv4.tcp_wmem", 32},
   };
   Names bad;
   for (Value sysctl : s.spec["securityContext"]["sysctls"].items())
-    if (std::ranges::none_of(safe, [&](const Safe& row) { return row.name == sysctl["name"].as_string() && row.since <= minor; })) bad.push_back(sysctl["name"].str());
+    if (std::ranges::none_of(safe, [&](const Safe& row) { return row.name == sysctl["name"].as_string() && row.since <= minor; }))
+      bad.push_back(sysctl["name"].str());
   out = {"forbidden sysctls", join(bad, ", ")};
   return !bad.empty();
 }
 template <int minor>
-bool sysctls_since(const Subject& s, Finding& out) { return sysctls(s, out, minor); }
+bool sysctls_since(const Subject& s, Finding& out) {
+  return sysctls(s, out, minor);
+}
 
 bool host_process(const Subject& s, Finding& out) {
   auto bad = [](Value of) { return of["securityContext"]["windowsOptions"]["hostProcess"].as_bool(); };
@@ -257,16 +280,37 @@ bool kept_capabilities(const Subject& s, Finding& out) {
   });
   Names details;
   if (!keep.empty()) details.push_back(containers(keep) + " must set securityContext.capabilities.drop=[\"ALL\"]");
-  if (!add.empty()) details.push_back(fmt::format("{} must not include {} in securityContext.capabilities.add", containers(add), quoted(added)));
+  if (!add.empty())
+    details.push_back(fmt::format("{} must not include {} in securityContext.capabilities.add", containers(add), quoted(added)));
   out = {"unrestricted capabilities", join(details, "; ")};
   return !details.empty();
 }
 bool kept_capabilities_but_windows(const Subject& s, Finding& out) { return !windows(s) && kept_capabilities(s, out); }
 
 bool volume_types(const Subject& s, Finding& out) {
-  static constexpr auto allowed = std::to_array<const char*>({"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "persistentVolumeClaim", "projected", "secret"});
-  static constexpr auto known = std::to_array<const char*>({"hostPath", "gcePersistentDisk", "awsElasticBlockStore", "gitRepo", "nfs", "iscsi", "glusterfs", "rbd", "flexVolume", "cinder", "cephfs", "flocker", "fc",
-                                                            "azureFile", "vsphereVolume", "quobyte", "azureDisk", "photonPersistentDisk", "portworxVolume", "scaleIO", "storageos"});
+  static constexpr auto allowed = std::to_array<const char*>(
+      {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "persistentVolumeClaim", "projected", "secret"});
+  static constexpr auto known = std::to_array<const char*>({"hostPath",
+                                                            "gcePersistentDisk",
+                                                            "awsElasticBlockStore",
+                                                            "gitRepo",
+                                                            "nfs",
+                                                            "iscsi",
+                                                            "glusterfs",
+                                                            "rbd",
+                                                            "flexVolume",
+                                                            "cinder",
+                                                            "cephfs",
+                                                            "flocker",
+                                                            "fc",
+                                                            "azureFile",
+                                                            "vsphereVolume",
+                                                            "quobyte",
+                                                            "azureDisk",
+                                                            "photonPersistentDisk",
+                                                            "portworxVolume",
+                                                            "scaleIO",
+                                                            "storageos"});
   Names volumes;
   Sorted types;
   for (Value volume : s.spec["volumes"].items()) {
@@ -276,8 +320,9 @@ bool volume_types(const Subject& s, Finding& out) {
     types.insert(type == known.end() ? "unknown" : *type);
     volumes.push_back(volume["name"].str());
   }
-  out = {"restricted volume types", fmt::format("{} {} {} {} {}", one_or("volume", "volumes", volumes.size()), quoted(volumes), one_or("uses", "use", volumes.size()),
-                                                one_or("restricted volume type", "restricted volume types", types.size()), quoted(types))};
+  out = {"restricted volume types",
+         fmt::format("{} {} {} {} {}", one_or("volume", "volumes", volumes.size()), quoted(volumes), one_or("uses", "use", volumes.size()),
+                     one_or("restricted volume type", "restricted volume types", types.size()), quoted(types))};
   return !volumes.empty();
 }
 
@@ -307,7 +352,8 @@ bool seccomp_missing(const Subject& s, Finding& out) {
   if (seccomp_set(s, out)) return true;
   bool whole = s.spec["securityContext"]["seccompProfile"].is_object();  // and a known one, as just seen
   Names names = containers_that(s, [&](Value c) { return !whole && !c["securityContext"]["seccompProfile"].is_object(); });
-  out = {"seccompProfile", fmt::format("pod or {} must set securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\"", containers(names))};
+  out = {"seccompProfile",
+         fmt::format("pod or {} must set securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\"", containers(names))};
   return !names.empty();
 }
 bool seccomp_missing_but_windows(const Subject& s, Finding& out) { return !windows(s) && seccomp_missing(s, out); }

@@ -17,11 +17,11 @@ struct Subject {
 struct Check {
   std::string_view id;
   Level level;
-  int since, until;                // of v1.since up to but not v1.until
-  std::string_view overrides;      // a check of baseline that this one stands for
+  int since, until;            // of v1.since up to but not v1.until
+  std::string_view overrides;  // a check of baseline that this one stands for
   bool (*violated)(const Subject& subject, Finding& out);
 };
 
-std::span<const Check> checks();   // baseline first, by id in each level; that is the order of findings
+std::span<const Check> checks();  // baseline first, by id in each level; that is the order of findings
 
 }  // namespace kybern::pod_security

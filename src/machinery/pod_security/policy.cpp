@@ -44,9 +44,12 @@ Asked read_labels(Value labels) {
     LevelVersion& into;
     Level unreadable;
   };
-  for (Mode mode : {Mode{"enforce", out.policy.enforce, Level::restricted}, {"audit", out.policy.audit, Level::privileged}, {"warn", out.policy.warn, Level::privileged}}) {
+  for (Mode mode : {Mode{"enforce", out.policy.enforce, Level::restricted},
+                    {"audit", out.policy.audit, Level::privileged},
+                    {"warn", out.policy.warn, Level::privileged}}) {
     auto wrong = [&](const std::string& label, Value value, std::string_view why) {
-      out.errors.push_back({FieldError::Type::invalid, fmt::format("metadata.labels[{}]", label), go_quote(value.as_string()), std::string(why)});
+      out.errors.push_back(
+          {FieldError::Type::invalid, fmt::format("metadata.labels[{}]", label), go_quote(value.as_string()), std::string(why)});
     };
     std::string label = fmt::format("pod-security.kubernetes.io/{}", mode.label), version_label = label + "-version";
     if (Value level = labels[label]; level.exists()) {
@@ -71,7 +74,8 @@ std::string Verdict::reasons() const {
 
 std::string Verdict::details() const {
   std::vector<std::string> out;
-  for (const Finding& finding : findings) out.push_back(finding.detail.empty() ? finding.reason : fmt::format("{} ({})", finding.reason, finding.detail));
+  for (const Finding& finding : findings)
+    out.push_back(finding.detail.empty() ? finding.reason : fmt::format("{} ({})", finding.reason, finding.detail));
   return join(out, ", ");
 }
 
@@ -141,8 +145,12 @@ std::vector<std::string> warnings_about(std::string_view ns, LevelVersion enforc
     if (one.count++ == 0 || name < one.first) one.first = name;
   }
   std::vector<std::string> out, about;
-  if (checked < order.size()) out.push_back(fmt::format("new PodSecurity enforce level only checked against the first {} of {} existing pods", checked, order.size()));
-  if (!seen.empty()) out.push_back(fmt::format("existing pods in namespace {} violate the new PodSecurity enforce level \"{}\"", go_quote(ns), enforce.str()));
+  if (checked < order.size())
+    out.push_back(
+        fmt::format("new PodSecurity enforce level only checked against the first {} of {} existing pods", checked, order.size()));
+  if (!seen.empty())
+    out.push_back(
+        fmt::format("existing pods in namespace {} violate the new PodSecurity enforce level \"{}\"", go_quote(ns), enforce.str()));
   for (const auto& [reasons, one] : seen) {
     std::string others = one.count == 1 ? "" : one.count == 2 ? " (and 1 other pod)" : fmt::format(" (and {} other pods)", one.count - 1);
     about.push_back(fmt::format("{}{}: {}", one.first, others, reasons));

@@ -20,7 +20,7 @@ constexpr int latest = 1 << 20;  // the minor version of "latest"
 
 struct LevelVersion {
   Level level = Level::privileged;
-  int minor = latest;  // of v1.minor
+  int minor = latest;       // of v1.minor
   std::string str() const;  // "baseline:v1.30", "restricted:latest"
   friend bool operator==(const LevelVersion&, const LevelVersion&) = default;
 };
@@ -43,8 +43,8 @@ struct Finding {
 struct Verdict {
   std::vector<Finding> findings;  // none: the pod may run
   bool allowed() const { return findings.empty(); }
-  std::string reasons() const;    // "hostPort, privileged"
-  std::string details() const;    // each with its detail in parentheses
+  std::string reasons() const;  // "hostPort, privileged"
+  std::string details() const;  // each with its detail in parentheses
 };
 Verdict evaluate(LevelVersion policy, Value metadata, Value spec);
 

@@ -10,7 +10,8 @@ constexpr std::string_view class_infix = ".storageclass.storage.k8s.io/";
 bool is_core(const Kind& kind, std::string_view plural) { return kind.group.empty() && kind.plural == plural; }
 
 bool is_extended(std::string_view name) {
-  return name.find('/') != std::string_view::npos && name.find("kubernetes.io/") == std::string_view::npos && !name.starts_with("requests.");
+  return name.find('/') != std::string_view::npos && name.find("kubernetes.io/") == std::string_view::npos &&
+         !name.starts_with("requests.");
 }
 
 }  // namespace
@@ -87,7 +88,8 @@ Amounts usage_of_service(Value service) {
   bool balanced = type == "LoadBalancer";
   std::int64_t ports = 0;
   for (Value port : service["spec"]["ports"].items())
-    if (type == "NodePort" || (balanced && (service["spec"]["allocateLoadBalancerNodePorts"].as_bool(true) || port["nodePort"].as_int()))) ++ports;
+    if (type == "NodePort" || (balanced && (service["spec"]["allocateLoadBalancerNodePorts"].as_bool(true) || port["nodePort"].as_int())))
+      ++ports;
   if (ports) out["services.nodeports"] = Quantity(ports);
   if (balanced) out["services.loadbalancers"] = Quantity(1);
   return out;
@@ -121,13 +123,23 @@ Amounts usage_of(const Kind& kind, Value object) {
 bool tracks(const Kind& kind, std::string_view name) {
   if (name == count_name(kind)) return true;
   if (is_core(kind, "pods")) {
-    static constexpr std::string_view names[] = {"pods", "cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory", "requests.ephemeral-storage", "limits.cpu", "limits.memory", "limits.ephemeral-storage"};
+    static constexpr std::string_view names[] = {"pods",
+                                                 "cpu",
+                                                 "memory",
+                                                 "ephemeral-storage",
+                                                 "requests.cpu",
+                                                 "requests.memory",
+                                                 "requests.ephemeral-storage",
+                                                 "limits.cpu",
+                                                 "limits.memory",
+                                                 "limits.ephemeral-storage"};
     if (std::find(std::begin(names), std::end(names), name) != std::end(names)) return true;
     if (name.starts_with("hugepages-") || name.starts_with("requests.hugepages-")) return true;
     return name.starts_with("requests.") && is_extended(name.substr(9));
   }
   if (is_core(kind, "services")) return name == "services" || name == "services.nodeports" || name == "services.loadbalancers";
-  if (is_core(kind, "persistentvolumeclaims")) return name == "persistentvolumeclaims" || name == "requests.storage" || name.find(class_infix) != std::string_view::npos;
+  if (is_core(kind, "persistentvolumeclaims"))
+    return name == "persistentvolumeclaims" || name == "requests.storage" || name.find(class_infix) != std::string_view::npos;
   return kind.group.empty() && name == kind.plural;
 }
 
@@ -151,7 +163,8 @@ bool in_scope(Value object, std::string_view scope, std::string_view op, Value v
   if (scope == "BestEffort") return object["status"]["qosClass"].as_string() == "BestEffort";
   if (scope == "NotBestEffort") return object["status"]["qosClass"].as_string() != "BestEffort";
   if (scope == "CrossNamespacePodAffinity") return crosses_namespaces(object);
-  std::string_view given = scope == "PriorityClass" ? object["spec"]["priorityClassName"].as_string() : object["spec"]["volumeAttributesClassName"].as_string();
+  std::string_view given =
+      scope == "PriorityClass" ? object["spec"]["priorityClassName"].as_string() : object["spec"]["volumeAttributesClassName"].as_string();
   bool listed = false;
   for (Value v : values.items()) listed = listed || v.as_string() == given;
   if (op == "DoesNotExist") return given.empty();

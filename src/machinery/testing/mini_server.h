@@ -25,7 +25,9 @@ class MiniServer {
     Target at = target(step["path"].as_string());
     std::string_view method = step["method"].as_string();
     bool known_part = at.subresource.empty() || at.subresource == "status" || at.subresource == "approval" || at.subresource == "scale";
-    if (at.resource == nullptr || !known_part || !step["body"].exists() || step["headers"]["Authorization"].exists() || step["headers"]["Impersonate-User"].exists()) return {};
+    if (at.resource == nullptr || !known_part || !step["body"].exists() || step["headers"]["Authorization"].exists() ||
+        step["headers"]["Impersonate-User"].exists())
+      return {};
     if (method == "POST" && at.name.empty()) return create(at, step["body"]);
     if (method == "PUT") return update(at, step["body"]);
     if (method == "PATCH") return patch(at, step["body"], step["headers"]["Content-Type"].as_string());
@@ -33,7 +35,9 @@ class MiniServer {
   }
 
  private:
-  static std::string key(const Target& at, std::string_view name) { return std::string(at.resource->group) + "/" + std::string(at.resource->plural) + "/" + std::string(name); }
+  static std::string key(const Target& at, std::string_view name) {
+    return std::string(at.resource->group) + "/" + std::string(at.resource->plural) + "/" + std::string(name);
+  }
 
   static bool has_status(const schema::Resource& resource) {
     for (const schema::Subresource& sub : resource.subresources) {
@@ -70,7 +74,8 @@ class MiniServer {
     meta["resourceVersion"] = "1";
     meta["creationTimestamp"] = "2026-01-01T00:00:00Z";
     if (has_status(*at.resource) && at.resource->kind != "Node") object.erase("status");
-    if (at.resource->kind == "Namespace" || at.resource->kind == "PersistentVolumeClaim" || at.resource->kind == "PersistentVolume") apply_defaults(*at.resource, object);
+    if (at.resource->kind == "Namespace" || at.resource->kind == "PersistentVolumeClaim" || at.resource->kind == "PersistentVolume")
+      apply_defaults(*at.resource, object);
     if (at.resource->kind == "Service") {
       Draft* spec = object.find("spec");
       const Draft* ip = spec == nullptr ? nullptr : spec->find("clusterIP");
@@ -82,7 +87,8 @@ class MiniServer {
       const Draft* manual = spec.find("manualSelector");
       if (manual == nullptr || !manual->as_bool()) {
         spec["selector"]["matchLabels"]["batch.kubernetes.io/controller-uid"] = meta["uid"];
-        for (const char* label : {"batch.kubernetes.io/controller-uid", "controller-uid"}) spec["template"]["metadata"]["labels"][label] = meta["uid"];
+        for (const char* label : {"batch.kubernetes.io/controller-uid", "controller-uid"})
+          spec["template"]["metadata"]["labels"][label] = meta["uid"];
         for (const char* label : {"batch.kubernetes.io/job-name", "job-name"}) spec["template"]["metadata"]["labels"][label] = meta["name"];
       }
     }
@@ -123,7 +129,8 @@ class MiniServer {
     if (!at.subresource.empty()) return replace_part(at, object.freeze(), Document(old.document()));
     Draft& meta = object["metadata"];
     for (const char* field : {"uid", "resourceVersion", "creationTimestamp", "generation", "deletionTimestamp", "namespace"}) {
-      if (old["metadata"][field].exists() && (meta.find(field) == nullptr || std::string_view(field) == "creationTimestamp")) meta[field] = Draft(old["metadata"][field]);
+      if (old["metadata"][field].exists() && (meta.find(field) == nullptr || std::string_view(field) == "creationTimestamp"))
+        meta[field] = Draft(old["metadata"][field]);
     }
     if (has_status(*at.resource)) {
       if (old["status"].exists()) object["status"] = Draft(old["status"]);
@@ -160,16 +167,19 @@ class MiniServer {
   Answer patch(const Target& at, Value body, std::string_view type) {
     auto old = objects_.find(key(at, at.name));
     if (old == objects_.end() || at.subresource == "scale" || type.find("apply-patch") != std::string_view::npos) return {};
-    ApiResult<Draft> patched = type.find("json-patch") != std::string_view::npos        ? json_patch(old->second, body)
-                               : type.find("strategic-merge") != std::string_view::npos ? strategic_merge(old->second, body, *at.resource->type)
-                                                                                        : merge_patch(old->second, body);
+    ApiResult<Draft> patched = type.find("json-patch") != std::string_view::npos ? json_patch(old->second, body)
+                               : type.find("strategic-merge") != std::string_view::npos
+                                   ? strategic_merge(old->second, body, *at.resource->type)
+                                   : merge_patch(old->second, body);
     if (!patched) return Answer{true, patched.error(), {}};
-    if (std::string why = convert_error(*at.resource->type, *patched); !why.empty() && type.find("strategic-merge") != std::string_view::npos) {
+    if (std::string why = convert_error(*at.resource->type, *patched);
+        !why.empty() && type.find("strategic-merge") != std::string_view::npos) {
       return Answer{true, patch_does_not_fit(body, why), {}};
     }
     Document frozen = patched->freeze();
     Draft object;
-    bool moved = !(frozen["metadata"]["name"] == old->second["metadata"]["name"]) || !(frozen["metadata"]["resourceVersion"] == old->second["metadata"]["resourceVersion"]);
+    bool moved = !(frozen["metadata"]["name"] == old->second["metadata"]["name"]) ||
+                 !(frozen["metadata"]["resourceVersion"] == old->second["metadata"]["resourceVersion"]);
     if (moved || !read(at, frozen, object)) return {};
     return replace(at, std::move(object), old->second);
   }

@@ -55,7 +55,8 @@ inline Target target(std::string_view path) {
 }
 
 // What is recorded and not so in ours. Fields that depend on chance or time only have to be anything.
-inline void differ(Value recorded, Value ours, const std::string& path, const std::set<std::string>& ignore, std::vector<std::string>& out) {
+inline void differ(Value recorded, Value ours, const std::string& path, const std::set<std::string>& ignore,
+                   std::vector<std::string>& out) {
   std::string key = path.substr(path.rfind('.') + 1);
   if (ignore.contains(key)) return;
   if (recorded.is_object()) {
@@ -80,8 +81,10 @@ inline void differ(Value recorded, Value ours, const std::string& path, const st
 }
 
 inline const std::set<std::string>& chance() {
-  static const std::set<std::string> keys = {"uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "time", "selfLink", "clusterIP", "clusterIPs", "nodePort",
-                                             "healthCheckNodePort", "ipFamilies", "ipFamilyPolicy", "managedFields", "generation", "status", "finalizers"};
+  static const std::set<std::string> keys = {
+      "uid",        "resourceVersion", "creationTimestamp",   "deletionTimestamp", "time",           "selfLink",      "clusterIP",
+      "clusterIPs", "nodePort",        "healthCheckNodePort", "ipFamilies",        "ipFamilyPolicy", "managedFields", "generation",
+      "status",     "finalizers"};
   return keys;
 }
 

@@ -54,14 +54,16 @@ void param_kind(Findings& f, Value kind, const Path& path) {
   } else if (slashes > 1) {
     f.invalid(at, whole, fmt::format("unexpected GroupVersion string: {}", whole));
   } else {
-    std::string_view group = slashes ? whole.substr(0, whole.find('/')) : std::string_view(), version = slashes ? whole.substr(whole.find('/') + 1) : whole;
+    std::string_view group = slashes ? whole.substr(0, whole.find('/')) : std::string_view(),
+                     version = slashes ? whole.substr(whole.find('/') + 1) : whole;
     if (!group.empty())
       if (auto why = names::dns1123_subdomain(group); !why.empty()) f.invalid(at, group, join(why, ","));
     if (version.empty()) f.invalid(at, whole, "version must be specified");
     else if (auto why = names::dns1035_label(version); !why.empty()) f.invalid(at, version, join(why, ","));
   }
   if (name.empty()) f.required(path.child("kind"));
-  else if (auto why = names::dns1035_label(to_lower(name)); !why.empty()) f.invalid(path.child("kind"), name, "may have mixed case, but should otherwise match: " + join(why, ","));
+  else if (auto why = names::dns1035_label(to_lower(name)); !why.empty())
+    f.invalid(path.child("kind"), name, "may have mixed case, but should otherwise match: " + join(why, ","));
 }
 
 void match_conditions(Findings& f, Value list, bool has_params, const Path& path) {
@@ -75,7 +77,8 @@ void match_conditions(Findings& f, Value list, bool has_params, const Path& path
       f.required(at.child("expression"));
     } else {
       cel::PolicyCompiler compiler(has_params);
-      if (auto made = compiler.compile(expression, Wanted::boolean); !made.error.empty()) f.invalid(at.child("expression"), expression, made.error);
+      if (auto made = compiler.compile(expression, Wanted::boolean); !made.error.empty())
+        f.invalid(at.child("expression"), expression, made.error);
     }
     if (name.empty()) {
       f.required(at.child("name"));
@@ -87,10 +90,12 @@ void match_conditions(Findings& f, Value list, bool has_params, const Path& path
 }
 
 bool is_identifier(std::string_view name) {
-  static constexpr std::string_view reserved[] = {"true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if",
-                                                  "import", "let", "loop", "package", "namespace", "return", "var", "void", "while"};
+  static constexpr std::string_view reserved[] = {"true",     "false",   "null",      "in",       "as",  "break",  "const",
+                                                  "continue", "else",    "for",       "function", "if",  "import", "let",
+                                                  "loop",     "package", "namespace", "return",   "var", "void",   "while"};
   auto fits = [](unsigned char c) { return c == '_' || std::isalnum(c); };
-  return !name.empty() && !std::isdigit(static_cast<unsigned char>(name[0])) && std::ranges::all_of(name, fits) && std::ranges::find(reserved, name) == std::end(reserved);
+  return !name.empty() && !std::isdigit(static_cast<unsigned char>(name[0])) && std::ranges::all_of(name, fits) &&
+         std::ranges::find(reserved, name) == std::end(reserved);
 }
 
 void variables(Findings& f, Value list, cel::PolicyCompiler& compiler, const Path& path) {
@@ -101,7 +106,8 @@ void variables(Findings& f, Value list, cel::PolicyCompiler& compiler, const Pat
     if (trim(name).empty()) f.required(at.child("name"), "name is not specified");
     else if (!is_identifier(name)) f.invalid(at.child("name"), name, "name is not a valid CEL identifier");
     if (trim(expression).empty()) f.required(at.child("expression"), "expression is not specified");
-    else if (const auto& made = compiler.add_variable(name, expression); !made.error.empty()) f.invalid(at.child("expression"), expression, made.error);
+    else if (const auto& made = compiler.add_variable(name, expression); !made.error.empty())
+      f.invalid(at.child("expression"), expression, made.error);
   }
 }
 
@@ -116,8 +122,10 @@ void validation(Findings& f, Value one, cel::PolicyCompiler& compiler, const Pat
   if (!said.empty() && trim(said).empty()) f.invalid(path.child("messageExpression"), said, "must be non-empty if specified");
   else if (!said.empty()) compiled(f, compiler, said, Wanted::string, false, path.child("messageExpression"));
   if (!message.empty() && trim(message).empty()) f.invalid(path.child("message"), message, "message must be non-empty if specified");
-  else if (trim(message).find_first_of("\n\r") != std::string_view::npos) f.invalid(path.child("message"), message, "message must not contain line breaks");
-  if (set(one, "reason")) f.enumerated(path.child("reason"), text(one, "reason"), {"Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"});
+  else if (trim(message).find_first_of("\n\r") != std::string_view::npos)
+    f.invalid(path.child("message"), message, "message must not contain line breaks");
+  if (set(one, "reason"))
+    f.enumerated(path.child("reason"), text(one, "reason"), {"Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"});
 }
 
 void audit_annotations(Findings& f, Value object, cel::PolicyCompiler& compiler, const Path& path) {
@@ -176,7 +184,8 @@ void validating_spec(Findings& f, Value object) {
 void mutation(Findings& f, Value one, cel::PolicyCompiler& compiler, const Path& path) {
   std::string_view type = text(one, "patchType");
   if (type.empty()) return f.required(path.child("patchType"));
-  if (type != "ApplyConfiguration" && type != "JSONPatch") return f.not_supported(path.child("patchType"), type, {"ApplyConfiguration", "JSONPatch"});
+  if (type != "ApplyConfiguration" && type != "JSONPatch")
+    return f.not_supported(path.child("patchType"), type, {"ApplyConfiguration", "JSONPatch"});
   bool patch = type == "JSONPatch";
   const char *mine = patch ? "jsonPatch" : "applyConfiguration", *other = patch ? "applyConfiguration" : "jsonPatch";
   Path at = path.child(mine);
@@ -233,7 +242,9 @@ void validation_actions(Findings& f, Value list, const Path& path) {
     if (!seen.emplace(action.as_string()).second) f.duplicate(at, action.as_string());
   }
   if (seen.contains("Deny") && seen.contains("Warn"))
-    f.invalid(path, list, "must not contain both Deny and Warn (repeating the same validation failure information in the API response and headers serves no purpose)");
+    f.invalid(path, list,
+              "must not contain both Deny and Warn (repeating the same validation failure information in the API response and headers "
+              "serves no purpose)");
   if (seen.empty()) f.required(path, "at least one validation action is required");
 }
 

@@ -21,7 +21,8 @@ void reference(Findings& f, Value target, const Path& path) {
 void metric_target(Findings& f, Value target, const Path& path) {
   std::string_view type = text(target, "type");
   if (type.empty()) f.required(path.child("type"), "must specify a metric target type");
-  if (type != "Utilization" && type != "Value" && type != "AverageValue") f.invalid(path.child("type"), type, "must be either Utilization, Value, or AverageValue");
+  if (type != "Utilization" && type != "Value" && type != "AverageValue")
+    f.invalid(path.child("type"), type, "must be either Utilization, Value, or AverageValue");
   for (const char* amount : {"value", "averageValue"}) {
     if (set(target, amount) && Quantity::of(target[amount]).sign() != 1) f.invalid(path.child(amount), target[amount], "must be positive");
   }
@@ -38,7 +39,8 @@ void object_metric(Findings& f, Value source, const Path& path) {
   reference(f, source["describedObject"], path.child("describedObject"));
   identifier(f, source["metric"], path.child("metric"));
   metric_target(f, target, path.child("target"));
-  if (!set(target, "value") && !set(target, "averageValue")) f.required(path.child("target.averageValue"), "must set either a target value for metric or a per-pod target");
+  if (!set(target, "value") && !set(target, "averageValue"))
+    f.required(path.child("target.averageValue"), "must set either a target value for metric or a per-pod target");
 }
 
 void external_metric(Findings& f, Value source, const Path& path) {
@@ -103,9 +105,11 @@ void metric(Findings& f, Value spec, const Path& path) {
     if (!set(spec, source.field)) continue;
     if (++present == 1) source.rule(f, spec[source.field], path.child(source.field));
   }
-  if (expected != nullptr && !set(spec, expected->field)) f.required(path.child(expected->field), "must populate information for the given metric source");
+  if (expected != nullptr && !set(spec, expected->field))
+    f.required(path.child(expected->field), "must populate information for the given metric source");
   for (const Source& source : sources) {
-    if (present > 1 && &source != expected && set(spec, source.field)) f.forbidden(path.child(source.field), "must populate the given metric source only");
+    if (present > 1 && &source != expected && set(spec, source.field))
+      f.forbidden(path.child(source.field), "must populate the given metric source only");
   }
 }
 
@@ -114,7 +118,8 @@ void scaling_rules(Findings& f, Value rules, const Path& path) {
   Value window = rules["stabilizationWindowSeconds"];
   if (window.as_int() < 0) f.invalid(path.child("stabilizationWindowSeconds"), window.as_int(), "must be greater than or equal to zero");
   if (window.as_int() > stabilization_max_s) {
-    f.invalid(path.child("stabilizationWindowSeconds"), window.as_int(), fmt::format("must be less than or equal to {}", stabilization_max_s));
+    f.invalid(path.child("stabilizationWindowSeconds"), window.as_int(),
+              fmt::format("must be less than or equal to {}", stabilization_max_s));
   }
   if (set(rules, "selectPolicy")) f.enumerated(path.child("selectPolicy"), text(rules, "selectPolicy"), {"Disabled", "Max", "Min"});
   Path list = path.child("policies");
@@ -128,7 +133,8 @@ void scaling_rules(Findings& f, Value rules, const Path& path) {
     if (period <= 0) f.invalid(at.child("periodSeconds"), period, "must be greater than zero");
     if (period > period_max_s) f.invalid(at.child("periodSeconds"), period, fmt::format("must be less than or equal to {}", period_max_s));
   }
-  if (set(rules, "tolerance") && Quantity::of(rules["tolerance"]).sign() < 0) f.invalid(path.child("tolerance"), rules["tolerance"], "must be greater or equal to zero");
+  if (set(rules, "tolerance") && Quantity::of(rules["tolerance"]).sign() < 0)
+    f.invalid(path.child("tolerance"), rules["tolerance"], "must be greater or equal to zero");
 }
 
 void scaler_spec(Findings& f, Value spec) {
@@ -146,8 +152,10 @@ void scaler_spec(Findings& f, Value spec) {
     from_outside |= text(one, "type") == "Object" || text(one, "type") == "External";
     metric(f, one, metrics.index(i++));
   }
-  if (!percent.is_null() && percent.as_int() < 1) f.invalid(path.child("metrics[0].resource.target.averageUtilization"), percent.as_int(), "must be greater than 0");
-  if (!min.is_null() && min.as_int() == 0 && !from_outside) f.forbidden(metrics, "must specify at least one Object or External metric to support scaling to zero replicas");
+  if (!percent.is_null() && percent.as_int() < 1)
+    f.invalid(path.child("metrics[0].resource.target.averageUtilization"), percent.as_int(), "must be greater than 0");
+  if (!min.is_null() && min.as_int() == 0 && !from_outside)
+    f.forbidden(metrics, "must specify at least one Object or External metric to support scaling to zero replicas");
   Path behavior = path.child("behavior");
   scaling_rules(f, spec["behavior"]["scaleUp"], behavior.child("scaleUp"));
   scaling_rules(f, spec["behavior"]["scaleDown"], behavior.child("scaleDown"));

@@ -33,12 +33,15 @@ void completion_mode(Findings& f, Value spec, const Path& path) {
     return;
   }
   if (!set(spec, "completions")) f.required(completions, "when completion mode is Indexed");
-  at_most(f, spec["parallelism"], indexed_parallelism_max, fmt::format("must be less than or equal to {} when completion mode is Indexed", indexed_parallelism_max), parallelism);
-  if (set(spec, "completions")) at_most(f, spec["maxFailedIndexes"], spec["completions"].as_int(), "must be less than or equal to completions", failed);
+  at_most(f, spec["parallelism"], indexed_parallelism_max,
+          fmt::format("must be less than or equal to {} when completion mode is Indexed", indexed_parallelism_max), parallelism);
+  if (set(spec, "completions"))
+    at_most(f, spec["maxFailedIndexes"], spec["completions"].as_int(), "must be less than or equal to completions", failed);
   at_most(f, spec["maxFailedIndexes"], indexed_failures_max, fmt::format("must be less than or equal to {}", indexed_failures_max), failed);
   if (spec["completions"].as_int() <= many_completions || !set(spec, "backoffLimitPerIndex")) return;
   if (!set(spec, "maxFailedIndexes")) f.required(failed, fmt::format("must be specified when completions is above {}", many_completions));
-  std::string words = fmt::format("must be less than or equal to {} when completions are above {} and used with backoff limit per index", few_with_many_completions, many_completions);
+  std::string words = fmt::format("must be less than or equal to {} when completions are above {} and used with backoff limit per index",
+                                  few_with_many_completions, many_completions);
   at_most(f, spec["parallelism"], few_with_many_completions, words, parallelism);
   at_most(f, spec["maxFailedIndexes"], few_with_many_completions, words, failed);
 }
@@ -52,7 +55,8 @@ void exit_codes(Findings& f, Value requirement, Value pod, const Path& path) {
     for (const char* list : {"containers", "initContainers"}) {
       for (Value container : pod[list].items()) found |= container["name"] == name;
     }
-    if (!found) f.invalid(path.child("containerName"), name.as_string(), "must be one of the container or initContainer names in the pod template");
+    if (!found)
+      f.invalid(path.child("containerName"), name.as_string(), "must be one of the container or initContainer names in the pod template");
   }
   Value values = requirement["values"];
   Path values_path = path.child("values");
@@ -90,7 +94,8 @@ void failure_policy(Findings& f, Value spec, const Path& path) {
     Path at = rules.index(i++), action_path = at.child("action");
     std::string_view action = text(rule, "action");
     if (action.empty()) f.required(action_path, R"(valid values: ["Count" "FailIndex" "FailJob" "Ignore"])");
-    else if (action == "FailIndex" && !set(spec, "backoffLimitPerIndex")) f.invalid(action_path, action, "requires the backoffLimitPerIndex to be set");
+    else if (action == "FailIndex" && !set(spec, "backoffLimitPerIndex"))
+      f.invalid(action_path, action, "requires the backoffLimitPerIndex to be set");
     else f.enumerated(action_path, action, {"Count", "FailIndex", "FailJob", "Ignore"});
     bool codes = set(rule, "onExitCodes"), conditions = !rule["onPodConditions"].empty();
     if (codes) exit_codes(f, rule["onExitCodes"], spec["template"]["spec"], at.child("onExitCodes"));
@@ -114,7 +119,9 @@ void success_policy(Findings& f, Value spec, const Path& path) {
     if (count.is_null()) continue;
     f.nonnegative(at.child("succeededCount"), count);
     if (set(spec, "completions")) {
-      at_most(f, count, spec["completions"].as_int(), fmt::format("must be less than or equal to {} (the number of specified completions)", spec["completions"].as_int()), at.child("succeededCount"));
+      at_most(f, count, spec["completions"].as_int(),
+              fmt::format("must be less than or equal to {} (the number of specified completions)", spec["completions"].as_int()),
+              at.child("succeededCount"));
     }
   }
 }
@@ -126,10 +133,12 @@ void replacement_policy(Findings& f, Value spec, const Path& path) {
 }
 
 void job_template_policies(Findings& f, Value spec, const Path& path) {
-  for (const char* field : {"parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished", "backoffLimitPerIndex", "maxFailedIndexes"}) {
+  for (const char* field : {"parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished",
+                            "backoffLimitPerIndex", "maxFailedIndexes"}) {
     f.nonnegative(path.child(field), spec[field]);
   }
-  if (set(spec, "maxFailedIndexes") && !set(spec, "backoffLimitPerIndex")) f.required(path.child("backoffLimitPerIndex"), "when maxFailedIndexes is specified");
+  if (set(spec, "maxFailedIndexes") && !set(spec, "backoffLimitPerIndex"))
+    f.required(path.child("backoffLimitPerIndex"), "when maxFailedIndexes is specified");
   if (set(spec, "managedBy")) {
     Path at = path.child("managedBy");
     f.say(at, text(spec, "managedBy"), names::domain_prefixed_path(text(spec, "managedBy")));
@@ -153,7 +162,8 @@ void unselected_job(Findings& f, Value spec, const Path& path) {
   std::string_view restart = text(spec["template"]["spec"], "restartPolicy");
   if (restart.empty() || restart == "Always") f.required(restart_path, R"(valid values: "OnFailure", "Never")");
   else if (restart != "OnFailure" && restart != "Never") f.not_supported(restart_path, restart, {"OnFailure", "Never"});
-  else if (set(spec, "podFailurePolicy") && restart != "Never") f.invalid(restart_path, restart, R"(only "Never" is supported when podFailurePolicy is specified)");
+  else if (set(spec, "podFailurePolicy") && restart != "Never")
+    f.invalid(restart_path, restart, R"(only "Never" is supported when podFailurePolicy is specified)");
 }
 
 void job_spec(Findings& f, Value spec) {
@@ -163,7 +173,8 @@ void job_spec(Findings& f, Value spec) {
   if (selector.is_null()) f.required(path.child("selector"));
   else f.add(validate_label_selector(selector, path.child("selector")));
   auto parsed = LabelSelector::from(selector);
-  if (parsed && !parsed->matches(labels)) f.invalid(path.child("template.metadata.labels"), labels, "`selector` does not match template `labels`");
+  if (parsed && !parsed->matches(labels))
+    f.invalid(path.child("template.metadata.labels"), labels, "`selector` does not match template `labels`");
 }
 
 // What was generated must be what the uid and name of the job demand.
@@ -184,7 +195,8 @@ void generated_selector(Findings& f, Value object) {
     }
   }
   auto selector = LabelSelector::from(spec["selector"]);
-  if (selector && !selector->matches(expected.freeze())) f.invalid(Path("spec.selector"), spec["selector"], "`selector` not auto-generated");
+  if (selector && !selector->matches(expected.freeze()))
+    f.invalid(Path("spec.selector"), spec["selector"], "`selector` not auto-generated");
 }
 
 // While a job that has not started is suspended, how its pods are placed may still change.
@@ -224,8 +236,10 @@ void time_zone(Findings& f, Value zone, const Path& path) {
   if (zone.is_null()) return;
   std::string_view name = zone.as_string();
   if (name.empty()) return f.invalid(path, name, "timeZone must be nil or non-empty string");
-  if (to_lower(name) == "local") return f.invalid(path, name, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
-  if (name.find("..") != std::string_view::npos || name[0] == '/' || name[0] == '\\') f.invalid(path, name, fmt::format("unknown time zone {}", name));
+  if (to_lower(name) == "local")
+    return f.invalid(path, name, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
+  if (name.find("..") != std::string_view::npos || name[0] == '/' || name[0] == '\\')
+    f.invalid(path, name, fmt::format("unknown time zone {}", name));
 }
 
 void cron_spec(Findings& f, Value spec) {
@@ -238,7 +252,8 @@ void cron_spec(Findings& f, Value spec) {
   Value job_spec_value = spec["jobTemplate"]["spec"];
   unselected_job(f, job_spec_value, job);
   if (set(job_spec_value, "selector")) f.invalid(job.child("selector"), job_spec_value["selector"], "`selector` will be auto-generated");
-  if (job_spec_value["manualSelector"].as_bool()) f.not_supported(job.child("manualSelector"), job_spec_value["manualSelector"], {"nil", "false"});
+  if (job_spec_value["manualSelector"].as_bool())
+    f.not_supported(job.child("manualSelector"), job_spec_value["manualSelector"], {"nil", "false"});
   f.nonnegative(path.child("successfulJobsHistoryLimit"), spec["successfulJobsHistoryLimit"]);
   f.nonnegative(path.child("failedJobsHistoryLimit"), spec["failedJobsHistoryLimit"]);
 }
@@ -272,14 +287,16 @@ void job_update(Findings& f, Value object, Value old) {
 void job_status(Findings& f, Value object, Value old) {
   object_meta_update(f, object, old);
   const Path path("status");
-  for (const char* count : {"active", "succeeded", "failed", "ready", "terminating"}) f.nonnegative(path.child(count), object["status"][count]);
+  for (const char* count : {"active", "succeeded", "failed", "ready", "terminating"})
+    f.nonnegative(path.child(count), object["status"][count]);
 }
 
 void cron_job_create(Findings& f, Value object) {
   object_meta(f, object, true, name_is_subdomain);
   cron_spec(f, object["spec"]);
   std::string_view name = text(object["metadata"], "name");
-  if (name.size() > cron_job_name_max) f.invalid(Path("metadata.name"), name, fmt::format("must be no more than {} characters", cron_job_name_max));
+  if (name.size() > cron_job_name_max)
+    f.invalid(Path("metadata.name"), name, fmt::format("must be no more than {} characters", cron_job_name_max));
 }
 
 void cron_job_update(Findings& f, Value object, Value old) {

@@ -12,8 +12,10 @@ namespace {
 constexpr std::size_t signer_domain_max = 253, signer_path_max = 253 + 1 + 63;
 constexpr std::int64_t lifetime_least_s = 600;
 constexpr std::string_view usages[] = {
-    "any",          "cert sign",    "client auth",    "code signing",     "content commitment", "crl sign",     "data encipherment", "decipher only", "digital signature", "email protection", "encipher only", "ipsec end system",
-    "ipsec tunnel", "ipsec user",   "key agreement",  "key encipherment", "microsoft sgc",      "netscape sgc", "ocsp signing",      "s/mime",        "server auth",       "signing",          "timestamping"};
+    "any",           "cert sign",         "client auth",      "code signing",  "content commitment", "crl sign",     "data encipherment",
+    "decipher only", "digital signature", "email protection", "encipher only", "ipsec end system",   "ipsec tunnel", "ipsec user",
+    "key agreement", "key encipherment",  "microsoft sgc",    "netscape sgc",  "ocsp signing",       "s/mime",       "server auth",
+    "signing",       "timestamping"};
 
 struct PemBlock {
   std::string_view type, body;
@@ -57,7 +59,8 @@ void request(Findings& f, Value encoded) {
 
 void labels_of(Findings& f, std::string_view segment, const Path& path) {
   for (std::string_view label : split(segment, '.')) {
-    for (const std::string& message : names::dns1123_label(label)) f.invalid(path, segment, fmt::format("validating label {}: {}", go_quote(label), message));
+    for (const std::string& message : names::dns1123_label(label))
+      f.invalid(path, segment, fmt::format("validating label {}: {}", go_quote(label), message));
   }
 }
 
@@ -67,7 +70,8 @@ void signer_name(Findings& f, std::string_view name, const Path& path) {
   if (segments.size() != 2) return f.invalid(path, name, "must be a fully qualified domain and path of the form 'example.com/signer-name'");
   if (segments[0].size() > signer_domain_max) f.too_long(path, signer_domain_max);
   labels_of(f, segments[0], path);
-  if (segments[0].find('.') == std::string_view::npos) f.invalid(path, segments[0], "should be a domain with at least two segments separated by dots");
+  if (segments[0].find('.') == std::string_view::npos)
+    f.invalid(path, segments[0], "should be a domain with at least two segments separated by dots");
   if (segments[1].size() > signer_path_max) f.too_long(path, signer_path_max);
   labels_of(f, segments[1], path);
 }
@@ -87,7 +91,8 @@ void conditions(Findings& f, Value list) {
     else f.enumerated(at.child("status"), status, {"True", "False", "Unknown"});
     approved |= type == "Approved";
     denied |= type == "Denied";
-    if (approved && denied && (type == "Approved" || type == "Denied")) f.invalid(at.child("type"), type, "Approved and Denied conditions are mutually exclusive");
+    if (approved && denied && (type == "Approved" || type == "Denied"))
+      f.invalid(at.child("type"), type, "Approved and Denied conditions are mutually exclusive");
     if (!seen.emplace(type).second) f.duplicate(at.child("type"), type);
   }
 }
@@ -106,7 +111,8 @@ void request_spec(Findings& f, Value spec) {
     if (!known) f.add(field::not_supported(at, usage.as_string(), usages));
     if (!seen.emplace(usage.as_string()).second) f.duplicate(at, usage.as_string());
   }
-  if (text(spec, "signerName") == "kubernetes.io/legacy-unknown") f.invalid(signer, text(spec, "signerName"), "the legacy signerName is not allowed via this API version");
+  if (text(spec, "signerName") == "kubernetes.io/legacy-unknown")
+    f.invalid(signer, text(spec, "signerName"), "the legacy signerName is not allowed via this API version");
   else signer_name(f, text(spec, "signerName"), signer);
   Value lifetime = spec["expirationSeconds"];
   if (!lifetime.is_null() && lifetime.as_int() < lifetime_least_s) {
@@ -136,7 +142,9 @@ void decisions(Findings& f, Value object, Value old, std::initializer_list<std::
     std::vector<Value> now = of_type(object["status"]["conditions"], type), before = of_type(old["status"]["conditions"], type);
     bool addable = false;
     for (std::string_view one : may_add) addable |= one == type;
-    auto refuse = [&](const char* verb) { f.forbidden(path, fmt::format("updates may not {} a condition of type {}", verb, go_quote(type))); };
+    auto refuse = [&](const char* verb) {
+      f.forbidden(path, fmt::format("updates may not {} a condition of type {}", verb, go_quote(type)));
+    };
     if (now.size() < before.size()) refuse("remove");
     else if (addable) continue;
     else if (now.size() > before.size()) refuse("add");
@@ -167,7 +175,8 @@ void certificate_approval_update(Findings& f, Value object, Value old) { request
 void certificate_request_status(Findings& f, Value object, Value old) {
   request_update(f, object, old, {"Failed"});
   Value before = old["status"]["certificate"];
-  if (!before.as_string().empty() && !same(before, object["status"]["certificate"])) f.forbidden(Path("status.certificate"), "updates may not modify the certificate once it has been issued");
+  if (!before.as_string().empty() && !same(before, object["status"]["certificate"]))
+    f.forbidden(Path("status.certificate"), "updates may not modify the certificate once it has been issued");
 }
 
 }  // namespace kybern::rules

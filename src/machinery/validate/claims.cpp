@@ -44,7 +44,8 @@ void data_source(Findings& f, Value source, bool with_namespace, const Path& pat
   if (text(source, "name").empty()) f.required(path.child("name"));
   if (text(source, "kind").empty()) f.required(path.child("kind"));
   std::string_view group = text(source, "apiGroup"), space = text(source, "namespace");
-  if (group.empty() && text(source, "kind") != "PersistentVolumeClaim") f.invalid(path, text(source, "kind"), "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
+  if (group.empty() && text(source, "kind") != "PersistentVolumeClaim")
+    f.invalid(path, text(source, "kind"), "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
   if (!group.empty()) dns_subdomain(f, group, path.child("apiGroup"));
   if (with_namespace && !space.empty()) dns_label(f, space, path.child("namespace"));
 }
@@ -55,15 +56,21 @@ void data_sources(Findings& f, Value spec, const Path& path) {
   if (!reference.is_null()) data_source(f, reference, true, path.child("dataSourceRef"));
   if (source.is_null() || reference.is_null()) return;
   std::string shown = path.child("dataSource").str();
-  if (!text(reference, "namespace").empty()) return f.invalid(path, shown, "may not be specified when dataSourceRef.namespace is specified");
-  bool equal = same(source["apiGroup"], reference["apiGroup"]) && text(source, "kind") == text(reference, "kind") && text(source, "name") == text(reference, "name");
+  if (!text(reference, "namespace").empty())
+    return f.invalid(path, shown, "may not be specified when dataSourceRef.namespace is specified");
+  bool equal = same(source["apiGroup"], reference["apiGroup"]) && text(source, "kind") == text(reference, "kind") &&
+               text(source, "name") == text(reference, "name");
   if (!equal) f.invalid(path, shown, "must match dataSourceRef");
 }
 
 // The source of a volume without what may be added to it later.
 Document frozen_source(Value spec, bool drop_expand_secret) {
   Draft out = Draft::object();
-  constexpr std::string_view other[] = {"accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity", "persistentVolumeReclaimPolicy", "storageClassName", "volumeAttributesClassName", "volumeMode"};
+  constexpr std::string_view other[] = {"accessModes",      "capacity",
+                                        "claimRef",         "mountOptions",
+                                        "nodeAffinity",     "persistentVolumeReclaimPolicy",
+                                        "storageClassName", "volumeAttributesClassName",
+                                        "volumeMode"};
   for (Member member : spec.members()) {
     bool source = true;
     for (std::string_view name : other) source = source && name != member.key;
@@ -83,7 +90,8 @@ Document put_back(Value spec, std::initializer_list<std::pair<const char*, Value
 }
 
 void claim_sizes(Findings& f, Value object, Value old) {
-  Quantity now = Quantity::of(object["spec"]["resources"]["requests"]["storage"]), before = Quantity::of(old["spec"]["resources"]["requests"]["storage"]);
+  Quantity now = Quantity::of(object["spec"]["resources"]["requests"]["storage"]),
+           before = Quantity::of(old["spec"]["resources"]["requests"]["storage"]);
   Quantity have = Quantity::of(old["status"]["capacity"]["storage"]);
   if (now < before && now <= have) f.forbidden(Path("spec.resources.requests.storage"), "field can not be less than status.capacity");
 }
@@ -114,10 +122,14 @@ void persistent_volume_spec(Findings& f, Value spec, std::string_view name, bool
   if (spec["accessModes"].empty()) f.required(path.child("accessModes"));
   access_modes(f, spec["accessModes"], path.child("accessModes"));
   if (!inline_volume) capacity(f, spec["capacity"], path.child("capacity"));
-  std::string_view reclaim = text(spec, "persistentVolumeReclaimPolicy"), mode = text(spec, "volumeMode"), storage_class = text(spec, "storageClassName");
-  if (!reclaim.empty() && inline_volume && reclaim != "Retain") f.forbidden(path.child("persistentVolumeReclaimPolicy"), "may only be Retain in the context of inline volumes");
-  if (!reclaim.empty() && !inline_volume) f.enumerated(path.child("persistentVolumeReclaimPolicy"), reclaim, {"Delete", "Recycle", "Retain"});
-  if (set(spec, "nodeAffinity") && inline_volume) f.forbidden(path.child("nodeAffinity"), "may not be specified in the context of inline volumes");
+  std::string_view reclaim = text(spec, "persistentVolumeReclaimPolicy"), mode = text(spec, "volumeMode"),
+                   storage_class = text(spec, "storageClassName");
+  if (!reclaim.empty() && inline_volume && reclaim != "Retain")
+    f.forbidden(path.child("persistentVolumeReclaimPolicy"), "may only be Retain in the context of inline volumes");
+  if (!reclaim.empty() && !inline_volume)
+    f.enumerated(path.child("persistentVolumeReclaimPolicy"), reclaim, {"Delete", "Recycle", "Retain"});
+  if (set(spec, "nodeAffinity") && inline_volume)
+    f.forbidden(path.child("nodeAffinity"), "may not be specified in the context of inline volumes");
   if (set(spec, "nodeAffinity") && !inline_volume) {
     Path at = path.child("nodeAffinity");
     Value required = spec["nodeAffinity"]["required"];
@@ -129,7 +141,8 @@ void persistent_volume_spec(Findings& f, Value spec, std::string_view name, bool
   if (set(spec, "hostPath") && host.find_first_not_of("/.") == std::string_view::npos && host.starts_with('/') && reclaim == "Recycle") {
     f.forbidden(path.child("persistentVolumeReclaimPolicy"), "may not be 'recycle' for a hostPath mount of '/'");
   }
-  if (!storage_class.empty() && inline_volume) f.forbidden(path.child("storageClassName"), "may not be specified in the context of inline volumes");
+  if (!storage_class.empty() && inline_volume)
+    f.forbidden(path.child("storageClassName"), "may not be specified in the context of inline volumes");
   if (!storage_class.empty() && !inline_volume) dns_subdomain(f, storage_class, path.child("storageClassName"));
   if (set(spec, "volumeMode") && inline_volume && mode != "Filesystem") {
     f.forbidden(path.child("volumeMode"), "may not specify volumeMode other than Filesystem in the context of inline volumes");
@@ -153,7 +166,8 @@ void claim_spec(Findings& f, Value spec, bool, const Path& path) {
   if (!text(spec, "storageClassName").empty()) dns_subdomain(f, text(spec, "storageClassName"), path.child("storageClassName"));
   if (set(spec, "volumeMode")) f.enumerated(path.child("volumeMode"), text(spec, "volumeMode"), {"Block", "Filesystem"});
   data_sources(f, spec, path);
-  if (!text(spec, "volumeAttributesClassName").empty()) dns_subdomain(f, text(spec, "volumeAttributesClassName"), path.child("volumeAttributesClassName"));
+  if (!text(spec, "volumeAttributesClassName").empty())
+    dns_subdomain(f, text(spec, "volumeAttributesClassName"), path.child("volumeAttributesClassName"));
 }
 
 void persistent_volume_create(Findings& f, Value object) {
@@ -164,10 +178,12 @@ void persistent_volume_create(Findings& f, Value object) {
 void persistent_volume_update(Findings& f, Value object, Value old) {
   persistent_volume_create(f, object);
   Value now = object["spec"], before = old["spec"];
-  bool secret_added = !set(before["csi"], "controllerExpandSecretRef") && set(now["csi"], "controllerExpandSecretRef") && set(before, "csi");
+  bool secret_added =
+      !set(before["csi"], "controllerExpandSecretRef") && set(now["csi"], "controllerExpandSecretRef") && set(before, "csi");
   Document source = frozen_source(now, secret_added), old_source = frozen_source(before, false);
   if (!same(source, old_source)) {
-    f.forbidden(Path("spec.persistentvolumesource"), fmt::format("spec.persistentvolumesource is immutable after creation\n{}", changes(old_source, source)));
+    f.forbidden(Path("spec.persistentvolumesource"),
+                fmt::format("spec.persistentvolumesource is immutable after creation\n{}", changes(old_source, source)));
   }
   f.add(validate_immutable(now["volumeMode"], before["volumeMode"], Path("volumeMode")));
   if (set(before, "nodeAffinity") && !same(now["nodeAffinity"], before["nodeAffinity"])) {
@@ -201,7 +217,9 @@ void persistent_volume_claim_update(Findings& f, Value object, Value old) {
     kept = resized.freeze();
   }
   if (!same(kept, before)) {
-    f.forbidden(Path("spec"), fmt::format("spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n{}", changes(before, kept)));
+    f.forbidden(Path("spec"),
+                fmt::format("spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n{}",
+                            changes(before, kept)));
   }
   claim_sizes(f, object, old);
   f.add(validate_immutable(now["volumeMode"], before["volumeMode"], Path("volumeMode")));

@@ -103,7 +103,8 @@ void recursive_read_only(Findings& f, Value mount, const Path& path) {
   if (mode == "Disabled") return;
   if (mode != "Enabled" && mode != "IfPossible") return f.not_supported(path, mode, {"Disabled", "Enabled", "IfPossible"});
   if (!mount["readOnly"].as_bool()) f.forbidden(path, "may only be specified when readOnly is true");
-  if (set(mount, "mountPropagation") && propagation != "None") f.forbidden(path, "may only be specified when mountPropagation is None or not specified");
+  if (set(mount, "mountPropagation") && propagation != "None")
+    f.forbidden(path, "may only be specified when mountPropagation is None or not specified");
 }
 
 void mounts(Findings& f, Value container, const Volumes& volumes, const Path& path) {
@@ -112,13 +113,15 @@ void mounts(Findings& f, Value container, const Volumes& volumes, const Path& pa
   std::size_t i = 0;
   for (Value mount : container["volumeMounts"].items()) {
     Path at = path.index(i++);
-    std::string_view name = text(mount, "name"), target = text(mount, "mountPath"), sub = text(mount, "subPath"), expression = text(mount, "subPathExpr");
+    std::string_view name = text(mount, "name"), target = text(mount, "mountPath"), sub = text(mount, "subPath"),
+                     expression = text(mount, "subPathExpr");
     if (name.empty()) f.required(at.child("name"));
     if (!volumes.find(name).exists()) f.not_found(at.child("name"), name);
     if (target.empty()) f.required(at.child("mountPath"));
     if (!points.emplace(target).second) f.invalid(at.child("mountPath"), target, "must be unique");
     if (any_has(devices, "name", name)) f.invalid(at.child("name"), name, "must not already exist in volumeDevices");
-    if (any_has(devices, "devicePath", target)) f.invalid(at.child("mountPath"), target, "must not already exist as a path in volumeDevices");
+    if (any_has(devices, "devicePath", target))
+      f.invalid(at.child("mountPath"), target, "must not already exist as a path in volumeDevices");
     // These name the list, not its element.
     if (!sub.empty()) descending_path(f, sub, path.child("subPath"));
     if (!expression.empty()) {
@@ -141,7 +144,8 @@ void devices(Findings& f, Value container, const Volumes& volumes, const Path& p
     if (name.empty()) f.required(at.child("name"));
     if (seen_names.contains(name)) f.invalid(at.child("name"), name, "must be unique");
     bool claim = set(volume, "persistentVolumeClaim") || set(volume, "ephemeral");
-    if (volume.exists() && !claim) f.invalid(at.child("name"), name, "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode");
+    if (volume.exists() && !claim)
+      f.invalid(at.child("name"), name, "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode");
     if (!volume.exists()) f.not_found(at.child("name"), name);
     if (target.empty()) f.required(at.child("devicePath"));
     if (seen_paths.contains(target)) f.invalid(at.child("devicePath"), target, "must be unique");
@@ -159,7 +163,8 @@ void http_get(Findings& f, Value get, const Path& path) {
   if (text(get, "path").empty()) f.required(path.child("path"));
   port_number_or_name(f, get["port"], path.child("port"));
   f.enumerated(path.child("scheme"), text(get, "scheme"), {"HTTP", "HTTPS"});
-  for (Value header : get["httpHeaders"].items()) f.say(path.child("httpHeaders"), text(header, "name"), names::http_header(text(header, "name")));
+  for (Value header : get["httpHeaders"].items())
+    f.say(path.child("httpHeaders"), text(header, "name"), names::http_header(text(header, "name")));
 }
 
 void sleep_action(Findings& f, Value sleep, Value grace, const Path& path) {
@@ -194,7 +199,8 @@ enum class Probe { liveness, readiness, startup };
 void probe(Findings& f, Value probe, Value grace, Probe which, const Path& path) {
   if (probe.is_null()) return;
   handler(f, probe, grace, path);
-  for (const char* key : {"initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"}) f.nonnegative(path.child(key), probe[key]);
+  for (const char* key : {"initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"})
+    f.nonnegative(path.child(key), probe[key]);
   Value own = probe["terminationGracePeriodSeconds"];
   if (!own.is_null() && own.as_int() <= 0) f.invalid(path.child("terminationGracePeriodSeconds"), own.as_int(), "must be greater than 0");
   if (which == Probe::readiness) {
@@ -279,7 +285,8 @@ void regular(Findings& f, const Pod& pod, const Path& path) {
     common(f, container, pod, at);
     if (!seen.emplace(text(container, "name")).second) f.duplicate(at.child("name"), text(container, "name"));
     lifecycle_and_probes(f, container, pod.spec["terminationGracePeriodSeconds"], at);
-    if (set(container, "restartPolicy")) f.enumerated(at.child("restartPolicy"), text(container, "restartPolicy"), {"Always", "Never", "OnFailure"});
+    if (set(container, "restartPolicy"))
+      f.enumerated(at.child("restartPolicy"), text(container, "restartPolicy"), {"Always", "Never", "OnFailure"});
   }
   i = 0;
   for (Value container : list.items()) {
@@ -296,7 +303,8 @@ void init(Findings& f, const Pod& pod, const Path& path) {
     Path at = path.index(i++);
     common(f, container, pod, at);
     bool sidecar = text(container, "restartPolicy") == "Always";
-    if (set(container, "restartPolicy")) f.enumerated(at.child("restartPolicy"), text(container, "restartPolicy"), {"Always", "Never", "OnFailure"});
+    if (set(container, "restartPolicy"))
+      f.enumerated(at.child("restartPolicy"), text(container, "restartPolicy"), {"Always", "Never", "OnFailure"});
     std::string_view name = text(container, "name");
     if (seen.contains(name)) f.duplicate(at.child("name"), name);
     else if (!name.empty()) seen.emplace(name);
@@ -310,7 +318,8 @@ void init(Findings& f, const Pod& pod, const Path& path) {
         if (set(container, key)) f.forbidden(at.child(key), "may not be set for init containers without restartPolicy=Always");
       }
     }
-    if (!sidecar && !container["resizePolicy"].empty()) f.invalid(at.child("resizePolicy"), container["resizePolicy"], "must not be set for init containers");
+    if (!sidecar && !container["resizePolicy"].empty())
+      f.invalid(at.child("resizePolicy"), container["resizePolicy"], "must not be set for init containers");
   }
 }
 
@@ -339,7 +348,8 @@ void ephemeral(Findings& f, const Pod& pod, const Path& path) {
     if (!all.emplace(text(container, "name")).second) f.duplicate(at.child("name"), text(container, "name"));
     std::string_view target = text(container, "targetContainerName");
     if (!target.empty() && !others.contains(target)) f.not_found(at.child("targetContainerName"), target);
-    for (const char* key : {"ports", "resources", "resizePolicy", "restartPolicy", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"}) {
+    for (const char* key :
+         {"ports", "resources", "resizePolicy", "restartPolicy", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"}) {
       Value value = container[key];
       bool zero = value.is_null() || ((value.is_object() || value.is_array()) && value.empty());
       if (!zero) f.forbidden(at.child(key), "cannot be set for an Ephemeral Container");

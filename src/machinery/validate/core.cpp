@@ -74,7 +74,8 @@ void taints(Findings& f, Value list, const Path& path) {
   for (Value taint : list.items()) {
     Path at = path.index(i++);
     f.add(validate_label_name(text(taint, "key"), at.child("key")));
-    if (auto messages = names::label_value(text(taint, "value")); !messages.empty()) f.invalid(at.child("value"), text(taint, "value"), join(messages, ";"));
+    if (auto messages = names::label_value(text(taint, "value")); !messages.empty())
+      f.invalid(at.child("value"), text(taint, "value"), join(messages, ";"));
     taint_effect(f, text(taint, "effect"), false, at.child("effect"));
     if (seen.emplace(text(taint, "effect"), text(taint, "key")).second) continue;
     FieldError error = field::duplicate(at, taint);
@@ -99,7 +100,8 @@ void quota_amounts(Findings& f, Value amounts, const Path& path) {
 }
 
 bool known_scope(std::string_view scope) {
-  for (std::string_view known : {"Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "PriorityClass", "CrossNamespacePodAffinity", "VolumeAttributesClass"}) {
+  for (std::string_view known : {"Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "PriorityClass",
+                                 "CrossNamespacePodAffinity", "VolumeAttributesClass"}) {
     if (scope == known) return true;
   }
   return false;
@@ -127,7 +129,8 @@ void quota_scopes(Findings& f, Value spec, const Path& spec_path) {
   for (Value scope : scopes.items()) {
     if (!known_scope(scope.as_string())) f.invalid(path, scopes, "unsupported scope");
     for (const std::string& resource : hard) {
-      if (is_standard_quota_resource(resource) && !scope_fits(scope.as_string(), resource)) f.invalid(path, scopes, "unsupported scope applied to resource");
+      if (is_standard_quota_resource(resource) && !scope_fits(scope.as_string(), resource))
+        f.invalid(path, scopes, "unsupported scope applied to resource");
     }
     seen.emplace(scope.as_string());
   }
@@ -136,16 +139,21 @@ void quota_scopes(Findings& f, Value spec, const Path& spec_path) {
 
 void scope_requirement(Findings& f, Value requirement, const Path& path) {
   std::string_view scope = text(requirement, "scopeName"), op = text(requirement, "operator");
-  bool plain = scope == "BestEffort" || scope == "NotBestEffort" || scope == "Terminating" || scope == "NotTerminating" || scope == "CrossNamespacePodAffinity";
+  bool plain = scope == "BestEffort" || scope == "NotBestEffort" || scope == "Terminating" || scope == "NotTerminating" ||
+               scope == "CrossNamespacePodAffinity";
   if (plain && op != "Exists") {
     f.invalid(path.child("operator"), op,
-              "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or "
+              "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, "
+              "ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or "
               "ResourceQuotaScopeCrossNamespacePodAffinity");
   }
   if (op == "In" || op == "NotIn") {
-    if (requirement["values"].empty()) f.required(path.child("values"), "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector");
+    if (requirement["values"].empty())
+      f.required(path.child("values"), "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector");
   } else if (op == "Exists" || op == "DoesNotExist") {
-    if (!requirement["values"].empty()) f.invalid(path.child("values"), requirement["values"], "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector");
+    if (!requirement["values"].empty())
+      f.invalid(path.child("values"), requirement["values"],
+                "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector");
   } else {
     f.invalid(path.child("operator"), op, "not a valid selector operator");
   }
@@ -160,7 +168,8 @@ void scope_selector(Findings& f, Value spec, const Path& spec_path) {
     std::string_view scope = text(requirement, "scopeName");
     if (!known_scope(scope)) f.invalid(path.child("scopeName"), scope, "unsupported scope");
     for (const std::string& resource : hard) {
-      if (is_standard_quota_resource(resource) && !scope_fits(scope, resource)) f.invalid(path, selector, "unsupported scope applied to resource");
+      if (is_standard_quota_resource(resource) && !scope_fits(scope, resource))
+        f.invalid(path, selector, "unsupported scope applied to resource");
     }
     scope_requirement(f, requirement, path);
     seen.emplace(scope);
@@ -185,7 +194,8 @@ struct Limits {
   std::set<std::string, std::less<>> names;
 };
 
-void collect(Findings& f, Value item, const char* which, std::map<std::string, Quantity, std::less<>>& into, Limits& limits, const Path& path) {
+void collect(Findings& f, Value item, const char* which, std::map<std::string, Quantity, std::less<>>& into, Limits& limits,
+             const Path& path) {
   Path at = path.child(which);
   for (Member amount : item[which].members()) {
     limit_resource_name(f, text(item, "type"), amount.key, at.key(amount.key));
@@ -199,7 +209,8 @@ void compare_limits(Findings& f, const Limits& limits, const std::string& name, 
     auto it = in.find(name);
     return it == in.end() ? nullptr : &it->second;
   };
-  const Quantity *min = find(limits.min), *max = find(limits.max), *limit = find(limits.defaults), *request = find(limits.requests), *ratio = find(limits.ratios);
+  const Quantity *min = find(limits.min), *max = find(limits.max), *limit = find(limits.defaults), *request = find(limits.requests),
+                 *ratio = find(limits.ratios);
   auto above = [&](const char* where, const Quantity* more, const Quantity* less, const Quantity& shown, const char* words) {
     if (more == nullptr || less == nullptr || *more <= *less) return;
     Path at = path.child(where);
@@ -214,13 +225,16 @@ void compare_limits(Findings& f, const Limits& limits, const std::string& name, 
   if (min != nullptr) above("default", min, limit, *min, "min value {} is greater than default value {}");
   if (max != nullptr) above("default", limit, max, *max, "default value {} is greater than max value {}");
   Path ratios = path.child("maxLimitRequestRatio"), requests = path.child("defaultRequest");
-  if (ratio != nullptr && *ratio < Quantity(1)) f.invalid(ratios.key(name), ratio->str(), fmt::format("ratio {} is less than 1", ratio->str()));
+  if (ratio != nullptr && *ratio < Quantity(1))
+    f.invalid(ratios.key(name), ratio->str(), fmt::format("ratio {} is less than 1", ratio->str()));
   if (ratio != nullptr && min != nullptr && max != nullptr) {
     double most = max->approximate() / min->approximate();
-    if (ratio->approximate() > most) f.invalid(ratios.key(name), ratio->str(), fmt::format("ratio {} is greater than max/min = {:f}", ratio->str(), most));
+    if (ratio->approximate() > most)
+      f.invalid(ratios.key(name), ratio->str(), fmt::format("ratio {} is greater than max/min = {:f}", ratio->str(), most));
   }
   if (!is_overcommit_allowed(name) && limit != nullptr && request != nullptr && *limit != *request) {
-    f.invalid(requests.key(name), request->str(), fmt::format("default value {} must equal to defaultRequest value {} in {}", limit->str(), request->str(), name));
+    f.invalid(requests.key(name), request->str(),
+              fmt::format("default value {} must equal to defaultRequest value {} in {}", limit->str(), request->str(), name));
   }
 }
 
@@ -228,7 +242,8 @@ void limit_type(Findings& f, std::string_view type, const Path& path) {
   auto messages = names::qualified_name(type);
   f.say(path, type, messages);
   bool standard = type == "Pod" || type == "Container" || type == "PersistentVolumeClaim";
-  if (messages.empty() && type.find('/') == std::string_view::npos && !standard) f.invalid(path, type, "must be a standard limit type or fully qualified");
+  if (messages.empty() && type.find('/') == std::string_view::npos && !standard)
+    f.invalid(path, type, "must be a standard limit type or fully qualified");
 }
 
 void limit_item(Findings& f, Value item, const Path& path) {
@@ -342,7 +357,8 @@ void node_create(Findings& f, Value object) {
     all.push_back(cidrs[i].str());
     cidr(f, all.back(), path.index(i));
   }
-  if (all.size() > 1 && (!dual_stack(all) || all.size() > 2)) f.invalid(path, cidrs, "may specify no more than one CIDR for each IP family");
+  if (all.size() > 1 && (!dual_stack(all) || all.size() > 2))
+    f.invalid(path, cidrs, "may specify no more than one CIDR for each IP family");
   std::set<std::string> seen;
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (!seen.insert(all[i]).second) f.duplicate(path.index(i), all[i]);

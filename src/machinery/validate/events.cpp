@@ -103,12 +103,18 @@ void event_update(Findings& f, Value object, Value old) {
     Value now, then;
   };
   const Fixed fixed[] = {
-      {"involvedObject", event.involved(), before.involved()}, {"reason", object["reason"], old["reason"]},
-      {"message", event.note(), before.note()},                {"source", event.source(), before.source()},
-      {"firstTimestamp", event.first_time(), before.first_time()}, {"lastTimestamp", event.last_time(), before.last_time()},
-      {"count", event.count(), before.count()},                {"type", object["type"], old["type"]},
-      {"eventTime", object["eventTime"], old["eventTime"]},    {"action", object["action"], old["action"]},
-      {"related", object["related"], old["related"]},          {"reportingController", object["reportingController"], old["reportingController"]},
+      {"involvedObject", event.involved(), before.involved()},
+      {"reason", object["reason"], old["reason"]},
+      {"message", event.note(), before.note()},
+      {"source", event.source(), before.source()},
+      {"firstTimestamp", event.first_time(), before.first_time()},
+      {"lastTimestamp", event.last_time(), before.last_time()},
+      {"count", event.count(), before.count()},
+      {"type", object["type"], old["type"]},
+      {"eventTime", object["eventTime"], old["eventTime"]},
+      {"action", object["action"], old["action"]},
+      {"related", object["related"], old["related"]},
+      {"reportingController", object["reportingController"], old["reportingController"]},
       {"reportingInstance", object["reportingInstance"], old["reportingInstance"]},
   };
   for (const Fixed& one : fixed) f.add(validate_immutable(one.now, one.then, Path(one.field)));

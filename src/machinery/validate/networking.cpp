@@ -262,7 +262,8 @@ void ip_address_create(Findings& f, Value object) {
   if (!text(parent, "group").empty()) dns_subdomain(f, text(parent, "group"), path.child("group"));
   path_segment(f, text(parent, "resource"), {}, path.child("resource"));
   path_segment(f, text(parent, "name"), {}, path.child("name"));
-  if (!text(parent, "namespace").empty()) f.say(path.child("namespace"), text(parent, "namespace"), names::path_segment(text(parent, "namespace")));
+  if (!text(parent, "namespace").empty())
+    f.say(path.child("namespace"), text(parent, "namespace"), names::path_segment(text(parent, "namespace")));
 }
 
 void ip_address_update(Findings& f, Value object, Value old) {
@@ -283,7 +284,8 @@ void service_cidr_create(Findings& f, Value object) {
     if (canonical.empty()) cidr(f, all.back(), path.index(i));
     else if (canonical != all.back()) f.invalid(path.index(i), all.back(), fmt::format("must be in canonical form (\"{}\")", canonical));
   }
-  if (all.size() > 1 && !dual_stack(all)) f.invalid(path, ranges, "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64");
+  if (all.size() > 1 && !dual_stack(all))
+    f.invalid(path, ranges, "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64");
 }
 
 void service_cidr_update(Findings& f, Value object, Value old) {

@@ -56,7 +56,8 @@ void unreserved_local_path(Findings& f, std::string_view target, const Path& pat
 
 void file_mode(Findings& f, Value mode, const Path& path) {
   if (mode.is_null()) return;
-  if (mode.as_int() < 0 || mode.as_int() > 0777) f.invalid(path, mode.as_int(), "must be a number between 0 and 0777 (octal), both inclusive");
+  if (mode.as_int() < 0 || mode.as_int() > 0777)
+    f.invalid(path, mode.as_int(), "must be a number between 0 and 0777 (octal), both inclusive");
 }
 
 void port_number_or_name(Findings& f, Value port, const Path& path) {
@@ -75,14 +76,14 @@ void cidr(Findings& f, std::string_view text, const Path& path) {
 void ordinary_ip(Findings& f, std::string_view ip, const Path& path) {
   std::string canonical = names::canonical_ip(ip);
   if (canonical.empty()) return f.invalid(path, ip, "must be a valid IP address");
-  auto within = [&](std::string_view network, int bits) {
-    return names::canonical_cidr(fmt::format("{}/{}", canonical, bits)) == network;
-  };
+  auto within = [&](std::string_view network, int bits) { return names::canonical_cidr(fmt::format("{}/{}", canonical, bits)) == network; };
   bool v4 = names::ip_family(ip) == names::Family::ipv4;
   if (canonical == "0.0.0.0" || canonical == "::") f.invalid(path, ip, fmt::format("may not be unspecified ({})", ip));
   if (v4 ? within("127.0.0.0/8", 8) : canonical == "::1") f.invalid(path, ip, "may not be in the loopback range (127.0.0.0/8, ::1/128)");
-  if (v4 ? within("169.254.0.0/16", 16) : within("fe80::/10", 10)) f.invalid(path, ip, "may not be in the link-local range (169.254.0.0/16, fe80::/10)");
-  if (v4 ? within("224.0.0.0/24", 24) : within("ff02::/16", 16)) f.invalid(path, ip, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
+  if (v4 ? within("169.254.0.0/16", 16) : within("fe80::/10", 10))
+    f.invalid(path, ip, "may not be in the link-local range (169.254.0.0/16, fe80::/10)");
+  if (v4 ? within("224.0.0.0/24", 24) : within("ff02::/16", 16))
+    f.invalid(path, ip, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
 }
 
 void dns_label(Findings& f, std::string_view name, const Path& path) { f.say(path, name, names::dns1123_label(name)); }

@@ -44,7 +44,8 @@ void host_network(Findings& f, Value spec, bool is_pod, const Path& path) {
     for (Value port : container["ports"].items()) {
       Path one = ports.index(j++);
       std::int64_t host = port["hostPort"].as_int();
-      if ((is_pod || host != 0) && host != port["containerPort"].as_int()) f.invalid(one.child("hostPort"), host, "must match `containerPort` when `hostNetwork` is true");
+      if ((is_pod || host != 0) && host != port["containerPort"].as_int())
+        f.invalid(one.child("hostPort"), host, "must match `containerPort` when `hostNetwork` is true");
     }
   }
 }
@@ -56,13 +57,16 @@ void dns_config(Findings& f, Value spec, const Path& path) {
     if (servers.empty()) return f.required(path.child("nameservers"), "must provide at least one DNS nameserver when `dnsPolicy` is None");
   }
   Path server_path = path.child("nameservers"), search_path = path.child("searches"), options = path.child("options");
-  if (servers.size() > dns_servers_max) f.invalid(server_path, servers, fmt::format("must not have more than {} nameservers", dns_servers_max));
+  if (servers.size() > dns_servers_max)
+    f.invalid(server_path, servers, fmt::format("must not have more than {} nameservers", dns_servers_max));
   for (std::size_t i = 0; i < servers.size(); ++i) ip_address(f, servers[i].as_string(), server_path.index(i));
-  if (searches.size() > dns_searches_max) f.invalid(search_path, searches, fmt::format("must not have more than {} search paths", dns_searches_max));
+  if (searches.size() > dns_searches_max)
+    f.invalid(search_path, searches, fmt::format("must not have more than {} search paths", dns_searches_max));
   std::size_t bytes = searches.empty() ? 0 : searches.size() - 1;  // the spaces between them
   for (Value search : searches.items()) bytes += search.as_string().size();
   if (bytes > dns_search_bytes_max) {
-    f.invalid(search_path, searches, fmt::format("must not have more than {} characters (including spaces) in the search list", dns_search_bytes_max));
+    f.invalid(search_path, searches,
+              fmt::format("must not have more than {} characters (including spaces) in the search list", dns_search_bytes_max));
   }
   for (std::size_t i = 0; i < searches.size(); ++i) {
     std::string_view search = searches[i].as_string();
@@ -123,7 +127,8 @@ void simple_fields(Findings& f, Value spec, const Path& path) {
   host_aliases(f, spec["hostAliases"], path.child("hostAliases"));
   if (!text(spec, "priorityClassName").empty()) dns_subdomain(f, text(spec, "priorityClassName"), path.child("priorityClassName"));
   if (set(spec, "runtimeClassName")) dns_subdomain(f, text(spec, "runtimeClassName"), path.child("runtimeClassName"));
-  if (set(spec, "preemptionPolicy")) f.one_of(path.child("preemptionPolicy"), text(spec, "preemptionPolicy"), {"PreemptLowerPriority", "Never"});
+  if (set(spec, "preemptionPolicy"))
+    f.one_of(path.child("preemptionPolicy"), text(spec, "preemptionPolicy"), {"PreemptLowerPriority", "Never"});
 }
 
 void overhead(Findings& f, Value amounts, const Path& path) {
@@ -159,7 +164,8 @@ void pod_annotations(Findings& f, Value annotations, Value spec, const Path& pat
   Value cost = annotations["controller.kubernetes.io/pod-deletion-cost"];
   if (cost.exists()) {
     auto number = parse_int(cost.as_string());
-    bool plain = number && *number >= std::numeric_limits<std::int32_t>::min() && *number <= deadline_max_s && !cost.as_string().starts_with('+');
+    bool plain =
+        number && *number >= std::numeric_limits<std::int32_t>::min() && *number <= deadline_max_s && !cost.as_string().starts_with('+');
     if (!plain) f.invalid(path.key("controller.kubernetes.io/pod-deletion-cost"), cost.as_string(), "must be a 32bit integer");
   }
 }
@@ -194,7 +200,8 @@ void pod_template(Findings& f, Value object, const Path& path) {
   pod_annotations(f, meta["annotations"], spec, path.child("annotations"));
   pod_spec(f, spec, PodContext{false, {}, meta}, spec_path);
   apparmor_annotations(f, meta, spec, spec_path);
-  if (!spec["ephemeralContainers"].empty()) f.forbidden(path.child("spec.ephemeralContainers"), "ephemeral containers not allowed in pod template");
+  if (!spec["ephemeralContainers"].empty())
+    f.forbidden(path.child("spec.ephemeralContainers"), "ephemeral containers not allowed in pod template");
 }
 
 namespace {
@@ -208,7 +215,8 @@ void tokens_without_account(Findings& f, Value spec, const Path& path) {
     std::size_t j = 0;
     for (Value source : volume["projected"]["sources"].items()) {
       Path one = sources.index(j++);
-      if (set(source, "serviceAccountToken")) f.forbidden(one.child("serviceAccountToken"), "must not be specified when serviceAccountName is not set");
+      if (set(source, "serviceAccountToken"))
+        f.forbidden(one.child("serviceAccountToken"), "must not be specified when serviceAccountName is not set");
     }
   }
 }

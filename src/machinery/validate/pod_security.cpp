@@ -45,29 +45,35 @@ void apparmor(Findings& f, Value profile, const Path& path) {
 
 void run_as_user_name(Findings& f, std::string_view name, const Path& path) {
   static const RE2 control("[[:cntrl:]]+"), netbios(R"(^[^\\/:\*\?"<>|\.][^\\/:\*\?"<>|]{0,14}$)"),
-      dns(R"(^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$)"), dots(R"(^[\. ]+$)"), specials(R"(["/\\:;|=,\+\*\?<>@\[\]])");
+      dns(R"(^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$)"), dots(R"(^[\. ]+$)"),
+      specials(R"(["/\\:;|=,\+\*\?<>@\[\]])");
   std::string whole(name);
   if (name.empty()) return f.invalid(path, name, "runAsUserName cannot be an empty string");
   if (RE2::PartialMatch(whole, control)) return f.invalid(path, name, "runAsUserName cannot contain control characters");
   std::vector<std::string_view> parts = split(name, '\\');
   if (parts.size() > 2) return f.invalid(path, name, "runAsUserName cannot contain more than one backslash");
   std::string domain(parts.size() == 2 ? parts[0] : ""), user(parts.back());
-  if (domain.size() >= user_domain_max) f.invalid(path, name, fmt::format("runAsUserName's Domain length must be under {} characters", user_domain_max));
+  if (domain.size() >= user_domain_max)
+    f.invalid(path, name, fmt::format("runAsUserName's Domain length must be under {} characters", user_domain_max));
   if (parts.size() == 2 && !RE2::PartialMatch(domain, netbios) && !RE2::PartialMatch(domain, dns)) {
     f.invalid(path, name, "runAsUserName's Domain doesn't match the NetBios nor the DNS format");
   }
   if (user.empty()) f.invalid(path, name, "runAsUserName's User cannot be empty");
-  else if (user.size() > user_name_max) f.invalid(path, name, fmt::format("runAsUserName's User length must not be longer than {} characters", user_name_max));
+  else if (user.size() > user_name_max)
+    f.invalid(path, name, fmt::format("runAsUserName's User length must not be longer than {} characters", user_name_max));
   if (RE2::PartialMatch(user, dots)) f.invalid(path, name, "runAsUserName's User cannot contain only periods or spaces");
-  if (RE2::PartialMatch(user, specials)) f.invalid(path, name, "runAsUserName's User cannot contain the following characters: \"/\\:;|=,+*?<>@[]");
+  if (RE2::PartialMatch(user, specials))
+    f.invalid(path, name, "runAsUserName's User cannot contain the following characters: \"/\\:;|=,+*?<>@[]");
 }
 
 void windows_options(Findings& f, Value options, const Path& path) {
-  if (set(options, "gmsaCredentialSpecName")) dns_subdomain(f, text(options, "gmsaCredentialSpecName"), path.child("gmsaCredentialSpecName"));
+  if (set(options, "gmsaCredentialSpecName"))
+    dns_subdomain(f, text(options, "gmsaCredentialSpecName"), path.child("gmsaCredentialSpecName"));
   if (set(options, "gmsaCredentialSpec")) {
     std::string_view spec = text(options, "gmsaCredentialSpec");
     if (spec.empty()) f.invalid(path.child("gmsaCredentialSpec"), spec, "gmsaCredentialSpec cannot be an empty string");
-    else if (spec.size() > gmsa_spec_max_kib * 1024) f.invalid(path.child("gmsaCredentialSpec"), spec, fmt::format("gmsaCredentialSpec size must be under {} KiB", gmsa_spec_max_kib));
+    else if (spec.size() > gmsa_spec_max_kib * 1024)
+      f.invalid(path.child("gmsaCredentialSpec"), spec, fmt::format("gmsaCredentialSpec size must be under {} KiB", gmsa_spec_max_kib));
   }
   if (set(options, "runAsUserName")) run_as_user_name(f, text(options, "runAsUserName"), path.child("runAsUserName"));
 }
@@ -82,7 +88,8 @@ Sysctl sysctl_kind(std::string_view name) {
     for (char& c : dotted) c = c == '/' ? '.' : c == '.' ? '/' : c;
   }
   if (dotted.starts_with("net.")) return Sysctl::net;
-  bool ipc = dotted == "kernel.sem" || dotted.starts_with("kernel.shm") || dotted.starts_with("kernel.msg") || dotted.starts_with("fs.mqueue.");
+  bool ipc =
+      dotted == "kernel.sem" || dotted.starts_with("kernel.shm") || dotted.starts_with("kernel.msg") || dotted.starts_with("fs.mqueue.");
   return ipc ? Sysctl::ipc : Sysctl::other;
 }
 
@@ -131,7 +138,8 @@ constexpr const char* not_on_windows = "cannot be set for a windows pod";
 void not_set(Findings& f, Value object, std::initializer_list<const char*> keys, const Path& path) {
   for (const char* key : keys) {
     Value value = object[key];
-    bool unset = value.is_null() || (value.is_bool() && !value.as_bool() && (std::string_view(key) == "hostPID" || std::string_view(key) == "hostIPC")) ||
+    bool unset = value.is_null() ||
+                 (value.is_bool() && !value.as_bool() && (std::string_view(key) == "hostPID" || std::string_view(key) == "hostIPC")) ||
                  (value.is_array() && value.empty());
     if (!unset) f.forbidden(path.child(key), not_on_windows);
   }
@@ -147,7 +155,8 @@ void apparmor_annotations(Findings& f, Value meta, Value spec, const Path& path)
     Value profile = container["securityContext"]["appArmorProfile"];
     if (profile.is_null()) profile = spec["securityContext"]["appArmorProfile"];
     Value annotation = meta["annotations"][fmt::format("{}{}", apparmor_prefix, text(container, "name"))];
-    if (!profile.is_null() && annotation.exists()) apparmor_matches(f, profile, annotation.as_string(), at.child("securityContext.appArmorProfile"));
+    if (!profile.is_null() && annotation.exists())
+      apparmor_matches(f, profile, annotation.as_string(), at.child("securityContext.appArmorProfile"));
   });
 }
 
@@ -159,14 +168,17 @@ void pod_security_context(Findings& f, Value spec, const Path& spec_path) {
   std::size_t i = 0;
   for (Value group : context["supplementalGroups"].items()) f.say(groups.index(i++), group.as_int(), names::group_id(group.as_int()));
   if (spec["shareProcessNamespace"].as_bool() && spec["hostPID"].as_bool()) {
-    f.invalid(path.child("shareProcessNamespace"), spec["shareProcessNamespace"], "ShareProcessNamespace and HostPID cannot both be enabled");
+    f.invalid(path.child("shareProcessNamespace"), spec["shareProcessNamespace"],
+              "ShareProcessNamespace and HostPID cannot both be enabled");
   }
   sysctls(f, spec, path.child("sysctls"));
-  if (set(context, "fsGroupChangePolicy")) f.enumerated(path.child("fsGroupChangePolicy"), text(context, "fsGroupChangePolicy"), {"Always", "OnRootMismatch"});
+  if (set(context, "fsGroupChangePolicy"))
+    f.enumerated(path.child("fsGroupChangePolicy"), text(context, "fsGroupChangePolicy"), {"Always", "OnRootMismatch"});
   seccomp(f, context["seccompProfile"], path.child("seccompProfile"));
   windows_options(f, context["windowsOptions"], path.child("windowsOptions"));
   apparmor(f, context["appArmorProfile"], path.child("appArmorProfile"));
-  if (set(context, "supplementalGroupsPolicy")) f.enumerated(path.child("supplementalGroupsPolicy"), text(context, "supplementalGroupsPolicy"), {"Merge", "Strict"});
+  if (set(context, "supplementalGroupsPolicy"))
+    f.enumerated(path.child("supplementalGroupsPolicy"), text(context, "supplementalGroupsPolicy"), {"Merge", "Strict"});
 }
 
 void security_context(Findings& f, Value context, bool host_users, const Path& path) {
@@ -179,9 +191,11 @@ void security_context(Findings& f, Value context, bool host_users, const Path& p
   }
   seccomp(f, context["seccompProfile"], path.child("seccompProfile"));
   if (!context["allowPrivilegeEscalation"].as_bool(true)) {
-    if (context["privileged"].as_bool()) f.invalid(path, context, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
+    if (context["privileged"].as_bool())
+      f.invalid(path, context, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
     for (Value capability : context["capabilities"]["add"].items()) {
-      if (capability.as_string() == "CAP_SYS_ADMIN") f.invalid(path, context, "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN");
+      if (capability.as_string() == "CAP_SYS_ADMIN")
+        f.invalid(path, context, "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN");
     }
   }
   windows_options(f, context["windowsOptions"], path.child("windowsOptions"));
@@ -195,7 +209,8 @@ void windows_host_process(Findings& f, Value spec, const Path& path) {
     ++all;
     Value own = container["securityContext"]["windowsOptions"]["hostProcess"];
     if (!of_pod.is_null() && !own.is_null() && of_pod.as_bool() != own.as_bool()) {
-      f.invalid(at.child("securityContext.windowsOptions.hostProcess"), own, fmt::format("pod hostProcess value must be identical if both are specified, was {}", of_pod.as_bool()));
+      f.invalid(at.child("securityContext.windowsOptions.hostProcess"), own,
+                fmt::format("pod hostProcess value must be identical if both are specified, was {}", of_pod.as_bool()));
     }
     if (own.is_null() ? of_pod.as_bool() : own.as_bool()) ++host;
   });
@@ -229,7 +244,8 @@ void pod_os(Findings& f, Value spec, const Path& path) {
   not_set(f, context, {"runAsUser", "runAsGroup", "supplementalGroups", "supplementalGroupsPolicy"}, context_path);
   each_container(spec, path, [&](Value container, const Path& at) {
     not_set(f, container["securityContext"],
-            {"appArmorProfile", "seLinuxOptions", "seccompProfile", "capabilities", "readOnlyRootFilesystem", "privileged", "allowPrivilegeEscalation", "procMount", "runAsUser", "runAsGroup"},
+            {"appArmorProfile", "seLinuxOptions", "seccompProfile", "capabilities", "readOnlyRootFilesystem", "privileged",
+             "allowPrivilegeEscalation", "procMount", "runAsUser", "runAsGroup"},
             at.child("securityContext"));
   });
 }

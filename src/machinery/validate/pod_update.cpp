@@ -16,7 +16,8 @@ namespace {
 constexpr std::string_view apparmor_prefix = "container.apparmor.security.beta.kubernetes.io/";
 constexpr std::string_view mirror = "kubernetes.io/config.mirror";
 constexpr const char* changeable =
-    "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions "
+    "pod updates may not change fields other than "
+    "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions "
     "to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
 void annotation_updates(Findings& f, Value object, Value old) {
@@ -91,7 +92,8 @@ void gate_updates(Findings& f, Value now, Value old, const Path& path) {
     Path at = path.index(i++);
     bool known = false;
     for (Value before : old.items()) known |= text(before, "name") == text(gate, "name");
-    if (!known) f.forbidden(at.child("name"), fmt::format("only deletion is allowed, but found new scheduling gate '{}'", text(gate, "name")));
+    if (!known)
+      f.forbidden(at.child("name"), fmt::format("only deletion is allowed, but found new scheduling gate '{}'", text(gate, "name")));
   }
 }
 
@@ -111,20 +113,23 @@ bool only_additions(Value now, Value old) {
 void gated_updates(Findings& f, Value spec, Value old, Draft& munged, const Path& path) {
   for (Member label : old["nodeSelector"].members()) {
     if (text(spec["nodeSelector"], std::string(label.key).c_str()) == label.value.as_string()) continue;
-    f.invalid(path.child("nodeSelector"), spec["nodeSelector"], "only additions to spec.nodeSelector are allowed (no mutations or deletions)");
+    f.invalid(path.child("nodeSelector"), spec["nodeSelector"],
+              "only additions to spec.nodeSelector are allowed (no mutations or deletions)");
     break;
   }
   if (set(old, "nodeSelector")) munged["nodeSelector"] = Draft(old["nodeSelector"]);
   else munged.erase("nodeSelector");
   Value before = old["affinity"]["nodeAffinity"], now = spec["affinity"]["nodeAffinity"];
   if (same(before, now)) return;
-  Value old_terms = before["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"], terms = now["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"];
+  Value old_terms = before["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"],
+        terms = now["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"];
   Path at = path.child("affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms");
   if (!old_terms.empty() && old_terms.size() != terms.size()) {
     f.invalid(at, terms, "no additions/deletions to non-empty NodeSelectorTerms list are allowed");
   } else {
     for (std::size_t i = 0; i < old_terms.size(); ++i) {
-      if (!only_additions(terms[i], old_terms[i])) f.invalid(at.index(i), terms[i], "only additions are allowed (no mutations or deletions)");
+      if (!only_additions(terms[i], old_terms[i]))
+        f.invalid(at.index(i), terms[i], "only additions are allowed (no mutations or deletions)");
     }
   }
   if (!before.is_null()) {
@@ -154,10 +159,12 @@ void states(Findings& f, Value now, Value old, std::string_view restart, Value i
     Value terminated = before["state"]["terminated"];
     if (terminated.is_null() || (terminated["exitCode"].as_int() != 0 && restart == "OnFailure")) continue;
     bool sidecar = false;
-    for (Value container : init_containers.items()) sidecar |= text(container, "name") == text(before, "name") && text(container, "restartPolicy") == "Always";
+    for (Value container : init_containers.items())
+      sidecar |= text(container, "name") == text(before, "name") && text(container, "restartPolicy") == "Always";
     if (sidecar) continue;
     for (Value status : now.items()) {
-      if (text(status, "name") == text(before, "name") && !set(status["state"], "terminated")) f.forbidden(at.child("state"), "may not be transitioned to non-terminated state");
+      if (text(status, "name") == text(before, "name") && !set(status["state"], "terminated"))
+        f.forbidden(at.child("state"), "may not be transitioned to non-terminated state");
     }
   }
 }
@@ -200,7 +207,8 @@ void pod_update(Findings& f, Value object, Value old) {
   keep_images(munged, before, "containers");
   keep_images(munged, before, "initContainers");
   for (const char* key : {"activeDeadlineSeconds", "schedulingGates", "tolerations"}) keep_old(munged, before, key);
-  if (before["terminationGracePeriodSeconds"].as_int() < 0 && spec["terminationGracePeriodSeconds"].as_int() == 1) keep_old(munged, before, "terminationGracePeriodSeconds");
+  if (before["terminationGracePeriodSeconds"].as_int() < 0 && spec["terminationGracePeriodSeconds"].as_int() == 1)
+    keep_old(munged, before, "terminationGracePeriodSeconds");
   if (!before["schedulingGates"].empty()) gated_updates(f, spec, before, munged, path);
   Document kept = munged.freeze();
   if (!same(kept, before)) f.forbidden(path, fmt::format("{}\n{}", changeable, changes(before, kept)));
@@ -223,13 +231,16 @@ void pod_status(Findings& f, Value object, Value old) {
   if (nominated != text(before, "nominatedNodeName") && !nominated.empty()) dns_subdomain(f, nominated, path.child("nominatedNodeName"));
   std::string_view restart = text(old["spec"], "restartPolicy");
   states(f, status["containerStatuses"], before["containerStatuses"], restart, {}, path.child("containerStatuses"));
-  states(f, status["initContainerStatuses"], before["initContainerStatuses"], restart, old["spec"]["initContainers"], path.child("initContainerStatuses"));
-  states(f, status["ephemeralContainerStatuses"], before["ephemeralContainerStatuses"], "Never", {}, path.child("ephemeralContainerStatuses"));
+  states(f, status["initContainerStatuses"], before["initContainerStatuses"], restart, old["spec"]["initContainers"],
+         path.child("initContainerStatuses"));
+  states(f, status["ephemeralContainerStatuses"], before["ephemeralContainerStatuses"], "Never", {},
+         path.child("ephemeralContainerStatuses"));
   addresses(f, status["podIPs"], path.child("podIPs"));
   Value hosts = status["hostIPs"];
   if (hosts.empty()) return;
   Path host_path = path.child("hostIPs");
-  if (text(status, "hostIP") != text(hosts[0], "ip")) f.invalid(host_path.index(0, "ip"), text(hosts[0], "ip"), "must be equal to `hostIP`");
+  if (text(status, "hostIP") != text(hosts[0], "ip"))
+    f.invalid(host_path.index(0, "ip"), text(hosts[0], "ip"), "must be equal to `hostIP`");
   addresses(f, hosts, host_path);
 }
 
@@ -246,7 +257,8 @@ void pod_ephemeral_update(Findings& f, Value object, Value old) {
     }
     std::string name = go_quote(text(before, "name"));
     if (!now.exists()) f.forbidden(path, fmt::format("existing ephemeral containers {} may not be removed\n", name));
-    else if (!same(now, before)) f.forbidden(path, fmt::format("existing ephemeral containers {} may not be changed\n{}", name, changes(before, now)));
+    else if (!same(now, before))
+      f.forbidden(path, fmt::format("existing ephemeral containers {} may not be changed\n{}", name, changes(before, now)));
   }
 }
 
@@ -270,7 +282,8 @@ void pod_resize_update(Findings& f, Value object, Value old) {
       for (const char* which : {"limits", "requests"}) {
         for (Member amount : before[list][i]["resources"][which].members()) {
           bool gone = !spec[list][i]["resources"][which][amount.key].exists();
-          if (gone && (amount.key == "cpu" || amount.key == "memory")) f.forbidden(at.index(i, "resources"), fmt::format("{} cannot be removed", which));
+          if (gone && (amount.key == "cpu" || amount.key == "memory"))
+            f.forbidden(at.index(i, "resources"), fmt::format("{} cannot be removed", which));
         }
         Draft& resources = containers->items()[i]["resources"];
         for (const char* name : {"cpu", "memory"}) {

@@ -33,7 +33,8 @@ std::string not_a_system_priority(Value object) {
 void lease_spec(Findings& f, Value spec) {
   const Path path("spec");
   Value duration = spec["leaseDurationSeconds"], transitions = spec["leaseTransitions"];
-  if (!duration.is_null() && duration.as_int() <= 0) f.invalid(path.child("leaseDurationSeconds"), duration.as_int(), "must be greater than 0");
+  if (!duration.is_null() && duration.as_int() <= 0)
+    f.invalid(path.child("leaseDurationSeconds"), duration.as_int(), "must be greater than 0");
   if (transitions.as_int() < 0) f.invalid(path.child("leaseTransitions"), transitions.as_int(), "must be greater than or equal to 0");
   if (set(spec, "preferredHolder") && !text(spec, "preferredHolder").empty() && text(spec, "strategy").empty()) {
     f.forbidden(path.child("preferredHolder"), "may only be specified when `strategy` is defined");
@@ -65,10 +66,12 @@ void budget_spec(Findings& f, Value spec) {
     if (amount.is_null()) continue;
     amount_or_percent(f, amount, path.child(field));
     bool percent = amount.is_string() && names::percent(amount.as_string()).empty();
-    if (percent && parse_int(amount.as_string().substr(0, amount.as_string().size() - 1)).value_or(0) > 100) f.invalid(path.child(field), amount, "must not be greater than 100%");
+    if (percent && parse_int(amount.as_string().substr(0, amount.as_string().size() - 1)).value_or(0) > 100)
+      f.invalid(path.child(field), amount, "must not be greater than 100%");
   }
   f.add(validate_label_selector(spec["selector"], path.child("selector")));
-  if (set(spec, "unhealthyPodEvictionPolicy")) f.enumerated(path.child("unhealthyPodEvictionPolicy"), text(spec, "unhealthyPodEvictionPolicy"), {"AlwaysAllow", "IfHealthyBudget"});
+  if (set(spec, "unhealthyPodEvictionPolicy"))
+    f.enumerated(path.child("unhealthyPodEvictionPolicy"), text(spec, "unhealthyPodEvictionPolicy"), {"AlwaysAllow", "IfHealthyBudget"});
 }
 
 void slice_address(Findings& f, std::string_view type, std::string_view address, const Path& path) {
@@ -109,7 +112,8 @@ void slice_endpoint(Findings& f, std::string_view type, Value endpoint, const Pa
   if (set(endpoint, "nodeName")) dns_subdomain(f, text(endpoint, "nodeName"), path.child("nodeName"));
   Path topology = path.child("deprecatedTopology");
   f.add(validate_labels(endpoint["deprecatedTopology"], topology));
-  if (endpoint["deprecatedTopology"]["kubernetes.io/hostname"].exists()) f.invalid(topology.key("kubernetes.io/hostname"), "kubernetes.io/hostname", "may not be set");
+  if (endpoint["deprecatedTopology"]["kubernetes.io/hostname"].exists())
+    f.invalid(topology.key("kubernetes.io/hostname"), "kubernetes.io/hostname", "may not be set");
   if (set(endpoint, "hints")) slice_hints(f, endpoint["hints"], path.child("hints"));
   if (set(endpoint, "hostname")) dns_label(f, text(endpoint, "hostname"), path.child("hostname"));
 }
@@ -136,14 +140,18 @@ void api_service_spec(Findings& f, Value spec) {
   if (group.empty() && version != "v1") f.required(path.child("group"), "only v1 may have an empty group and it better be legacy kube");
   if (!group.empty()) dns_subdomain(f, group, path.child("group"));
   f.say(path.child("version"), version, names::dns1035_label(version));
-  if (group_priority <= 0 || group_priority > group_priority_max) f.invalid(path.child("groupPriorityMinimum"), group_priority, "must be positive and less than 20000");
-  if (version_priority <= 0 || version_priority > version_priority_max) f.invalid(path.child("versionPriority"), version_priority, "must be positive and less than 1000");
+  if (group_priority <= 0 || group_priority > group_priority_max)
+    f.invalid(path.child("groupPriorityMinimum"), group_priority, "must be positive and less than 20000");
+  if (version_priority <= 0 || version_priority > version_priority_max)
+    f.invalid(path.child("versionPriority"), version_priority, "must be positive and less than 1000");
   Value service = spec["service"];
   bool unchecked = spec["insecureSkipTLSVerify"].as_bool();
   std::size_t bundle = text(spec, "caBundle").size();
   if (service.is_null()) {
-    if (bundle != 0) f.invalid(path.child("caBundle"), fmt::format("{} bytes", bundle * 3 / 4), "local APIServices may not have a caBundle");
-    if (unchecked) f.invalid(path.child("insecureSkipTLSVerify"), spec["insecureSkipTLSVerify"], "local APIServices may not have insecureSkipTLSVerify");
+    if (bundle != 0)
+      f.invalid(path.child("caBundle"), fmt::format("{} bytes", bundle * 3 / 4), "local APIServices may not have a caBundle");
+    if (unchecked)
+      f.invalid(path.child("insecureSkipTLSVerify"), spec["insecureSkipTLSVerify"], "local APIServices may not have insecureSkipTLSVerify");
     return;
   }
   Path at = path.child("service");
@@ -151,8 +159,10 @@ void api_service_spec(Findings& f, Value spec) {
     if (text(service, field).empty()) f.required(at.child(field));
   }
   std::int64_t port = service["port"].as_int(443);
-  if (auto messages = names::port_number(port); !messages.empty()) f.invalid(at.child("port"), port, "port is not valid: " + join(messages, ", "));
-  if (unchecked && bundle != 0) f.invalid(path.child("insecureSkipTLSVerify"), spec["insecureSkipTLSVerify"], "may not be true if caBundle is present");
+  if (auto messages = names::port_number(port); !messages.empty())
+    f.invalid(at.child("port"), port, "port is not valid: " + join(messages, ", "));
+  if (unchecked && bundle != 0)
+    f.invalid(path.child("insecureSkipTLSVerify"), spec["insecureSkipTLSVerify"], "may not be true if caBundle is present");
 }
 
 }  // namespace
@@ -167,7 +177,8 @@ void priority_class_create(Findings& f, Value object) {
   } else if (object["value"].as_int() > user_priority_max) {
     f.forbidden(Path("value"), fmt::format("maximum allowed value of a user defined priority is {}", user_priority_max));
   }
-  if (set(object, "preemptionPolicy")) f.one_of(Path("preemptionPolicy"), text(object, "preemptionPolicy"), {"PreemptLowerPriority", "Never"});
+  if (set(object, "preemptionPolicy"))
+    f.one_of(Path("preemptionPolicy"), text(object, "preemptionPolicy"), {"PreemptLowerPriority", "Never"});
 }
 
 void priority_class_update(Findings& f, Value object, Value old) {
@@ -216,7 +227,8 @@ void disruption_budget_status(Findings& f, Value object, Value old) {
   object_meta_update(f, object, old);
   const Path path("status");
   f.add(validate_conditions(object["status"]["conditions"], path.child("conditions")));
-  for (const char* count : {"disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"}) f.nonnegative(path.child(count), object["status"][count]);
+  for (const char* count : {"disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"})
+    f.nonnegative(path.child(count), object["status"][count]);
 }
 
 void endpoint_slice_create(Findings& f, Value object) {
@@ -226,7 +238,8 @@ void endpoint_slice_create(Findings& f, Value object) {
   const Path path("endpoints");
   Value endpoints = object["endpoints"];
   if (endpoints.size() > slice_endpoints_max) f.too_many(path, endpoints.size(), slice_endpoints_max);
-  else for (std::size_t i = 0; i < endpoints.size(); ++i) slice_endpoint(f, type, endpoints[i], path.index(i));
+  else
+    for (std::size_t i = 0; i < endpoints.size(); ++i) slice_endpoint(f, type, endpoints[i], path.index(i));
   slice_ports(f, object["ports"]);
 }
 
@@ -241,7 +254,8 @@ void api_service_create(Findings& f, Value object) {
   Value spec = object["spec"];
   std::string wanted = fmt::format("{}.{}", text(spec, "version"), text(spec, "group"));
   std::string_view name = text(object["metadata"], "name");
-  if (!name.empty() && name != wanted) f.invalid(Path("metadata.name"), name, fmt::format("must be `spec.version+\".\"+spec.group`: {}", go_quote(wanted)));
+  if (!name.empty() && name != wanted)
+    f.invalid(Path("metadata.name"), name, fmt::format("must be `spec.version+\".\"+spec.group`: {}", go_quote(wanted)));
   api_service_spec(f, spec);
 }
 

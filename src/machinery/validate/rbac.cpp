@@ -76,7 +76,8 @@ void binding_update(Findings& f, Value object, Value old) {
 void review_attributes(Findings& f, Value spec) {
   const Path path("spec");
   Value resource = spec["resourceAttributes"], other = spec["nonResourceAttributes"];
-  if (!resource.is_null() && !other.is_null()) f.invalid(path.child("nonResourceAttributes"), other, "cannot be specified in combination with resourceAttributes");
+  if (!resource.is_null() && !other.is_null())
+    f.invalid(path.child("nonResourceAttributes"), other, "cannot be specified in combination with resourceAttributes");
   if (resource.is_null() && other.is_null()) {
     f.invalid(path.child("resourceAttributes"), other, "exactly one of nonResourceAttributes or resourceAttributes must be specified");
   }
@@ -84,14 +85,16 @@ void review_attributes(Findings& f, Value spec) {
 
 void review_spec(Findings& f, Value spec) {
   review_attributes(f, spec);
-  if (text(spec, "user").empty() && spec["groups"].empty()) f.invalid(Path("spec.user"), text(spec, "user"), "at least one of user or group must be specified");
+  if (text(spec, "user").empty() && spec["groups"].empty())
+    f.invalid(Path("spec.user"), text(spec, "user"), "at least one of user or group must be specified");
 }
 
 void bare_metadata(Findings& f, Value meta, bool may_have_namespace) {
   for (Member member : meta.members()) {
     bool allowed = member.key == "managedFields" || member.key == "creationTimestamp" || (may_have_namespace && member.key == "namespace");
     bool blank = member.value.is_null() || (member.value.is_string() && member.value.as_string().empty());
-    if (!allowed && !blank) return f.invalid(Path("metadata"), meta, may_have_namespace ? "must be empty except for namespace" : "must be empty");
+    if (!allowed && !blank)
+      return f.invalid(Path("metadata"), meta, may_have_namespace ? "must be empty except for namespace" : "must be empty");
   }
 }
 

@@ -9,18 +9,40 @@ namespace kybern::rules {
 namespace {
 
 template <std::size_t N>
-bool listed(const std::string_view (&list)[N], std::string_view name) { return std::find(std::begin(list), std::end(list), name) != std::end(list); }
+bool listed(const std::string_view (&list)[N], std::string_view name) {
+  return std::find(std::begin(list), std::end(list), name) != std::end(list);
+}
 
-constexpr std::string_view integer_resources[] = {"pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "configmaps", "persistentvolumeclaims", "services.nodeports", "services.loadbalancers"};
-constexpr std::string_view quota_resources[] = {"cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory", "requests.storage", "requests.ephemeral-storage", "limits.cpu", "limits.memory",
-                                                "limits.ephemeral-storage", "pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "persistentvolumeclaims", "configmaps", "services.nodeports",
+constexpr std::string_view integer_resources[] = {
+    "pods",       "resourcequotas",         "services",           "replicationcontrollers", "secrets",
+    "configmaps", "persistentvolumeclaims", "services.nodeports", "services.loadbalancers"};
+constexpr std::string_view quota_resources[] = {"cpu",
+                                                "memory",
+                                                "ephemeral-storage",
+                                                "requests.cpu",
+                                                "requests.memory",
+                                                "requests.storage",
+                                                "requests.ephemeral-storage",
+                                                "limits.cpu",
+                                                "limits.memory",
+                                                "limits.ephemeral-storage",
+                                                "pods",
+                                                "resourcequotas",
+                                                "services",
+                                                "replicationcontrollers",
+                                                "secrets",
+                                                "persistentvolumeclaims",
+                                                "configmaps",
+                                                "services.nodeports",
                                                 "services.loadbalancers"};
 
 bool is_standard_resource(std::string_view name) {
   return listed(quota_resources, name) || name == "storage" || is_hugepage(name) || name.starts_with("requests.hugepages-");
 }
 
-bool is_standard_container_resource(std::string_view name) { return name == "cpu" || name == "memory" || name == "ephemeral-storage" || is_hugepage(name); }
+bool is_standard_container_resource(std::string_view name) {
+  return name == "cpu" || name == "memory" || name == "ephemeral-storage" || is_hugepage(name);
+}
 
 bool has_slash(std::string_view name) { return name.find('/') != std::string_view::npos; }
 
@@ -61,7 +83,9 @@ void claim_names(Findings& f, Value claims, const std::set<std::string, std::les
 bool is_native_resource(std::string_view name) { return !has_slash(name) || name.find("kubernetes.io/") != std::string_view::npos; }
 bool is_hugepage(std::string_view name) { return name.starts_with("hugepages-"); }
 bool is_overcommit_allowed(std::string_view name) { return is_native_resource(name) && !is_hugepage(name); }
-bool is_standard_quota_resource(std::string_view name) { return listed(quota_resources, name) || is_hugepage(name) || name.starts_with("requests.hugepages-"); }
+bool is_standard_quota_resource(std::string_view name) {
+  return listed(quota_resources, name) || is_hugepage(name) || name.starts_with("requests.hugepages-");
+}
 bool is_extended_resource(std::string_view name) {
   return !is_native_resource(name) && !name.starts_with("requests.") && names::qualified_name(fmt::format("requests.{}", name)).empty();
 }
@@ -69,7 +93,8 @@ bool is_extended_resource(std::string_view name) {
 void resource_name(Findings& f, std::string_view name, const Path& path) {
   auto messages = names::qualified_name(name);
   f.say(path, name, messages);
-  if (messages.empty() && !has_slash(name) && !is_standard_resource(name)) f.invalid(path, name, "must be a standard resource type or fully qualified");
+  if (messages.empty() && !has_slash(name) && !is_standard_resource(name))
+    f.invalid(path, name, "must be a standard resource type or fully qualified");
 }
 
 void container_resource_name(Findings& f, std::string_view name, const Path& path) {

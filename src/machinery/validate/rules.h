@@ -23,7 +23,9 @@ class Findings {
   void required(const Path& path, std::string_view detail = {}) { errors_.push_back(field::required(path, detail)); }
   void forbidden(const Path& path, std::string_view detail) { errors_.push_back(field::forbidden(path, detail)); }
   template <class V>
-  void invalid(const Path& path, const V& value, std::string_view detail) { errors_.push_back(field::invalid(path, value, detail)); }
+  void invalid(const Path& path, const V& value, std::string_view detail) {
+    errors_.push_back(field::invalid(path, value, detail));
+  }
   void duplicate(const Path& path, std::string_view value) { errors_.push_back(field::duplicate(path, value)); }
   void duplicate(const Path& path, Value value) { errors_.push_back(field::duplicate(path, value)); }
   void not_found(const Path& path, std::string_view value) { errors_.push_back(field::not_found(path, value)); }
@@ -139,9 +141,9 @@ void resource_field_selector(Findings& f, Value selector, bool for_volume, const
 
 // pod.cpp and its neighbours
 struct PodContext {
-  bool is_pod = false;          // the whole object is a pod, not a template
+  bool is_pod = false;  // the whole object is a pod, not a template
   std::string_view pod_name;
-  Value meta;                   // of the pod or template
+  Value meta;  // of the pod or template
 };
 void pod_spec(Findings& f, Value spec, const PodContext& context, const Path& path);
 void pod_template(Findings& f, Value pod_template, const Path& path);
@@ -184,8 +186,8 @@ struct Kind {
 };
 const Kind* find_kind(std::string_view group, std::string_view kind);
 
-#define KYBERN_RULES(name) \
-  void name##_create(Findings& f, Value object); \
+#define KYBERN_RULES(name)                                  \
+  void name##_create(Findings& f, Value object);            \
   void name##_update(Findings& f, Value object, Value old); \
   void name##_status(Findings& f, Value object, Value old);
 KYBERN_RULES(pod)

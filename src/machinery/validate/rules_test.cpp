@@ -47,38 +47,50 @@ struct Case {
 
 constexpr const char* scaler_head = R"("scaleTargetRef":{"kind":"Deployment","name":"d"},"maxReplicas":3,)";
 constexpr const char* job_head = R"("manualSelector":true,"selector":{"matchLabels":{"a":"b"}},)";
-constexpr const char* job_pods = R"("template":{"metadata":{"labels":{"a":"b"}},"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}})";
+constexpr const char* job_pods =
+    R"("template":{"metadata":{"labels":{"a":"b"}},"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}})";
 
 TEST(ValidateRules, Autoscalers) {
-  struct Row { const char *spec, *findings; };
+  struct Row {
+    const char *spec, *findings;
+  };
   for (auto [spec, want] : {
            Row{R"("metrics":[{"type":"Resource","resource":{"name":"cpu","target":{"type":"Utilization","averageUtilization":50}}}])", ""},
            Row{R"("metrics":[{"type":"Pods","resource":{"name":"cpu","target":{"type":"Utilization","averageUtilization":50}}}])",
                "spec.metrics[0].pods: Required value: must populate information for the given metric source"},
            Row{R"("metrics":[{"type":"External","external":{"metric":{"name":"q"},"target":{"type":"Value"}}}])",
-               "spec.metrics[0].external.target.averageValue: Required value: must set either a target value for metric or a per-pod target"},
+               "spec.metrics[0].external.target.averageValue: Required value: must set either a target value for metric or a per-pod "
+               "target"},
            Row{R"("behavior":{"scaleUp":{"policies":[{"type":"Pods","value":0,"periodSeconds":3000}]}})",
-               "spec.behavior.scaleUp.policies[0].value: Invalid value: 0: must be greater than zero | spec.behavior.scaleUp.policies[0].periodSeconds: Invalid value: 3000: must be less than or equal to 1800"},
+               "spec.behavior.scaleUp.policies[0].value: Invalid value: 0: must be greater than zero | "
+               "spec.behavior.scaleUp.policies[0].periodSeconds: Invalid value: 3000: must be less than or equal to 1800"},
        }) {
     Typed one = typed("autoscaling", "v2", "HorizontalPodAutoscaler", std::string(R"({"spec":{)") + scaler_head + spec + "}}");
     EXPECT_EQ(findings(validate(*one.resource, one.object)), want) << spec;
   }
-  Typed old = typed("autoscaling", "v1", "HorizontalPodAutoscaler", std::string(R"({"spec":{)") + scaler_head + R"("targetCPUUtilizationPercentage":0}})");
-  EXPECT_EQ(findings(validate(*old.resource, old.object)), "spec.metrics[0].resource.target.averageUtilization: Invalid value: 0: must be greater than 0");
+  Typed old = typed("autoscaling", "v1", "HorizontalPodAutoscaler",
+                    std::string(R"({"spec":{)") + scaler_head + R"("targetCPUUtilizationPercentage":0}})");
+  EXPECT_EQ(findings(validate(*old.resource, old.object)),
+            "spec.metrics[0].resource.target.averageUtilization: Invalid value: 0: must be greater than 0");
 }
 
 TEST(ValidateRules, Jobs) {
-  struct Row { const char *spec, *findings; };
+  struct Row {
+    const char *spec, *findings;
+  };
   for (auto [spec, want] : {
            Row{R"("completions":2)", ""},
            Row{R"("completionMode":"Indexed","parallelism":1)", "spec.completions: Required value: when completion mode is Indexed"},
-           Row{R"("completionMode":"Some")", R"(spec.completionMode: Unsupported value: "Some": supported values: "NonIndexed", "Indexed")"},
+           Row{R"("completionMode":"Some")",
+               R"(spec.completionMode: Unsupported value: "Some": supported values: "NonIndexed", "Indexed")"},
            Row{R"("backoffLimitPerIndex":1)", "spec.backoffLimitPerIndex: Invalid value: 1: requires indexed completion mode"},
-           Row{R"("podFailurePolicy":{"rules":[{"action":"FailJob"}]})", "spec.podFailurePolicy.rules[0]: Invalid value: specifying one of OnExitCodes and OnPodConditions is required"},
+           Row{R"("podFailurePolicy":{"rules":[{"action":"FailJob"}]})",
+               "spec.podFailurePolicy.rules[0]: Invalid value: specifying one of OnExitCodes and OnPodConditions is required"},
            Row{R"("podFailurePolicy":{"rules":[{"action":"Ignore","onExitCodes":{"operator":"In","values":[3,0]}}]})",
                "spec.podFailurePolicy.rules[0].onExitCodes.values[1]: Invalid value: 0: must not be 0 for the In operator | "
                "spec.podFailurePolicy.rules[0].onExitCodes.values: Invalid value: [3,0]: must be ordered"},
-           Row{R"("podReplacementPolicy":"Never")", R"(spec.podReplacementPolicy: Unsupported value: "Never": supported values: "Failed", "TerminatingOrFailed")"},
+           Row{R"("podReplacementPolicy":"Never")",
+               R"(spec.podReplacementPolicy: Unsupported value: "Never": supported values: "Failed", "TerminatingOrFailed")"},
            Row{R"("managedBy":"me")", R"(spec.managedBy: Invalid value: "me": must be a domain-prefixed path (such as "acme.io/foo"))"},
        }) {
     Typed one = typed("batch", "v1", "Job", std::string(R"({"spec":{)") + job_head + job_pods + "," + spec + "}}");
@@ -87,14 +99,20 @@ TEST(ValidateRules, Jobs) {
 }
 
 TEST(ValidateRules, CronJobs) {
-  struct Row { const char *spec, *findings; };
+  struct Row {
+    const char *spec, *findings;
+  };
   for (auto [spec, want] : {
            Row{R"("schedule":"*/5 * * * *","timeZone":"Europe/Berlin")", ""},
-           Row{R"("schedule":"*/5 * * *")", R"(spec.schedule: Invalid value: "*/5 * * *": expected exactly 5 fields, found 4: [*/5 * * *])"},
+           Row{R"("schedule":"*/5 * * *")",
+               R"(spec.schedule: Invalid value: "*/5 * * *": expected exactly 5 fields, found 4: [*/5 * * *])"},
            Row{R"("schedule":"")", "spec.schedule: Required value"},
-           Row{R"("schedule":"TZ=UTC 0 * * * *")", R"(spec.schedule: Invalid value: "TZ=UTC 0 * * * *": cannot use TZ or CRON_TZ in schedule, use timeZone field instead)"},
-           Row{R"("schedule":"@daily","concurrencyPolicy":"Maybe")", R"(spec.concurrencyPolicy: Unsupported value: "Maybe": supported values: "Allow", "Forbid", "Replace")"},
-           Row{R"("schedule":"@daily","failedJobsHistoryLimit":-1)", "spec.failedJobsHistoryLimit: Invalid value: -1: must be greater than or equal to 0"},
+           Row{R"("schedule":"TZ=UTC 0 * * * *")",
+               R"(spec.schedule: Invalid value: "TZ=UTC 0 * * * *": cannot use TZ or CRON_TZ in schedule, use timeZone field instead)"},
+           Row{R"("schedule":"@daily","concurrencyPolicy":"Maybe")",
+               R"(spec.concurrencyPolicy: Unsupported value: "Maybe": supported values: "Allow", "Forbid", "Replace")"},
+           Row{R"("schedule":"@daily","failedJobsHistoryLimit":-1)",
+               "spec.failedJobsHistoryLimit: Invalid value: -1: must be greater than or equal to 0"},
        }) {
     Typed one = typed("batch", "v1", "CronJob", std::string(R"({"spec":{"jobTemplate":{"spec":{)") + job_pods + "}}," + spec + "}}");
     EXPECT_EQ(findings(validate(*one.resource, one.object)), want) << spec;
@@ -103,28 +121,43 @@ TEST(ValidateRules, CronJobs) {
 
 constexpr Case others[] = {
     {"policy", "v1", "PodDisruptionBudget", R"({"spec":{"minAvailable":1,"selector":{}}})", ""},
-    {"policy", "v1", "PodDisruptionBudget", R"({"spec":{"minAvailable":"120%"}})", R"(spec.minAvailable: Invalid value: "120%": must not be greater than 100%)"},
-    {"policy", "v1", "PodDisruptionBudget", R"({"spec":{"maxUnavailable":-1}})", "spec.maxUnavailable: Invalid value: -1: must be greater than or equal to 0"},
-    {"discovery.k8s.io", "v1", "EndpointSlice", R"({"addressType":"IPv4","endpoints":[{"addresses":["10.0.0.1"]}],"ports":[{"port":80,"protocol":"TCP","name":""}]})", ""},
+    {"policy", "v1", "PodDisruptionBudget", R"({"spec":{"minAvailable":"120%"}})",
+     R"(spec.minAvailable: Invalid value: "120%": must not be greater than 100%)"},
+    {"policy", "v1", "PodDisruptionBudget", R"({"spec":{"maxUnavailable":-1}})",
+     "spec.maxUnavailable: Invalid value: -1: must be greater than or equal to 0"},
+    {"discovery.k8s.io", "v1", "EndpointSlice",
+     R"({"addressType":"IPv4","endpoints":[{"addresses":["10.0.0.1"]}],"ports":[{"port":80,"protocol":"TCP","name":""}]})", ""},
     {"discovery.k8s.io", "v1", "EndpointSlice", R"({"addressType":"IPv4","endpoints":[{"addresses":["fd00::1"]},{"addresses":[]}]})",
      R"(endpoints[0].addresses[0]: Invalid value: "fd00::1": must be an IPv4 address | endpoints[1].addresses: Required value: must contain at least 1 address)"},
-    {"discovery.k8s.io", "v1", "EndpointSlice", R"({"addressType":"IPv5","endpoints":[]})", R"(addressType: Unsupported value: "IPv5": supported values: "FQDN", "IPv4", "IPv6")"},
-    {"discovery.k8s.io", "v1", "EndpointSlice", R"({"addressType":"IPv4","endpoints":[],"ports":[{"name":"a","port":1},{"name":"a","port":2}]})", R"(ports[1].name: Duplicate value: "a")"},
+    {"discovery.k8s.io", "v1", "EndpointSlice", R"({"addressType":"IPv5","endpoints":[]})",
+     R"(addressType: Unsupported value: "IPv5": supported values: "FQDN", "IPv4", "IPv6")"},
+    {"discovery.k8s.io", "v1", "EndpointSlice",
+     R"({"addressType":"IPv4","endpoints":[],"ports":[{"name":"a","port":1},{"name":"a","port":2}]})",
+     R"(ports[1].name: Duplicate value: "a")"},
     {"storage.k8s.io", "v1", "CSIStorageCapacity", R"({"storageClassName":"A","capacity":"-1"})",
      R"(storageClassName: Invalid value: "A": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*') | capacity: Invalid value: "-1": must be greater than or equal to 0)"},
-    {"networking.k8s.io", "v1", "IPAddress", R"({"metadata":{"name":"10.0.0.1"},"spec":{"parentRef":{"resource":"services","name":"s"}}})", ""},
+    {"networking.k8s.io", "v1", "IPAddress", R"({"metadata":{"name":"10.0.0.1"},"spec":{"parentRef":{"resource":"services","name":"s"}}})",
+     ""},
     {"networking.k8s.io", "v1", "IPAddress", R"({"metadata":{"name":"10.0.0.1"},"spec":{}})", "spec.parentRef: Required value"},
     {"networking.k8s.io", "v1", "ServiceCIDR", R"({"spec":{"cidrs":["10.0.0.0/24"]}})", ""},
-    {"networking.k8s.io", "v1", "ServiceCIDR", R"({"spec":{"cidrs":["10.0.0.1/24"]}})", R"(spec.cidrs[0]: Invalid value: "10.0.0.1/24": must be in canonical form ("10.0.0.0/24"))"},
+    {"networking.k8s.io", "v1", "ServiceCIDR", R"({"spec":{"cidrs":["10.0.0.1/24"]}})",
+     R"(spec.cidrs[0]: Invalid value: "10.0.0.1/24": must be in canonical form ("10.0.0.0/24"))"},
     {"flowcontrol.apiserver.k8s.io", "v1", "FlowSchema",
-     R"({"spec":{"matchingPrecedence":5,"priorityLevelConfiguration":{"name":"l"},"rules":[{"subjects":[{"kind":"User","user":{"name":"*"}}],"resourceRules":[{"verbs":["*"],"apiGroups":["*"],"resources":["*"],"namespaces":["*"]}]}]}})", ""},
-    {"flowcontrol.apiserver.k8s.io", "v1", "FlowSchema", R"({"spec":{"matchingPrecedence":20000,"priorityLevelConfiguration":{"name":""}}})",
-     "spec.matchingPrecedence: Invalid value: 20000: must not be greater than 10000 | spec.priorityLevelConfiguration.name: Required value: must reference a priority level"},
-    {"flowcontrol.apiserver.k8s.io", "v1", "PriorityLevelConfiguration", R"({"spec":{"type":"Limited"}})", "spec.limited: Required value: must not be empty when type is Limited"},
-    {"flowcontrol.apiserver.k8s.io", "v1", "PriorityLevelConfiguration", R"({"spec":{"type":"Limited","limited":{"limitResponse":{"type":"Queue","queuing":{"queues":4,"handSize":8,"queueLengthLimit":2}}}}})",
+     R"({"spec":{"matchingPrecedence":5,"priorityLevelConfiguration":{"name":"l"},"rules":[{"subjects":[{"kind":"User","user":{"name":"*"}}],"resourceRules":[{"verbs":["*"],"apiGroups":["*"],"resources":["*"],"namespaces":["*"]}]}]}})",
+     ""},
+    {"flowcontrol.apiserver.k8s.io", "v1", "FlowSchema",
+     R"({"spec":{"matchingPrecedence":20000,"priorityLevelConfiguration":{"name":""}}})",
+     "spec.matchingPrecedence: Invalid value: 20000: must not be greater than 10000 | spec.priorityLevelConfiguration.name: Required "
+     "value: must reference a priority level"},
+    {"flowcontrol.apiserver.k8s.io", "v1", "PriorityLevelConfiguration", R"({"spec":{"type":"Limited"}})",
+     "spec.limited: Required value: must not be empty when type is Limited"},
+    {"flowcontrol.apiserver.k8s.io", "v1", "PriorityLevelConfiguration",
+     R"({"spec":{"type":"Limited","limited":{"limitResponse":{"type":"Queue","queuing":{"queues":4,"handSize":8,"queueLengthLimit":2}}}}})",
      "spec.limited.limitResponse.queuing.handSize: Invalid value: 8: should not be greater than queues (4)"},
-    {"authorization.k8s.io", "v1", "SubjectAccessReview", R"({"metadata":{},"spec":{"nonResourceAttributes":{"path":"/x","verb":"get"},"user":"u"}})", ""},
-    {"authorization.k8s.io", "v1", "SubjectAccessReview", R"({"metadata":{},"spec":{"nonResourceAttributes":{"path":"/x","verb":"get"}}})", R"(spec.user: Invalid value: "": at least one of user or group must be specified)"},
+    {"authorization.k8s.io", "v1", "SubjectAccessReview",
+     R"({"metadata":{},"spec":{"nonResourceAttributes":{"path":"/x","verb":"get"},"user":"u"}})", ""},
+    {"authorization.k8s.io", "v1", "SubjectAccessReview", R"({"metadata":{},"spec":{"nonResourceAttributes":{"path":"/x","verb":"get"}}})",
+     R"(spec.user: Invalid value: "": at least one of user or group must be specified)"},
 };
 
 TEST(ValidateRules, Others) {
@@ -140,18 +173,24 @@ struct Change {
 };
 constexpr Change updates[] = {
     {"policy", "v1", "PodDisruptionBudget", R"({"spec":{"minAvailable":1}})", R"({"spec":{"minAvailable":2}})", ""},
-    {"discovery.k8s.io", "v1", "EndpointSlice", R"({"addressType":"IPv4","endpoints":[]})", R"({"addressType":"IPv6","endpoints":[]})", R"(addressType: Invalid value: "IPv6": field is immutable)"},
+    {"discovery.k8s.io", "v1", "EndpointSlice", R"({"addressType":"IPv4","endpoints":[]})", R"({"addressType":"IPv6","endpoints":[]})",
+     R"(addressType: Invalid value: "IPv6": field is immutable)"},
     {"apps", "v1", "StatefulSet",
      R"({"spec":{"serviceName":"s","selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}})",
-     R"({"spec":{"serviceName":"s","replicas":4,"minReadySeconds":3,"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b","c":"d"}},"spec":{"containers":[{"name":"c","image":"i:2"}]}}}})", ""},
+     R"({"spec":{"serviceName":"s","replicas":4,"minReadySeconds":3,"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b","c":"d"}},"spec":{"containers":[{"name":"c","image":"i:2"}]}}}})",
+     ""},
     {"apps", "v1", "StatefulSet",
      R"({"spec":{"serviceName":"s","selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}})",
      R"({"spec":{"serviceName":"t","selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}})",
-     "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
+     "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
+     "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
      "'minReadySeconds' are forbidden"},
-    {"networking.k8s.io", "v1", "ServiceCIDR", R"({"spec":{"cidrs":["10.0.0.0/24"]}})", R"({"spec":{"cidrs":["10.0.0.0/24","fd00::/112"]}})", ""},
-    {"coordination.k8s.io", "v1", "Lease", R"({"spec":{"leaseDurationSeconds":15}})", R"({"spec":{"leaseDurationSeconds":0}})", "spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0"},
-    {"storage.k8s.io", "v1", "CSIDriver", R"({"spec":{}})", R"({"spec":{"attachRequired":false}})", "spec.attachRequired: Invalid value: false: field is immutable"},
+    {"networking.k8s.io", "v1", "ServiceCIDR", R"({"spec":{"cidrs":["10.0.0.0/24"]}})",
+     R"({"spec":{"cidrs":["10.0.0.0/24","fd00::/112"]}})", ""},
+    {"coordination.k8s.io", "v1", "Lease", R"({"spec":{"leaseDurationSeconds":15}})", R"({"spec":{"leaseDurationSeconds":0}})",
+     "spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0"},
+    {"storage.k8s.io", "v1", "CSIDriver", R"({"spec":{}})", R"({"spec":{"attachRequired":false}})",
+     "spec.attachRequired: Invalid value: false: field is immutable"},
 };
 
 TEST(ValidateRules, Updates) {
@@ -171,8 +210,11 @@ TEST(ValidateRules, Updates) {
 // Suspended jobs that have not started may still be told where to run.
 TEST(ValidateRules, SuspendedJobs) {
   auto job = [](const char* suspend, const char* selector) {
-    std::string pods = std::string(R"("template":{"metadata":{"labels":{"a":"b"}},"spec":{"restartPolicy":"Never",)") + selector + R"("containers":[{"name":"c","image":"i"}]}})";
-    Typed one = typed("batch", "v1", "Job", std::string(R"({"metadata":{"name":"a","resourceVersion":"1","uid":"u"},"spec":{)") + job_head + pods + R"(,"suspend":)" + suspend + "}}");
+    std::string pods = std::string(R"("template":{"metadata":{"labels":{"a":"b"}},"spec":{"restartPolicy":"Never",)") + selector +
+                       R"("containers":[{"name":"c","image":"i"}]}})";
+    Typed one = typed("batch", "v1", "Job",
+                      std::string(R"({"metadata":{"name":"a","resourceVersion":"1","uid":"u"},"spec":{)") + job_head + pods +
+                          R"(,"suspend":)" + suspend + "}}");
     return one;
   };
   Typed waiting = job("true", ""), placed = job("true", R"("nodeSelector":{"x":"y"},)"), running = job("false", "");

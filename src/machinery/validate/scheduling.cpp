@@ -25,7 +25,8 @@ void node_requirement(Findings& f, Value requirement, const Path& path) {
 void node_field_requirement(Findings& f, Value requirement, const Path& path) {
   std::string_view op = text(requirement, "operator"), key = text(requirement, "key");
   if (op != "In" && op != "NotIn") f.invalid(path.child("operator"), op, "not a valid selector operator");
-  else if (requirement["values"].size() != 1) f.required(path.child("values"), "must be only one value when `operator` is 'In' or 'NotIn' for node field selector");
+  else if (requirement["values"].size() != 1)
+    f.required(path.child("values"), "must be only one value when `operator` is 'In' or 'NotIn' for node field selector");
   if (key != "metadata.name") return f.invalid(path.child("key"), key, "not a valid field selector key");
   Path values = path.child("values");
   std::size_t i = 0;
@@ -90,7 +91,8 @@ void pod_affinity_term(Findings& f, Value term, const Path& path) {
 }
 
 void pod_affinity(Findings& f, Value affinity, const Path& path) {
-  Path required = path.child("requiredDuringSchedulingIgnoredDuringExecution"), preferred = path.child("preferredDuringSchedulingIgnoredDuringExecution");
+  Path required = path.child("requiredDuringSchedulingIgnoredDuringExecution"),
+       preferred = path.child("preferredDuringSchedulingIgnoredDuringExecution");
   std::size_t i = 0;
   for (Value term : affinity["requiredDuringSchedulingIgnoredDuringExecution"].items()) pod_affinity_term(f, term, required.index(i++));
   i = 0;
@@ -148,10 +150,13 @@ void tolerations(Findings& f, Value list, const Path& path) {
   std::size_t i = 0;
   for (Value toleration : list.items()) {
     Path at = path.index(i++);
-    std::string_view key = text(toleration, "key"), op = text(toleration, "operator"), effect = text(toleration, "effect"), value = text(toleration, "value");
+    std::string_view key = text(toleration, "key"), op = text(toleration, "operator"), effect = text(toleration, "effect"),
+                     value = text(toleration, "value");
     if (!key.empty()) f.add(validate_label_name(key, at.child("key")));
-    if (key.empty() && op != "Exists") f.invalid(at.child("operator"), op, "operator must be Exists when `key` is empty, which means \"match all values and all keys\"");
-    if (set(toleration, "tolerationSeconds") && effect != "NoExecute") f.invalid(at.child("effect"), effect, "effect must be 'NoExecute' when `tolerationSeconds` is set");
+    if (key.empty() && op != "Exists")
+      f.invalid(at.child("operator"), op, "operator must be Exists when `key` is empty, which means \"match all values and all keys\"");
+    if (set(toleration, "tolerationSeconds") && effect != "NoExecute")
+      f.invalid(at.child("effect"), effect, "effect must be 'NoExecute' when `tolerationSeconds` is set");
     if (op == "Equal" || op.empty()) {
       if (auto messages = names::label_value(value); !messages.empty()) f.invalid(at.child("operator"), value, join(messages, ";"));
     } else if (op == "Exists") {
@@ -178,7 +183,9 @@ void topology_spread(Findings& f, Value list, const Path& path) {
     }
     if (Value domains = constraint["minDomains"]; !domains.is_null()) {
       if (domains.as_int() <= 0) f.invalid(at.child("minDomains"), domains.as_int(), "must be greater than zero");
-      if (action != "DoNotSchedule") f.invalid(at.child("minDomains"), domains.as_int(), fmt::format("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {}", action));
+      if (action != "DoNotSchedule")
+        f.invalid(at.child("minDomains"), domains.as_int(),
+                  fmt::format("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {}", action));
     }
     for (const char* policy : {"nodeAffinityPolicy", "nodeTaintsPolicy"}) {
       if (set(constraint, policy)) f.enumerated(at.child(policy), text(constraint, policy), {"Honor", "Ignore"});

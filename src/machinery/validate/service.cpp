@@ -109,7 +109,8 @@ void cluster_ips(Findings& f, const Service& service) {
     }
   }
   if (set(service.spec, "ipFamilyPolicy")) {
-    f.enumerated(spec_path.child("ipFamilyPolicy"), text(service.spec, "ipFamilyPolicy"), {"PreferDualStack", "RequireDualStack", "SingleStack"});
+    f.enumerated(spec_path.child("ipFamilyPolicy"), text(service.spec, "ipFamilyPolicy"),
+                 {"PreferDualStack", "RequireDualStack", "SingleStack"});
   }
   bool wrong = false;
   for (std::size_t i = 0; i < service.ips.size(); ++i) {
@@ -122,7 +123,8 @@ void cluster_ips(Findings& f, const Service& service) {
   }
   if (service.ips.size() > 2) f.invalid(path, service.ips, "may only hold up to 2 values");
   if (wrong) return;
-  if (service.ips.size() > 1 && !dual_stack(texts(service.ips))) f.invalid(path, service.ips, "may specify no more than one IP for each IP family");
+  if (service.ips.size() > 1 && !dual_stack(texts(service.ips)))
+    f.invalid(path, service.ips, "may specify no more than one IP for each IP family");
   families_match(f, service, path);
 }
 
@@ -134,12 +136,19 @@ void duplicate_ports(Findings& f, const Service& service) {
     for (std::size_t i = 0; i < ports.size(); ++i) {
       if (node && ports[i][key].as_int() == 0) continue;
       bool seen = false;
-      for (std::size_t j = 0; j < i; ++j) seen |= ports[j][key].as_int() == ports[i][key].as_int() && text(ports[j], "protocol") == text(ports[i], "protocol");
+      for (std::size_t j = 0; j < i; ++j)
+        seen |= ports[j][key].as_int() == ports[i][key].as_int() && text(ports[j], "protocol") == text(ports[i], "protocol");
       Path at = path.index(i);
       if (seen && node) f.duplicate(at.child("nodePort"), ports[i][key]);
       if (!seen || node) continue;
       // The whole port is shown as upstream's struct prints.
-      Document shown = Draft::object({{"Name", ""}, {"Protocol", text(ports[i], "protocol")}, {"AppProtocol", nullptr}, {"Port", ports[i]["port"].as_int()}, {"TargetPort", 0}, {"NodePort", 0}}).freeze();
+      Document shown = Draft::object({{"Name", ""},
+                                      {"Protocol", text(ports[i], "protocol")},
+                                      {"AppProtocol", nullptr},
+                                      {"Port", ports[i]["port"].as_int()},
+                                      {"TargetPort", 0},
+                                      {"NodePort", 0}})
+                           .freeze();
       f.duplicate(at, shown.root());
     }
   }
@@ -173,23 +182,28 @@ void traffic(Findings& f, const Service& service) {
   std::string_view external = text(service.spec, "externalTrafficPolicy");
   std::int64_t health = service.spec["healthCheckNodePort"].as_int();
   if (service.reachable_from_outside()) f.one_of(spec_path.child("externalTrafficPolicy"), external, {"Cluster", "Local"});
-  else if (!external.empty()) f.invalid(spec_path.child("externalTrafficPolicy"), external, "may only be set for externally-accessible services");
+  else if (!external.empty())
+    f.invalid(spec_path.child("externalTrafficPolicy"), external, "may only be set for externally-accessible services");
   if (service.needs_health_check()) {
     if (health == 0) f.required(spec_path.child("healthCheckNodePort"));
     else f.say(spec_path.child("healthCheckNodePort"), health, names::port_number(health));
   } else if (health != 0) {
-    f.invalid(spec_path.child("healthCheckNodePort"), health, "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'");
+    f.invalid(spec_path.child("healthCheckNodePort"), health,
+              "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'");
   }
   bool inside = service.type == "NodePort" || service.balancer() || service.type == "ClusterIP";
-  if (set(service.spec, "internalTrafficPolicy")) f.enumerated(spec_path.child("internalTrafficPolicy"), text(service.spec, "internalTrafficPolicy"), {"Cluster", "Local"});
+  if (set(service.spec, "internalTrafficPolicy"))
+    f.enumerated(spec_path.child("internalTrafficPolicy"), text(service.spec, "internalTrafficPolicy"), {"Cluster", "Local"});
   else if (inside) f.required(spec_path.child("internalTrafficPolicy"));
   if (set(service.spec, "trafficDistribution")) {
-    f.enumerated(spec_path.child("trafficDistribution"), text(service.spec, "trafficDistribution"), {"PreferClose", "PreferSameNode", "PreferSameZone"});
+    f.enumerated(spec_path.child("trafficDistribution"), text(service.spec, "trafficDistribution"),
+                 {"PreferClose", "PreferSameNode", "PreferSameZone"});
   }
 }
 
 // From one to two addresses and back; the first stays.
-void primary_stays(Findings& f, const Service& now, const Service& old, Value before, Value after, const char* field, const char* secondary) {
+void primary_stays(Findings& f, const Service& now, const Service& old, Value before, Value after, const char* field,
+                   const char* secondary) {
   Path path = spec_path.child(field);
   if (before.size() == after.size()) {
     bool ips = std::string_view(field) == "clusterIPs";
@@ -202,7 +216,8 @@ void primary_stays(Findings& f, const Service& now, const Service& old, Value be
   if (released && now.ips.empty()) f.invalid(path.index(0), after, fmt::format("primary {} can not be unset", secondary));
   if (!before.empty() && !after.empty() && !(before[0] == after[0])) f.invalid(path.index(0), now.ips, "may not change once set");
   if (released && after.size() == 1 && text(now.spec, "ipFamilyPolicy") != "SingleStack") {
-    f.invalid(spec_path.child("ipFamilyPolicy"), now.spec["ipFamilyPolicy"], fmt::format("must be set to 'SingleStack' when releasing the secondary {}", secondary));
+    f.invalid(spec_path.child("ipFamilyPolicy"), now.spec["ipFamilyPolicy"],
+              fmt::format("must be set to 'SingleStack' when releasing the secondary {}", secondary));
   }
   (void)old;
 }
@@ -232,7 +247,8 @@ void service_create(Findings& f, Value object) {
   Value hints = annotations["service.kubernetes.io/topology-aware-hints"], mode = annotations["service.kubernetes.io/topology-mode"];
   if (hints.exists() && mode.exists() && !(hints == mode)) {
     const Path path("metadata.annotations");
-    f.invalid(path.key("service.kubernetes.io/topology-mode"), mode.as_string(), "must match annotations[service.kubernetes.io/topology-aware-hints] when both are specified");
+    f.invalid(path.key("service.kubernetes.io/topology-mode"), mode.as_string(),
+              "must match annotations[service.kubernetes.io/topology-aware-hints] when both are specified");
   }
   Value ports = service.spec["ports"];
   if (ports.empty() && !service.headless() && !service.external_name()) f.required(spec_path.child("ports"));
@@ -268,12 +284,14 @@ void service_update(Findings& f, Value object, Value before) {
   object_meta_update(f, object, before);
   bool settled = !now.external_name() && !old.external_name();
   if (settled && !(now.headless() && old.headless())) primary_stays(f, now, old, old.ips, now.ips, "clusterIPs", "clusterIP");
-  if (settled && now.headless() == old.headless() && !now.headless()) primary_stays(f, now, old, old.families, now.families, "ipFamilies", "ipFamily");
+  if (settled && now.headless() == old.headless() && !now.headless())
+    primary_stays(f, now, old, old.families, now.families, "ipFamilies", "ipFamily");
   if (now.balancer() && old.balancer() && !same(now.spec["loadBalancerClass"], old.spec["loadBalancerClass"])) {
     f.invalid(spec_path.child("loadBalancerClass"), now.spec["loadBalancerClass"], "may not change once set");
   }
   balancer_class(f, now);
-  if (now.needs_health_check() && old.needs_health_check() && now.spec["healthCheckNodePort"].as_int() != old.spec["healthCheckNodePort"].as_int()) {
+  if (now.needs_health_check() && old.needs_health_check() &&
+      now.spec["healthCheckNodePort"].as_int() != old.spec["healthCheckNodePort"].as_int()) {
     f.forbidden(spec_path.child("healthCheckNodePort"), "field is immutable");
   }
   service_create(f, object);
@@ -283,7 +301,8 @@ void service_status(Findings& f, Value object, Value old) {
   object_meta_update(f, object, old);
   const Path path("status.loadBalancer.ingress");
   Value list = object["status"]["loadBalancer"]["ingress"];
-  if (text(object["spec"], "type") != "LoadBalancer" && !list.empty()) return f.forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'");
+  if (text(object["spec"], "type") != "LoadBalancer" && !list.empty())
+    return f.forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'");
   std::size_t i = 0;
   for (Value ingress : list.items()) {
     Path at = path.index(i++);
@@ -308,7 +327,8 @@ void endpoints_create(Findings& f, Value object) {
   std::size_t i = 0;
   for (Value subset : object["subsets"].items()) {
     Path at = path.index(i++);
-    if (subset["addresses"].empty() && subset["notReadyAddresses"].empty()) f.required(at, "must specify `addresses` or `notReadyAddresses`");
+    if (subset["addresses"].empty() && subset["notReadyAddresses"].empty())
+      f.required(at, "must specify `addresses` or `notReadyAddresses`");
     for (const char* list : {"addresses", "notReadyAddresses"}) {
       Path addresses = at.child(list);
       std::size_t j = 0;

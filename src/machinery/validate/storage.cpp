@@ -79,7 +79,8 @@ void driver_spec(Findings& f, Value spec) {
   for (const char* field : {"attachRequired", "podInfoOnMount", "storageCapacity"}) {
     if (!set(spec, field)) f.required(path.child(field));
   }
-  if (set(spec, "fsGroupPolicy")) f.enumerated(path.child("fsGroupPolicy"), text(spec, "fsGroupPolicy"), {"ReadWriteOnceWithFSType", "File", "None"});
+  if (set(spec, "fsGroupPolicy"))
+    f.enumerated(path.child("fsGroupPolicy"), text(spec, "fsGroupPolicy"), {"ReadWriteOnceWithFSType", "File", "None"});
   else f.required(path.child("fsGroupPolicy"));
   token_requests(f, spec["tokenRequests"], path.child("tokenRequests"));
   Path modes = path.child("volumeLifecycleModes");
@@ -92,7 +93,8 @@ void node_driver(Findings& f, Value driver, const Path& path) {
   csi_driver_name(f, text(driver, "name"), path.child("name"));
   std::string_view id = text(driver, "nodeID");
   if (id.empty()) f.required(path.child("nodeID"));
-  else if (id.size() > node_id_max_bytes) f.invalid(path.child("nodeID"), id, fmt::format("must be {} characters or less", node_id_max_bytes));
+  else if (id.size() > node_id_max_bytes)
+    f.invalid(path.child("nodeID"), id, fmt::format("must be {} characters or less", node_id_max_bytes));
   Value count = driver["allocatable"]["count"];
   if (count.as_int() < 0) f.invalid(path.child("allocatable.count"), count.as_int(), "must be greater than or equal to 0");
   std::set<std::string, std::less<>> keys;
@@ -128,7 +130,8 @@ void storage_class_create(Findings& f, Value object) {
   else f.say(provisioner, name, names::qualified_name(to_lower(name)));
   class_parameters(f, object["parameters"], Path("parameters"));
   if (set(object, "reclaimPolicy")) f.enumerated(Path("reclaimPolicy"), text(object, "reclaimPolicy"), {"Delete", "Retain"});
-  if (set(object, "volumeBindingMode")) f.enumerated(Path("volumeBindingMode"), text(object, "volumeBindingMode"), {"Immediate", "WaitForFirstConsumer"});
+  if (set(object, "volumeBindingMode"))
+    f.enumerated(Path("volumeBindingMode"), text(object, "volumeBindingMode"), {"Immediate", "WaitForFirstConsumer"});
   else f.required(Path("volumeBindingMode"));
   topology_selector_terms(f, object["allowedTopologies"], Path("allowedTopologies"));
   repeated_terms(f, object["allowedTopologies"]);
@@ -176,7 +179,8 @@ void csi_driver_update(Findings& f, Value object, Value old) {
   object_meta_update(f, object, old);
   const Path path("spec");
   Value now = object["spec"], before = old["spec"];
-  for (const char* field : {"attachRequired", "fsGroupPolicy", "volumeLifecycleModes"}) f.add(validate_immutable(now[field], before[field], path.child(field)));
+  for (const char* field : {"attachRequired", "fsGroupPolicy", "volumeLifecycleModes"})
+    f.add(validate_immutable(now[field], before[field], path.child(field)));
   token_requests(f, now["tokenRequests"], path.child("tokenRequests"));
 }
 

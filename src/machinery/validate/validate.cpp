@@ -8,8 +8,10 @@ namespace kybern {
 namespace rules {
 namespace {
 
-#define KYBERN_ROW(group, kind, name, rule) {group, kind, name, rule##_create, rule##_update, nullptr}
-#define KYBERN_ROW_STATUS(group, kind, name, rule) {group, kind, name, rule##_create, rule##_update, rule##_status}
+#define KYBERN_ROW(group, kind, name, rule) \
+  { group, kind, name, rule##_create, rule##_update, nullptr }
+#define KYBERN_ROW_STATUS(group, kind, name, rule) \
+  { group, kind, name, rule##_create, rule##_update, rule##_status }
 
 constexpr Kind kinds[] = {
     KYBERN_ROW_STATUS("", "Pod", name_is_subdomain, pod),
@@ -60,7 +62,8 @@ constexpr Kind kinds[] = {
     KYBERN_ROW_STATUS("certificates.k8s.io", "CertificateSigningRequest", name_is_anything, certificate_request),
     KYBERN_ROW("admissionregistration.k8s.io", "ValidatingWebhookConfiguration", name_is_subdomain, validating_webhooks),
     KYBERN_ROW("admissionregistration.k8s.io", "MutatingWebhookConfiguration", name_is_subdomain, mutating_webhooks),
-    {"admissionregistration.k8s.io", "ValidatingAdmissionPolicy", name_is_subdomain, validating_policy_create, validating_policy_update, validating_policy_status},
+    {"admissionregistration.k8s.io", "ValidatingAdmissionPolicy", name_is_subdomain, validating_policy_create, validating_policy_update,
+     validating_policy_status},
     KYBERN_ROW("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding", name_is_subdomain, validating_binding),
     KYBERN_ROW("admissionregistration.k8s.io", "MutatingAdmissionPolicy", name_is_subdomain, mutating_policy),
     KYBERN_ROW("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding", name_is_subdomain, mutating_binding),
@@ -85,8 +88,8 @@ const Kind* find_kind(std::string_view group, std::string_view kind) {
 
 }  // namespace rules
 
-using rules::Findings;
 using rules::find_kind;
+using rules::Findings;
 using rules::set;
 using rules::text;
 
@@ -162,7 +165,8 @@ FieldErrors validate_token_request(Value request) {
 FieldErrors validate_pod_log_options(Value options) {
   Findings f;
   if (set(options, "tailLines")) f.nonnegative(Path("tailLines"), options["tailLines"]);
-  if (set(options, "limitBytes") && options["limitBytes"].as_int() < 1) f.invalid(Path("limitBytes"), options["limitBytes"].as_int(), "must be greater than 0");
+  if (set(options, "limitBytes") && options["limitBytes"].as_int() < 1)
+    f.invalid(Path("limitBytes"), options["limitBytes"].as_int(), "must be greater than 0");
   if (set(options, "sinceSeconds") && set(options, "sinceTime")) {
     f.forbidden(Path(), "at most one of `sinceTime` or `sinceSeconds` may be specified");
   } else if (set(options, "sinceSeconds") && options["sinceSeconds"].as_int() < 1) {
@@ -175,7 +179,8 @@ FieldErrors validate_delete_options(Value options) {
   Findings f;
   const Path path("propagationPolicy");
   std::string_view policy = text(options, "propagationPolicy");
-  if (set(options, "orphanDependents") && set(options, "propagationPolicy")) f.invalid(path, policy, "orphanDependents and deletionPropagation cannot be both set");
+  if (set(options, "orphanDependents") && set(options, "propagationPolicy"))
+    f.invalid(path, policy, "orphanDependents and deletionPropagation cannot be both set");
   if (set(options, "propagationPolicy")) f.enumerated(path, policy, {"Foreground", "Background", "Orphan", "nil"});
   for (Value run : options["dryRun"].items()) {
     if (run.as_string() == "All") continue;

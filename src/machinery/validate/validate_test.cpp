@@ -31,7 +31,9 @@ std::string modern(std::string text) {
       {"must contain at least one letter or number (a-z, 0-9)", "must contain at least one letter (a-z)"},
       {": name must not be empty", ": must not be empty"},
       {"can not be set when the class field is also set", "must match `ingressClassName` when both are specified"},
-      {"other than 'replicas', 'template', and 'updateStrategy' are", "other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are"},
+      {"other than 'replicas', 'template', and 'updateStrategy' are",
+       "other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' "
+       "and 'minReadySeconds' are"},
       {"must be less than or equal to cpu limit", "must be less than or equal to cpu limit of 1"},
       {"except resources.requests for bound claims", "except resources.requests and volumeAttributesClassName for bound claims"},
       {"must have at most 1048576 bytes", "may not be more than 1048576 bytes"},
@@ -40,8 +42,10 @@ std::string modern(std::string text) {
       {"must be equal to example.com/x limit", "must be equal to example.com/x limit of 2"},
       {"source type of PersistentVolumeClaim for", "source type of PersistentVolumeClaim or Ephemeral for"},
       {"\"status.hostIP\", \"status.podIP\"", "\"status.hostIP\", \"status.hostIPs\", \"status.podIP\""},
-      {"`spec.containers[*].image`, `spec.initContainers[*].image`, `spec.activeDeadlineSeconds` or `spec.tolerations` (only additions to existing tolerations)",
-       "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` "
+      {"`spec.containers[*].image`, `spec.initContainers[*].image`, `spec.activeDeadlineSeconds` or `spec.tolerations` (only additions to "
+       "existing tolerations)",
+       "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to "
+       "existing tolerations),`spec.terminationGracePeriodSeconds` "
        "(allow it to be set to 1 if it was previously negative)"},
   };
   for (auto [from, to] : words) replace_all(text, from, to);
@@ -97,7 +101,8 @@ struct Score {
 
 std::string causes(Value status) {
   std::vector<std::string> lines;
-  for (Value cause : status["details"]["causes"].items()) lines.push_back(cause["field"].str() + ": " + cause["message"].str() + " (" + cause["reason"].str() + ")");
+  for (Value cause : status["details"]["causes"].items())
+    lines.push_back(cause["field"].str() + ": " + cause["message"].str() + " (" + cause["reason"].str() + ")");
   return join(lines, "\n      ");
 }
 
@@ -121,12 +126,14 @@ void run(const char* file, Score& score, bool print) {
       if (accepted == ours) ++score.codes;
       if (right) ++score.right;
       else if (print) {
-        std::printf("%s (step %zu)\n  recorded %d: %s\n      %s\n  ours     %d: %s\n      %s\n", one["name"].str().c_str(), number, code, body["message"].str().substr(0, 200).c_str(), causes(body).c_str(),
-                    answer.status.code, answer.status.message.substr(0, 200).c_str(), causes(status).c_str());
+        std::printf("%s (step %zu)\n  recorded %d: %s\n      %s\n  ours     %d: %s\n      %s\n", one["name"].str().c_str(), number, code,
+                    body["message"].str().substr(0, 200).c_str(), causes(body).c_str(), answer.status.code,
+                    answer.status.message.substr(0, 200).c_str(), causes(status).c_str());
       }
     }
   }
-  std::printf("%s: %d of %d judged as upstream to the last word, %d by accepting or refusing\n", file, score.right, score.judged, score.codes);
+  std::printf("%s: %d of %d judged as upstream to the last word, %d by accepting or refusing\n", file, score.right, score.judged,
+              score.codes);
 }
 
 TEST(Validate, CoreRecordings) {
@@ -148,7 +155,8 @@ TEST(Validate, GroupRecordings) {
 // Everything that other recordings create is accepted.
 TEST(Validate, DefaultsRecordingsAreAccepted) {
   Score score;
-  for (const char* file : {"10_generic.json", "20_core_defaults.json", "30_groups_defaults.json", "40_apply.json", "41_patch.json", "43_admission_rbac.json"}) {
+  for (const char* file : {"10_generic.json", "20_core_defaults.json", "30_groups_defaults.json", "40_apply.json", "41_patch.json",
+                           "43_admission_rbac.json"}) {
     Score one;
     run(file, one, std::getenv("KYBERN_SHOW") != nullptr);
     score.judged += one.judged;

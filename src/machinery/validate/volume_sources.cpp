@@ -9,7 +9,8 @@
 
 namespace kybern::rules {
 
-bool pod_only_source(Findings& f, Value volume, std::string_view kind, std::string_view name, std::string_view pod_name, const Path& path, const Path& parent);
+bool pod_only_source(Findings& f, Value volume, std::string_view kind, std::string_view name, std::string_view pod_name, const Path& path,
+                     const Path& parent);
 
 namespace {
 
@@ -23,7 +24,8 @@ void host_path(Findings& f, Value source, const Path& path) {
   if (text(source, "path").empty()) return f.required(path.child("path"));
   no_backsteps(f, text(source, "path"), path.child("path"));
   if (set(source, "type")) {
-    f.enumerated(path.child("type"), text(source, "type"), {"", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"});
+    f.enumerated(path.child("type"), text(source, "type"),
+                 {"", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"});
   }
 }
 
@@ -41,7 +43,8 @@ void nfs(Findings& f, Value source, const Path& path) {
 
 // An initiator's or target's name: iqn.2001-04.com.example:storage, eui.0123456789abcdef, naa....
 void iscsi_name(Findings& f, std::string_view name, const Path& path, bool say_prefixes) {
-  static const RE2 iqn(R"(iqn\.\d{4}-\d{2}\.([[:alnum:]\-.]+)(:[^,;*&$|\s]+)$)"), eui(R"(^eui.[[:alnum:]]{16}$)"), naa(R"(^naa.[[:alnum:]]{32}$)");
+  static const RE2 iqn(R"(iqn\.\d{4}-\d{2}\.([[:alnum:]\-.]+)(:[^,;*&$|\s]+)$)"), eui(R"(^eui.[[:alnum:]]{16}$)"),
+      naa(R"(^naa.[[:alnum:]]{32}$)");
   std::string whole(name);
   bool known = whole.starts_with("iqn") || whole.starts_with("eui") || whole.starts_with("naa");
   if (!known) return f.invalid(path, name, say_prefixes ? "must be valid format starting with iqn, eui, or naa" : "must be valid format");
@@ -49,7 +52,8 @@ void iscsi_name(Findings& f, std::string_view name, const Path& path, bool say_p
   if (!RE2::PartialMatch(whole, grammar)) f.invalid(path, name, "must be valid format");
 }
 
-constexpr const char* iscsi_too_long = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified.";
+constexpr const char* iscsi_too_long =
+    "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified.";
 
 bool iscsi_name_too_long(Value source, std::string_view volume) {
   return set(source, "initiatorName") && volume.size() + 1 + text(source, "targetPortal").size() > iscsi_name_max;
@@ -57,7 +61,8 @@ bool iscsi_name_too_long(Value source, std::string_view volume) {
 
 void iscsi(Findings& f, Value source, std::string_view volume, bool persistent, const Path& path) {
   need(f, source, "targetPortal", path);
-  if (persistent && iscsi_name_too_long(source, volume)) f.invalid(path.child("targetportal"), text(source, "targetPortal"), iscsi_too_long);
+  if (persistent && iscsi_name_too_long(source, volume))
+    f.invalid(path.child("targetportal"), text(source, "targetPortal"), iscsi_too_long);
   if (text(source, "iqn").empty()) f.required(path.child("iqn"));
   else iscsi_name(f, text(source, "iqn"), path.child("iqn"), !persistent);
   std::int64_t lun = source["lun"].as_int();
@@ -73,7 +78,8 @@ void glusterfs(Findings& f, Value source, bool persistent, const Path& path) {
   need(f, source, "path", path);
   if (!persistent || !set(source, "endpointsNamespace")) return;
   std::string_view space = text(source, "endpointsNamespace");
-  if (space.empty()) f.invalid(path.child("endpointsNamespace"), space, "if the endpointnamespace is set, it must be a valid namespace name");
+  if (space.empty())
+    f.invalid(path.child("endpointsNamespace"), space, "if the endpointnamespace is set, it must be a valid namespace name");
   else dns_label(f, space, path.child("endpointsNamespace"));
 }
 
@@ -115,7 +121,8 @@ void quobyte(Findings& f, Value source, const Path& path) {
 void fibre_channel(Findings& f, Value source, const Path& path) {
   Value targets = source["targetWWNs"], wwids = source["wwids"], lun = source["lun"];
   if (targets.empty() && wwids.empty()) f.required(path.child("targetWWNs"), "must specify either targetWWNs or wwids, but not both");
-  if (!targets.empty() && !wwids.empty()) f.invalid(path.child("targetWWNs"), targets, "targetWWNs and wwids can not be specified simultaneously");
+  if (!targets.empty() && !wwids.empty())
+    f.invalid(path.child("targetWWNs"), targets, "targetWWNs and wwids can not be specified simultaneously");
   if (targets.empty()) return;
   if (lun.is_null()) f.required(path.child("lun"), "lun is required if targetWWNs is specified");
   else if (lun.as_int() < 0 || lun.as_int() > 255) f.invalid(path.child("lun"), lun.as_int(), names::range_error(0, 255));
@@ -126,7 +133,8 @@ void flex(Findings& f, Value source, const Path& path) {
   Path options = path.child("options");
   for (Member option : source["options"].members()) {
     std::string space = "." + to_lower(option.key.substr(0, option.key.find('/')));
-    if (space.ends_with(".kubernetes.io") || space.ends_with(".k8s.io")) f.invalid(options.key(option.key), option.key, "kubernetes.io and k8s.io namespaces are reserved");
+    if (space.ends_with(".kubernetes.io") || space.ends_with(".k8s.io"))
+      f.invalid(options.key(option.key), option.key, "kubernetes.io and k8s.io namespaces are reserved");
   }
 }
 
@@ -144,7 +152,8 @@ void azure_disk(Findings& f, Value source, const Path& path) {
   if (!set(source, "kind")) return;
   f.enumerated(path.child("kind"), kind, {"Dedicated", "Managed", "Shared"});
   if (kind == "Managed" && !uri.starts_with("/subscriptions/")) {
-    f.not_supported(path.child("diskURI"), uri, {"/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}"});
+    f.not_supported(path.child("diskURI"), uri,
+                    {"/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}"});
   }
   if (kind != "Managed" && !uri.starts_with("https://")) {
     f.not_supported(path.child("diskURI"), uri, {"https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd"});
@@ -175,7 +184,8 @@ void csi(Findings& f, Value source, bool persistent, const Path& path) {
   csi_driver_name(f, text(source, "driver"), path.child("driver"));
   if (persistent) {
     need(f, source, "volumeHandle", path);
-    for (const char* key : {"controllerPublishSecretRef", "controllerExpandSecretRef", "nodePublishSecretRef", "nodeExpandSecretRef"}) csi_secret(f, source[key], path.child(key));
+    for (const char* key : {"controllerPublishSecretRef", "controllerExpandSecretRef", "nodePublishSecretRef", "nodeExpandSecretRef"})
+      csi_secret(f, source[key], path.child(key));
     return;
   }
   Value reference = source["nodePublishSecretRef"];
@@ -215,11 +225,58 @@ void source_rules(Findings& f, Value source, std::string_view kind, std::string_
 }
 
 // The order in which upstream looks at sources decides which of two is the one too many.
-constexpr std::string_view pod_kinds[] = {"emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret", "nfs", "iscsi", "glusterfs", "flocker", "persistentVolumeClaim",
-                                          "rbd", "cinder", "cephfs", "quobyte", "downwardAPI", "fc", "flexVolume", "configMap", "azureFile", "vsphereVolume", "photonPersistentDisk", "portworxVolume",
-                                          "azureDisk", "storageos", "projected", "scaleIO", "csi", "ephemeral", "image"};
-constexpr std::string_view persistent_kinds[] = {"hostPath", "gcePersistentDisk", "awsElasticBlockStore", "glusterfs", "flocker", "nfs", "rbd", "quobyte", "cephfs", "iscsi", "cinder", "fc", "flexVolume",
-                                                 "azureFile", "vsphereVolume", "photonPersistentDisk", "portworxVolume", "azureDisk", "scaleIO", "local", "storageos", "csi"};
+constexpr std::string_view pod_kinds[] = {"emptyDir",
+                                          "hostPath",
+                                          "gitRepo",
+                                          "gcePersistentDisk",
+                                          "awsElasticBlockStore",
+                                          "secret",
+                                          "nfs",
+                                          "iscsi",
+                                          "glusterfs",
+                                          "flocker",
+                                          "persistentVolumeClaim",
+                                          "rbd",
+                                          "cinder",
+                                          "cephfs",
+                                          "quobyte",
+                                          "downwardAPI",
+                                          "fc",
+                                          "flexVolume",
+                                          "configMap",
+                                          "azureFile",
+                                          "vsphereVolume",
+                                          "photonPersistentDisk",
+                                          "portworxVolume",
+                                          "azureDisk",
+                                          "storageos",
+                                          "projected",
+                                          "scaleIO",
+                                          "csi",
+                                          "ephemeral",
+                                          "image"};
+constexpr std::string_view persistent_kinds[] = {"hostPath",
+                                                 "gcePersistentDisk",
+                                                 "awsElasticBlockStore",
+                                                 "glusterfs",
+                                                 "flocker",
+                                                 "nfs",
+                                                 "rbd",
+                                                 "quobyte",
+                                                 "cephfs",
+                                                 "iscsi",
+                                                 "cinder",
+                                                 "fc",
+                                                 "flexVolume",
+                                                 "azureFile",
+                                                 "vsphereVolume",
+                                                 "photonPersistentDisk",
+                                                 "portworxVolume",
+                                                 "azureDisk",
+                                                 "scaleIO",
+                                                 "local",
+                                                 "storageos",
+                                                 "csi"};
 
 constexpr const char* one_type = "may not specify more than 1 volume type";
 
@@ -261,7 +318,8 @@ void persistent_volume_sources(Findings& f, Value spec, std::string_view name, c
     bool first = found++ == 0 || kind == "flexVolume";
     if (!first) f.forbidden(path.child(path_name(kind, true)), one_type);
     else source_rules(f, spec[kind], kind, name, true, path.child(path_name(kind, false)));
-    if (kind == "local" && first && !set(spec, "nodeAffinity")) f.required(path.child("nodeAffinity"), "Local volume requires node affinity");
+    if (kind == "local" && first && !set(spec, "nodeAffinity"))
+      f.required(path.child("nodeAffinity"), "Local volume requires node affinity");
   }
   if (found == 0) f.required(path, "must specify a volume type");
 }

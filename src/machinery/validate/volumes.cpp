@@ -69,7 +69,8 @@ void trust_bundle(Findings& f, Value bundle, Seen& seen, const Path& path, const
   if (!name && !signer) f.required(path, "either name or signerName must be specified");
   if (name && !signer) {
     if (text(bundle, "name").empty()) f.required(path.child("name"), "must be a valid object name");
-    if (set(bundle, "labelSelector")) f.invalid(path.child("labelSelector"), bundle["labelSelector"], "labelSelector must be unset if name is specified");
+    if (set(bundle, "labelSelector"))
+      f.invalid(path.child("labelSelector"), bundle["labelSelector"], "labelSelector must be unset if name is specified");
   }
   if (signer && !name) {
     if (text(bundle, "signerName").empty()) f.required(path.child("signerName"), "must be a valid signer name");
@@ -168,8 +169,9 @@ std::string convert_field_label(std::string_view version, std::string_view label
     if (field == "metadata.annotations" || field == "metadata.labels") return "";
     return fmt::format("field label does not support subscript: {}", label);
   }
-  for (std::string_view known : {"metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.restartPolicy",
-                                 "spec.serviceAccountName", "spec.schedulerName", "status.phase", "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs", "spec.host"}) {
+  for (std::string_view known : {"metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid",
+                                 "spec.nodeName", "spec.restartPolicy", "spec.serviceAccountName", "spec.schedulerName", "status.phase",
+                                 "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs", "spec.host"}) {
     if (label == known) return "";
   }
   return fmt::format("field label not supported: {}", label);
@@ -206,10 +208,12 @@ void object_field_selector(Findings& f, Value selector, bool for_volume, const P
   }
   if (label == "spec.host") label = "spec.nodeName";
   if (for_volume) {
-    f.enumerated(path.child("fieldPath"), label, {"metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"});
+    f.enumerated(path.child("fieldPath"), label,
+                 {"metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"});
   } else {
     f.enumerated(path.child("fieldPath"), label,
-                 {"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName", "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"});
+                 {"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName", "status.hostIP",
+                  "status.hostIPs", "status.podIP", "status.podIPs"});
   }
 }
 
@@ -218,16 +222,20 @@ void resource_field_selector(Findings& f, Value selector, bool for_volume, const
   if (for_volume && text(selector, "containerName").empty()) f.required(path.child("containerName"));
   else if (resource.empty()) f.required(path.child("resource"));
   else if (!resource.starts_with("limits.hugepages-") && !resource.starts_with("requests.hugepages-")) {
-    f.enumerated(path.child("resource"), resource, {"limits.cpu", "limits.ephemeral-storage", "limits.memory", "requests.cpu", "requests.ephemeral-storage", "requests.memory"});
+    f.enumerated(
+        path.child("resource"), resource,
+        {"limits.cpu", "limits.ephemeral-storage", "limits.memory", "requests.cpu", "requests.ephemeral-storage", "requests.memory"});
   }
   divisor(f, resource, selector["divisor"], path);
 }
 
 // Sources that pods alone have; the others are in volume_sources.cpp. Answers whether `kind` was one of these.
-bool pod_only_source(Findings& f, Value volume, std::string_view kind, std::string_view name, std::string_view pod_name, const Path& path, const Path& parent) {
+bool pod_only_source(Findings& f, Value volume, std::string_view kind, std::string_view name, std::string_view pod_name, const Path& path,
+                     const Path& parent) {
   Value source = volume[kind];
   if (kind == "emptyDir") {
-    if (set(source, "sizeLimit") && Quantity::of(source["sizeLimit"]).sign() < 0) f.forbidden(path.child("sizeLimit"), "SizeLimit field must be a valid resource quantity");
+    if (set(source, "sizeLimit") && Quantity::of(source["sizeLimit"]).sign() < 0)
+      f.forbidden(path.child("sizeLimit"), "SizeLimit field must be a valid resource quantity");
   } else if (kind == "gitRepo") {
     if (text(source, "repository").empty()) f.required(path.child("repository"));
     descending_path(f, text(source, "directory"), path.child("directory"));

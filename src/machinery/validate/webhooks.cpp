@@ -76,7 +76,8 @@ void admission_rule(Findings& f, Value rule, const Path& path) {
   if (rule["operations"].empty()) f.required(operations);
   alone(f, rule["operations"], "operations", operations);
   std::size_t i = 0, j = 0;
-  for (Value operation : rule["operations"].items()) f.enumerated(operations.index(i++), operation.as_string(), {"*", "CONNECT", "CREATE", "DELETE", "UPDATE"});
+  for (Value operation : rule["operations"].items())
+    f.enumerated(operations.index(i++), operation.as_string(), {"*", "CONNECT", "CREATE", "DELETE", "UPDATE"});
   if (rule["apiGroups"].empty()) f.required(groups);
   alone(f, rule["apiGroups"], "API groups", groups);
   if (rule["apiVersions"].empty()) f.required(versions);
@@ -126,7 +127,8 @@ void service_path(Findings& f, std::string_view written, const Path& path) {
   for (std::string_view segment : split(rest, '/')) {
     std::size_t at = i++;
     if (segment.empty()) f.invalid(path, written, fmt::format("segment[{}] may not be empty", at));
-    else for (const std::string& why : names::dns1123_subdomain(segment)) f.invalid(path, written, fmt::format("segment[{}]: {}", at, why));
+    else
+      for (const std::string& why : names::dns1123_subdomain(segment)) f.invalid(path, written, fmt::format("segment[{}]: {}", at, why));
   }
 }
 
@@ -140,7 +142,8 @@ void client(Findings& f, Value config, const Path& path) {
   if (text(service, "namespace").empty()) f.required(at.child("name"), "service name is required");
   if (text(service, "name").empty()) f.required(at.child("namespace"), "service namespace is required");
   std::int64_t port = service["port"].as_int(default_port);
-  if (auto messages = names::port_number(port); !messages.empty()) f.invalid(at.child("port"), port, "port is not valid: " + join(messages, ","));
+  if (auto messages = names::port_number(port); !messages.empty())
+    f.invalid(at.child("port"), port, "port is not valid: " + join(messages, ","));
   service_path(f, text(service, "path"), at.child("path"));
 }
 
@@ -182,7 +185,8 @@ void webhook(Findings& f, Value hook, bool mutating, const Path& path) {
   for (const char* selector : {"namespaceSelector", "objectSelector"}) {
     if (set(hook, selector)) f.add(validate_label_selector(hook[selector], path.child(selector)));
   }
-  if (mutating && set(hook, "reinvocationPolicy")) f.enumerated(path.child("reinvocationPolicy"), text(hook, "reinvocationPolicy"), {"IfNeeded", "Never"});
+  if (mutating && set(hook, "reinvocationPolicy"))
+    f.enumerated(path.child("reinvocationPolicy"), text(hook, "reinvocationPolicy"), {"IfNeeded", "Never"});
   client(f, hook["clientConfig"], path.child("clientConfig"));
   match_conditions(f, hook["matchConditions"], path.child("matchConditions"));
 }

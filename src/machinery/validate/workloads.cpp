@@ -27,7 +27,8 @@ void at_most_all(Findings& f, Value amount, const Path& path) {
 
 void empty_selector(Findings& f, Value selector, const char* kind, const Path& path) {
   if (selector.is_null()) return;
-  if (selector["matchLabels"].empty() && selector["matchExpressions"].empty()) f.invalid(path, selector, fmt::format("empty selector is invalid for {}", kind));
+  if (selector["matchLabels"].empty() && selector["matchExpressions"].empty())
+    f.invalid(path, selector, fmt::format("empty selector is invalid for {}", kind));
 }
 
 void labels_match(Findings& f, const LabelSelector& selector, Value labels, const Path& path) {
@@ -92,7 +93,8 @@ void deployment_spec(Findings& f, Value spec) {
   Value deadline = spec["progressDeadlineSeconds"];
   if (deadline.is_null()) return;
   f.nonnegative(path.child("progressDeadlineSeconds"), deadline);
-  if (deadline.as_int() <= spec["minReadySeconds"].as_int()) f.invalid(path.child("progressDeadlineSeconds"), deadline.as_int(), "must be greater than minReadySeconds");
+  if (deadline.as_int() <= spec["minReadySeconds"].as_int())
+    f.invalid(path.child("progressDeadlineSeconds"), deadline.as_int(), "must be greater than minReadySeconds");
 }
 
 void replica_set_spec(Findings& f, Value spec) {
@@ -103,7 +105,8 @@ void replica_set_spec(Findings& f, Value spec) {
 }
 
 // Counts that are not negative, and of which some are parts of `replicas`.
-void counts(Findings& f, Value status, std::initializer_list<const char*> all, std::initializer_list<const char*> parts, const char* ready_words) {
+void counts(Findings& f, Value status, std::initializer_list<const char*> all, std::initializer_list<const char*> parts,
+            const char* ready_words) {
   const Path path("status");
   for (const char* count : all) f.nonnegative(path.child(count), status[count]);
   std::int64_t replicas = status["replicas"].as_int(), available = status["availableReplicas"].as_int();
@@ -156,7 +159,8 @@ void stateful_set_spec(Findings& f, Value spec) {
   const Path path("spec");
   std::string_view management = text(spec, "podManagementPolicy");
   if (management.empty()) f.required(path.child("podManagementPolicy"));
-  else if (management != "OrderedReady" && management != "Parallel") f.invalid(path.child("podManagementPolicy"), management, "must be 'OrderedReady' or 'Parallel'");
+  else if (management != "OrderedReady" && management != "Parallel")
+    f.invalid(path.child("podManagementPolicy"), management, "must be 'OrderedReady' or 'Parallel'");
   stateful_strategy(f, spec["updateStrategy"], path.child("updateStrategy"));
   if (Value retention = spec["persistentVolumeClaimRetentionPolicy"]; !retention.is_null()) {
     Path at = path.child("persistentVolumeClaimRetentionPolicy");
@@ -201,7 +205,8 @@ void daemon_set_spec(Findings& f, Value spec) {
   Value selector = spec["selector"], pods = spec["template"];
   f.add(validate_label_selector(selector, selector_path));
   auto parsed = LabelSelector::from(selector);
-  if (parsed && !parsed->matches(pods["metadata"]["labels"])) f.invalid(template_path.child("metadata.labels"), pods["metadata"]["labels"], mismatch);
+  if (parsed && !parsed->matches(pods["metadata"]["labels"]))
+    f.invalid(template_path.child("metadata.labels"), pods["metadata"]["labels"], mismatch);
   empty_selector(f, selector, "daemonset", selector_path);
   pod_template(f, pods, template_path);
   long_running(f, pods["spec"], "DaemonSet", template_path);
@@ -231,7 +236,8 @@ void deployment_update(Findings& f, Value object, Value old) {
 void deployment_status(Findings& f, Value object, Value old) {
   object_meta_update(f, object, old);
   counts(f, object["status"],
-         {"observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas", "terminatingReplicas", "collisionCount"},
+         {"observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas",
+          "terminatingReplicas", "collisionCount"},
          {"updatedReplicas", "readyReplicas", "availableReplicas"}, "cannot be greater than readyReplicas");
   collisions(f, object, old);
 }
@@ -250,7 +256,8 @@ void replica_set_update(Findings& f, Value object, Value old) {
 
 void replica_set_status(Findings& f, Value object, Value old) {
   object_meta_update(f, object, old);
-  counts(f, object["status"], {"replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration", "terminatingReplicas"},
+  counts(f, object["status"],
+         {"replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration", "terminatingReplicas"},
          {"fullyLabeledReplicas", "readyReplicas", "availableReplicas"}, "cannot be greater than readyReplicas");
 }
 
@@ -265,19 +272,22 @@ void stateful_set_update(Findings& f, Value object, Value old) {
   object_meta_update(f, object, old);
   stateful_set_spec(f, object["spec"]);
   Draft settled(object["spec"]);
-  for (const char* field : {"replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy", "minReadySeconds"}) {
+  for (const char* field : {"replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
+                            "persistentVolumeClaimRetentionPolicy", "minReadySeconds"}) {
     if (old["spec"][field].exists()) settled[field] = Draft(old["spec"][field]);
     else settled.erase(field);
   }
   if (same(settled.freeze(), old["spec"])) return;
-  f.forbidden(Path("spec"),
-              "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', "
-              "'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden");
+  f.forbidden(
+      Path("spec"),
+      "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', "
+      "'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden");
 }
 
 void stateful_set_status(Findings& f, Value object, Value old) {
   object_meta_update(f, object, old);
-  counts(f, object["status"], {"replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas", "observedGeneration", "collisionCount"},
+  counts(f, object["status"],
+         {"replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas", "observedGeneration", "collisionCount"},
          {"readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"}, "cannot be greater than status.readyReplicas");
   collisions(f, object, old);
 }
@@ -297,8 +307,8 @@ void daemon_set_update(Findings& f, Value object, Value old) {
 void daemon_set_status(Findings& f, Value object, Value old) {
   object_meta_update(f, object, old);
   const Path path("status");
-  for (const char* count : {"currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady", "observedGeneration", "updatedNumberScheduled",
-                            "numberAvailable", "numberUnavailable", "collisionCount"}) {
+  for (const char* count : {"currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady", "observedGeneration",
+                            "updatedNumberScheduled", "numberAvailable", "numberUnavailable", "collisionCount"}) {
     f.nonnegative(path.child(count), object["status"][count]);
   }
   collisions(f, object, old);

@@ -60,7 +60,7 @@ class Transport {
   Result<std::size_t> read(char* to, std::size_t size, Instant deadline);  // 0 at the end; Code::timeout, ::canceled, ::unavailable
   Result<void> write(std::string_view bytes, Instant deadline);
   void await(Instant deadline);  // until there may be something to read, or the deadline: spares a read that finds nothing
-  void interrupt();  // ends both, now and later, with Code::canceled
+  void interrupt();              // ends both, now and later, with Code::canceled
   bool interrupted() const { return interrupted_.load(std::memory_order_acquire); }
 
   // Whether an idle connection, from which nothing is awaited, is still good: the peer neither closed it nor sent anything.

@@ -20,8 +20,8 @@ namespace {
 constexpr std::size_t read_budget_bytes = 256 << 10;  // of one connection in one turn
 constexpr std::size_t tls_record_bytes = 16 << 10;
 constexpr std::size_t max_pieces = 32;
-constexpr std::chrono::milliseconds linger_time{1000};    // for a peer to see the last answer and close
-constexpr std::size_t max_linger_bytes = 16 << 20;        // thrown away meanwhile
+constexpr std::chrono::milliseconds linger_time{1000};  // for a peer to see the last answer and close
+constexpr std::size_t max_linger_bytes = 16 << 20;      // thrown away meanwhile
 constexpr int max_flush_rounds = 8;
 
 }  // namespace
@@ -116,7 +116,8 @@ void Connection::update_timer() {
 }
 
 void Connection::update_interest() {
-  std::uint32_t wanted = (reading_ || handshaking_ ? static_cast<std::uint32_t>(EPOLLIN) : 0u) | (out_.empty() ? 0u : static_cast<std::uint32_t>(EPOLLOUT));
+  std::uint32_t wanted =
+      (reading_ || handshaking_ ? static_cast<std::uint32_t>(EPOLLIN) : 0u) | (out_.empty() ? 0u : static_cast<std::uint32_t>(EPOLLOUT));
   if (wanted == interest_) return;
   interest_ = wanted;
   server_.reactor().rewatch(fd_, interest_, *this);

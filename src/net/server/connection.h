@@ -25,17 +25,17 @@ class Connection final : public Watched, public Timer, public Flushed {
   Connection(ServerCore& server, int fd, std::string remote_address);
   ~Connection();
 
-  void start();  // once it is in the server's list
+  void start();                                            // once it is in the server's list
   std::list<std::shared_ptr<Connection>>::iterator place;  // in the server's list
 
   // For sessions.
   ServerCore& server() { return server_; }
   OutputQueue& out() { return out_; }
-  void want_flush();                       // fill() is called, and out() is sent, at the end of this turn
+  void want_flush();  // fill() is called, and out() is sent, at the end of this turn
   void set_reading(bool reading);
   void set_deadline(std::optional<Instant> deadline);
-  void close_when_sent();                  // sends what is queued, then ends politely
-  void kill();                             // ends now; the session's on_gone() is called from here
+  void close_when_sent();  // sends what is queued, then ends politely
+  void kill();             // ends now; the session's on_gone() is called from here
   bool closing() const { return closing_ || closed_; }
   bool tls() const { return ssl_ != nullptr; }
   const std::string& remote_address() const { return remote_address_; }
@@ -56,7 +56,7 @@ class Connection final : public Watched, public Timer, public Flushed {
   Io write_some(std::size_t& count);
   Io write_tls(std::size_t& count);
   Io write_plain(std::size_t& count);
-  bool send_out();                         // false: the connection is gone
+  bool send_out();  // false: the connection is gone
   void end_politely();
   void update_interest();
   void update_timer();
@@ -69,16 +69,16 @@ class Connection final : public Watched, public Timer, public Flushed {
   std::shared_ptr<const PeerIdentity> peer_;
   std::shared_ptr<const TlsContext> checked_by_;  // what peer_ was checked by
   std::optional<Instant> deadline_;
-  std::optional<Instant> stuck_since_;     // the peer has taken nothing since
+  std::optional<Instant> stuck_since_;  // the peer has taken nothing since
   std::size_t lingered_bytes_ = 0;
   int fd_;
   std::uint32_t interest_ = 0;
   bool reading_ = true;
-  bool read_again_ = false;   // OpenSSL may hold bytes that epoll does not see
+  bool read_again_ = false;  // OpenSSL may hold bytes that epoll does not see
   bool handshaking_ = false;
   bool closing_ = false;
   bool lingering_ = false;
-  bool peer_ended_ = false;   // it has said that it sends no more
+  bool peer_ended_ = false;  // it has said that it sends no more
   bool closed_ = false;
 };
 

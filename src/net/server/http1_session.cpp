@@ -15,9 +15,7 @@ constexpr std::size_t max_pipelined_bytes = 64 << 10;  // kept while an exchange
 
 class Http1Session final : public Session, public StreamOwner {
  public:
-  explicit Http1Session(Connection& connection) : connection_(connection) {
-    connection_.set_deadline(now() + options().header_timeout);
-  }
+  explicit Http1Session(Connection& connection) : connection_(connection) { connection_.set_deadline(now() + options().header_timeout); }
   ~Http1Session() override { on_gone(); }
 
   void on_bytes(std::string_view bytes) override;
@@ -34,13 +32,13 @@ class Http1Session final : public Session, public StreamOwner {
 
   const ServerOptions& options() { return connection_.server().options(); }
   Instant now() { return connection_.server().reactor().now(); }
-  void process(std::string_view bytes);            // `in_` is empty; what is left over goes there
+  void process(std::string_view bytes);  // `in_` is empty; what is left over goes there
   void process_buffered();
-  void keep(std::string_view bytes);               // for later
+  void keep(std::string_view bytes);  // for later
   // Answers to pipelined requests are not piled up for a peer that does not read them.
   bool may_begin() { return connection_.out().bytes() < Connection::out_high_bytes; }
-  void run(std::string_view& bytes);               // takes what can be taken
-  bool take_head(std::string_view& bytes);         // false: more is needed, or the connection closes
+  void run(std::string_view& bytes);        // takes what can be taken
+  bool take_head(std::string_view& bytes);  // false: more is needed, or the connection closes
   bool take_body(std::string_view& bytes);
   void begin_request(Http1RequestHead head);
   void dispatch();
@@ -52,10 +50,10 @@ class Http1Session final : public Session, public StreamOwner {
 
   Connection& connection_;
   Http1HeadScanner scanner_;
-  std::string in_;                          // received and not used yet,
-  std::size_t used_ = 0;                    // behind this many bytes that are
-  std::unique_ptr<RequestFrame> frame_;     // while a body is received
-  std::shared_ptr<StreamCore> core_;        // while an exchange is under way
+  std::string in_;                       // received and not used yet,
+  std::size_t used_ = 0;                 // behind this many bytes that are
+  std::unique_ptr<RequestFrame> frame_;  // while a body is received
+  std::shared_ptr<StreamCore> core_;     // while an exchange is under way
   AnswerForm form_;
   Step step_ = Step::head;
   bool peer_ended_ = false;
@@ -233,9 +231,7 @@ void Http1Session::refuse(int status, std::string_view message) {
 // ---- the answer
 
 void Http1Session::on_core_ready(StreamCore& core) {
-  if (step_ == Step::raw) {
-    connection_.set_reading(!core.state().held_back && !peer_ended_);
-  }
+  if (step_ == Step::raw) { connection_.set_reading(!core.state().held_back && !peer_ended_); }
   connection_.want_flush();
 }
 

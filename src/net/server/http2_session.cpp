@@ -20,11 +20,11 @@ namespace {
 
 constexpr std::int32_t connection_window_bytes = 1 << 20;
 constexpr std::uint32_t stream_window_bytes = 256 << 10;
-constexpr double reset_burst = 800, resets_per_second = 33;   // streams that a peer may open and cancel; nghttp2 stops at 1000
-constexpr std::size_t handlers_per_stream_slot = 4;           // handlers of canceled streams may still run, up to this
+constexpr double reset_burst = 800, resets_per_second = 33;  // streams that a peer may open and cancel; nghttp2 stops at 1000
+constexpr std::size_t handlers_per_stream_slot = 4;          // handlers of canceled streams may still run, up to this
 constexpr Duration longest_look = std::chrono::seconds(5);
-constexpr Duration drain_time = std::chrono::seconds(1);      // for the rest of a request that is answered already,
-constexpr std::size_t max_drain_bytes = 4 << 20;              // or so much of it: then the stream is reset
+constexpr Duration drain_time = std::chrono::seconds(1);  // for the rest of a request that is answered already,
+constexpr std::size_t max_drain_bytes = 4 << 20;          // or so much of it: then the stream is reset
 
 class Http2Session;
 
@@ -36,20 +36,20 @@ struct Http2Stream final : StreamOwner {
   Http2Session& session;
   Http2Stream* next = nullptr;
   Http2Stream** link = nullptr;
-  std::shared_ptr<StreamCore> core;      // from the dispatch on
-  std::unique_ptr<RequestFrame> frame;   // until then
-  Instant since;                         // receiving: the deadline; sending: the last progress
+  std::shared_ptr<StreamCore> core;     // from the dispatch on
+  std::unique_ptr<RequestFrame> frame;  // until then
+  Instant since;                        // receiving: the deadline; sending: the last progress
   const std::int32_t id;
   std::uint32_t header_bytes = 0;
   std::uint16_t header_fields = 0;
-  bool receiving = false;   // counted in the session's busy_
-  bool sending = false;     // bytes may wait for the peer; counted too
-  bool submitted = false;   // the head is with nghttp2
-  bool refused = false;     // the server has answered for the handler; what still comes is dropped
-  bool too_large = false;   // the head
+  bool receiving = false;  // counted in the session's busy_
+  bool sending = false;    // bytes may wait for the peer; counted too
+  bool submitted = false;  // the head is with nghttp2
+  bool refused = false;    // the server has answered for the handler; what still comes is dropped
+  bool too_large = false;  // the head
   bool head_done = false;
-  bool half_closed = false; // the peer's side
-  bool draining = false;    // answered before the request was whole; counted in busy_
+  bool half_closed = false;  // the peer's side
+  bool draining = false;     // answered before the request was whole; counted in busy_
   std::size_t drained_bytes = 0;
 };
 
@@ -95,14 +95,14 @@ class Http2Session final : public Session {
   nghttp2_session* session_ = nullptr;
   Http2Stream* streams_ = nullptr;
   std::size_t stream_count_ = 0;
-  std::size_t busy_ = 0;                    // streams with something that can be late
+  std::size_t busy_ = 0;  // streams with something that can be late
   std::shared_ptr<std::atomic<std::size_t>> handlers_ = std::make_shared<std::atomic<std::size_t>>(0);
   double reset_tokens_ = reset_burst;
   Instant reset_counted_;
   bool stopping_ = false, goaway_final_ = false;
   bool gone_ = false, broken_ = false;
-  bool greeted_ = false;   // the peer has sent something
-  bool looking_ = false;   // the deadline is for looking at late streams
+  bool greeted_ = false;  // the peer has sent something
+  bool looking_ = false;  // the deadline is for looking at late streams
 };
 
 std::string_view view(const std::uint8_t* bytes, std::size_t count) { return {reinterpret_cast<const char*>(bytes), count}; }
@@ -153,7 +153,8 @@ struct Callbacks {
     }
   }
 
-  static int data_chunk(nghttp2_session* session, std::uint8_t, std::int32_t id, const std::uint8_t* data, std::size_t bytes, void* user_data) {
+  static int data_chunk(nghttp2_session* session, std::uint8_t, std::int32_t id, const std::uint8_t* data, std::size_t bytes,
+                        void* user_data) {
     if (Http2Stream* stream = stream_of(session, id)) self(user_data).add_body(*stream, view(data, bytes));
     return 0;
   }
@@ -314,7 +315,8 @@ void Http2Session::end_head(Http2Stream& stream, bool end_stream) {
   }
   if (request.headers.get("expect") == "100-continue") {
     std::string name = ":status", value = "100";
-    nghttp2_nv field{reinterpret_cast<std::uint8_t*>(name.data()), reinterpret_cast<std::uint8_t*>(value.data()), name.size(), value.size(), 0};
+    nghttp2_nv field{reinterpret_cast<std::uint8_t*>(name.data()), reinterpret_cast<std::uint8_t*>(value.data()), name.size(), value.size(),
+                     0};
     ::nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, stream.id, nullptr, &field, 1, nullptr);
   }
 }
@@ -421,7 +423,8 @@ void Http2Session::submit(Http2Stream& stream, ResponseHead head) {
   bool dated = false;
   for (const auto& [name, value] : head.headers.fields()) {
     if (name == "connection" && list_contains(value, "close")) stop();
-    if (name == "connection" || name == "transfer-encoding" || name == "keep-alive" || name == "proxy-connection" || name == "upgrade") continue;
+    if (name == "connection" || name == "transfer-encoding" || name == "keep-alive" || name == "proxy-connection" || name == "upgrade")
+      continue;
     if (!is_token(name) || !is_field_value(value)) continue;
     dated = dated || name == "date";
     fields.push_back(to_field(name, value));

@@ -78,12 +78,13 @@ Result<Address> unix_address(const ServerOptions& options) {
   Address out;
   out.text = options.unix_path;
   auto& address = reinterpret_cast<sockaddr_un&>(out.storage);
-  if (options.unix_path.size() >= sizeof address.sun_path) return fail(Code::invalid, "listen " + out.text + ": the path is longer than 107 bytes");
+  if (options.unix_path.size() >= sizeof address.sun_path)
+    return fail(Code::invalid, "listen " + out.text + ": the path is longer than 107 bytes");
   address.sun_family = AF_UNIX;
   ::memcpy(address.sun_path, options.unix_path.data(), options.unix_path.size());
   out.bytes = sizeof address;
   // A socket that a process has left behind is in the way of the next one.
-  struct stat st{};
+  struct stat st {};
   if (::lstat(options.unix_path.c_str(), &st) == 0 && S_ISSOCK(st.st_mode)) {
     if (somebody_serves(address)) return listen_error(out, EADDRINUSE, options);
     ::unlink(options.unix_path.c_str());

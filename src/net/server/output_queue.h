@@ -26,8 +26,8 @@ class OutputQueue {
 
  private:
   std::vector<std::string> pieces_;
-  std::size_t first_ = 0;    // index of the first piece that is not used up
-  std::size_t offset_ = 0;   // bytes of it that are
+  std::size_t first_ = 0;   // index of the first piece that is not used up
+  std::size_t offset_ = 0;  // bytes of it that are
   std::size_t bytes_ = 0;
 };
 

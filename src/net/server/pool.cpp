@@ -31,9 +31,7 @@ Duration process_cpu() {
 void run_task(Pool::Task& task) {
   try {
     task();
-  } catch (const std::exception& error) {
-    log_error("net", "a handler threw an exception", {{"error", error.what()}});
-  }
+  } catch (const std::exception& error) { log_error("net", "a handler threw an exception", {{"error", error.what()}}); }
   task = nullptr;
 }
 

@@ -34,11 +34,11 @@ class Pool {
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
-  void post(Task task);                  // after stop(): dropped
+  void post(Task task);                     // after stop(): dropped
   void post_all(std::vector<Task>& tasks);  // empties it
   // One caller. Absent when nothing waits; else when it wants to be called again.
   std::optional<std::chrono::milliseconds> supervise(Instant now);
-  void stop();                           // runs what is queued, then ends the threads; not from a task
+  void stop();  // runs what is queued, then ends the threads; not from a task
   std::size_t threads() const;
 
  private:
@@ -61,12 +61,12 @@ class Pool {
   mutable std::mutex mutex_;
   std::condition_variable ended_;
   std::deque<Queued> queue_;
-  std::vector<Worker*> idle_;      // the one that went idle last is at the end
+  std::vector<Worker*> idle_;  // the one that went idle last is at the end
   std::vector<std::unique_ptr<Worker>> workers_, finished_;
-  bool supervised_ = false;        // supervise() will be called
+  bool supervised_ = false;  // supervise() will be called
   bool stopping_ = false;
 
-  Instant measured_at_;            // of the supervisor alone
+  Instant measured_at_;  // of the supervisor alone
   Duration measured_cpu_{0};
   int busy_rounds_ = 0;
 };

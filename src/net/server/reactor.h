@@ -3,12 +3,12 @@
 // Everything but post(), schedule() and wake() belongs to the reactor thread. Nothing that runs here may block.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <atomic>
 #include <vector>
 
 #include "base/result.h"
@@ -62,8 +62,8 @@ class Reactor {
   void schedule(std::shared_ptr<Scheduled> work);
   void wake();  // a turn runs soon
 
-  void run();    // until stop()
-  void stop();   // any thread; what is posted until then still runs
+  void run();   // until stop()
+  void stop();  // any thread; what is posted until then still runs
   // Called at the end of each turn; says how long the reactor may sleep at most, < 0 for as long as it likes.
   void at_turn_end(std::function<int()> hook) { turn_end_ = std::move(hook); }
 

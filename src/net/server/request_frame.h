@@ -19,11 +19,11 @@ constexpr std::size_t body_time_bytes = 64 << 10;  // every so many bytes of a b
 
 struct RequestFrame {
   Request request;
-  std::size_t limit_bytes = 0;               // of the body
-  std::uint64_t left_bytes = 0;              // of an announced length
-  std::unique_ptr<ChunkedDecoder> chunks;    // HTTP/1
-  std::size_t reserved_bytes = 0;            // counted at the server
-  std::size_t timed_bytes = 0;               // received when the deadline was last moved
+  std::size_t limit_bytes = 0;             // of the body
+  std::uint64_t left_bytes = 0;            // of an announced length
+  std::unique_ptr<ChunkedDecoder> chunks;  // HTTP/1
+  std::size_t reserved_bytes = 0;          // counted at the server
+  std::size_t timed_bytes = 0;             // received when the deadline was last moved
 };
 
 void fill_connection_facts(Request& request, Connection& connection);

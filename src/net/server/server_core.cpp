@@ -20,8 +20,13 @@ constexpr std::chrono::milliseconds accept_pause{100};     // when the process h
 constexpr std::chrono::milliseconds files_interval{1000};  // certificate files are looked at this often at most
 }  // namespace
 
-ServerCore::ServerCore(ServerOptions options, Handler handler, std::shared_ptr<Runtime> runtime, std::shared_ptr<TlsContext> tls, int listen_fd)
-    : options_(std::move(options)), handler_(std::move(handler)), runtime_(std::move(runtime)), tls_(std::move(tls)), listen_fd_(listen_fd) {}
+ServerCore::ServerCore(ServerOptions options, Handler handler, std::shared_ptr<Runtime> runtime, std::shared_ptr<TlsContext> tls,
+                       int listen_fd)
+    : options_(std::move(options)),
+      handler_(std::move(handler)),
+      runtime_(std::move(runtime)),
+      tls_(std::move(tls)),
+      listen_fd_(listen_fd) {}
 
 ServerCore::~ServerCore() { close_listener(); }
 
@@ -34,9 +39,7 @@ void ServerCore::dispatch(std::shared_ptr<ServerExchange> exchange) {
   if (options_.at_once && options_.at_once(std::as_const(*exchange).request())) {
     try {
       return handler_(std::move(exchange));
-    } catch (const std::exception& error) {
-      return log_error("net", "a handler threw an exception", {{"error", error.what()}});
-    }
+    } catch (const std::exception& error) { return log_error("net", "a handler threw an exception", {{"error", error.what()}}); }
   }
   dispatched_.push_back([this, exchange = std::move(exchange)]() mutable {
     if (!exchange->gone()) handler_(std::move(exchange));
@@ -82,7 +85,8 @@ void ServerCore::accept_all() {
   if (listen_fd_ < 0 || !accepting_ || reload_first()) return;
   for (int i = 0; i < accepts_per_turn; ++i) {
     if (connections() >= options_.max_connections) {
-      if (!full_logged_) log_warn("net", "no more connections are accepted until some end", {{"limit", std::to_string(options_.max_connections)}});
+      if (!full_logged_)
+        log_warn("net", "no more connections are accepted until some end", {{"limit", std::to_string(options_.max_connections)}});
       full_logged_ = true;
       return pause_accepting(true);
     }

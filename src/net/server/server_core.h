@@ -34,7 +34,7 @@ class ServerCore final : public Watched, public Timer {
   Response refusal(int status, std::string_view message) const;  // the answer to a request that no handler sees
   void remove(Connection& connection);
 
-  void begin();              // accepts
+  void begin();  // accepts
   int at_turn_end();
   void begin_stop();
   void kill_all();
@@ -48,7 +48,7 @@ class ServerCore final : public Watched, public Timer {
  private:
   void accept_all();
   void pause_accepting(bool paused);
-  bool reload_first();       // true: new certificates are being read, and accepting waits for them
+  bool reload_first();  // true: new certificates are being read, and accepting waits for them
   void close_listener();
 
   const ServerOptions options_;

@@ -20,9 +20,10 @@ using std::chrono::seconds;
 // Echoes what it was asked.
 void echo(std::shared_ptr<Exchange> exchange) {
   const Request& r = exchange->request();
-  exchange->respond({200,
-                     {{"content-type", "text/plain"}, {"x-method", r.method}, {"x-path", r.path}, {"x-query", r.query}, {"x-remote", r.remote_address}},
-                     r.method == "GET" || r.method == "HEAD" ? "hello" : r.body});
+  exchange->respond(
+      {200,
+       {{"content-type", "text/plain"}, {"x-method", r.method}, {"x-path", r.path}, {"x-query", r.query}, {"x-remote", r.remote_address}},
+       r.method == "GET" || r.method == "HEAD" ? "hello" : r.body});
 }
 
 TEST(ServerHttp1, AnswersAndKeepsTheConnection) {
@@ -74,7 +75,8 @@ TEST(ServerHttp1, WritesHeadersAsUsual) {
   TcpClient client(server->port());
   client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   std::string text = client.read_until("\r\n\r\nx");
-  EXPECT_TRUE(text.starts_with("HTTP/1.1 201 Created\r\nContent-Type: a\r\nX-Kubernetes-Pf-Flowschema-Uid: b  X-Evil: c\r\nDate: ")) << text;
+  EXPECT_TRUE(text.starts_with("HTTP/1.1 201 Created\r\nContent-Type: a\r\nX-Kubernetes-Pf-Flowschema-Uid: b  X-Evil: c\r\nDate: "))
+      << text;
 }
 
 TEST(ServerHttp1, PipelinedRequestsAreAnsweredInOrder) {
@@ -89,7 +91,8 @@ TEST(ServerHttp1, PipelinedRequestsAreAnsweredInOrder) {
   for (int i = 0; i < 300; ++i) {
     if (i % 3 == 0) all += "GET /" + std::to_string(i) + " HTTP/1.1\r\nHost: a\r\n\r\n";
     if (i % 3 == 1) all += "POST /" + std::to_string(i) + " HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
-    if (i % 3 == 2) all += "POST /" + std::to_string(i) + " HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nbo\r\n2\r\ndy\r\n0\r\n\r\n";
+    if (i % 3 == 2)
+      all += "POST /" + std::to_string(i) + " HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nbo\r\n2\r\ndy\r\n0\r\n\r\n";
   }
   TcpClient client(server->port());
   ASSERT_TRUE(client.send(all));
@@ -104,13 +107,18 @@ TEST(ServerHttp1, PipelinedRequestsAreAnsweredInOrder) {
 TEST(ServerHttp1, ByteByByte) {
   auto server = start_server(echo);
   TcpClient client(server->port());
-  for (char c : std::string("PUT /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")) ASSERT_TRUE(client.send({&c, 1}));
+  for (char c : std::string("PUT /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"))
+    ASSERT_TRUE(client.send({&c, 1}));
   EXPECT_EQ(read_answer(client).body, "hello");
 }
 
 TEST(ServerHttp1, HeadHasNoBody) {
   auto server = start_server([](std::shared_ptr<Exchange> exchange) {
-    if (exchange->request().path == "/pulled") return exchange->respond_pulled(200, {}, [](std::string& out) { out = "x"; return true; });
+    if (exchange->request().path == "/pulled")
+      return exchange->respond_pulled(200, {}, [](std::string& out) {
+        out = "x";
+        return true;
+      });
     if (exchange->request().path == "/stream") {
       auto stream = exchange->respond_stream(200, {});
       EXPECT_TRUE(stream->write("x"));
@@ -123,9 +131,7 @@ TEST(ServerHttp1, HeadHasNoBody) {
     client.send("HEAD " + std::string(path) + " HTTP/1.1\r\nHost: a\r\n\r\n");
     HttpAnswer answer = read_answer(client, "HEAD");
     EXPECT_EQ(answer.status, 200) << path;
-    if (std::string(path) == "/") {
-      EXPECT_EQ(answer.headers.get("content-length"), "5");
-    }
+    if (std::string(path) == "/") { EXPECT_EQ(answer.headers.get("content-length"), "5"); }
   }
   EXPECT_EQ(get(client, "/").body, "hello");
   EXPECT_TRUE(client.take().empty());

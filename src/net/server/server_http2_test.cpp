@@ -27,8 +27,12 @@ class ServerHttp2 : public testing::Test {
 void echo(std::shared_ptr<Exchange> exchange) {
   const Request& r = exchange->request();
   exchange->respond({200,
-                     {{"x-method", r.method}, {"x-path", r.path}, {"x-query", r.query}, {"x-host", std::string(r.headers.get("host"))},
-                      {"connection", "keep-alive"}, {"x-cookie", std::string(r.headers.get("cookie"))}},
+                     {{"x-method", r.method},
+                      {"x-path", r.path},
+                      {"x-query", r.query},
+                      {"x-host", std::string(r.headers.get("host"))},
+                      {"connection", "keep-alive"},
+                      {"x-cookie", std::string(r.headers.get("cookie"))}},
                      r.method == "GET" || r.method == "HEAD" ? "hello" : r.body});
 }
 
@@ -323,7 +327,8 @@ TEST_F(ServerHttp2, TooManyStreamsAreRefused) {
 
 TEST_F(ServerHttp2, GarbageEndsTheConnection) {
   auto server = start_server(echo, tls_options());
-  for (std::string bytes : {std::string("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") + std::string(500, '\xff')}) {
+  for (std::string bytes :
+       {std::string("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") + std::string(500, '\xff')}) {
     TlsClientOptions options;
     options.alpn = {"h2"};
     TlsClient client(server->port(), options);

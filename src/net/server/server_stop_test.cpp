@@ -28,7 +28,8 @@ TEST(ServerStart, UnixSocket) {
   EXPECT_EQ(server->port(), 0);
   auto again = Server::start(options, echo);
   ASSERT_FALSE(again.has_value());
-  EXPECT_EQ(again.error().message, "listen " + options.unix_path + ": address already in use: another process serves it; stop that process or choose another path");
+  EXPECT_EQ(again.error().message, "listen " + options.unix_path +
+                                       ": address already in use: another process serves it; stop that process or choose another path");
   server.reset();
   EXPECT_TRUE(Server::start(options, echo).has_value());
 }
@@ -40,7 +41,8 @@ TEST(ServerStart, SaysWhyItCannotListen) {
   auto second = Server::start(options, echo);
   ASSERT_FALSE(second.has_value());
   std::string port = std::to_string(server->port());
-  EXPECT_EQ(second.error().message, "listen 127.0.0.1:" + port + ": address already in use: another process holds this port; `ss -ltnp sport = :" + port +
+  EXPECT_EQ(second.error().message, "listen 127.0.0.1:" + port +
+                                        ": address already in use: another process holds this port; `ss -ltnp sport = :" + port +
                                         "` shows which; stop it or choose another port");
   EXPECT_EQ(second.error().code, Code::already_exists);
   options.bind_address = "nonsense";

@@ -56,9 +56,7 @@ TEST(ServerStreams, AnnouncedLengthIsKept) {
   auto server = start_server([](std::shared_ptr<Exchange> exchange) {
     auto stream = exchange->respond_stream(200, {{"content-length", "6"}});
     stream->write("abc");
-    if (exchange->request().path == "/more") {
-      EXPECT_FALSE(stream->write("abcdef"));
-    }
+    if (exchange->request().path == "/more") { EXPECT_FALSE(stream->write("abcdef")); }
     if (exchange->request().path == "/right") stream->write("def");
     stream->finish();
   });

@@ -41,7 +41,8 @@ TEST(ServerTls, BothVersionsAndNoOlder) {
     EXPECT_EQ(client.server_common_name(), "test-server");
     for (int i = 0; i < 3; ++i) EXPECT_EQ(get(client, "/").headers.get("x-tls"), "yes");
   }
-  TlsClient old(server->port(), {.certificate_pem = {}, .key_pem = {}, .alpn = {}, .max_version = TLS1_1_VERSION, .min_version = TLS1_VERSION});
+  TlsClient old(server->port(),
+                {.certificate_pem = {}, .key_pem = {}, .alpn = {}, .max_version = TLS1_1_VERSION, .min_version = TLS1_VERSION});
   EXPECT_FALSE(old.connected());
 }
 
@@ -53,16 +54,17 @@ TEST(ServerTls, NegotiatesTheProtocol) {
     std::string chosen;
     bool connects;
   };
-  const Row rows[] = {
-      {{"h2", "http/1.1"}, "h2", true}, {{"http/1.1", "h2"}, "h2", true}, {{"http/1.1"}, "http/1.1", true}, {{}, "", true}, {{"spdy/3"}, "", false}};
+  const Row rows[] = {{{"h2", "http/1.1"}, "h2", true},
+                      {{"http/1.1", "h2"}, "h2", true},
+                      {{"http/1.1"}, "http/1.1", true},
+                      {{}, "", true},
+                      {{"spdy/3"}, "", false}};
   for (const Row& row : rows) {
     TlsClientOptions options;
     options.alpn = row.offered;
     TlsClient client(server->port(), options);
     EXPECT_EQ(client.connected(), row.connects);
-    if (row.connects) {
-      EXPECT_EQ(client.alpn(), row.chosen);
-    }
+    if (row.connects) { EXPECT_EQ(client.alpn(), row.chosen); }
   }
 }
 
@@ -99,9 +101,7 @@ TEST(ServerTls, ClientCertificates) {
     EXPECT_EQ(answer.status, 200) << row.what;
     EXPECT_EQ(answer.body, row.body) << row.what;
     EXPECT_EQ(answer.headers.get("x-error"), row.error) << row.what;
-    if (!row.body.empty()) {
-      EXPECT_EQ(answer.headers.get("x-sha256").size(), 64u);
-    }
+    if (!row.body.empty()) { EXPECT_EQ(answer.headers.get("x-sha256").size(), 64u); }
   }
   // A server's certificate is not one of a client.
   CertificateSpec spec;

@@ -68,7 +68,8 @@ TEST(SpdySession, StreamsBothWays) {
     accepted.push_back(stream);
     return true;
   });
-  auto one = j.client->open({{"streamtype", "stdin"}}), two = j.client->open({{"streamtype", "data"}, {"port", "80"}}), bad = j.client->open({{"streamtype", "bad"}});
+  auto one = j.client->open({{"streamtype", "stdin"}}), two = j.client->open({{"streamtype", "data"}, {"port", "80"}}),
+       bad = j.client->open({{"streamtype", "bad"}});
   std::string got_one, got_two;
   bool end_one = false, bad_gone = false;
   one->on_data([&](std::string_view bytes) { got_one += bytes; });
@@ -146,7 +147,8 @@ TEST(SpdySession, WrongIdsAreReset) {
     answer += bytes;
     return true;
   };
-  auto session = SpdySession::make(true, transport, [&](std::shared_ptr<SpdyStream>) { return ++opened > 0; }, nullptr);
+  auto session = SpdySession::make(
+      true, transport, [&](std::shared_ptr<SpdyStream>) { return ++opened > 0; }, nullptr);
   SpdyEncoder encoder;
   session->feed(encoder.syn_stream(2, {}, false));
   EXPECT_EQ(answer, SpdyEncoder::rst_stream(2, spdy_protocol_error));
@@ -230,10 +232,12 @@ void little_api(std::shared_ptr<Exchange> exchange) {
   if (r.path == "/api") return json(R"({"kind":"APIVersions","versions":["v1"]})");
   if (r.path == "/apis") return json(R"({"kind":"APIGroupList","apiVersion":"v1","groups":[]})");
   if (r.path == "/api/v1") {
-    return json(R"({"kind":"APIResourceList","groupVersion":"v1","resources":[{"name":"pods","singularName":"pod","namespaced":true,"kind":"Pod","verbs":["get","list"]}]})");
+    return json(
+        R"({"kind":"APIResourceList","groupVersion":"v1","resources":[{"name":"pods","singularName":"pod","namespaced":true,"kind":"Pod","verbs":["get","list"]}]})");
   }
   if (r.path == "/api/v1/namespaces/default/pods/p") {
-    return json(R"({"kind":"Pod","apiVersion":"v1","metadata":{"name":"p","namespace":"default"},"spec":{"containers":[{"name":"c","image":"i"}]},"status":{"phase":"Running"}})");
+    return json(
+        R"({"kind":"Pod","apiVersion":"v1","metadata":{"name":"p","namespace":"default"},"spec":{"containers":[{"name":"c","image":"i"}]},"status":{"phase":"Running"}})");
   }
   if (r.path == "/api/v1/namespaces/default/pods/p/exec") {
     if (is_websocket_request(r)) return exec_by_websocket(std::move(exchange));
@@ -256,7 +260,8 @@ TEST(SpdySession, KubectlExec) {
   if (run("kubectl version --client 2>/dev/null").find("Client Version") == std::string::npos) GTEST_SKIP() << "kubectl is not installed";
   auto server = start_server(little_api);
   TemporaryDirectory home;
-  std::string kubectl = "env HOME=" + home.path("") + " KUBECONFIG=/dev/null KUBECTL_REMOTE_COMMAND_WEBSOCKETS=%s timeout 20 kubectl --cache-dir " + home.path("cache") +
+  std::string kubectl = "env HOME=" + home.path("") +
+                        " KUBECONFIG=/dev/null KUBECTL_REMOTE_COMMAND_WEBSOCKETS=%s timeout 20 kubectl --cache-dir " + home.path("cache") +
                         " --server http://127.0.0.1:" + std::to_string(server->port()) + " exec -i p -- cat 2>&1";
   std::string big = home.write("big", std::string(3 << 20, 'k'));
   for (std::string websockets : {"false", "true"}) {

@@ -84,27 +84,27 @@ class StreamCore final : public Scheduled, public std::enable_shared_from_this<S
 
   // The session's side: reactor thread.
   struct State {
-    bool answered = false;      // a head is there or has been taken
-    bool finished = false;      // no more bytes will come
+    bool answered = false;  // a head is there or has been taken
+    bool finished = false;  // no more bytes will come
     bool aborted = false;
     bool upgraded = false;
     bool pulled = false;
-    bool close_after = false;   // the connection ends with this answer
-    bool held_back = false;     // the producer does not want data from the peer now
-    bool empty = true;          // no bytes wait here
+    bool close_after = false;  // the connection ends with this answer
+    bool held_back = false;    // the producer does not want data from the peer now
+    bool empty = true;         // no bytes wait here
   };
   void attach(StreamOwner& owner) { owner_ = &owner; }
   void detach() { owner_ = nullptr; }
   State state() const;
-  void take_bytes(OutputQueue& out);              // all that wait (HTTP/1: with head and framing)
-  std::unique_ptr<ResponseHead> take_head();      // HTTP/2; null when there is none, or it was taken
+  void take_bytes(OutputQueue& out);          // all that wait (HTTP/1: with head and framing)
+  std::unique_ptr<ResponseHead> take_head();  // HTTP/2; null when there is none, or it was taken
   std::size_t read(char* out, std::size_t max_bytes, bool& at_end);
-  void set_in_flight(std::size_t bytes);          // of those taken, what the kernel has not got yet
-  void deliver(std::string_view bytes);           // of an upgraded stream
-  void peer_ended();                              // the peer sends no more: streams are told, plain answers still go out
-  void server_stops();                            // streams are told; they may still write for a while
-  void close();                                   // the peer is gone
-  void complete();                                // everything has been sent
+  void set_in_flight(std::size_t bytes);  // of those taken, what the kernel has not got yet
+  void deliver(std::string_view bytes);   // of an upgraded stream
+  void peer_ended();                      // the peer sends no more: streams are told, plain answers still go out
+  void server_stops();                    // streams are told; they may still write for a while
+  void close();                           // the peer is gone
+  void complete();                        // everything has been sent
   void on_schedule() override;
 
  private:
@@ -142,10 +142,10 @@ class StreamCore final : public Scheduled, public std::enable_shared_from_this<S
   bool pulled_ : 1 = false;
   bool close_after_ : 1 = false;
   bool scheduled_ : 1 = false;
-  bool closed_ : 1 = false;       // the session is done with this
+  bool closed_ : 1 = false;  // the session is done with this
   bool peer_ended_ : 1 = false;
-  bool stop_told_ : 1 = false;    // server_stops() was called
-  bool close_called_ : 1 = false; // the producer's on_close has been called, or is not wanted any more
+  bool stop_told_ : 1 = false;     // server_stops() was called
+  bool close_called_ : 1 = false;  // the producer's on_close has been called, or is not wanted any more
 };
 
 }  // namespace kybern::net

@@ -47,9 +47,9 @@ class TcpClient {
   const std::string& read_until(std::string_view marker, std::chrono::milliseconds limit = patience);
   const std::string& read_bytes(std::size_t count, std::chrono::milliseconds limit = patience);  // at least `count`
   const std::string& read_to_end(std::chrono::milliseconds limit = patience);
-  std::string take();                         // what was received; forgets it
+  std::string take();  // what was received; forgets it
   void put_back(std::string bytes) { received_ = std::move(bytes); }
-  bool ended() const { return ended_; }       // the peer has closed
+  bool ended() const { return ended_; }  // the peer has closed
   void shutdown_write();
   void close();
   int fd() const { return fd_; }
@@ -112,7 +112,7 @@ class Http2Client {
   };
   struct Options {
     TlsClientOptions tls;
-    bool auto_window = true;    // false: windows are never opened again
+    bool auto_window = true;  // false: windows are never opened again
     bool keep_bodies = true;
     std::uint32_t window_bytes = 65535;
   };
@@ -128,7 +128,7 @@ class Http2Client {
   Stream& stream(int id) { return streams_[id]; }
   bool wait(const std::function<bool()>& condition, std::chrono::milliseconds limit = patience);
   bool wait_closed(int id, std::chrono::milliseconds limit = patience);
-  bool flush();                     // sends what is queued
+  bool flush();  // sends what is queued
   bool goaway() const { return goaway_; }
   std::uint32_t goaway_error() const { return goaway_error_; }
   bool ended() const { return ended_; }
@@ -152,7 +152,9 @@ struct TestPki {
   std::string ca_pem, ca_key_pem;
   TemporaryDirectory directory;
   TlsFiles files;  // of the server
-  struct Pair { std::string certificate_pem, key_pem; };
+  struct Pair {
+    std::string certificate_pem, key_pem;
+  };
   Pair client(std::string_view common_name, const std::vector<std::string>& organizations) const;
   Pair expired_client() const;
   void write_server(std::string_view common_name) const;  // replaces the server's certificate and key

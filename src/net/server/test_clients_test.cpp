@@ -3,11 +3,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <nghttp2/nghttp2.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -27,7 +27,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 // The test's own TLS clients write to closed sockets; OpenSSL cannot be told MSG_NOSIGNAL.
 [[maybe_unused]] const auto no_pipe_signal = ::signal(SIGPIPE, SIG_IGN);
-}
+}  // namespace
 
 bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit) {
   auto deadline = Clock::now() + limit;
@@ -129,15 +129,13 @@ const std::string& TcpClient::read_until(std::string_view marker, std::chrono::m
 
 const std::string& TcpClient::read_bytes(std::size_t count, std::chrono::milliseconds limit) {
   auto deadline = Clock::now() + limit;
-  while (received_.size() < count && read_more(deadline)) {
-  }
+  while (received_.size() < count && read_more(deadline)) {}
   return received_;
 }
 
 const std::string& TcpClient::read_to_end(std::chrono::milliseconds limit) {
   auto deadline = Clock::now() + limit;
-  while (read_more(deadline)) {
-  }
+  while (read_more(deadline)) {}
   return received_;
 }
 
@@ -162,7 +160,8 @@ TlsClient::TlsClient(int port, const TlsClientOptions& options, int receive_buff
   ssl_ = ::SSL_new(context_);
   std::string protocols;
   for (const std::string& name : options.alpn) protocols += static_cast<char>(name.size()) + name;
-  if (!protocols.empty()) ::SSL_set_alpn_protos(ssl_, reinterpret_cast<const unsigned char*>(protocols.data()), static_cast<unsigned>(protocols.size()));
+  if (!protocols.empty())
+    ::SSL_set_alpn_protos(ssl_, reinterpret_cast<const unsigned char*>(protocols.data()), static_cast<unsigned>(protocols.size()));
   ::SSL_set_fd(ssl_, fd_);
   connected_ = ::SSL_connect(ssl_) == 1;
   ::ERR_clear_error();
@@ -258,8 +257,8 @@ HttpAnswer get(TcpClient& client, std::string_view path, std::string_view more_h
 struct ClientCallbacks {
   static Http2Client& self(void* user) { return *static_cast<Http2Client*>(user); }
 
-  static int header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name, std::size_t name_bytes, const std::uint8_t* value,
-                    std::size_t value_bytes, std::uint8_t, void* user) {
+  static int header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name, std::size_t name_bytes,
+                    const std::uint8_t* value, std::size_t value_bytes, std::uint8_t, void* user) {
     Http2Client::Stream& stream = self(user).streams_[frame->hd.stream_id];
     std::string n(reinterpret_cast<const char*>(name), name_bytes), v(reinterpret_cast<const char*>(value), value_bytes);
     if (n == ":status") {
@@ -293,7 +292,8 @@ struct ClientCallbacks {
     return 0;
   }
 
-  static ssize_t body(nghttp2_session*, std::int32_t id, std::uint8_t* out, std::size_t bytes, std::uint32_t* flags, nghttp2_data_source*, void* user) {
+  static ssize_t body(nghttp2_session*, std::int32_t id, std::uint8_t* out, std::size_t bytes, std::uint32_t* flags, nghttp2_data_source*,
+                      void* user) {
     auto& [text, used] = self(user).bodies_[id];
     std::size_t count = std::min(bytes, text.size() - used);
     std::memcpy(out, text.data() + used, count);
@@ -322,7 +322,8 @@ Http2Client::Http2Client(int port, Options options) : keep_bodies_(options.keep_
   ::nghttp2_session_callbacks_del(callbacks);
   nghttp2_settings_entry window{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options.window_bytes};
   ::nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, &window, 1);
-  if (options.window_bytes > 65535) ::nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, static_cast<std::int32_t>(options.window_bytes));
+  if (options.window_bytes > 65535)
+    ::nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, static_cast<std::int32_t>(options.window_bytes));
   flush();
 }
 
@@ -334,7 +335,8 @@ int Http2Client::request(std::string_view method, std::string_view path, const H
   for (const auto& field : headers.fields()) fields.push_back(field);
   std::vector<nghttp2_nv> nv;
   for (auto& [name, value] : fields) {
-    nv.push_back({reinterpret_cast<std::uint8_t*>(name.data()), reinterpret_cast<std::uint8_t*>(value.data()), name.size(), value.size(), 0});
+    nv.push_back(
+        {reinterpret_cast<std::uint8_t*>(name.data()), reinterpret_cast<std::uint8_t*>(value.data()), name.size(), value.size(), 0});
   }
   nghttp2_data_provider provider{};
   provider.read_callback = ClientCallbacks::body;
@@ -392,7 +394,9 @@ bool Http2Client::wait_closed(int id, std::chrono::milliseconds limit) {
 // ---- certificates
 
 namespace {
-Time hours_from_now(int hours) { return std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()) + std::chrono::hours(hours); }
+Time hours_from_now(int hours) {
+  return std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()) + std::chrono::hours(hours);
+}
 }  // namespace
 
 TestPki::TestPki() {

@@ -15,9 +15,7 @@ TimerWheel::~TimerWheel() {
   }
 }
 
-std::uint64_t TimerWheel::tick_of(Instant t) const {
-  return t <= start_ ? 0 : static_cast<std::uint64_t>((t - start_) / Duration(tick));
-}
+std::uint64_t TimerWheel::tick_of(Instant t) const { return t <= start_ ? 0 : static_cast<std::uint64_t>((t - start_) / Duration(tick)); }
 
 void TimerWheel::unlink(Timer& timer) {
   *timer.link_ = timer.next_;

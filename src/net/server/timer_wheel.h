@@ -21,7 +21,7 @@ class Timer {
   Timer& operator=(const Timer&) = delete;
   virtual void on_timer(Instant now) = 0;  // disarmed when called; may be armed again
   bool armed() const { return wheel_ != nullptr; }
-  Instant due() const { return due_; }     // of an armed timer
+  Instant due() const { return due_; }  // of an armed timer
 
  protected:
   ~Timer();
@@ -45,7 +45,7 @@ class TimerWheel {
 
   void arm(Timer& timer, Instant due);  // moves one that is armed
   void disarm(Timer& timer);
-  void advance(Instant now);            // fires what is due
+  void advance(Instant now);  // fires what is due
   // How long nothing can be due, absent without timers. It may be less than the time until the next timer: those more
   // than a turn (16 s) away are looked at on the way.
   std::optional<std::chrono::milliseconds> quiet(Instant now);

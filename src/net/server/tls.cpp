@@ -110,7 +110,7 @@ Result<X509_STORE*> read_store(const std::string& path) {
 }  // namespace
 
 FileStamp stamp_file(const std::string& path) {
-  struct stat st{};
+  struct stat st {};
   if (path.empty() || ::stat(path.c_str(), &st) != 0) return {};
   auto nanoseconds = [](const timespec& t) { return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec; };
   return {nanoseconds(st.st_mtim), nanoseconds(st.st_ctim), st.st_size, st.st_ino};
@@ -158,7 +158,8 @@ Result<void> TlsContext::load_own(const TlsFiles& files) {
     return fail(Code::invalid, "TLS key file " + files.key_file + ": " + openssl_error());
   }
   if (::SSL_CTX_check_private_key(context_) != 1) {
-    return fail(Code::invalid, "TLS key file " + files.key_file + " does not belong to certificate file " + files.certificate_file + ": " + openssl_error());
+    return fail(Code::invalid, "TLS key file " + files.key_file + " does not belong to certificate file " + files.certificate_file + ": " +
+                                   openssl_error());
   }
   return {};
 }

@@ -25,7 +25,7 @@ namespace kybern::net {
 // What is known of a connection's client certificate.
 struct PeerIdentity {
   std::shared_ptr<const PeerCertificate> certificate;  // when it is good
-  std::string error;                           // why it is not; empty when there is none
+  std::string error;                                   // why it is not; empty when there is none
   Time not_before, not_after;
 };
 
@@ -45,8 +45,8 @@ class TlsContext {
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;
 
-  bool stale(const TlsFiles& files) const;        // the files are others than those loaded
-  ssl_st* new_connection(int fd) const;           // null: out of memory
+  bool stale(const TlsFiles& files) const;  // the files are others than those loaded
+  ssl_st* new_connection(int fd) const;     // null: out of memory
   // After the handshake. Null when the client gave no certificate (or none was asked for).
   std::shared_ptr<const PeerIdentity> identify(ssl_st* ssl) const;
 

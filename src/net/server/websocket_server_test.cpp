@@ -68,7 +68,8 @@ TEST(WebSocketServer, RawBytes) {
   EXPECT_NE(head.find("Sec-Websocket-Protocol: v5.channel.k8s.io\r\n"), std::string::npos);
   client.take();
   // Two fragments, a ping between them, in single bytes.
-  for (char c : encode_websocket_frame(WebSocketOpcode::text, "abc", false, mask) + encode_websocket_frame(WebSocketOpcode::ping, "p", true, mask) +
+  for (char c : encode_websocket_frame(WebSocketOpcode::text, "abc", false, mask) +
+                    encode_websocket_frame(WebSocketOpcode::ping, "p", true, mask) +
                     encode_websocket_frame(WebSocketOpcode::continuation, "def", true, mask)) {
     client.send({&c, 1});
   }

@@ -33,7 +33,8 @@ Bytes attribute(Bytes from, unsigned type) {
     nlattr header;
     std::memcpy(&header, from.data + at, sizeof header);
     if (header.nla_len < NLA_HDRLEN || header.nla_len > from.size - at) return {};
-    if ((header.nla_type & NLA_TYPE_MASK) == type) return {from.data + at + NLA_HDRLEN, header.nla_len - static_cast<std::size_t>(NLA_HDRLEN)};
+    if ((header.nla_type & NLA_TYPE_MASK) == type)
+      return {from.data + at + NLA_HDRLEN, header.nla_len - static_cast<std::size_t>(NLA_HDRLEN)};
     at += NLA_ALIGN(header.nla_len);
     if (at >= from.size) break;
   }
@@ -91,13 +92,16 @@ class Socket {
   }
   explicit Socket(int file) : file_(file) {}
   Socket(Socket&& other) noexcept : file_(std::exchange(other.file_, -1)) {}
-  ~Socket() { if (file_ >= 0) ::close(file_); }
+  ~Socket() {
+    if (file_ >= 0) ::close(file_);
+  }
 
   // Sends, and gives every message of the answer to `take` until the kernel says it is done. ENOENT is no failure: the
   // flow went away by itself.
   template <class Take>
   Result<void> ask(const std::string& request, Take take) {
-    if (::send(file_, request.data(), request.size(), 0) < 0) return fail(Code::unavailable, fmt::format("conntrack: {}", std::strerror(errno)));
+    if (::send(file_, request.data(), request.size(), 0) < 0)
+      return fail(Code::unavailable, fmt::format("conntrack: {}", std::strerror(errno)));
     buffer_.resize(read_bytes);
     while (true) {
       const ssize_t size = ::recv(file_, buffer_.data(), buffer_.size(), 0);
@@ -111,7 +115,8 @@ class Socket {
         if (header.nlmsg_type == NLMSG_DONE) return {};
         if (header.nlmsg_type == NLMSG_ERROR) {
           nlmsgerr error{};
-          std::memcpy(&error, buffer_.data() + at + NLMSG_HDRLEN, std::min(sizeof error, header.nlmsg_len - static_cast<std::size_t>(NLMSG_HDRLEN)));
+          std::memcpy(&error, buffer_.data() + at + NLMSG_HDRLEN,
+                      std::min(sizeof error, header.nlmsg_len - static_cast<std::size_t>(NLMSG_HDRLEN)));
           if (error.error == 0 || error.error == -ENOENT) return {};
           return fail(Code::internal, fmt::format("conntrack: {}", std::strerror(-error.error)));
         }

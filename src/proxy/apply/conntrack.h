@@ -11,8 +11,8 @@
 namespace kybern::proxy {
 
 struct Flow {
-  FrontendKey original;             // what the client sent to
-  Address answers_from;             // who answers: the target after translation
+  FrontendKey original;  // what the client sent to
+  Address answers_from;  // who answers: the target after translation
   std::uint16_t answers_port = 0;
 };
 

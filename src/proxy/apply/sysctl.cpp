@@ -78,7 +78,9 @@ Result<void> write_sysctl(const std::string& name, const std::string& value) {
   const int error = errno;
   if (opened) ::close(file);
   if (written) return {};
-  const Code code = error == ENOENT ? Code::not_found : error == EACCES || error == EPERM || error == EROFS ? Code::forbidden : Code::internal;
+  const Code code = error == ENOENT                                       ? Code::not_found
+                    : error == EACCES || error == EPERM || error == EROFS ? Code::forbidden
+                                                                          : Code::internal;
   return fail(code, fmt::format("sysctl {} cannot be set to {}: {}", name, value, std::strerror(error)));
 }
 

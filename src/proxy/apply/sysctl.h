@@ -13,7 +13,7 @@ namespace kybern::proxy {
 // connection tracking: what cannot be set is told in `warnings`.
 Result<void> prepare_kernel(bool ipv6, std::vector<std::string>& warnings);
 
-Result<std::string> read_sysctl(const std::string& name);                            // "net.ipv4.ip_forward"
-Result<void> write_sysctl(const std::string& name, const std::string& value);        // nothing is written when it is so already
+Result<std::string> read_sysctl(const std::string& name);                      // "net.ipv4.ip_forward"
+Result<void> write_sysctl(const std::string& name, const std::string& value);  // nothing is written when it is so already
 
 }  // namespace kybern::proxy

@@ -20,7 +20,7 @@ struct Address {
 std::optional<Address> parse_address(std::string_view text);
 
 struct Prefix {
-  Address base;   // bits beyond the length are zero
+  Address base;  // bits beyond the length are zero
   int bits = 0;
   friend auto operator<=>(const Prefix&, const Prefix&) = default;
   bool contains(const Address& address) const;

@@ -177,8 +177,8 @@ void pick_chains(bool v6, std::string_view name, std::size_t up_to, std::size_t 
   const std::string offset = first == 0 ? "" : fmt::format(" offset {}", first);
   const std::string key = in_family(packet_key, v6);
   for (std::size_t count = 1; count <= up_to; ++count) {
-    fmt::format_to(std::back_inserter(out), "  chain {0}-{1} {{ dnat {2} to numgen random mod {1}{3} . {4} map @endpoints; }}\n", name, count,
-                   v6 ? "ip6" : "ip", offset, key);
+    fmt::format_to(std::back_inserter(out), "  chain {0}-{1} {{ dnat {2} to numgen random mod {1}{3} . {4} map @endpoints; }}\n", name,
+                   count, v6 ? "ip6" : "ip", offset, key);
   }
 }
 
@@ -204,8 +204,9 @@ std::string pod_cidrs(const NodeInfo& node, bool v6) {
 }  // namespace
 
 std::string_view set_name(SetId id) {
-  static constexpr std::string_view names[set_count] = {"services", "endpoints",  "from-inside",  "from-outside", "fresh",   "affine",
-                                                        "rewrite-source", "no-endpoints", "fenced", "allowed", "hairpin", "cluster-ips"};
+  static constexpr std::string_view names[set_count] = {"services", "endpoints", "from-inside",    "from-outside",
+                                                        "fresh",    "affine",    "rewrite-source", "no-endpoints",
+                                                        "fenced",   "allowed",   "hairpin",        "cluster-ips"};
   return names[static_cast<std::size_t>(id)];
 }
 

@@ -13,7 +13,18 @@
 namespace kybern::proxy {
 
 enum class SetId : std::uint8_t {
-  services, endpoints, from_inside, from_outside, fresh, affine, masquerade, no_endpoints, fenced, allowed, hairpin, cluster_ips,
+  services,
+  endpoints,
+  from_inside,
+  from_outside,
+  fresh,
+  affine,
+  masquerade,
+  no_endpoints,
+  fenced,
+  allowed,
+  hairpin,
+  cluster_ips,
 };
 constexpr std::size_t set_count = 12;
 std::string_view set_name(SetId id);

@@ -26,9 +26,9 @@ std::vector<Candidate> candidates(const std::vector<api::discovery_v1::EndpointS
                                   Protocol protocol, const NodeInfo& node);
 
 struct Choice {
-  Targets cluster;       // of the policy "Cluster"
-  Targets local;         // of the policy "Local"
-  bool anywhere = false; // some endpoint in the cluster could take traffic, even if this node may not use it
+  Targets cluster;        // of the policy "Cluster"
+  Targets local;          // of the policy "Local"
+  bool anywhere = false;  // some endpoint in the cluster could take traffic, even if this node may not use it
 };
 // `wants_cluster`, `wants_local`: which policies the service port has in use; the other list is left empty.
 Choice choose(const std::vector<Candidate>& candidates, bool wants_cluster, bool wants_local);

@@ -15,7 +15,7 @@
 namespace kybern::proxy {
 
 enum class Protocol : std::uint8_t { tcp = 6, udp = 17, sctp = 132 };  // IANA numbers
-std::string_view protocol_name(Protocol protocol);                      // "tcp"
+std::string_view protocol_name(Protocol protocol);                     // "tcp"
 
 struct FrontendKey {
   Address ip;
@@ -41,11 +41,11 @@ enum class Masquerade : std::uint8_t { never, local, always };
 enum class Refusal : std::uint8_t { none, reject, drop };
 
 struct Frontend {
-  Targets inside;               // for everybody; when `split`, for pods and for this node itself
-  Targets outside;              // when `split`, for traffic from elsewhere: targets on this node only
-  bool split = false;           // externalTrafficPolicy Local
-  bool cluster_ip = false;      // unknown ports of the address are rejected
-  bool fenced = false;          // only `sources` may come in (loadBalancerSourceRanges)
+  Targets inside;           // for everybody; when `split`, for pods and for this node itself
+  Targets outside;          // when `split`, for traffic from elsewhere: targets on this node only
+  bool split = false;       // externalTrafficPolicy Local
+  bool cluster_ip = false;  // unknown ports of the address are rejected
+  bool fenced = false;      // only `sources` may come in (loadBalancerSourceRanges)
   Masquerade masquerade = Masquerade::never;
   Refusal refusal = Refusal::none;
   std::int32_t affinity_seconds = 0;  // ClientIP affinity; 0: none

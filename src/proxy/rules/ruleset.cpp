@@ -66,11 +66,11 @@ struct Ruleset::State {
 
   NodeInfo node;
   std::unordered_map<std::string, std::vector<FrontendKey>> services;
-  std::map<FrontendKey, std::vector<Claim>> frontends;         // claims by name of service; the first one holds
-  std::map<FrontendKey, std::optional<Frontend>> touched;      // as the kernel knows them, for those set since
-  std::map<SharedKey, std::size_t> shared;                     // how many frontends in the kernel have it
-  std::set<std::pair<bool, std::string>> objects;              // in the kernel
-  Chains chains;                                               // in the kernel
+  std::map<FrontendKey, std::vector<Claim>> frontends;     // claims by name of service; the first one holds
+  std::map<FrontendKey, std::optional<Frontend>> touched;  // as the kernel knows them, for those set since
+  std::map<SharedKey, std::size_t> shared;                 // how many frontends in the kernel have it
+  std::set<std::pair<bool, std::string>> objects;          // in the kernel
+  Chains chains;                                           // in the kernel
 
   const Frontend* find(const FrontendKey& key) const {
     auto found = frontends.find(key);

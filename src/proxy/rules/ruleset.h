@@ -43,7 +43,7 @@ namespace kybern::proxy {
 
 // One atomic step of the kernel's state, and what has to be cleaned up after it.
 struct Transaction {
-  std::string script;                       // nft commands; empty: nothing to do
+  std::string script;  // nft commands; empty: nothing to do
   // Of a large full load: what follows, to be run in turn. When tables of an earlier process are there all of it has to be
   // one script, so that no service is missing for a moment; else step by step, which needs much less memory.
   std::vector<std::string> more;

@@ -103,7 +103,8 @@ TEST(Ruleset, MoreTargetsThanChainsMakeAFullLoad) {
   (void)ruleset.full();
   const FrontendKey key{*parse_address("10.96.0.1"), Protocol::tcp, 80};
   auto many = std::make_shared<std::vector<Target>>();
-  for (std::uint16_t i = 0; i < Chains::block + 1; ++i) many->push_back({*parse_address("10.244.0.1"), static_cast<std::uint16_t>(1000 + i), false});
+  for (std::uint16_t i = 0; i < Chains::block + 1; ++i)
+    many->push_back({*parse_address("10.244.0.1"), static_cast<std::uint16_t>(1000 + i), false});
   Frontend frontend = frontend_with({});
   frontend.inside = many;
   ruleset.set_service("a/b", {{{key, frontend}}, 0, 0});
@@ -122,25 +123,34 @@ TEST(Ruleset, ForgetsClientsOfTargetsThatAreGone) {
   ruleset.set_service("a/b", {{{v4, four}, {v6, six}}, 0, 0});
   const std::string listing4 =
       "table ip kybern {\n\tmap affinity {\n\t\ttype ipv4_addr . ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service\n"
-      "\t\tsize 65536\n\t\tflags dynamic,timeout\n\t\telements = { 10.244.0.9 . 10.96.0.1 . tcp . 80 timeout 10s expires 9s992ms : 10.244.0.1 . 8080,\n"
+      "\t\tsize 65536\n\t\tflags dynamic,timeout\n\t\telements = { 10.244.0.9 . 10.96.0.1 . tcp . 80 timeout 10s expires 9s992ms : "
+      "10.244.0.1 . 8080,\n"
       "\t\t\t     10.244.0.8 . 10.96.0.1 . tcp . 80 timeout 10s expires 9s992ms : 10.244.0.2 . 8080,\n"
       "\t\t\t     10.244.0.8 . 10.96.0.1 . udp . 80 timeout 10s expires 9s992ms : 10.244.0.2 . 8080 }\n\t}\n}\n";
   EXPECT_EQ(ruleset.forget_affinity(v4, listing4), "delete element ip kybern affinity { 10.244.0.8 . 10.96.0.1 . tcp . 80 }\n");
   const std::string name = affinity_name(v6);
-  const std::string listing6 = "map x {\n elements = { fd01::9 timeout 10s expires 1s : fd01::1, fd01::8 timeout 10s expires 1s : fd01::2 }\n}";
-  EXPECT_EQ(ruleset.forget_affinity(v6, listing6), "delete element ip6 kybern address-" + name + " { fd01::8 }\ndelete element ip6 kybern port-" + name + " { fd01::8 }\n");
+  const std::string listing6 =
+      "map x {\n elements = { fd01::9 timeout 10s expires 1s : fd01::1, fd01::8 timeout 10s expires 1s : fd01::2 }\n}";
+  EXPECT_EQ(ruleset.forget_affinity(v6, listing6),
+            "delete element ip6 kybern address-" + name + " { fd01::8 }\ndelete element ip6 kybern port-" + name + " { fd01::8 }\n");
   EXPECT_EQ(ruleset.forget_affinity(v4, "map affinity {\n}"), "");
 }
 
-struct PrefixRow { const char* text; const char* address; bool contains; };
+struct PrefixRow {
+  const char* text;
+  const char* address;
+  bool contains;
+};
 TEST(Address, Prefixes) {
   const PrefixRow rows[] = {
       {"10.244.0.0/16", "10.244.9.9", true}, {"10.244.0.0/16", "10.245.0.1", false}, {"0.0.0.0/0", "1.2.3.4", true},
       {"0.0.0.0/0", "::1", false},           {"10.0.0.4/31", "10.0.0.5", true},      {"10.0.0.4/31", "10.0.0.6", false},
       {"fd00::/8", "fd12::1", true},         {"10.0.0.1/32", "10.0.0.1", true},      {"10.244.7.7/16", "10.244.0.1", true},
   };
-  for (const PrefixRow& row : rows) EXPECT_EQ(parse_prefix(row.text)->contains(*parse_address(row.address)), row.contains) << row.text << ' ' << row.address;
-  for (const char* bad : {"", "10.0.0.0", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0/8", "fd00::/129", "x/8", "10.0.0.0/"}) EXPECT_FALSE(parse_prefix(bad)) << bad;
+  for (const PrefixRow& row : rows)
+    EXPECT_EQ(parse_prefix(row.text)->contains(*parse_address(row.address)), row.contains) << row.text << ' ' << row.address;
+  for (const char* bad : {"", "10.0.0.0", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0/8", "fd00::/129", "x/8", "10.0.0.0/"})
+    EXPECT_FALSE(parse_prefix(bad)) << bad;
   EXPECT_EQ(parse_prefix("10.244.7.7/16")->text(), "10.244.0.0/16");
   EXPECT_EQ(parse_address("FD00:0::1")->text(), "fd00::1");
   for (const char* bad : {"", "1.2.3", "1.2.3.4.5", "01.2.3.4x", "fd00:::1", "1.2.3.4 "}) EXPECT_FALSE(parse_address(bad)) << bad;

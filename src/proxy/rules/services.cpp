@@ -81,9 +81,8 @@ void read_sources(api::core_v1::Service service, bool v6, const NodeInfo& node, 
   }
   // An interval set does not take overlapping elements: a range inside another one says nothing new.
   for (const Prefix& prefix : sources) {
-    const bool covered = std::ranges::any_of(sources, [&](const Prefix& other) {
-      return other.bits < prefix.bits && other.contains(prefix.base);
-    });
+    const bool covered =
+        std::ranges::any_of(sources, [&](const Prefix& other) { return other.bits < prefix.bits && other.contains(prefix.base); });
     if (!covered) shape.sources.push_back(prefix);
   }
 }

@@ -12,10 +12,10 @@ namespace kybern::proxy {
 
 struct NodeInfo {
   std::string name;
-  std::string zone;                  // label topology.kubernetes.io/zone
-  std::vector<Address> addresses;    // node ports are served on these
-  std::vector<Prefix> pod_cidrs;     // of all pods of the cluster (or of this node); empty: unknown
-  bool masquerade_all = false;       // replace the source of everything that goes to a cluster IP
+  std::string zone;                // label topology.kubernetes.io/zone
+  std::vector<Address> addresses;  // node ports are served on these
+  std::vector<Prefix> pod_cidrs;   // of all pods of the cluster (or of this node); empty: unknown
+  bool masquerade_all = false;     // replace the source of everything that goes to a cluster IP
 };
 
 // Whether this proxy handles the service: it has a cluster IP, and no other proxy is named by the label

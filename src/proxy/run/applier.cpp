@@ -74,7 +74,8 @@ void Applier::forget_affinity(const Transaction& transaction, const Ruleset& rul
     const std::string commands = ruleset.forget_affinity(key, place->second);
     if (commands.empty()) continue;
     Result<void> done = nft_.run(commands);
-    if (!done && done.error().code != Code::not_found) log_warn("proxy", "affinity cannot be forgotten", {{"map", map}, {"error", done.error().message}});
+    if (!done && done.error().code != Code::not_found)
+      log_warn("proxy", "affinity cannot be forgotten", {{"map", map}, {"error", done.error().message}});
   }
 }
 

@@ -35,7 +35,9 @@ struct HealthServers::State {
   std::map<std::string, std::shared_ptr<Service>> services;
 };
 
-HealthServers::HealthServers(std::string bind_address) : state_(std::make_unique<State>()) { state_->bind_address = std::move(bind_address); }
+HealthServers::HealthServers(std::string bind_address) : state_(std::make_unique<State>()) {
+  state_->bind_address = std::move(bind_address);
+}
 HealthServers::~HealthServers() = default;
 
 void HealthServers::set(const std::string& name, std::uint16_t port, std::size_t local_endpoints) {
@@ -66,7 +68,9 @@ void HealthServers::set(const std::string& name, std::uint16_t port, std::size_t
     answer(*exchange, name, self ? self->local_endpoints.load() : 0, healthy->load());
   });
   if (started) service->server = std::move(*started);
-  else log_error("proxy", "health check node port cannot be opened", {{"service", name}, {"port", std::to_string(port)}, {"error", started.error().message}});
+  else
+    log_error("proxy", "health check node port cannot be opened",
+              {{"service", name}, {"port", std::to_string(port)}, {"error", started.error().message}});
   state_->services.emplace(name, std::move(service));
 }
 
@@ -75,7 +79,8 @@ void HealthServers::set_healthy(bool healthy) { state_->healthy->store(healthy);
 std::string health_body(const std::string& service, std::size_t local_endpoints, bool healthy) {
   const std::size_t slash = service.find('/');
   return fmt::format(
-      "{{\n\t\"service\": {{\n\t\t\"namespace\": \"{}\",\n\t\t\"name\": \"{}\"\n\t}},\n\t\"localEndpoints\": {},\n\t\"serviceProxyHealthy\": {}\n}}",
+      "{{\n\t\"service\": {{\n\t\t\"namespace\": \"{}\",\n\t\t\"name\": \"{}\"\n\t}},\n\t\"localEndpoints\": "
+      "{},\n\t\"serviceProxyHealthy\": {}\n}}",
       service.substr(0, slash), slash == service.npos ? "" : service.substr(slash + 1), local_endpoints, healthy);
 }
 

@@ -57,7 +57,8 @@ bool has_ipv6(const NodeInfo& node) {
 
 struct Mirrors {
   Mirrors(client::Transport& transport, const std::string& node_name)
-      : services(transport, "/api/v1/services"), slices(transport, "/apis/discovery.k8s.io/v1/endpointslices"),
+      : services(transport, "/api/v1/services"),
+        slices(transport, "/apis/discovery.k8s.io/v1/endpointslices"),
         nodes(transport, "/api/v1/nodes", "fieldSelector=metadata.name%3D" + url_encode(node_name)) {}
   bool synced() const { return services.synced() && slices.synced() && nodes.synced(); }
 
@@ -70,7 +71,12 @@ struct Mirrors {
 
 struct Proxy::Core : std::enable_shared_from_this<Core> {
   Core(client::Transport& transport, World w, ProxyOptions o, NodeInfo n, Applier a)
-      : world(w), options(std::move(o)), applier(std::move(a)), node(std::move(n)), ruleset(node), health(options.health_address),
+      : world(w),
+        options(std::move(o)),
+        applier(std::move(a)),
+        node(std::move(n)),
+        ruleset(node),
+        health(options.health_address),
         mirrors(std::make_unique<Mirrors>(transport, options.node_name)) {}
 
   World world;
@@ -82,7 +88,7 @@ struct Proxy::Core : std::enable_shared_from_this<Core> {
   NodeInfo node;
   Ruleset ruleset;
   HealthServers health;
-  bool loaded = false;      // the ruleset holds all services
+  bool loaded = false;  // the ruleset holds all services
   bool needs_full = true;
   Duration retry = first_retry;
 
@@ -99,15 +105,15 @@ struct Proxy::Core : std::enable_shared_from_this<Core> {
 
   void start() {
     mirrors->slices.core().add_index(std::string(service_index), slice_index);
-    mirrors->services.core().add_handler([this](const Document& before, const Document& after) {
-      touch(client::key_of(after ? after.root() : before.root()));
-    });
+    mirrors->services.core().add_handler(
+        [this](const Document& before, const Document& after) { touch(client::key_of(after ? after.root() : before.root())); });
     mirrors->slices.core().add_handler([this](const Document& before, const Document& after) {
       if (before) touch(service_of(EndpointSlice(before)));
       if (after) touch(service_of(EndpointSlice(after)));
     });
     mirrors->nodes.core().add_handler([this](const Document&, const Document& after) {
-      if (after && client::key_of(after.root()) == options.node_name) set_zone(std::string(api::core_v1::Node(after).metadata().labels()["topology.kubernetes.io/zone"]));
+      if (after && client::key_of(after.root()) == options.node_name)
+        set_zone(std::string(api::core_v1::Node(after).metadata().labels()["topology.kubernetes.io/zone"]));
     });
     mirrors->services.start();
     mirrors->slices.start();
@@ -198,7 +204,8 @@ struct Proxy::Core : std::enable_shared_from_this<Core> {
     needs_full = !done;
     health.set_healthy(done.has_value());
     if (!done) log_error("proxy", "rules cannot be loaded", {{"error", done.error().message}});
-    else if (transaction.full) log_info("proxy", "rules loaded", {{"services", std::to_string(ruleset.services())}, {"took", format_duration(took)}});
+    else if (transaction.full)
+      log_info("proxy", "rules loaded", {{"services", std::to_string(ruleset.services())}, {"took", format_duration(took)}});
     std::lock_guard lock(mutex);
     now.last_apply = took;
     now.services = ruleset.services();
@@ -258,7 +265,8 @@ struct Proxy::Core : std::enable_shared_from_this<Core> {
     mirrors.reset();                 // without locks: a callback may wait for them
     if (!remove_rules) return;
     std::lock_guard hold(work);
-    if (Result<void> done = applier.remove_tables(); !done) log_warn("proxy", "tables cannot be removed", {{"error", done.error().message}});
+    if (Result<void> done = applier.remove_tables(); !done)
+      log_warn("proxy", "tables cannot be removed", {{"error", done.error().message}});
   }
 };
 

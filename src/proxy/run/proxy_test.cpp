@@ -21,9 +21,12 @@ constexpr const char* services_path = "/api/v1/services";
 constexpr const char* slices_path = "/apis/discovery.k8s.io/v1/endpointslices";
 constexpr const char* nodes_path = "/api/v1/nodes";
 
-constexpr const char* web = "kind: Service\nmetadata: {namespace: default, name: web, uid: s, resourceVersion: '5'}\n"
+constexpr const char* web =
+    "kind: Service\nmetadata: {namespace: default, name: web, uid: s, resourceVersion: '5'}\n"
     "spec: {clusterIP: 10.96.0.10, ports: [{port: 80}]}\n";
-constexpr const char* web_slice = "kind: EndpointSlice\nmetadata: {namespace: default, name: web-a, uid: e, resourceVersion: '6', labels: {kubernetes.io/service-name: web}}\n"
+constexpr const char* web_slice =
+    "kind: EndpointSlice\nmetadata: {namespace: default, name: web-a, uid: e, resourceVersion: '6', labels: {kubernetes.io/service-name: "
+    "web}}\n"
     "addressType: IPv4\nendpoints: [{addresses: [10.244.0.5], nodeName: n1}]\nports: [{port: 8080}]\n";
 
 Document read(std::string_view yaml) { return (*parse_yaml(yaml))[0]; }
@@ -74,14 +77,20 @@ TEST_F(ProxyRun, LoadsFollowsAndRemoves) {
   fill({read(web)}, {read(web_slice)});
   ASSERT_TRUE(proxy_->wait_synced(milliseconds(10000)));
   EXPECT_TRUE(has("endpoints", "0 . 10.96.0.10 . tcp . 80 : 10.244.0.5 . 8080"));
-  put(slices_path, "kind: EndpointSlice\nmetadata: {namespace: default, name: web-b, uid: b, resourceVersion: '7', labels: {kubernetes.io/service-name: web}}\n"
-                   "addressType: IPv4\nendpoints: [{addresses: [10.244.1.5], nodeName: n2}]\nports: [{port: 8080}]\n");
+  put(slices_path,
+      "kind: EndpointSlice\nmetadata: {namespace: default, name: web-b, uid: b, resourceVersion: '7', labels: {kubernetes.io/service-name: "
+      "web}}\n"
+      "addressType: IPv4\nendpoints: [{addresses: [10.244.1.5], nodeName: n2}]\nports: [{port: 8080}]\n");
   EXPECT_TRUE(eventually([&] { return has("endpoints", "1 . 10.96.0.10 . tcp . 80 : 10.244.1.5 . 8080"); }));
   EXPECT_EQ(proxy_->status().full_loads, 1u) << "a change is not a full load";
   // What changes nothing for packets needs no transaction.
   ASSERT_TRUE(eventually([&] { return proxy_->status().transactions == 2; }));
-  put(services_path, "kind: Service\nmetadata: {namespace: default, name: web, uid: s, resourceVersion: '8', annotations: {a: b}}\nspec: {clusterIP: 10.96.0.10, ports: [{port: 80}]}\n");
-  put(services_path, "kind: Service\nmetadata: {namespace: default, name: other, uid: o, resourceVersion: '9'}\nspec: {clusterIP: 10.96.0.11, ports: [{port: 80}]}\n");
+  put(services_path,
+      "kind: Service\nmetadata: {namespace: default, name: web, uid: s, resourceVersion: '8', annotations: {a: b}}\nspec: {clusterIP: "
+      "10.96.0.10, ports: [{port: 80}]}\n");
+  put(services_path,
+      "kind: Service\nmetadata: {namespace: default, name: other, uid: o, resourceVersion: '9'}\nspec: {clusterIP: 10.96.0.11, ports: "
+      "[{port: 80}]}\n");
   EXPECT_TRUE(eventually([&] { return has("no-endpoints", "10.96.0.11 . tcp . 80 : goto reject-traffic"); }));
   EXPECT_TRUE(eventually([&] { return proxy_->status().transactions == 3; }));
   transport_.listeners.at(services_path).changed({{client::Event::Type::erased, read(web)}});
@@ -91,8 +100,9 @@ TEST_F(ProxyRun, LoadsFollowsAndRemoves) {
 }
 
 TEST_F(ProxyRun, AStartCleansUpWhatAnEarlierOneLeft) {
-  ASSERT_TRUE(nft_->run("table ip kybern { map services { type ipv4_addr : verdict; }\n chain old { ip saddr vmap @services\n }\n }\n"
-                        "add element ip kybern services { 10.0.0.1 : drop }\n"));
+  ASSERT_TRUE(
+      nft_->run("table ip kybern { map services { type ipv4_addr : verdict; }\n chain old { ip saddr vmap @services\n }\n }\n"
+                "add element ip kybern services { 10.0.0.1 : drop }\n"));
   start(options());
   EXPECT_TRUE(has("services", "10.0.0.1")) << "not before the first list: services go on meanwhile";
   fill({read(web)}, {read(web_slice)});
@@ -130,24 +140,34 @@ TEST_F(ProxyRun, AChangeThatFailsIsFollowedByAFullLoad) {
 
 TEST_F(ProxyRun, TheZoneOfTheNodeChooses) {
   start(options());
-  fill({read(web)}, {read("kind: EndpointSlice\nmetadata: {namespace: default, name: web-a, uid: e, resourceVersion: '6', labels: {kubernetes.io/service-name: web}}\n"
-      "addressType: IPv4\nports: [{port: 8080}]\nendpoints:\n- {addresses: [10.244.0.5], hints: {forZones: [{name: a}]}}\n- {addresses: [10.244.0.6], hints: {forZones: [{name: b}]}}\n")},
+  fill({read(web)},
+       {read("kind: EndpointSlice\nmetadata: {namespace: default, name: web-a, uid: e, resourceVersion: '6', labels: "
+             "{kubernetes.io/service-name: web}}\n"
+             "addressType: IPv4\nports: [{port: 8080}]\nendpoints:\n- {addresses: [10.244.0.5], hints: {forZones: [{name: a}]}}\n- "
+             "{addresses: [10.244.0.6], hints: {forZones: [{name: b}]}}\n")},
        {read("kind: Node\nmetadata: {name: n1, uid: n, resourceVersion: '1', labels: {topology.kubernetes.io/zone: a}}\n")});
-  EXPECT_TRUE(eventually([&] { return has("endpoints", "0 . 10.96.0.10 . tcp . 80 : 10.244.0.5 . 8080") && !has("endpoints", "10.244.0.6"); }));
+  EXPECT_TRUE(
+      eventually([&] { return has("endpoints", "0 . 10.96.0.10 . tcp . 80 : 10.244.0.5 . 8080") && !has("endpoints", "10.244.0.6"); }));
   put(nodes_path, "kind: Node\nmetadata: {name: n1, uid: n, resourceVersion: '2', labels: {topology.kubernetes.io/zone: b}}\n");
-  EXPECT_TRUE(eventually([&] { return has("endpoints", "0 . 10.96.0.10 . tcp . 80 : 10.244.0.6 . 8080") && !has("endpoints", "10.244.0.5"); }));
+  EXPECT_TRUE(
+      eventually([&] { return has("endpoints", "0 . 10.96.0.10 . tcp . 80 : 10.244.0.6 . 8080") && !has("endpoints", "10.244.0.5"); }));
 }
 
 TEST_F(ProxyRun, HealthCheckNodePorts) {
   ProxyOptions local = options();
   local.health_address = "127.0.0.1";
   start(local);
-  const std::string service = "kind: Service\nmetadata: {namespace: default, name: web, uid: s, resourceVersion: '5'}\n"
+  const std::string service =
+      "kind: Service\nmetadata: {namespace: default, name: web, uid: s, resourceVersion: '5'}\n"
       "spec: {type: LoadBalancer, clusterIP: 10.96.0.10, externalTrafficPolicy: Local, healthCheckNodePort: 32000, ports: [{port: 80}]}\n";
   fill({read(service)}, {read(web_slice)});
   ASSERT_TRUE(proxy_->wait_synced(milliseconds(10000)));
   auto curl = [](const std::string& expected) {
-    return test::sh("exec 3<>/dev/tcp/127.0.0.1/32000 2>/dev/null && printf 'GET /healthz HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n' >&3 && cat <&3 | grep -q '" + expected + "'", true);
+    return test::sh(
+        "exec 3<>/dev/tcp/127.0.0.1/32000 2>/dev/null && printf 'GET /healthz HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n' "
+        ">&3 && cat <&3 | grep -q '" +
+            expected + "'",
+        true);
   };
   EXPECT_TRUE(eventually([&] { return curl("200 OK"); }));
   EXPECT_TRUE(curl("\"localEndpoints\": 1"));
@@ -167,7 +187,8 @@ TEST(ProxyOptions, BadAddressesAreTold) {
 
 TEST(HealthBody, AsLoadBalancersReadIt) {
   EXPECT_EQ(health_body("default/web", 2, true),
-            "{\n\t\"service\": {\n\t\t\"namespace\": \"default\",\n\t\t\"name\": \"web\"\n\t},\n\t\"localEndpoints\": 2,\n\t\"serviceProxyHealthy\": true\n}");
+            "{\n\t\"service\": {\n\t\t\"namespace\": \"default\",\n\t\t\"name\": \"web\"\n\t},\n\t\"localEndpoints\": "
+            "2,\n\t\"serviceProxyHealthy\": true\n}");
 }
 
 }  // namespace

@@ -31,11 +31,16 @@ std::unique_ptr<NodeState> node(std::string_view name, std::string_view more = "
 constexpr std::string_view small = "{containers: [{name: c, resources: {requests: {cpu: 100m, memory: 64Mi}}}]}";
 
 TEST(Requests, AreTheLargerOfInitAndRun) {
-  struct Row { const char* spec; std::int64_t cpu_milli, memory; };
+  struct Row {
+    const char* spec;
+    std::int64_t cpu_milli, memory;
+  };
   for (Row row : {
            Row{"{containers: [{resources: {requests: {cpu: 1, memory: 1Gi}}}, {resources: {requests: {cpu: 500m}}}]}", 1500, 1 << 30},
            Row{"{initContainers: [{resources: {requests: {cpu: 3}}}], containers: [{resources: {requests: {cpu: 1}}}]}", 3000, 0},
-           Row{"{initContainers: [{restartPolicy: Always, resources: {requests: {cpu: 1}}}, {resources: {requests: {cpu: 1}}}], containers: [{resources: {requests: {cpu: 500m}}}]}", 2000, 0},
+           Row{"{initContainers: [{restartPolicy: Always, resources: {requests: {cpu: 1}}}, {resources: {requests: {cpu: 1}}}], "
+               "containers: [{resources: {requests: {cpu: 500m}}}]}",
+               2000, 0},
            Row{"{overhead: {cpu: 250m}, containers: [{resources: {requests: {cpu: 1}}}]}", 1250, 0},
            Row{"{resources: {requests: {cpu: 2}}, containers: [{resources: {requests: {cpu: 1, memory: 1Gi}}}]}", 2000, 1 << 30},
            Row{"{containers: [{}]}", 0, 0},
@@ -48,18 +53,27 @@ TEST(Requests, AreTheLargerOfInitAndRun) {
 
 // One node, one reason: the words are what `kubectl describe pod` shows.
 TEST(Filter, SaysWhyANodeDoesNotFit) {
-  struct Row { const char *spec, *node_spec, *labels, *reason; bool resolvable; };
+  struct Row {
+    const char *spec, *node_spec, *labels, *reason;
+    bool resolvable;
+  };
   for (Row row : {
            Row{"{containers: [{}]}", "{}", "{}", "", true},
            Row{"{containers: [{}]}", "{unschedulable: true}", "{}", "node(s) were unschedulable", false},
-           Row{"{containers: [{}], tolerations: [{key: node.kubernetes.io/unschedulable, operator: Exists, effect: NoSchedule}]}", "{unschedulable: true}", "{}", "", true},
+           Row{"{containers: [{}], tolerations: [{key: node.kubernetes.io/unschedulable, operator: Exists, effect: NoSchedule}]}",
+               "{unschedulable: true}", "{}", "", true},
            Row{"{nodeName: other, containers: [{}]}", "{}", "{}", "node(s) didn't match the requested node name", false},
-           Row{"{containers: [{}]}", "{taints: [{key: k, value: v, effect: NoSchedule}]}", "{}", "node(s) had untolerated taint {k: v}", false},
+           Row{"{containers: [{}]}", "{taints: [{key: k, value: v, effect: NoSchedule}]}", "{}", "node(s) had untolerated taint {k: v}",
+               false},
            Row{"{containers: [{}]}", "{taints: [{key: k, effect: PreferNoSchedule}]}", "{}", "", true},
-           Row{"{containers: [{}], tolerations: [{key: k, operator: Equal, value: v}]}", "{taints: [{key: k, value: v, effect: NoExecute}]}", "{}", "", true},
-           Row{"{containers: [{}], tolerations: [{key: k, operator: Equal, value: w}]}", "{taints: [{key: k, value: v, effect: NoExecute}]}", "{}", "node(s) had untolerated taint {k: v}", false},
-           Row{"{containers: [{}], tolerations: [{operator: Exists}]}", "{taints: [{key: k, value: v, effect: NoSchedule}]}", "{}", "", true},
-           Row{"{containers: [{}], nodeSelector: {disk: ssd}}", "{}", "{disk: hdd}", "node(s) didn't match Pod's node affinity/selector", false},
+           Row{"{containers: [{}], tolerations: [{key: k, operator: Equal, value: v}]}",
+               "{taints: [{key: k, value: v, effect: NoExecute}]}", "{}", "", true},
+           Row{"{containers: [{}], tolerations: [{key: k, operator: Equal, value: w}]}",
+               "{taints: [{key: k, value: v, effect: NoExecute}]}", "{}", "node(s) had untolerated taint {k: v}", false},
+           Row{"{containers: [{}], tolerations: [{operator: Exists}]}", "{taints: [{key: k, value: v, effect: NoSchedule}]}", "{}", "",
+               true},
+           Row{"{containers: [{}], nodeSelector: {disk: ssd}}", "{}", "{disk: hdd}", "node(s) didn't match Pod's node affinity/selector",
+               false},
            Row{"{containers: [{}], nodeSelector: {disk: ssd}}", "{}", "{disk: ssd}", "", true},
            Row{"{containers: [{resources: {requests: {cpu: 5}}}]}", "{}", "{}", "Insufficient cpu", false},
            Row{"{containers: [{resources: {requests: {memory: 9Gi}}}]}", "{}", "{}", "Insufficient memory", false},
@@ -76,12 +90,19 @@ TEST(Filter, SaysWhyANodeDoesNotFit) {
 }
 
 TEST(Filter, NodeAffinityOperators) {
-  struct Row { const char* expression; bool fits; };
-  for (Row row : {Row{"{key: zone, operator: In, values: [a, b]}", true}, Row{"{key: zone, operator: In, values: [b]}", false}, Row{"{key: zone, operator: NotIn, values: [b]}", true},
-                  Row{"{key: none, operator: NotIn, values: [b]}", true}, Row{"{key: zone, operator: Exists}", true}, Row{"{key: none, operator: Exists}", false},
-                  Row{"{key: none, operator: DoesNotExist}", true}, Row{"{key: cores, operator: Gt, values: ['7']}", true}, Row{"{key: cores, operator: Lt, values: ['8']}", false},
-                  Row{"{key: zone, operator: Gt, values: ['1']}", false}}) {
-    std::string spec = std::string("{containers: [{}], affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [") + row.expression + "]}]}}}}";
+  struct Row {
+    const char* expression;
+    bool fits;
+  };
+  for (Row row : {Row{"{key: zone, operator: In, values: [a, b]}", true}, Row{"{key: zone, operator: In, values: [b]}", false},
+                  Row{"{key: zone, operator: NotIn, values: [b]}", true}, Row{"{key: none, operator: NotIn, values: [b]}", true},
+                  Row{"{key: zone, operator: Exists}", true}, Row{"{key: none, operator: Exists}", false},
+                  Row{"{key: none, operator: DoesNotExist}", true}, Row{"{key: cores, operator: Gt, values: ['7']}", true},
+                  Row{"{key: cores, operator: Lt, values: ['8']}", false}, Row{"{key: zone, operator: Gt, values: ['1']}", false}}) {
+    std::string spec = std::string(
+                           "{containers: [{}], affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: "
+                           "{nodeSelectorTerms: [{matchExpressions: [") +
+                       row.expression + "]}]}}}}";
     EXPECT_EQ(check_node(pod(spec), *node("n", "{}", "{zone: a, cores: '8'}")).reasons.empty(), row.fits) << row.expression;
   }
 }
@@ -92,7 +113,8 @@ TEST(Filter, HostPortsClashByAddressAndProtocol) {
   n->add(with_port("{hostPort: 80, hostIP: 10.0.0.1}"), 1);
   EXPECT_TRUE(check_node(with_port("{hostPort: 80, hostIP: 10.0.0.2}"), *n).reasons.empty());
   EXPECT_TRUE(check_node(with_port("{hostPort: 80, protocol: UDP}"), *n).reasons.empty());
-  EXPECT_EQ(check_node(with_port("{hostPort: 80}"), *n).reasons, std::vector<std::string>{"node(s) didn't have free ports for the requested pod ports"});
+  EXPECT_EQ(check_node(with_port("{hostPort: 80}"), *n).reasons,
+            std::vector<std::string>{"node(s) didn't have free ports for the requested pod ports"});
   n->add(with_port("{hostPort: 80, hostIP: 10.0.0.1}"), -1);
   EXPECT_TRUE(check_node(with_port("{hostPort: 80}"), *n).reasons.empty());
 }
@@ -102,17 +124,21 @@ TEST(Cycle, ExplainsWhyNowhere) {
   for (int i = 0; i < 3; ++i) full->add(pod(small), 1);
   std::vector<NodeState*> nodes{a.get(), b.get(), full.get()};
   EXPECT_EQ(decide(pod(small), nodes, 0, 0).message,
-            "0/3 nodes are available: 1 Too many pods, 2 node(s) were unschedulable. preemption: 0/3 nodes are available: 1 No preemption victims found for incoming pod, "
+            "0/3 nodes are available: 1 Too many pods, 2 node(s) were unschedulable. preemption: 0/3 nodes are available: 1 No preemption "
+            "victims found for incoming pod, "
             "2 Preemption is not helpful for scheduling.");
   EXPECT_EQ(decide(pod(small), {}, 0, 0).message, "no nodes available to schedule pods");
 }
 
 TEST(Cycle, PrefersTheEmptierNodeAndThePreferredOne) {
-  auto busy = node("busy"), idle = node("idle"), ssd = node("ssd", "{}", "{disk: ssd}"), soft = node("soft", "{taints: [{key: k, effect: PreferNoSchedule}]}");
+  auto busy = node("busy"), idle = node("idle"), ssd = node("ssd", "{}", "{disk: ssd}"),
+       soft = node("soft", "{taints: [{key: k, effect: PreferNoSchedule}]}");
   busy->add(pod("{containers: [{resources: {requests: {cpu: 3, memory: 6Gi}}}]}"), 1);
   EXPECT_EQ(decide(pod(small), {busy.get(), idle.get()}, 0, 0).node, idle.get());
   EXPECT_EQ(decide(pod(small), {soft.get(), idle.get()}, 0, 0).node, idle.get());
-  PodNeeds wants = pod("{containers: [{}], affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 10, preference: {matchExpressions: [{key: disk, operator: In, values: [ssd]}]}}]}}}");
+  PodNeeds wants =
+      pod("{containers: [{}], affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 10, preference: "
+          "{matchExpressions: [{key: disk, operator: In, values: [ssd]}]}}]}}}");
   EXPECT_EQ(decide(wants, {idle.get(), ssd.get()}, 0, 0).node, ssd.get());
 }
 
@@ -132,7 +158,8 @@ TEST(Cycle, NeverOverfillsANode) {
   std::size_t start = 0;
   for (int step = 0; step < 3000; ++step) {
     if (next() % 3 && placed.size() < 70) {
-      PodNeeds p = pod("{containers: [{resources: {requests: {cpu: " + std::to_string(next() % 2000) + "m, memory: " + std::to_string(next() % 4000) + "Mi}}}]}");
+      PodNeeds p = pod("{containers: [{resources: {requests: {cpu: " + std::to_string(next() % 2000) +
+                       "m, memory: " + std::to_string(next() % 4000) + "Mi}}}]}");
       Decision d = decide(p, nodes, start, next());
       start = d.next_start;
       if (!d.node) continue;

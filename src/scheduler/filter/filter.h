@@ -18,7 +18,7 @@ struct Refusal {
 Refusal check_node(const PodNeeds& pod, const NodeState& node);
 
 bool tolerates(Value tolerations, const Taint& taint);
-bool matches_terms(Value terms, Value node);          // nodeSelectorTerms: any of them
-bool matches_term(Value term, Value node);            // one: all its expressions and fields
+bool matches_terms(Value terms, Value node);  // nodeSelectorTerms: any of them
+bool matches_term(Value term, Value node);    // one: all its expressions and fields
 
 }  // namespace kybern::scheduler

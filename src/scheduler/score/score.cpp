@@ -12,7 +12,8 @@ constexpr std::int64_t max_score = 100;
 constexpr std::int64_t weight_least = 1, weight_balanced = 1, weight_taints = 3, weight_affinity = 2;
 
 std::int64_t untolerated_soft_taints(const PodNeeds& pod, const NodeState& node) {
-  return std::count_if(node.taints.begin(), node.taints.end(), [&](const Taint& t) { return t.effect == "PreferNoSchedule" && !tolerates(pod.tolerations, t); });
+  return std::count_if(node.taints.begin(), node.taints.end(),
+                       [&](const Taint& t) { return t.effect == "PreferNoSchedule" && !tolerates(pod.tolerations, t); });
 }
 
 std::int64_t preferred_weight(const PodNeeds& pod, const NodeState& node) {
@@ -26,11 +27,15 @@ std::int64_t preferred_weight(const PodNeeds& pod, const NodeState& node) {
 
 std::int64_t least_allocated(const PodNeeds& pod, const NodeState& node) {
   auto free_share = [](std::int64_t used, std::int64_t room) { return room <= 0 || used > room ? 0 : (room - used) * max_score / room; };
-  return (free_share(node.scored_cpu_milli + pod.scored_cpu_milli, node.allocatable.cpu_milli) + free_share(node.scored_memory + pod.scored_memory, node.allocatable.memory)) / 2;
+  return (free_share(node.scored_cpu_milli + pod.scored_cpu_milli, node.allocatable.cpu_milli) +
+          free_share(node.scored_memory + pod.scored_memory, node.allocatable.memory)) /
+         2;
 }
 
 std::int64_t balanced_allocation(const PodNeeds& pod, const NodeState& node) {
-  auto used_share = [](std::int64_t used, std::int64_t room) { return room <= 0 ? 1.0 : std::min(1.0, static_cast<double>(used) / static_cast<double>(room)); };
+  auto used_share = [](std::int64_t used, std::int64_t room) {
+    return room <= 0 ? 1.0 : std::min(1.0, static_cast<double>(used) / static_cast<double>(room));
+  };
   double cpu = used_share(node.requested.cpu_milli + pod.requests.cpu_milli, node.allocatable.cpu_milli);
   double memory = used_share(node.requested.memory + pod.requests.memory, node.allocatable.memory);
   double deviation = std::abs(cpu - memory) / 2;  // of two values

@@ -34,8 +34,8 @@ struct Chunk {
   static constexpr std::size_t full_bytes = 1 << 20;
   std::string bytes;
   std::vector<Row> rows;
-  std::vector<EntryPtr> entries;  // one per row; a tombstone's has no value
-  std::vector<std::uint32_t> marks;  // one per row: by which key it was sealed
+  std::vector<EntryPtr> entries;                        // one per row; a tombstone's has no value
+  std::vector<std::uint32_t> marks;                     // one per row: by which key it was sealed
   std::unordered_map<std::size_t, std::string> closed;  // rows that could not be opened, and why
   std::optional<Error> error;
 };
@@ -57,9 +57,12 @@ void parse_chunk(const std::string& path, Chunk& chunk, Sealer* sealer) {
     chunk.marks.push_back(0);
     Sealer::Sealed plain;
     if (!row.tombstone && (!json.starts_with('{') || (sealer && sealer->concerns(key)))) {
-      auto opened = sealer ? sealer->open(key, json) : fail(Code::invalid, "unable to transform key \"/registry" + std::string(key) + "\": identity transformer tried to read encrypted data");
+      auto opened = sealer ? sealer->open(key, json)
+                           : fail(Code::invalid, "unable to transform key \"/registry" + std::string(key) +
+                                                     "\": identity transformer tried to read encrypted data");
       if (opened) plain = std::move(*opened);
-      else if (json.starts_with(sealed_prefix) || (sealer && sealer->concerns(key))) chunk.closed[chunk.entries.size()] = opened.error().message;
+      else if (json.starts_with(sealed_prefix) || (sealer && sealer->concerns(key)))
+        chunk.closed[chunk.entries.size()] = opened.error().message;
       if (opened) json = plain.bytes, chunk.marks.back() = plain.mark;
       else if (chunk.closed.count(chunk.entries.size())) json = "{}";
     }

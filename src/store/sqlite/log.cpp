@@ -204,7 +204,7 @@ Result<Loaded> SqliteLog::load(Sealer* sealer) {
   if (Result<void> ready = state_->prepare(); !ready) return std::unexpected(ready.error());
   // Sound: from here on closing it may tidy up.
   sqlite3_db_config(state_->connection.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
-  state_->checkpoint();  // what a crash has left; also tells how long the log is
+  state_->checkpoint();             // what a crash has left; also tells how long the log is
   if (state_->checkpoint_failed) {  // it does not; but a transaction that fails must never be looked for among good ones
     Result<int> frames = check_wal(state_->wal_path());
     if (!frames) return std::unexpected(frames.error());
