@@ -75,7 +75,7 @@ std::shared_ptr<Record> Auditor::open(const User& user, const RequestInfo& info,
   head["user"] = user_info(user);
   if (Draft from = source_addresses(request); !from.empty()) head["sourceIPs"] = std::move(from);
   if (std::string_view agent = request.headers.get("user-agent"); !agent.empty())
-    head["userAgent"] = agent.size() > user_agent_max ? std::string(agent.substr(0, user_agent_max)) + "...TRUNCATED" : std::string(agent);
+    head["userAgent"] = agent.size() > user_agent_max ? fmt::format("{}...TRUNCATED", agent.substr(0, user_agent_max)) : std::string(agent);
   if (info.is_resource) {
     Draft& ref = record->object_ref_ = Draft::object();
     const std::pair<std::string_view, const std::string*> parts[] = {{"resource", &info.resource},  {"namespace", &info.ns},
