@@ -39,6 +39,7 @@ constexpr GroupPriority group_priorities[] = {
     {"resource.k8s.io", 16200},
     {"flowcontrol.apiserver.k8s.io", 16100},
     {"internal.apiserver.k8s.io", 16000},
+    {"metrics.k8s.io", 100},
 };
 constexpr int other_group_priority = 15000;
 struct VersionPriority {
@@ -50,6 +51,7 @@ constexpr VersionPriority version_priorities[] = {
     {"autoscaling", "v2", 30},
     {"flowcontrol.apiserver.k8s.io", "v1", 21},
     {"resource.k8s.io", "v1", 20},
+    {"metrics.k8s.io", "v1beta1", 100},
 };
 
 int group_priority(std::string_view group) {
@@ -67,6 +69,8 @@ int version_priority(std::string_view group, std::string_view version) {
 Result<void> ensure_one(Registry& registry, World world, std::string_view group, std::string_view version) {
   std::string name = fmt::format("{}.{}", version, group);
   Place place{"apiregistration.k8s.io", "apiservices", "", name};
+  if (registry.read(place.group, "v1", place.plural, "", name)["spec"]["service"].is_object())
+    return {};  // somebody serves the group in our place
   Draft object = Draft::object();
   object["metadata"]["labels"]["kube-aggregator.kubernetes.io/automanaged"] = "onstart";
   Draft& spec = object["spec"];

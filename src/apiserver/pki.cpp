@@ -211,6 +211,19 @@ Result<Credentials> ensure_pki(const ServerOptions& options, const std::string& 
   kubelet_client.spec.client = true;
   for (const Wanted& wanted : {server, admin, kubelet_client})
     if (auto ok = ensure_certificate(folder, *ca, wanted, now); !ok) return std::unexpected(ok.error());
+  // Of the front proxy another authority vouches: whom it names, other servers believe.
+  net::KeyPair front{read_file(folder + "/front-proxy-ca.crt"), read_file(folder + "/front-proxy-ca.key")};
+  if (front.certificate_pem.empty() || front.key_pem.empty()) {
+    auto made = net::new_ca("front-proxy-ca", now - clock_skew, now + ca_lifetime);
+    if (!made) return std::unexpected(made.error());
+    front = std::move(*made);
+    if (auto ok = write_file(folder + "/front-proxy-ca.key", front.key_pem, 0600); !ok) return std::unexpected(ok.error());
+    if (auto ok = write_file(folder + "/front-proxy-ca.crt", front.certificate_pem, 0644); !ok) return std::unexpected(ok.error());
+  }
+  Wanted front_client{"front-proxy-client", {}};
+  front_client.spec.common_name = "front-proxy-client";
+  front_client.spec.client = true;
+  if (auto ok = ensure_certificate(folder, front, front_client, now); !ok) return std::unexpected(ok.error());
   Credentials out{folder + "/ca.crt",
                   folder + "/apiserver.crt",
                   folder + "/apiserver.key",
@@ -219,6 +232,9 @@ Result<Credentials> ensure_pki(const ServerOptions& options, const std::string& 
                   folder + "/apiserver-kubelet-client.crt",
                   folder + "/apiserver-kubelet-client.key",
                   folder + "/ca.key"};
+  out.front_proxy_ca_file = folder + "/front-proxy-ca.crt";
+  out.front_proxy_certificate = folder + "/front-proxy-client.crt";
+  out.front_proxy_key = folder + "/front-proxy-client.key";
   return out;
 }
 

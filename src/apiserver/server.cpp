@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "apiserver/admission/webhooks.h"
+#include "apiserver/aggregation/aggregator.h"
 #include "apiserver/authn/authenticator.h"
 #include "apiserver/authz/authorizer.h"
 #include "apiserver/bootstrap.h"
@@ -29,6 +30,7 @@
 #include "apiserver/pki.h"
 #include "apiserver/registry/services.h"
 #include "apiserver/tokens.h"
+#include "apiserver/usage/usage_api.h"
 #include "base/log.h"
 #include "document/json.h"
 #include "net/certificates.h"
@@ -276,11 +278,18 @@ class ApiServerImpl : public ApiServer {
     auto auditor = audit::Auditor::make(options_.audit, world_);
     if (!auditor) return std::unexpected(auditor.error());
     handler_->set_auditor(std::move(*auditor));
+    aggregator_ =
+        std::make_unique<Aggregator>(AggregatorOptions{credentials_.front_proxy_certificate, credentials_.front_proxy_key}, *registry_);
+    usage_ = std::make_unique<UsageApi>(*registry_, [this](const std::string& node) { return connector_->summary(node); });
+    handler_->set_neighbours(aggregator_.get(), usage_.get());
+    discovery_->set_external([this] { return aggregator_->versions(); });
     if (options_.listen)
       if (auto ok = listen(); !ok) return ok;
     if (auto ok = bootstrap_objects(*registry_, world_, options_.advertise_address, port()); !ok) return ok;
+    if (auto ok = tell_extension_servers(); !ok) return ok;
     if (auto ok = write_admin_kubeconfig(); !ok) return ok;
     handler_->set_ready(true);
+    if (options_.listen) aggregator_->start();
     arm_renewal();
     return {};
   }
@@ -310,6 +319,7 @@ class ApiServerImpl : public ApiServer {
 
   void stop(std::chrono::milliseconds grace) override {
     world_.executor.cancel(renewal_);
+    if (aggregator_) aggregator_->stop();
     if (server_) server_->stop(grace);
   }
 
@@ -417,6 +427,21 @@ class ApiServerImpl : public ApiServer {
     return out.freeze();
   }
 
+  // Where a server behind this one reads whom to believe (kube-system/extension-apiserver-authentication). Without a
+  // listener there is none behind it, and a simulated cluster's objects must not hold what no seed gives.
+  Result<void> tell_extension_servers() {
+    if (!options_.listen) return {};
+    Draft map = Draft::object();
+    map["data"] = Draft::object({{"client-ca-file", read_file(credentials_.ca_file)},
+                                 {"requestheader-client-ca-file", read_file(credentials_.front_proxy_ca_file)},
+                                 {"requestheader-allowed-names", "[\"front-proxy-client\"]"},
+                                 {"requestheader-extra-headers-prefix", "[\"X-Remote-Extra-\"]"},
+                                 {"requestheader-group-headers", "[\"X-Remote-Group\"]"},
+                                 {"requestheader-uid-headers", "[\"X-Remote-Uid\"]"},
+                                 {"requestheader-username-headers", "[\"X-Remote-User\"]"}});
+    return ensure_fields(*registry_, world_, {"", "configmaps", "kube-system", "extension-apiserver-authentication"}, map, {"data"});
+  }
+
   Result<void> write_admin_kubeconfig() {
     std::string host = options_.bind_address == "0.0.0.0" ? "127.0.0.1" : options_.bind_address;
     auto text = make_kubeconfig(options_.data_dir, fmt::format("https://{}:{}", host, port()), "kubernetes-admin", {"system:masters"},
@@ -433,6 +458,8 @@ class ApiServerImpl : public ApiServer {
       if (!renewed) log_error("apiserver", "certificates could not be renewed", {{"why", renewed.error().message}});
       else if (auto ok = write_admin_kubeconfig(); !ok)
         log_error("apiserver", "kubeconfig could not be written", {{"why", ok.error().message}});
+      else if (ok = tell_extension_servers(); !ok)
+        log_error("apiserver", "extension servers could not be told of the authority", {{"why", ok.error().message}});
       arm_renewal();
     });
   }
@@ -448,6 +475,8 @@ class ApiServerImpl : public ApiServer {
   std::unique_ptr<Authorizer> authorizer_;
   std::unique_ptr<Discovery> discovery_;
   std::unique_ptr<Connector> connector_;
+  std::unique_ptr<Aggregator> aggregator_;
+  std::unique_ptr<UsageApi> usage_;
   std::unique_ptr<Handler> handler_;
   std::unique_ptr<net::Server> server_;
   std::atomic<net::Server*> live_{nullptr};  // set once the listener is ours to use

@@ -49,6 +49,7 @@ struct Credentials {
   std::string ca_file, server_certificate, server_key, service_account_key, admin_kubeconfig;
   std::string kubelet_client_certificate, kubelet_client_key;  // the server's own, towards kubelets
   std::string ca_key;
+  std::string front_proxy_ca_file{}, front_proxy_certificate{}, front_proxy_key{};  // by which servers behind this one know it
 };
 
 // A change that a component in the same process sees: the document is the store's own block.

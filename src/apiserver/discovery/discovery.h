@@ -1,9 +1,11 @@
 // What the server says of itself: groups, resources, OpenAPI, version.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "apiserver/http/media.h"
 #include "apiserver/registry/served.h"
@@ -25,14 +27,25 @@ Draft table_row(const Served& served, Value object, const TableOptions& options)
 // kind PartialObjectMetadata.
 Draft partial_metadata(Value object);
 
+// A group-version that another server serves (aggregation/aggregator.h).
+struct ExternalVersion {
+  std::string group, version;
+  std::int64_t group_priority = 0, version_priority = 0;
+  bool current = false;      // it answers
+  Document resources;        // APIResourceList, as it gave it; may be empty
+  std::string openapi_hash;  // of its OpenAPI v3 document; "" when it has none
+};
+
 class Discovery {
  public:
   explicit Discovery(const Catalog& catalog) : catalog_(catalog) {}
+  void set_external(std::function<std::vector<ExternalVersion>()> external) { external_ = std::move(external); }
   // Answers /api, /apis, /apis/GROUP, /api/VERSION, /apis/GROUP/VERSION, /openapi/..., /version; empty for other paths.
   std::optional<net::Response> answer(const net::Request& request, std::string_view path) const;
 
  private:
   const Catalog& catalog_;
+  std::function<std::vector<ExternalVersion>()> external_;
 };
 
 std::string_view server_version();  // "v1.36.0"

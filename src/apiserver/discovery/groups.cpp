@@ -166,6 +166,61 @@ Draft aggregated_version(const Catalog& catalog, std::string_view group, std::st
   return out;
 }
 
+// A resource list in the aggregated form.
+Draft external_version(const ExternalVersion& external) {
+  Draft out = Draft::object({{"version", external.version}, {"freshness", external.current ? "Current" : "Stale"}});
+  auto kind = [&](Value entry) {
+    std::string_view group = entry["group"].exists() || entry["version"].exists() ? entry["group"].as_string() : external.group;
+    std::string_view version = entry["version"].exists() ? entry["version"].as_string() : external.version;
+    return kind_ref(group, version, entry["kind"].as_string());
+  };
+  Draft resources = Draft::array();
+  for (Value entry : external.resources["resources"].items()) {
+    std::string_view name = entry["name"].as_string();
+    std::size_t slash = name.find('/');
+    if (slash == std::string_view::npos) {
+      Draft one = Draft::object({{"resource", name},
+                                 {"responseKind", kind(entry)},
+                                 {"scope", entry["namespaced"].as_bool() ? "Namespaced" : "Cluster"},
+                                 {"singularResource", entry["singularName"].as_string()}});
+      one["verbs"] = entry["verbs"];
+      for (std::string_view list : {"shortNames", "categories"})
+        if (!entry[list].empty()) one[list] = entry[list];
+      resources.push_back(std::move(one));
+      continue;
+    }
+    for (Draft& parent : resources.items())
+      if (parent["resource"].as_string() == name.substr(0, slash))
+        parent["subresources"].push_back(
+            Draft::object({{"subresource", name.substr(slash + 1)}, {"responseKind", kind(entry)}, {"verbs", entry["verbs"]}}));
+  }
+  out["resources"] = std::move(resources);
+  return out;
+}
+
+// Groups in the order of their priority, each with its versions in theirs.
+std::vector<std::vector<ExternalVersion>> by_group(std::vector<ExternalVersion> all) {
+  std::sort(all.begin(), all.end(), [](const ExternalVersion& a, const ExternalVersion& b) {
+    if (a.group_priority != b.group_priority) return a.group_priority > b.group_priority;
+    if (a.group != b.group) return a.group < b.group;
+    if (a.version_priority != b.version_priority) return a.version_priority > b.version_priority;
+    return comes_before(a.version, b.version);
+  });
+  std::vector<std::vector<ExternalVersion>> out;
+  for (ExternalVersion& one : all) {
+    auto found = std::find_if(out.begin(), out.end(), [&](const auto& group) { return group.front().group == one.group; });
+    if (found == out.end()) out.push_back({std::move(one)});
+    else found->push_back(std::move(one));
+  }
+  return out;
+}
+
+Draft external_group(const std::vector<ExternalVersion>& versions) {
+  Group group{versions.front().group, {}};
+  for (const ExternalVersion& one : versions) group.versions.push_back(one.version);
+  return group_object(group);
+}
+
 Draft aggregated(const Catalog& catalog, bool core) {
   Draft list = Draft::object({{"kind", "APIGroupDiscoveryList"}, {"apiVersion", "apidiscovery.k8s.io/v2"}, {"metadata", Draft::object()}});
   list["items"] = Draft::array();
@@ -200,8 +255,14 @@ std::string_view server_version() { return "v1.36.0"; }
 
 std::optional<net::Response> Discovery::answer(const net::Request& request, std::string_view path) const {
   while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
-  if (path.starts_with("/openapi/")) return openapi_answer(catalog_, request, path);
+  if (path.starts_with("/openapi/"))
+    return openapi_answer(catalog_, request, path, external_ ? external_() : std::vector<ExternalVersion>());
   auto accepted = negotiate(request.headers.get("accept"), false, path == "/api" || path == "/apis");
+  // Groups that others serve; one of ours with the same name is theirs.
+  const auto others = external_ && path.starts_with("/apis") ? by_group(external_()) : std::vector<std::vector<ExternalVersion>>();
+  auto taken = [&](std::string_view group) {
+    return std::any_of(others.begin(), others.end(), [&](const auto& o) { return o.front().group == group; });
+  };
   Draft out;
   auto parts = split(path.empty() ? path : path.substr(1), '/');
   if (path == "/version") {
@@ -220,6 +281,14 @@ std::optional<net::Response> Discovery::answer(const net::Request& request, std:
     bool core = path == "/api";
     if (accepted && accepted->shape == Shape::discovery) {
       out = aggregated(catalog_, core);
+      std::erase_if(out["items"].items(), [&](Draft& item) { return !core && taken(item["metadata"]["name"].as_string()); });
+      for (const auto& versions : others) {
+        if (core) continue;
+        Draft one = Draft::object();
+        one["metadata"] = Draft::object({{"name", versions.front().group}, {"creationTimestamp", nullptr}});
+        for (const ExternalVersion& version : versions) one["versions"].push_back(external_version(version));
+        out["items"].push_back(std::move(one));
+      }
     } else if (core) {
       out = Draft::object({{"kind", "APIVersions"}, {"versions", Draft::array({"v1"})}});
       out["serverAddressByClientCIDRs"].push_back(
@@ -227,15 +296,25 @@ std::optional<net::Response> Discovery::answer(const net::Request& request, std:
     } else {
       out = Draft::object({{"kind", "APIGroupList"}, {"apiVersion", "v1"}, {"groups", Draft::array()}});
       for (const Group& group : groups_of(catalog_))
-        if (!group.name.empty()) out["groups"].push_back(group_object(group));
+        if (!group.name.empty() && !taken(group.name)) out["groups"].push_back(group_object(group));
+      for (const auto& versions : others) out["groups"].push_back(external_group(versions));
     }
   } else if (parts.size() == 2 && parts[0] == "api" && parts[1] == "v1") {
     out = resource_list(catalog_, "", "v1");
   } else if (parts.size() >= 2 && parts[0] == "apis") {
     auto groups = groups_of(catalog_);
+    for (const auto& versions : others) {
+      if (parts.size() != 2 || versions.front().group != parts[1]) continue;
+      Draft about = external_group(versions);
+      out = Draft::object({{"kind", "APIGroup"}, {"apiVersion", "v1"}});
+      for (const Draft::Field& f : about.fields()) out[f.key] = f.value;
+    }
     auto found = std::find_if(groups.begin(), groups.end(), [&](const Group& g) { return !g.name.empty() && g.name == parts[1]; });
-    if (found == groups.end() || parts.size() > 3) return std::nullopt;
-    if (parts.size() == 2) {
+    const bool theirs = out.is_object();
+    if (!theirs && (found == groups.end() || parts.size() > 3)) return std::nullopt;
+    if (theirs) {
+      // said already
+    } else if (parts.size() == 2) {
       out = group_object(*found);
       Draft whole = Draft::object({{"kind", "APIGroup"}, {"apiVersion", "v1"}});
       for (const Draft::Field& f : out.fields()) whole[f.key] = f.value;

@@ -296,8 +296,10 @@ std::string_view query_hash(std::string_view query) {
   return {};
 }
 
-net::Response index(const Catalog& catalog, const net::Request& request) {
-  std::string etag = etag_of(catalog, "index", "application/json");
+net::Response index(const Catalog& catalog, const net::Request& request, const std::vector<ExternalVersion>& others) {
+  std::string of_others;
+  for (const ExternalVersion& other : others) of_others += fmt::format("{}/{} {} ", other.group, other.version, other.openapi_hash);
+  std::string etag = etag_of(catalog, "index", "application/json" + of_others);
   return serve(request, "application/json", etag, [&] {
     std::string out;
     JsonText json(out);
@@ -306,6 +308,13 @@ net::Response index(const Catalog& catalog, const net::Request& request) {
     for (const Section& section : sections_of(catalog)) {
       json.key(section.path).begin_object();
       json.member("serverRelativeURL", fmt::format("/openapi/v3/{}?hash={}", section.path, etag_of(catalog, section.path, "")));
+      json.end_object();
+    }
+    for (const ExternalVersion& other : others) {
+      if (other.openapi_hash.empty()) continue;
+      const std::string path = fmt::format("apis/{}/{}", other.group, other.version);
+      json.key(path).begin_object();
+      json.member("serverRelativeURL", fmt::format("/openapi/v3/{}?hash={}", path, other.openapi_hash));
       json.end_object();
     }
     json.end_object();
@@ -344,8 +353,9 @@ std::optional<net::Response> v3_answer(const Catalog& catalog, const net::Reques
 
 }  // namespace
 
-std::optional<net::Response> openapi_answer(const Catalog& catalog, const net::Request& request, std::string_view path) {
-  if (path == "/openapi/v3") return index(catalog, request);
+std::optional<net::Response> openapi_answer(const Catalog& catalog, const net::Request& request, std::string_view path,
+                                            const std::vector<ExternalVersion>& others) {
+  if (path == "/openapi/v3") return index(catalog, request, others);
   if (path.starts_with("/openapi/v3/")) return v3_answer(catalog, request, path.substr(12));
   if (path != "/openapi/v2") return std::nullopt;
   std::string_view form = form_of(request.headers.get("accept"), OpenapiVersion::v2);

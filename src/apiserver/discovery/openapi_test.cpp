@@ -182,6 +182,8 @@ TEST(Openapi, AgreesWithThePublishedDocument) {
   ASSERT_TRUE(published);
   Document ours = json(ask("/openapi/v2"));
   for (Member definition : ours["definitions"].members()) {
+    if (definition.key.starts_with("io.k8s.metrics.") || definition.key.ends_with(".meta.v1.Duration"))
+      continue;  // another program serves these there
     Value theirs = published->root()["definitions"][definition.key];
     ASSERT_TRUE(theirs.exists()) << definition.key;
     EXPECT_EQ(definition.value["properties"].size(), theirs["properties"].size()) << definition.key;
@@ -193,6 +195,7 @@ TEST(Openapi, AgreesWithThePublishedDocument) {
     }
   }
   for (Member path : ours["paths"].members()) {
+    if (path.key.starts_with("/apis/metrics.k8s.io/")) continue;
     Value theirs = published->root()["paths"][path.key];
     ASSERT_TRUE(theirs.exists()) << path.key;
     for (Member operation : path.value.members())

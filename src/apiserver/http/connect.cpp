@@ -15,6 +15,7 @@ namespace kybern::apiserver {
 namespace {
 
 constexpr std::int64_t kubelet_port = 10250;
+constexpr std::chrono::milliseconds summary_timeout{10000};
 
 std::string read_file(const std::string& path) {
   std::ifstream in(path);
@@ -49,6 +50,22 @@ class KubeletConnector : public Connector {
     std::string_view plural = work.served->plural(), sub = work.subresource;
     if (plural == "pods") return needs_pod(sub) || sub == "proxy";
     return (plural == "services" || plural == "nodes") && sub == "proxy";
+  }
+
+  ApiResult<Document> summary(const std::string& node) override {
+    net::Request none;
+    auto target = kubelet_target(node, "/stats/summary", "", none);
+    if (!target) return fail(std::move(target.error()));
+    auto client = net::HttpClient::make(target->first.options);
+    if (!client) return fail(internal_error(client.error().message));
+    target->first.request.method = "GET";
+    target->first.request.timeout = summary_timeout;
+    auto answer = (*client)->call(std::move(target->first.request));
+    if (!answer) return fail(service_unavailable(answer.error().message));
+    if (answer->status != 200) return fail(service_unavailable(fmt::format("the kubelet answers with {}", answer->status)));
+    auto document = parse_json(answer->body);
+    if (!document) return fail(service_unavailable(document.error().message));
+    return std::move(*document);
   }
 
   void connect(Work work, std::string rest, std::shared_ptr<net::Exchange> exchange) override {

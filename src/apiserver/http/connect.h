@@ -21,6 +21,8 @@ class Connector {
   virtual bool connects(const Work& work) const = 0;
   // Answers the exchange, now or later. `rest`: the part of a proxy path after the subresource.
   virtual void connect(Work work, std::string rest, std::shared_ptr<net::Exchange> exchange) = 0;
+  // What a node's kubelet tells of its use (/stats/summary). Waits for it.
+  virtual ApiResult<Document> summary(const std::string& node) = 0;
 };
 
 }  // namespace kybern::apiserver

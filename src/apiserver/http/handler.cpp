@@ -6,10 +6,13 @@
 
 #include "apiserver/admission/admission.h"
 #include "apiserver/admission/webhooks.h"
+#include "apiserver/aggregation/aggregator.h"
 #include "apiserver/custom/custom.h"
 #include "apiserver/hooks/waiting_room.h"
 #include "apiserver/http/connect.h"
 #include "apiserver/http/watch_stream.h"
+#include "apiserver/registry/continue.h"
+#include "apiserver/usage/usage_api.h"
 #include "base/debug.h"
 #include "base/log.h"
 #include "base/strings.h"
@@ -408,6 +411,7 @@ void Handler::proceed(std::shared_ptr<ObservedExchange> exchange, const User& us
   const net::Request& request = exchange->request();
   if (auto ok = authorize(user, info, exchange->observation().record()); !ok) return respond_status(*exchange, {}, ok.error());
   if (exchange->observation().long_running()) exchange->observation().opened_by(user.name);
+  if (Document elsewhere = served_elsewhere(info)) return aggregator_->proxy(user, std::move(elsewhere), std::move(exchange));
   // A path below /apis that is not a resource's may still be discovery.
   if (info.is_resource) return serve_resource(std::move(exchange), user, std::move(info), std::move(query), post);
   if (request.method != "GET" && request.method != "HEAD") {
@@ -473,6 +477,7 @@ void Handler::serve_resource(std::shared_ptr<ObservedExchange> exchange, const U
           bad_request(fmt::format("includeObject: Invalid value: {}: must be 'Metadata', 'Object', 'None', or empty", go_quote(include))));
   }
   bool many = info.verb == "list" || is_watch;
+  if (usage_ && UsageApi::serves(*work)) return serve_usage(*exchange, *work, *accepted);
   if (accepted->shape == Shape::partial_list && !many)
     return respond_status(
         *exchange, {},
@@ -572,10 +577,47 @@ void Handler::answer_object(ObservedExchange& exchange, Work& work, const Accept
   respond_object(exchange, accepted, answer->code, object, work.warnings, std::move(answer->json));
 }
 
+Document Handler::served_elsewhere(const RequestInfo& info) const {
+  if (!aggregator_) return {};
+  std::string_view path = info.path;
+  if (path.starts_with("/openapi/v3/apis/")) return aggregator_->registration(path.substr(11));
+  if (!path.starts_with("/apis/")) return {};
+  // Of the groups that are built in only this one may be another's.
+  if (info.is_resource && info.group != UsageApi::group)
+    if (const Served* served = registry_.catalog().find(info.group, info.version, info.resource); served && !served->custom) return {};
+  return aggregator_->registration(path);
+}
+
+void Handler::serve_usage(net::Exchange& exchange, Work& work, const Accepted& accepted) {
+  auto answer = usage_->answer(work);
+  if (!answer) return respond_status(exchange, accepted, answer.error());
+  Value object = answer->root();
+  if (accepted.shape == Shape::object) return respond_object(exchange, accepted, 200, object);
+  const bool list = object["items"].exists(), table = accepted.shape == Shape::table;
+  std::string include = work.query.get("includeObject");
+  TableOptions options{include == "Object", include == "None", registry_.world().clock.now()};
+  Draft rows = Draft::array();
+  auto add = [&](Value one) { rows.push_back(table ? table_row(*work.served, one, options) : partial_metadata(one)); };
+  if (list)
+    for (Value one : object["items"].items()) add(one);
+  else add(object);
+  if (!table && !list) return respond_object(exchange, accepted, 200, rows.items()[0].freeze());
+  Draft out = Draft::object(
+      {{"kind", table ? "Table" : "PartialObjectMetadataList"}, {"apiVersion", "meta.k8s.io/v1"}, {"metadata", Draft::object()}});
+  if (table) out["columnDefinitions"] = table_columns(*work.served);
+  out[table ? "rows" : "items"] = std::move(rows);
+  respond_object(exchange, accepted, 200, out.freeze());
+}
+
 void Handler::serve_list(std::shared_ptr<ObservedExchange> exchange, Work& work, const Accepted& accepted) {
   auto options = read_list_options(*work.served, work.query);
   if (!options) return respond_status(*exchange, accepted, options.error());
   auto listing = registry_.list(work, *options);
+  if (!listing && listing.error().code == 410 && !options->continue_token.empty()) {
+    Accepted plain = accepted;
+    plain.shape = Shape::object;
+    return respond_object(*exchange, plain, 410, expired_continue(listing.error(), options->continue_token).root());
+  }
   if (!listing) return respond_status(*exchange, accepted, listing.error());
   if (auto ok = listing->prefetch(); !ok) return respond_status(*exchange, accepted, ok.error());
   std::string include = work.query.get("includeObject");

@@ -17,7 +17,9 @@
 
 namespace kybern::apiserver {
 
-class Connector;  // streams to kubelets and pods: log, exec, attach, portforward, proxy (http/connect.h)
+class Aggregator;  // group-versions that other servers serve (aggregation/aggregator.h)
+class UsageApi;    // metrics.k8s.io (usage/usage_api.h)
+class Connector;   // streams to kubelets and pods: log, exec, attach, portforward, proxy (http/connect.h)
 
 class Handler {
  public:
@@ -32,6 +34,8 @@ class Handler {
   // Authorization with impersonation resolved; for requests from inside, too.
   ApiResult<void> authorize(const User& user, const RequestInfo& info, audit::Record* record = nullptr) const;
 
+  // Both live as long as the handler; without them nothing is proxied, and nobody tells what is used.
+  void set_neighbours(const Aggregator* aggregator, UsageApi* usage) { aggregator_ = aggregator, usage_ = usage; }
   void set_auditor(std::shared_ptr<audit::Auditor> auditor) { auditor_ = std::move(auditor); }
   audit::Auditor* auditor() const { return auditor_.get(); }
 
@@ -49,6 +53,9 @@ class Handler {
                        std::function<void()> go_on);
   void answer_object(ObservedExchange& exchange, Work& work, const Accepted& accepted, std::string_view verb, Document body,
                      PatchKind kind);
+  void serve_usage(net::Exchange& exchange, Work& work, const Accepted& accepted);
+  // The APIService by which another server serves the path; empty for what is served here.
+  Document served_elsewhere(const RequestInfo& info) const;
   void serve_list(std::shared_ptr<ObservedExchange> exchange, Work& work, const Accepted& accepted);
   bool serve_health(net::Exchange& exchange, const RequestInfo& info, const Query& query);
   void write_store_metrics(std::string& out) const;
@@ -59,6 +66,8 @@ class Handler {
   Authorizer& authorizer_;
   Discovery& discovery_;
   Connector& connector_;
+  const Aggregator* aggregator_ = nullptr;
+  UsageApi* usage_ = nullptr;
   std::shared_ptr<audit::Auditor> auditor_;
   FlowControl flow_;
   std::atomic<bool> ready_{false};

@@ -56,6 +56,13 @@ class Room {
   std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
+void refuse_unreachable(net::Exchange& exchange, const TunnelTarget& target, const std::string& begin, const std::string& what,
+                        const std::string& why) {
+  if (!target.plain_refusals) return refuse(exchange, service_unavailable(fmt::format("{}: {}: {}", begin, what, why)));
+  exchange.respond(
+      {503, {{"content-type", "text/plain; charset=utf-8"}, {"x-content-type-options", "nosniff"}}, fmt::format("{}: {}\n", begin, why)});
+}
+
 template <class Source>
 void pump(Source& from, const std::shared_ptr<net::BodyStream>& to, const std::shared_ptr<std::atomic<bool>>& closed) {
   Room room;
@@ -68,7 +75,7 @@ void pump(Source& from, const std::shared_ptr<net::BodyStream>& to, const std::s
 
 void run_upgrade(net::HttpClient& client, TunnelTarget& target, const std::string& what, net::Exchange& exchange) {
   auto opened = client.upgrade(std::move(target.request));
-  if (!opened) return refuse(exchange, service_unavailable(fmt::format("error dialing backend: {}: {}", what, opened.error().message)));
+  if (!opened) return refuse_unreachable(exchange, target, "error dialing backend", what, opened.error().message);
   std::shared_ptr<net::DuplexStream> far(std::move(*opened));
   net::Headers headers;
   for (const auto& [name, value] : far->headers().fields())
@@ -92,8 +99,7 @@ void run_upgrade(net::HttpClient& client, TunnelTarget& target, const std::strin
 
 void run_plain(net::HttpClient& client, TunnelTarget& target, const std::string& what, net::Exchange& exchange) {
   auto opened = client.stream(std::move(target.request));
-  if (!opened)
-    return refuse(exchange, service_unavailable(fmt::format("error trying to reach service: {}: {}", what, opened.error().message)));
+  if (!opened) return refuse_unreachable(exchange, target, "error trying to reach service", what, opened.error().message);
   std::shared_ptr<net::ClientStream> far(std::move(*opened));
   net::Headers headers;
   for (const auto& [name, value] : far->headers().fields())

@@ -1,6 +1,7 @@
 // Bytes between a client's exchange and another server: a streamed answer, or both ways after an upgrade.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -11,7 +12,8 @@ namespace kybern::apiserver {
 
 struct TunnelTarget {
   net::ClientOptions options;
-  net::ClientRequest request;  // method, target, headers and body as the target is to see them
+  net::ClientRequest request;   // method, target, headers and body as the target is to see them
+  bool plain_refusals = false;  // what cannot be reached is told as text, not as a Status
 };
 
 // Sends the request on and gives its answer to the exchange as it comes. Works on a thread of its own, which ends when

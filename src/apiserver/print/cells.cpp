@@ -47,6 +47,8 @@ constexpr Entry kinds[] = {
     {"events.k8s.io", "events", event_cells},
     {"flowcontrol.apiserver.k8s.io", "flowschemas", flow_schema_cells},
     {"flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations", priority_level_cells},
+    {"metrics.k8s.io", "nodes", usage_cells},
+    {"metrics.k8s.io", "pods", usage_cells},
     {"networking.k8s.io", "ingressclasses", ingress_class_cells},
     {"networking.k8s.io", "ingresses", ingress_cells},
     {"networking.k8s.io", "ipaddresses", ip_address_cells},

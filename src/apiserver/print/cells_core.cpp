@@ -6,6 +6,7 @@
 
 #include "apiserver/print/row.h"
 #include "base/strings.h"
+#include "machinery/quantity.h"
 
 namespace kybern::apiserver {
 namespace {
@@ -129,6 +130,18 @@ void resource_claim_cells(Row& row) {
 
 void resource_slice_cells(Row& row) {
   row.add_all(row.name(), row.spec()["nodeName"].str(), row.spec()["driver"].str(), row.spec()["pool"]["name"].str(), row.age());
+}
+
+// Of a node, or the sum of a pod's containers.
+void usage_cells(Row& row) {
+  Quantity cpu, memory;
+  auto add = [&](Value usage) {
+    cpu = cpu + Quantity::of(usage["cpu"]);
+    memory = memory + Quantity::of(usage["memory"]);
+  };
+  if (row.object["usage"].exists()) add(row.object["usage"]);
+  for (Value container : row.object["containers"].items()) add(container["usage"]);
+  row.add_all(row.name(), cpu.str(), memory.str(), row.object["window"]);
 }
 
 }  // namespace kybern::apiserver

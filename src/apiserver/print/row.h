@@ -70,6 +70,7 @@ void job_cells(Row&);
 void cron_job_cells(Row&);
 void autoscaler_cells(Row&);
 void disruption_budget_cells(Row&);
+void usage_cells(Row&);
 void service_cells(Row&);
 void endpoints_cells(Row&);
 void endpoint_slice_cells(Row&);

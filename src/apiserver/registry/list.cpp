@@ -4,20 +4,13 @@
 #include <algorithm>
 
 #include "apiserver/custom/custom.h"
+#include "apiserver/registry/continue.h"
 #include "apiserver/registry/registry.h"
 #include "base/strings.h"
 #include "document/json.h"
 #include "document/prefetch.h"
 
 namespace kybern::apiserver {
-namespace {
-
-constexpr Duration future_revision_wait = std::chrono::seconds(3);  // for a resourceVersion that is ahead of ours
-
-struct Continue {
-  store::Revision revision = 0;
-  std::string start;  // relative to the prefix
-};
 
 std::string encode_continue(store::Revision revision, std::string_view relative_key) {
   Draft token = Draft::object({{"v", "meta.k8s.io/v1"}, {"rv", revision}, {"start", std::string(relative_key) + std::string(1, '\0')}});
@@ -33,12 +26,24 @@ ApiResult<Continue> decode_continue(std::string_view text) {
     return fail(bad_request(
         fmt::format("continue key is not valid: server does not recognize this encoded version {}", go_quote((*token)["v"].as_string()))));
   Continue out{(*token)["rv"].as_int(), (*token)["start"].str()};
+  if (out.revision == 0)
+    return fail(bad_request("continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)"));
   if (out.start.empty()) return fail(bad_request("continue key is not valid: encoded start key empty (version meta.k8s.io/v1)"));
   if (out.start.find("../") != std::string::npos || out.start.starts_with("/"))
     return fail(bad_request(fmt::format("continue key is not valid: {}", out.start)));
   if (out.start.back() == '\0') out.start.pop_back();
   return out;
 }
+
+Document expired_continue(const Status& status, std::string_view token) {
+  Draft out(status.document());
+  if (auto old = decode_continue(token)) out["metadata"]["continue"] = encode_continue(-1, old->start);
+  return out.freeze();
+}
+
+namespace {
+
+constexpr Duration future_revision_wait = std::chrono::seconds(3);  // for a resourceVersion that is ahead of ours
 
 ApiResult<store::Revision> read_revision(std::string_view text) {
   auto value = parse_int(text);
@@ -54,22 +59,27 @@ ApiResult<void> check_matches(const Query& query, ListOptions& out) {
   FieldErrors errors;
   const std::string& match = out.resource_version_match;
   auto forbid = [&](std::string detail) { errors.push_back({FieldError::Type::forbidden, "resourceVersionMatch", "", std::move(detail)}); };
-  if (out.has_send_initial_events && !out.watch) {
-    errors.push_back({FieldError::Type::forbidden, "sendInitialEvents", "", "sendInitialEvents is forbidden for list"});
-  } else if (out.has_send_initial_events) {
-    if (match != "NotOlderThan") forbid("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
-    else if (out.send_initial_events && !out.bookmarks)
-      errors.push_back(
-          {FieldError::Type::forbidden, "allowWatchBookmarks", "", "sendInitialEvents requires setting allowWatchBookmarks to true"});
-  } else if (!match.empty()) {
-    if (out.watch) forbid("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
-    if (out.resource_version.empty()) forbid("resourceVersionMatch is forbidden unless resourceVersion is provided");
+  const bool known = match == "NotOlderThan" || (match == "Exact" && !out.watch);
+  if (out.watch) {
+    if (out.has_send_initial_events && match != "NotOlderThan")
+      forbid("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+    if (!match.empty() && !out.has_send_initial_events)
+      forbid("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+  } else if (!match.empty() && out.resource_version.empty()) {
+    forbid("resourceVersionMatch is forbidden unless resourceVersion is provided");
+  }
+  if (!match.empty()) {
+    if (out.watch && !known)
+      errors.push_back({FieldError::Type::not_supported, "resourceVersionMatch", go_quote(match), "supported values: \"NotOlderThan\""});
     if (!out.continue_token.empty()) forbid("resourceVersionMatch is forbidden when continue is provided");
-    if (match != "Exact" && match != "NotOlderThan")
+    if (!out.watch && !known)
       errors.push_back({FieldError::Type::not_supported, "resourceVersionMatch", go_quote(match),
                         "supported values: \"Exact\", \"NotOlderThan\", \"\""});
-    if (match == "Exact" && out.resource_version == "0") forbid("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+    if (!out.watch && match == "Exact" && out.resource_version == "0")
+      forbid("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
   }
+  if (out.has_send_initial_events && !out.watch)
+    errors.push_back({FieldError::Type::forbidden, "sendInitialEvents", "", "sendInitialEvents is forbidden for list"});
   (void)query;
   if (!errors.empty()) return fail(invalid("meta.k8s.io", "ListOptions", "", errors));
   return {};
@@ -97,6 +107,7 @@ ApiResult<ListOptions> read_list_options(const Served& served, const Query& quer
     return {};
   };
   if (auto ok = number("limit", out.limit); !ok) return fail(std::move(ok.error()));
+  out.limit = std::max<std::int64_t>(out.limit, 0);
   if (auto ok = number("timeoutSeconds", out.timeout_seconds); !ok) return fail(std::move(ok.error()));
   out.continue_token = query.get("continue");
   out.resource_version = query.get("resourceVersion");
@@ -193,8 +204,7 @@ ApiResult<Listing> Registry::list(Work& work, const ListOptions& options) {
     if (!revision) return fail(std::move(revision.error()));
     asked = *revision;
   }
-  bool exact =
-      options.resource_version_match == "Exact" || (options.resource_version_match.empty() && options.limit > 0 && asked > 0 && false);
+  bool exact = options.resource_version_match == "Exact" || (options.resource_version_match.empty() && options.limit > 0 && asked > 0);
   if (asked > store_.revision()) return fail(too_large_version(asked, store_.revision()));
   if (exact) {
     auto snapshot = store_.snapshot_at(asked, out.prefix);
@@ -299,7 +309,9 @@ ApiResult<WatchPlan> Registry::watch(Work& work, const ListOptions& options) {
     asked = *revision;
   }
   if (asked > store_.revision()) return fail(too_large_version(asked, store_.revision()));
-  bool initial = options.has_send_initial_events ? options.send_initial_events : asked == 0;
+  // Without bookmarks nothing would tell the end of what was there: then it is a watch as any other.
+  const bool streams = options.has_send_initial_events && (!options.send_initial_events || options.bookmarks);
+  bool initial = streams ? options.send_initial_events : asked == 0;
   if (initial) {
     Listing listing;
     listing.served = &served;
@@ -308,7 +320,7 @@ ApiResult<WatchPlan> Registry::watch(Work& work, const ListOptions& options) {
     listing.snapshot = store_.snapshot();
     plan.after = listing.snapshot.revision();
     plan.initial = std::move(listing);
-    plan.initial_bookmark = options.has_send_initial_events && options.bookmarks;
+    plan.initial_bookmark = streams;  // only with the objects that it ends
   } else {
     plan.after = asked > 0 ? asked : store_.revision();
   }

@@ -1,0 +1,284 @@
+#include "apiserver/aggregation/aggregator.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+#include "apiserver/http/tunnel.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "document/json.h"
+
+namespace kybern::apiserver {
+namespace {
+
+constexpr std::string_view registrations = "apiservices", registration_group = "apiregistration.k8s.io";
+
+std::string read_file(const std::string& path) {
+  std::ifstream in(path);
+  std::stringstream out;
+  out << in.rdbuf();
+  return out.str();
+}
+
+Value available(Value registration) {
+  for (Value c : registration["status"]["conditions"].items())
+    if (c["type"].as_string() == "Available") return c;
+  return {};
+}
+bool is_available(Value registration) { return available(registration)["status"].as_string() == "True"; }
+
+std::string bracketed(const std::string& host) { return host.find(':') == std::string::npos ? host : "[" + host + "]"; }
+
+// Who asks, as the other server is told (request header authentication); what the client says of that is dropped.
+void add_identity(net::Headers& headers, const User& user) {
+  std::vector<std::string> theirs;
+  for (const auto& [name, value] : headers.fields())
+    if (name.starts_with("x-remote-")) theirs.push_back(name);
+  for (const std::string& name : theirs) headers.erase(name);
+  headers.set("x-remote-user", user.name);
+  if (!user.uid.empty()) headers.set("x-remote-uid", user.uid);
+  for (const std::string& group : user.groups) headers.add("x-remote-group", group);
+  for (const auto& [key, values] : user.extra)
+    for (const std::string& value : values) headers.add("x-remote-extra-" + url_encode(to_lower(key)), value);
+}
+
+}  // namespace
+
+Aggregator::Aggregator(AggregatorOptions options, Registry& registry) : options_(std::move(options)), registry_(registry) {}
+Aggregator::~Aggregator() { stop(); }
+
+Document Aggregator::registration(std::string_view path) const {
+  auto parts = split(path, '/');  // "", apis, group, version
+  if (parts.size() < 4 || parts[1] != "apis" || parts[2].empty() || parts[3].empty()) return {};
+  Document found = registry_.read(registration_group, "v1", registrations, "", fmt::format("{}.{}", parts[3], parts[2]));
+  if (!found || !found["spec"]["service"].is_object()) return {};
+  return found;
+}
+
+std::optional<Aggregator::Place> Aggregator::place_of(Value registration, Finding& why_not) const {
+  Value reference = registration["spec"]["service"];
+  const std::string ns = reference["namespace"].str(), name = reference["name"].str();
+  const std::int64_t port = reference["port"].as_int(443);
+  auto no = [&](std::string reason, std::string message) -> std::optional<Place> {
+    why_not = Finding{"False", std::move(reason), std::move(message), {}, {}};
+    return std::nullopt;
+  };
+  Document service = registry_.read("", "v1", "services", ns, name);
+  if (!service) return no("ServiceNotFound", fmt::format("service/{} in \"{}\" is not present", name, ns));
+  Place out{"", name + "." + ns + ".svc", port};
+  if (service["spec"]["type"].as_string() == "ExternalName") {
+    out.host = service["spec"]["externalName"].str();
+    return out;
+  }
+  Value wanted;
+  for (Value p : service["spec"]["ports"].items())
+    if (p["port"].as_int() == port) wanted = p;
+  if (!wanted.exists()) return no("ServicePortError", fmt::format("service/{} in \"{}\" is not listening on port {}", name, ns, port));
+  // Straight to the pods: this machine need not route services.
+  bool slices = false;
+  std::vector<Place> places;
+  registry_.each("discovery.k8s.io", "v1", "endpointslices", ns, [&](Value slice) {
+    if (slice["metadata"]["labels"]["kubernetes.io/service-name"].as_string() != name) return true;
+    slices = true;
+    for (Value p : slice["ports"].items()) {
+      if (p["name"].as_string() != wanted["name"].as_string()) continue;
+      for (Value endpoint : slice["endpoints"].items())
+        if (endpoint["conditions"]["ready"].as_bool(true))
+          places.push_back({endpoint["addresses"][0].str(), out.server_name, p["port"].as_int()});
+    }
+    return true;
+  });
+  if (!slices) return no("EndpointsNotFound", fmt::format("cannot find endpointslices for service/{} in \"{}\"", name, ns));
+  if (places.empty())
+    return no("MissingEndpoints", fmt::format("endpoints for service/{} in \"{}\" have no addresses with port name \"{}\"", name, ns,
+                                              wanted["name"].as_string()));
+  return places[registry_.world().random.next() % places.size()];
+}
+
+net::ClientOptions Aggregator::client_options(Value registration, const Place& place) const {
+  net::ClientOptions out;
+  out.url = fmt::format("https://{}:{}", bracketed(place.host), place.port);
+  out.tls.certificate_pem = read_file(options_.client_certificate_file);
+  out.tls.key_pem = read_file(options_.client_key_file);
+  out.tls.server_name = place.server_name;
+  out.tls.insecure = registration["spec"]["insecureSkipTLSVerify"].as_bool();
+  if (auto bundle = base64_decode(registration["spec"]["caBundle"].as_string())) out.tls.ca_pem = std::move(*bundle);
+  return out;
+}
+
+void Aggregator::proxy(const User& user, Document registration, std::shared_ptr<net::Exchange> exchange) const {
+  Finding why_not;
+  auto place = is_available(registration) ? place_of(registration, why_not) : std::nullopt;
+  if (!place)
+    return exchange->respond(
+        {503, {{"content-type", "text/plain; charset=utf-8"}, {"x-content-type-options", "nosniff"}}, "service unavailable\n"});
+  const net::Request& request = exchange->request();
+  TunnelTarget target;
+  target.options = client_options(registration, *place);
+  target.request.method = request.method;
+  target.request.target = request.path + (request.query.empty() ? "" : "?" + request.query);
+  target.request.headers = forwarded_headers(request.headers, is_upgrade(request));
+  add_identity(target.request.headers, user);
+  target.request.body = request.body;
+  target.plain_refusals = true;
+  tunnel(std::move(target), "", std::move(exchange));
+}
+
+Aggregator::Finding Aggregator::ask(Value registration, const Place& place) const {
+  const std::string path =
+      fmt::format("apis/{}/{}", registration["spec"]["group"].as_string(), registration["spec"]["version"].as_string());
+  const std::string url = fmt::format("https://{}:{}/{}", bracketed(place.host), place.port, path);
+  auto failed = [&](const std::string& why) {
+    return Finding{"False", "FailedDiscoveryCheck", fmt::format("failing or missing response from {}: {}", url, why), {}, {}};
+  };
+  auto client = net::HttpClient::make(client_options(registration, place));
+  if (!client) return failed(client.error().message);
+  auto get = [&](const std::string& target) {
+    net::ClientRequest request;
+    request.target = target;
+    request.headers.set("accept", "application/json");
+    request.timeout = look_timeout;
+    add_identity(request.headers, {"system:kube-aggregator", "", {"system:masters"}, {}});
+    return (*client)->call(std::move(request));
+  };
+  auto answer = get("/" + path);
+  if (!answer) return failed(fmt::format("Get \"{}\": {}", url, answer.error().message));
+  if (answer->status < 200 || answer->status > 299) return failed(fmt::format("bad status from {}: {}", url, answer->status));
+  Finding out{"True", "Passed", "all checks passed", {}, {}};
+  if (auto resources = parse_json(answer->body)) out.resources = std::move(*resources);
+  if (auto index = get("/openapi/v3"); index && index->status == 200)
+    if (auto paths = parse_json(index->body)) {
+      const std::string relative = (*paths)["paths"][path]["serverRelativeURL"].str();
+      if (std::size_t at = relative.find("hash="); at != std::string::npos) out.openapi_hash = relative.substr(at + 5);
+    }
+  return out;
+}
+
+Aggregator::Finding Aggregator::look_at(Value registration) const {
+  Finding out;
+  auto place = place_of(registration, out);
+  return place ? ask(registration, *place) : out;
+}
+
+void Aggregator::write_condition(const Document& registration, const Finding& finding) const {
+  Value held = available(registration);
+  if (held["status"].as_string() == finding.status && held["reason"].as_string() == finding.reason &&
+      held["message"].as_string() == finding.message)
+    return;
+  Draft condition = Draft::object({{"type", "Available"},
+                                   {"status", finding.status},
+                                   {"lastTransitionTime", format_rfc3339(registry_.world().clock.now())},
+                                   {"reason", finding.reason},
+                                   {"message", finding.message}});
+  if (held["status"].as_string() == finding.status) condition["lastTransitionTime"] = held["lastTransitionTime"];
+  Work work{.registry = registry_,
+            .world = registry_.world(),
+            .user = {"system:apiserver", "", {"system:masters"}, {}},
+            .served = registry_.catalog().find(registration_group, "v1", registrations),
+            .ns = "",
+            .name = registration["metadata"]["name"].str()};
+  work.subresource = "status";
+  work.verb = "update";
+  auto written = registry_.modify(
+      work,
+      [&](Value before) -> ApiResult<Draft> {
+        Draft now(before), conditions = Draft::array();
+        for (Value c : before["status"]["conditions"].items())
+          if (c["type"].as_string() != "Available") conditions.push_back(c);
+        conditions.push_back(condition);
+        now["status"]["conditions"] = std::move(conditions);
+        return now;
+      },
+      true);
+  if (!written && written.error().code != 404)
+    log_warn("apiserver", "the condition of an APIService could not be written", {{"name", work.name}, {"why", written.error().message}});
+}
+
+void Aggregator::look_at_all() {
+  std::vector<Document> all;
+  registry_.each(registration_group, "v1", registrations, "", [&](Value r) {
+    if (r["spec"]["service"].is_object()) all.push_back(r.document());
+    return true;
+  });
+  std::map<std::string, Finding> findings;
+  for (const Document& registration : all) {
+    const std::string name = registration["metadata"]["name"].str();
+    Finding finding = look_at(registration);
+    std::lock_guard lock(mutex_);
+    if (stopped_) return;
+    // What it served while it was there is still told, as stale.
+    if (auto last = findings_.find(name); !finding.resources && last != findings_.end()) finding.resources = last->second.resources;
+    findings_[name] = findings[name] = std::move(finding);
+  }
+  {
+    std::lock_guard lock(mutex_);
+    findings_ = findings;
+  }
+  for (const Document& registration : all) write_condition(registration, findings[registration["metadata"]["name"].str()]);
+}
+
+std::vector<ExternalVersion> Aggregator::versions() const {
+  std::vector<ExternalVersion> out;
+  registry_.each(registration_group, "v1", registrations, "", [&](Value r) {
+    Value spec = r["spec"];
+    if (!spec["service"].is_object()) return true;
+    ExternalVersion one{spec["group"].str(),
+                        spec["version"].str(),
+                        spec["groupPriorityMinimum"].as_int(),
+                        spec["versionPriority"].as_int(),
+                        is_available(r),
+                        {},
+                        {}};
+    std::lock_guard lock(mutex_);
+    if (auto found = findings_.find(r["metadata"]["name"].str()); found != findings_.end()) {
+      one.resources = found->second.resources;
+      one.openapi_hash = found->second.openapi_hash;
+    }
+    out.push_back(std::move(one));
+    return true;
+  });
+  return out;
+}
+
+void Aggregator::run() {
+  std::unique_lock lock(mutex_);
+  while (!stopped_) {
+    poked_ = false;
+    std::vector<store::ChangePtr> changes;
+    while (watch_ && watch_->take(changes, 256) && !changes.empty()) changes.clear();
+    lock.unlock();
+    look_at_all();
+    lock.lock();
+    const bool all_well = std::all_of(findings_.begin(), findings_.end(), [](const auto& f) { return f.second.status == "True"; });
+    changed_.wait_for(lock, all_well ? look_interval : retry_interval, [&] { return stopped_ || poked_; });
+  }
+}
+
+void Aggregator::start() {
+  const Served* served = registry_.catalog().find(registration_group, "v1", registrations);
+  auto watch = registry_.store().watch(served->prefix, registry_.store().revision(), [this] {
+    std::lock_guard lock(mutex_);
+    poked_ = true;
+    changed_.notify_all();
+  });
+  std::lock_guard lock(mutex_);
+  if (watch) watch_ = std::move(*watch);
+  stopped_ = false;
+  thread_ = std::thread([this] { run(); });
+}
+
+void Aggregator::stop() {
+  {
+    std::lock_guard lock(mutex_);
+    if (stopped_) return;
+    stopped_ = true;
+    changed_.notify_all();
+  }
+  thread_.join();
+  watch_.reset();
+}
+
+}  // namespace kybern::apiserver

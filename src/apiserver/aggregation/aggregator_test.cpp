@@ -1,0 +1,232 @@
+// A group-version that another server serves, which the test is: over TLS, with the front proxy's client certificate.
+#include "apiserver/aggregation/aggregator.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <sstream>
+#include <thread>
+
+#include "apiserver/server.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "document/json.h"
+#include "net/certificates.h"
+#include "net/client.h"
+
+namespace kybern::apiserver {
+namespace {
+
+const User admin{"admin", "", {"system:masters", "system:authenticated"}, {}};
+
+bool eventually(const std::function<bool()>& holds) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return true;
+}
+
+class AggregatorTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char pattern[] = "/tmp/aggregator-test-XXXXXX";
+    folder_ = ::mkdtemp(pattern);
+    set_log_level(LogLevel::warn);
+    std::ofstream(folder_ + "/tokens") << "secret,jane,jane-uid,\"system:masters\"\n";
+    ServerOptions options;
+    options.data_dir = folder_;
+    options.bind_address = "127.0.0.1";
+    options.secure_port = 0;
+    options.advertise_address = "127.0.0.1";
+    options.token_file = folder_ + "/tokens";
+    auto server = ApiServer::start(options, real_world());
+    ASSERT_TRUE(server) << server.error().message;
+    server_ = std::move(*server);
+    net::ClientOptions client;
+    client.url = fmt::format("https://127.0.0.1:{}", server_->port());
+    client.tls.insecure = true;
+    client_ = std::move(*net::HttpClient::make(client));
+    begin_extension();
+    must(
+        "POST", "/api/v1/namespaces/default/services",
+        fmt::format(
+            R"({{"apiVersion":"v1","kind":"Service","metadata":{{"name":"ext"}},"spec":{{"type":"ExternalName","externalName":"localhost"}}}})"));
+  }
+  void TearDown() override {
+    client_.reset();
+    if (server_) server_->stop(std::chrono::seconds(1));
+    server_.reset();
+    if (extension_) extension_->stop(std::chrono::seconds(1));
+    extension_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+
+  void begin_extension() {
+    const Time now = real_world().clock.now();
+    auto ca = net::new_ca("extension-ca", now - std::chrono::hours(1), now + std::chrono::hours(1));
+    ASSERT_TRUE(ca);
+    net::CertificateSpec spec;
+    spec.common_name = "ext";
+    spec.dns_names = {"ext.default.svc"};
+    spec.server = true;
+    spec.not_before = now - std::chrono::hours(1);
+    spec.not_after = now + std::chrono::hours(1);
+    auto pair = net::issue(*ca, spec);
+    ASSERT_TRUE(pair);
+    ca_ = ca->certificate_pem;
+    std::ofstream(folder_ + "/ext.crt") << pair->certificate_pem;
+    std::ofstream(folder_ + "/ext.key") << pair->key_pem;
+    net::ServerOptions options;
+    options.tls = net::TlsFiles{folder_ + "/ext.crt", folder_ + "/ext.key", server_->credentials().front_proxy_ca_file};
+    auto made = net::Server::start(std::move(options), [](std::shared_ptr<net::Exchange> exchange) { serve(*exchange); });
+    ASSERT_TRUE(made) << made.error().message;
+    extension_ = std::move(*made);
+  }
+  static void serve(net::Exchange& exchange) {
+    const net::Request& r = exchange.request();
+    net::Response out{200, {{"content-type", "application/json"}}, ""};
+    if (r.path == "/apis/ext.dev/v1") {
+      out.body =
+          R"({"kind":"APIResourceList","apiVersion":"v1","groupVersion":"ext.dev/v1","resources":[{"name":"things","singularName":"thing","namespaced":true,"kind":"Thing","verbs":["get","list"],"shortNames":["th"]},{"name":"things/status","singularName":"","namespaced":true,"kind":"Thing","verbs":["get"]}]})";
+    } else if (r.path == "/openapi/v3") {
+      out.body = R"({"paths":{"apis/ext.dev/v1":{"serverRelativeURL":"/openapi/v3/apis/ext.dev/v1?hash=ABC"}}})";
+    } else if (r.path == "/openapi/v3/apis/ext.dev/v1") {
+      out.body = R"({"openapi":"3.0.0","info":{"title":"ext"}})";
+    } else {
+      Draft seen = Draft::object({{"method", r.method},
+                                  {"path", r.path},
+                                  {"query", r.query},
+                                  {"body", r.body},
+                                  {"user", r.headers.get("x-remote-user")},
+                                  {"uid", r.headers.get("x-remote-uid")},
+                                  {"authorization", r.headers.get("authorization")},
+                                  {"peer", r.peer ? r.peer->common_name : ""}});
+      for (std::string_view group : r.headers.all("x-remote-group")) seen["groups"].push_back(group);
+      out.status = r.method == "POST" ? 201 : 200;
+      out.headers.set("x-ext", "yes");
+      out.body = to_json(seen);
+    }
+    exchange.respond(std::move(out));
+  }
+
+  Document must(std::string_view method, const std::string& path, const std::string& body = "") {
+    auto out = server_->call(admin, method, path, "", body.empty() ? Document() : *parse_json(body), "merge");
+    EXPECT_TRUE(out) << method << " " << path << ": " << (out ? "" : out.error().message);
+    return out ? *out : Document();
+  }
+  void registration(const std::string& more, int port) {
+    must(
+        "POST", "/apis/apiregistration.k8s.io/v1/apiservices",
+        fmt::format(
+            R"({{"apiVersion":"apiregistration.k8s.io/v1","kind":"APIService","metadata":{{"name":"v1.ext.dev"}},"spec":{{"group":"ext.dev","version":"v1",)"
+            R"("groupPriorityMinimum":2000,"versionPriority":10,"service":{{"namespace":"default","name":"ext","port":{}}}{}}}}})",
+            port, more));
+  }
+  std::string condition() {
+    Document found = must("GET", "/apis/apiregistration.k8s.io/v1/apiservices/v1.ext.dev");
+    for (Value c : found["status"]["conditions"].items())
+      if (c["type"].as_string() == "Available")
+        return fmt::format("{} {} {}", c["status"].as_string(), c["reason"].as_string(), c["message"].as_string());
+    return "";
+  }
+  net::Response http(std::string method, std::string target, net::Headers headers = {}, std::string body = "") {
+    headers.set("authorization", "Bearer secret");
+    auto out = client_->call({std::move(method), std::move(target), std::move(headers), std::move(body)});
+    EXPECT_TRUE(out) << (out ? "" : out.error().message);
+    return out ? *out : net::Response{0, {}, ""};
+  }
+
+  std::string folder_, ca_;
+  std::unique_ptr<ApiServer> server_;
+  std::unique_ptr<net::Server> extension_;
+  std::unique_ptr<net::HttpClient> client_;
+};
+
+TEST_F(AggregatorTest, RequestsGoOnUnderTheNameOfWhoAsks) {
+  registration(fmt::format(R"(,"caBundle":"{}")", base64_encode(ca_)), extension_->port());
+  ASSERT_TRUE(eventually([&] { return condition() == "True Passed all checks passed"; })) << condition();
+  net::Response answer =
+      http("POST", "/apis/ext.dev/v1/namespaces/d/things?dryRun=All",
+           {{"x-remote-user", "somebody"}, {"x-remote-group", "others"}, {"content-type", "application/json"}}, R"({"a":1})");
+  EXPECT_EQ(answer.status, 201);
+  EXPECT_EQ(answer.headers.get("x-ext"), "yes");
+  auto seen = parse_json(answer.body);
+  ASSERT_TRUE(seen) << answer.body;
+  EXPECT_EQ(
+      to_json(seen->root()),
+      R"({"method":"POST","path":"/apis/ext.dev/v1/namespaces/d/things","query":"dryRun=All","body":"{\"a\":1}","user":"jane","uid":"jane-uid","authorization":"",)"
+      R"("peer":"front-proxy-client","groups":["system:masters","system:authenticated"]})");
+  // Discovery in both forms, and OpenAPI.
+  EXPECT_EQ((*parse_json(http("GET", "/apis/ext.dev/v1").body))["resources"][0]["name"].as_string(), "things");
+  EXPECT_EQ((*parse_json(http("GET", "/apis/ext.dev").body))["preferredVersion"]["groupVersion"].as_string(), "ext.dev/v1");
+  EXPECT_NE(http("GET", "/apis").body.find(R"({"name":"ext.dev","versions":[{"groupVersion":"ext.dev/v1","version":"v1"}])"),
+            std::string::npos);
+  std::string aggregated = http("GET", "/apis", {{"accept", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}}).body;
+  EXPECT_NE(
+      aggregated.find(
+          R"({"version":"v1","freshness":"Current","resources":[{"resource":"things","responseKind":{"group":"ext.dev","version":"v1","kind":"Thing"},"scope":"Namespaced","singularResource":"thing","verbs":["get","list"],"shortNames":["th"],)"
+          R"("subresources":[{"subresource":"status")"),
+      std::string::npos)
+      << aggregated.substr(aggregated.find("ext.dev"));
+  EXPECT_NE(http("GET", "/openapi/v3").body.find(R"("apis/ext.dev/v1":{"serverRelativeURL":"/openapi/v3/apis/ext.dev/v1?hash=ABC"})"),
+            std::string::npos);
+  EXPECT_EQ(http("GET", "/openapi/v3/apis/ext.dev/v1?hash=ABC").body, R"({"openapi":"3.0.0","info":{"title":"ext"}})");
+  // When it is gone, that is said.
+  extension_->stop(std::chrono::milliseconds(0));
+  extension_.reset();
+  answer = http("GET", "/apis/ext.dev/v1/namespaces/d/things");
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_EQ(answer.body.substr(0, 31), "error trying to reach service: ");
+  must("PATCH", "/apis/apiregistration.k8s.io/v1/apiservices/v1.ext.dev", R"({"metadata":{"labels":{"look":"now"}}})");
+  ASSERT_TRUE(eventually([&] {
+    return condition().starts_with("False FailedDiscoveryCheck failing or missing response from https://localhost:");
+  })) << condition();
+  answer = http("GET", "/apis/ext.dev/v1/namespaces/d/things");
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_EQ(answer.body, "service unavailable\n");
+  EXPECT_NE(http("GET", "/apis", {{"accept", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}})
+                .body.find(R"({"version":"v1","freshness":"Stale","resources":[{"resource":"things")"),
+            std::string::npos);
+}
+
+TEST_F(AggregatorTest, AServerThatIsNotWhoItShouldBeIsNotAsked) {
+  registration("", extension_->port());  // no bundle: the machine's authorities do not know it
+  ASSERT_TRUE(eventually([&] { return condition().starts_with("False FailedDiscoveryCheck "); })) << condition();
+  EXPECT_NE(condition().find("x509"), std::string::npos) << condition();
+  must("PATCH", "/apis/apiregistration.k8s.io/v1/apiservices/v1.ext.dev", R"({"spec":{"insecureSkipTLSVerify":true}})");
+  ASSERT_TRUE(eventually([&] { return condition() == "True Passed all checks passed"; })) << condition();
+  EXPECT_EQ(http("GET", "/apis/ext.dev/v1/things").status, 200);
+}
+
+TEST_F(AggregatorTest, WhatIsMissingIsSaid) {
+  registration(R"(,"insecureSkipTLSVerify":true)", 443);
+  must("DELETE", "/api/v1/namespaces/default/services/ext");
+  ASSERT_TRUE(eventually([&] { return condition() == "False ServiceNotFound service/ext in \"default\" is not present"; })) << condition();
+  EXPECT_EQ(http("GET", "/apis/ext.dev/v1/things").body, "service unavailable\n");
+  must("POST", "/api/v1/namespaces/default/services",
+       R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"ext"},"spec":{"ports":[{"port":80}]}})");
+  ASSERT_TRUE(eventually([&] { return condition() == "False ServicePortError service/ext in \"default\" is not listening on port 443"; }))
+      << condition();
+  must("PATCH", "/api/v1/namespaces/default/services/ext", R"({"spec":{"ports":[{"port":443}]}})");
+  ASSERT_TRUE(eventually([&] {
+    return condition() == "False EndpointsNotFound cannot find endpointslices for service/ext in \"default\"";
+  })) << condition();
+  must(
+      "POST", "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices",
+      R"({"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{"name":"ext-1","labels":{"kubernetes.io/service-name":"ext"}},"addressType":"IPv4","endpoints":[],"ports":[{"port":443}]})");
+  ASSERT_TRUE(eventually([&] {
+    return condition() == "False MissingEndpoints endpoints for service/ext in \"default\" have no addresses with port name \"\"";
+  })) << condition();
+  must("DELETE", "/apis/apiregistration.k8s.io/v1/apiservices/v1.ext.dev");
+  EXPECT_EQ(http("GET", "/apis/ext.dev/v1/things").status, 404);
+}
+
+}  // namespace
+}  // namespace kybern::apiserver
