@@ -255,7 +255,9 @@ def check_bench(kybern, folder, url, server_pid):
     for name, r in results.items():
         check("skipped" not in r and r.get("failed") == 0 and r.get("operations", 0) > 0, f"bench {name} went well", r)
         l = r.get("latencyMs", {})
-        check(0 < l.get("p50", 0) <= l["p90"] <= l["p99"] <= l["p99.9"] and l["max"] > 0, f"bench {name} has latencies", l)
+        # An event may reach every watcher before the write's own answer is read: then its latency is 0.
+        shortest = 0 if name == "watch" else 1e-6
+        check(shortest <= l.get("p50", -1) <= l["p90"] <= l["p99"] <= l["p99.9"] <= l["max"], f"bench {name} has latencies", l)
         check(r["ownCpuMicrosecondsPerOperation"] > 0 and r["serverResidentKb"] > 0, f"bench {name} tells what it and the server used", r)
         check(r["loop"] == ("open" if name in ("leases", "watch") else "closed"), f"bench {name} says which loop it was", r["loop"])
     check(results["create"]["operations"] == 60 and results["delete"]["operations"] == 60, "the count ends what makes objects")
