@@ -314,6 +314,9 @@ class BlockWriter {
   void copy(Value value);  // a subtree of another block
   void key(std::string_view text);
   void key(Name name);
+  // A member that the object does not have yet, as the caller knows.
+  void new_key(Name name);
+  void new_string(Name name, std::string_view value);
   void begin_object();
   // For duplicate keys the last value is kept. Returns how many were dropped and appends their keys.
   std::size_t end_object(std::vector<std::string>* dropped_keys = nullptr);

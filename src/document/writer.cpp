@@ -1,6 +1,7 @@
 // BlockWriter: containers collect their slots on a stack and are laid down when they end, so a block is written once,
 // front to back, with children before their parent.
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 
 #include "document/block.h"
@@ -8,6 +9,46 @@
 namespace kybern {
 
 using namespace detail;
+
+namespace {
+
+// Grows at its end and is cut off there; never gives memory back before it ends.
+template <typename T>
+class Stack {
+  static_assert(std::is_trivially_copyable_v<T>);
+
+ public:
+  explicit Stack(std::size_t capacity) : capacity_(capacity), items_(static_cast<T*>(std::malloc(capacity * sizeof(T)))) {
+    KYBERN_CHECK(items_, "memory is there");
+  }
+  ~Stack() { std::free(items_); }
+  Stack(const Stack&) = delete;
+  Stack& operator=(const Stack&) = delete;
+
+  void push(const T& item) {
+    if (count_ == capacity_) [[unlikely]] { grow(); }
+    items_[count_++] = item;
+  }
+  void cut(std::size_t count) { count_ = count; }
+  T pop() { return items_[--count_]; }
+  T& operator[](std::size_t i) { return items_[i]; }
+  const T& operator[](std::size_t i) const { return items_[i]; }
+  T* begin() { return items_; }
+  T* end() { return items_ + count_; }
+  std::size_t size() const { return count_; }
+  std::size_t capacity() const { return capacity_; }
+
+ private:
+  void grow() {
+    capacity_ *= 2;
+    items_ = static_cast<T*>(std::realloc(items_, capacity_ * sizeof(T)));
+    KYBERN_CHECK(items_, "memory is there");
+  }
+  std::size_t count_ = 0, capacity_;
+  T* items_;
+};
+
+}  // namespace
 
 struct BlockWriter::State {
   enum class Next : std::uint8_t { root, nothing, item, key, value };  // what the innermost container takes next
@@ -20,9 +61,9 @@ struct BlockWriter::State {
   };
   std::byte* bytes = nullptr;
   std::size_t size = 0, capacity = 0;
-  std::vector<MemberSlot> pending;
-  Frame top;                  // the innermost open container
-  std::vector<Frame> frames;  // those around it
+  Stack<MemberSlot> pending{64};
+  Frame top;                // the innermost open container
+  Stack<Frame> frames{16};  // those around it
   Slot root{};
 
   ~State() { std::free(bytes); }
@@ -43,9 +84,15 @@ struct BlockWriter::State {
     return at;
   }
 
-  void align() {
-    std::size_t pad = (4 - size % 4) % 4;
-    if (pad) std::memset(room(pad), 0, pad);
+  void align() { aligned_room(0); }
+
+  // The same at the next multiple of 4; the bytes before it are zero.
+  std::byte* aligned_room(std::size_t count) {
+    std::byte* at = room(4 + count);
+    std::memset(at, 0, 4);
+    std::size_t pad = -(size - 4 - count) & 3;
+    size -= 4 - pad;
+    return at + pad;
   }
 
   void emit(Slot slot) {
@@ -57,12 +104,12 @@ struct BlockWriter::State {
       top.next = Next::nothing;
       return;
     }
-    pending.push_back({top.key, slot});
+    pending.push({top.key, slot});
   }
 
   void begin(Next next) {
     KYBERN_CHECK(top.next != Next::key && top.next != Next::nothing, "a container stands where a value may");
-    frames.push_back(top);
+    frames.push(top);
     top.first = static_cast<std::uint32_t>(pending.size());
     top.next = next;
     top.duplicate = false;
@@ -71,10 +118,49 @@ struct BlockWriter::State {
 
   // The innermost container, of `count` pending values, lies at `offset`.
   void end(std::uint32_t tag, std::size_t count, std::size_t offset) {
-    pending.resize(top.first);
-    top = frames.back();
-    frames.pop_back();
+    pending.cut(top.first);
+    top = frames.pop();
     emit(far(tag, count, offset));
+  }
+
+  Slot text(std::string_view value) {
+    if (value.size() <= 7) {
+      Slot slot{};
+      auto* p = reinterpret_cast<unsigned char*>(&slot);
+      p[0] = static_cast<unsigned char>(tag_inline_string | value.size() << 4);
+      copy_text(reinterpret_cast<std::byte*>(p + 1), value);
+      return slot;
+    }
+    std::size_t offset = size;
+    copy_text(room(value.size()), value);
+    return far(tag_far_string, value.size(), offset);
+  }
+
+  // Most texts are short: two words that overlap are quicker than a call.
+  static void copy_text(std::byte* to, std::string_view text) {
+    const char* from = text.data();
+    std::size_t count = text.size();
+    if (count > 32) {
+      std::memcpy(to, from, count);
+    } else if (count >= 16) {
+      ends<16>(to, from, count);
+    } else if (count >= 8) {
+      ends<8>(to, from, count);
+    } else if (count >= 4) {
+      ends<4>(to, from, count);
+    } else if (count > 0) {
+      to[0] = static_cast<std::byte>(from[0]);
+      to[count / 2] = static_cast<std::byte>(from[count / 2]);
+      to[count - 1] = static_cast<std::byte>(from[count - 1]);
+    }
+  }
+  template <std::size_t width>
+  static void ends(std::byte* to, const char* from, std::size_t count) {
+    std::array<std::byte, width> first, last;
+    std::memcpy(&first, from, width);
+    std::memcpy(&last, from + count - width, width);
+    std::memcpy(to, &first, width);
+    std::memcpy(to + count - width, &last, width);
   }
 
   Slot far(std::uint32_t tag, std::size_t count, std::size_t offset) {
@@ -87,7 +173,7 @@ struct BlockWriter::State {
     if (text.size() < 255) {
       std::byte* p = room(1 + text.size());
       p[0] = static_cast<std::byte>(text.size());
-      std::memcpy(p + 1, text.data(), text.size());
+      copy_text(p + 1, text);
     } else {
       KYBERN_CHECK(text.size() <= max_count, "a key is within 16 Mi");
       auto length = static_cast<std::uint32_t>(text.size());
@@ -147,10 +233,14 @@ struct BlockWriter::State {
     return false;
   }
 
-  void set_key(std::uint32_t key, std::uint64_t hash) {
+  void set_new_key(std::uint32_t key) {
     KYBERN_CHECK(top.next == Next::key, "a key stands in an object, once before its value");
     top.key = key;
     top.next = Next::value;
+  }
+
+  void set_key(std::uint32_t key, std::uint64_t hash) {
+    set_new_key(key);
     std::uint64_t bit = 1ULL << (hash & 63);
     if (top.seen & bit && !top.duplicate) top.duplicate = contains(top.first, key);
     top.seen |= bit;
@@ -171,7 +261,7 @@ struct BlockWriter::State {
         pending[kept++] = pending[i];
       }
     }
-    pending.resize(kept);
+    pending.cut(kept);
     return dropped;
   }
 
@@ -186,7 +276,7 @@ struct BlockWriter::State {
         pending[kept++] = pending[i];
       }
     }
-    pending.resize(kept);
+    pending.cut(kept);
     return dropped;
   }
 };
@@ -220,8 +310,8 @@ void BlockWriter::State::leave(std::unique_ptr<State> state) {
       state->pending.capacity() > spare_values_max)
     return;
   state->size = sizeof(Block);
-  state->pending.clear();
-  state->frames.clear();
+  state->pending.cut(0);
+  state->frames.cut(0);
   state->top = {};
   Spares::mine.states[Spares::mine.count++] = state.release();
 }
@@ -234,8 +324,6 @@ BlockWriter::BlockWriter(std::size_t size_hint) {
     std::free(state_->bytes);
   } else {
     state_ = std::make_unique<State>();
-    state_->pending.reserve(64);
-    state_->frames.reserve(16);
   }
   state_->capacity = wanted;
   state_->bytes = static_cast<std::byte*>(std::malloc(state_->capacity));
@@ -266,20 +354,7 @@ void BlockWriter::number(double value) {
   s.emit(s.far(tag_number, 0, offset));
 }
 
-void BlockWriter::string(std::string_view value) {
-  State& s = *state_;
-  if (value.size() <= 7) {
-    Slot slot{};
-    auto* p = reinterpret_cast<unsigned char*>(&slot);
-    p[0] = static_cast<unsigned char>(tag_inline_string | value.size() << 4);
-    std::memcpy(p + 1, value.data(), value.size());
-    s.emit(slot);
-    return;
-  }
-  std::size_t offset = s.size;
-  std::memcpy(s.room(value.size()), value.data(), value.size());
-  s.emit(s.far(tag_far_string, value.size(), offset));
-}
+void BlockWriter::string(std::string_view value) { state_->emit(state_->text(value)); }
 
 void BlockWriter::key(std::string_view text) {
   std::uint32_t id = name_id(text);
@@ -293,6 +368,13 @@ void BlockWriter::key(std::string_view text) {
 }
 void BlockWriter::key(Name name) { state_->set_key(name.id, name.id); }
 
+void BlockWriter::new_key(Name name) { state_->set_new_key(name.id); }
+void BlockWriter::new_string(Name name, std::string_view value) {
+  State& s = *state_;
+  KYBERN_CHECK(s.top.next == State::Next::key, "a member stands in an object");
+  s.pending.push({name.id, s.text(value)});
+}
+
 void BlockWriter::begin_object() { state_->begin(State::Next::key); }
 
 std::size_t BlockWriter::end_object(std::vector<std::string>* dropped_keys) {
@@ -301,7 +383,7 @@ std::size_t BlockWriter::end_object(std::vector<std::string>* dropped_keys) {
   std::size_t first = s.top.first, dropped = 0;
   std::uint32_t tag = tag_object;
   if (s.pending.size() - first > sort_above) {
-    std::stable_sort(s.pending.begin() + static_cast<std::ptrdiff_t>(first), s.pending.end(),
+    std::stable_sort(s.pending.begin() + first, s.pending.end(),
                      [&](const MemberSlot& a, const MemberSlot& b) { return s.key_of(a) < s.key_of(b); });
     dropped = s.drop_sorted_duplicates(first, dropped_keys);
     tag = tag_sorted_object;
@@ -309,10 +391,9 @@ std::size_t BlockWriter::end_object(std::vector<std::string>* dropped_keys) {
     dropped = s.drop_duplicates(first, dropped_keys);
   }
   std::size_t count = s.pending.size() - first;
-  s.align();
-  std::size_t offset = s.size;
-  if (count) std::memcpy(s.room(count * sizeof(MemberSlot)), s.pending.data() + first, count * sizeof(MemberSlot));
-  s.end(tag, count, offset);
+  std::byte* at = s.aligned_room(count * sizeof(MemberSlot));
+  if (count) std::memcpy(at, s.pending.begin() + first, count * sizeof(MemberSlot));
+  s.end(tag, count, static_cast<std::size_t>(at - s.bytes));
   return dropped;
 }
 
@@ -322,13 +403,9 @@ void BlockWriter::end_array() {
   State& s = *state_;
   KYBERN_CHECK(s.top.next == State::Next::item, "end_array closes an array");
   std::size_t first = s.top.first, count = s.pending.size() - first;
-  s.align();
-  std::size_t offset = s.size;
-  if (count) {
-    std::byte* p = s.room(count * sizeof(Slot));
-    for (std::size_t i = 0; i < count; ++i) std::memcpy(p + i * sizeof(Slot), &s.pending[first + i].slot, sizeof(Slot));
-  }
-  s.end(tag_array, count, offset);
+  std::byte* at = s.aligned_room(count * sizeof(Slot));
+  for (std::size_t i = 0; i < count; ++i) std::memcpy(at + i * sizeof(Slot), &s.pending[first + i].slot, sizeof(Slot));
+  s.end(tag_array, count, static_cast<std::size_t>(at - s.bytes));
 }
 
 void BlockWriter::copy(Value value) {
@@ -338,7 +415,7 @@ void BlockWriter::copy(Value value) {
 
 Document BlockWriter::finish() {
   State& s = *state_;
-  KYBERN_CHECK(s.top.next == State::Next::nothing && s.frames.empty(), "a block is finished after one whole value");
+  KYBERN_CHECK(s.top.next == State::Next::nothing && s.frames.size() == 0, "a block is finished after one whole value");
   // An exact block: what is kept for long has no slack.
   auto* block = static_cast<Block*>(std::malloc(s.size));
   KYBERN_CHECK(block, "memory is there");

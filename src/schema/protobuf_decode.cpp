@@ -31,83 +31,83 @@ bool Decoder::cut(const Type& type, std::string_view bytes) {
   return true;
 }
 
-// Where in_order() is within a message.
-struct Decoder::Members {
-  const Unit* unit = nullptr;  // of the last field
-  const std::uint8_t* always;  // of Type::always_units, from the next one on
-  const std::uint8_t* always_end;
-  Shape open = Shape::single;  // the list or map that `unit` is the beginning of
-  std::size_t count = 0;       // of its items or entries
-
-  void close(BlockWriter& out) {
-    if (open == Shape::list) {
-      out.end_array();
-    } else if (open == Shape::map) {
-      out.end_object();
-    }
-    open = Shape::single;
-    count = 0;
-  }
-};
-
+// Writes each field as it comes. The items of a list and the entries of a map lie side by side.
 bool Decoder::in_order(const Type& type, std::string_view bytes, int depth) {
   Reader reader{bytes.data(), bytes.data() + bytes.size()};
-  Members members{.always = type.always_units.data(), .always_end = type.always_units.data() + type.always_units.size()};
   const Unit* units = type.units.data();
+  const std::uint8_t* always = type.always_units.data();
+  const std::uint8_t* always_end = always + type.always_units.size();
+  constexpr std::size_t never = SIZE_MAX;
+  std::size_t next = 0;                                        // units before this one are done
+  std::size_t shown = always == always_end ? never : *always;  // the next one that JSON shows although it is absent
+  Piece piece;
   while (reader.at != reader.end) {
-    Piece piece;
-    std::uint64_t number = reader.next_small(piece) >> 3;
+    std::uint64_t tag = reader.next_small(piece), number = tag >> 3;
     if (reader.failed) { return wrong(reader.failed); }
     if (number >= type.by_number.size() || type.by_number[number] == 0) {
       continue;  // a field of a newer version
     }
-    const Unit& unit = units[type.by_number[number] - 1];
-    if (&unit == members.unit ? members.open == Shape::single : &unit < members.unit) { return disordered_ = true, false; }
-    if (unit.zero_hidden && is_zero(unit, piece)) {
-      members.close(out_);
-      members.unit = &unit;
+    std::size_t index = type.by_number[number] - 1u;
+    if (index < next) { return disordered_ = true, false; }
+    next = index + 1;
+    for (; index >= shown; shown = always == always_end ? never : *always) {
+      if (shown != index && !absent(type, units[shown], depth)) { return false; }
+      ++always;
+    }
+    const Unit& unit = units[index];
+    const Field* field = unit.field;
+    if (field && field->shape != Shape::single) {
+      Reader rest = reader;
+      if (!many(type, unit, rest, tag, piece, depth)) { return false; }
+      reader.at = rest.at;
       continue;
     }
-    if (&unit != members.unit && !begin(type, unit, members, depth)) { return false; }
-    if (static_cast<std::uint8_t>(piece.wire) != unit.wire_type && (members.open != Shape::list || piece.wire != WireType::bytes)) {
-      return wrong_wire(unit.field ? *unit.field : unit.inlined->fields.front(), piece.wire);
+    if (static_cast<std::uint8_t>(piece.wire) != unit.wire_type) {
+      return wrong_wire(field ? *field : unit.inlined->fields.front(), piece.wire);
     }
-    if (!unit.field                     ? !fields(*unit.inlined, piece.bytes(), depth + 1)
-        : members.open == Shape::single ? !single(type, *unit.field, piece, depth)
-        : members.open == Shape::list   ? !item(type, *unit.field, piece, members.count, depth)
-                                        : !entry(type, *unit.field, piece.bytes(), depth)) {
-      return false;
+    if (!field) {
+      if (!fields(*unit.inlined, piece.bytes(), depth + 1)) { return false; }
+    } else if (!unit.zero_hidden || !is_zero(unit, piece)) {
+      if (field->scalar == Scalar::string) {
+        if (!text_ok(type, *field, piece.bytes())) { return false; }
+        out_.new_string(unit.name, piece.bytes());
+        continue;
+      }
+      out_.new_key(unit.name);
+      if (!single(type, *field, piece, depth)) { return false; }
     }
   }
-  members.close(out_);
-  for (; members.always != members.always_end; ++members.always) {
-    if (!absent(type, units[*members.always], depth)) { return false; }
+  for (; always != always_end; ++always) {
+    if (!absent(type, units[*always], depth)) { return false; }
   }
   return true;
 }
 
-// Ends what was open, writes what is shown between it and `unit`, and opens the list or map that `unit` is.
-bool Decoder::begin(const Type& type, const Unit& unit, Members& members, int depth) {
-  members.close(out_);
-  members.unit = &unit;
-  for (; members.always != members.always_end && &type.units[*members.always] <= &unit; ++members.always) {
-    if (&type.units[*members.always] != &unit && !absent(type, type.units[*members.always], depth)) { return false; }
-  }
-  if (!unit.field) { return true; }
-  if (unit.field->shape == Shape::single) {
-    out_.key(unit.field->name);
-    return true;
-  }
-  if (unit.field->shape == Shape::list && unit.field->inner_list) {
+// A list or a map: `piece`, and what follows it with the same tag.
+bool Decoder::many(const Type& type, const Unit& unit, Reader& reader, std::uint64_t tag, Piece piece, int depth) {
+  const Field& field = *unit.field;
+  const bool is_list = field.shape == Shape::list;
+  if (is_list && field.inner_list) {
     return disordered_ = true, false;  // its parts are one message, which pieces can merge
   }
-  members.open = unit.field->shape;
-  out_.key(unit.field->name);
-  if (members.open == Shape::list) {
-    out_.begin_array();
-  } else {
-    out_.begin_object();
+  if (static_cast<std::uint8_t>(piece.wire) != unit.wire_type && !(is_list && piece.wire == WireType::bytes)) {
+    return wrong_wire(field, piece.wire);
   }
+  out_.new_key(unit.name);
+  if (!is_list) {
+    out_.begin_object();
+    do {
+      if (!entry(type, field, piece.bytes(), depth)) { return false; }
+    } while (reader.again(tag, piece));
+    out_.end_object();
+    return true;
+  }
+  out_.begin_array();
+  std::size_t count = 0;
+  do {
+    if (!item(type, field, piece, count, depth)) { return false; }
+  } while (reader.again(tag, piece));
+  out_.end_array();
   return true;
 }
 
@@ -210,12 +210,12 @@ bool Decoder::list(const Type& type, const Field& field, std::size_t a, std::siz
 }
 
 // One piece of a list: an item of it, or, of numbers, several. `count` is of items until now.
-bool Decoder::item(const Type& type, const Field& field, const Piece& piece, std::size_t& count, int depth) {
+bool Decoder::item(const Type& type, const Field& field, Piece piece, std::size_t& count, int depth) {
   if (field.scalar < Scalar::string && piece.wire == WireType::bytes) { return packed(field, piece.bytes(), count); }
   if (++count > max_length) {
     return wrong(fmt::format("proto: field {} has more than {} items", field.name.text(), max_length), Code::too_large);
   }
-  return single(type, field, Piece(piece), depth);
+  return single(type, field, piece, depth);
 }
 
 bool Decoder::map(const Type& type, const Field& field, std::size_t a, std::size_t b, int depth) {

@@ -70,9 +70,8 @@ class Decoder {
   }
 
  private:
-  struct Members;
   bool in_order(const Type& type, std::string_view bytes, int depth);
-  bool begin(const Type& type, const Unit& unit, Members& members, int depth);
+  bool many(const Type& type, const Unit& unit, Reader& reader, std::uint64_t tag, Piece piece, int depth);
   bool cut(const Type& type, std::string_view bytes);
   bool fields(const Type& type, std::string_view bytes, int depth);
   bool unit(const Type& type, const Unit& unit, std::size_t a, std::size_t b, int depth);
@@ -83,9 +82,10 @@ class Decoder {
   bool packed(const Field& field, std::string_view bytes, std::size_t& count);
   bool wrapped(std::string_view bytes);
   bool map(const Type& type, const Field& field, std::size_t a, std::size_t b, int depth);
-  bool item(const Type& type, const Field& field, const Piece& piece, std::size_t& count, int depth);
+  bool item(const Type& type, const Field& field, Piece piece, std::size_t& count, int depth);
   bool entry(const Type& type, const Field& field, std::string_view bytes, int depth);
-  bool single(const Type& type, const Field& field, const Piece& piece, int depth);
+  bool text_ok(const Type& type, const Field& field, std::string_view text);
+  bool single(const Type& type, const Field& field, Piece piece, int depth);
   bool number(const Field& field, std::uint64_t raw);
   bool time(const Field& field, std::string_view bytes);
   bool int_or_string(std::string_view bytes);

@@ -75,19 +75,21 @@ bool Decoder::number(const Field& field, std::uint64_t raw) {
   }
 }
 
-bool Decoder::single(const Type& type, const Field& field, const Piece& piece, int depth) {
+bool Decoder::text_ok(const Type& type, const Field& field, std::string_view text) {
+  if (text.size() > max_length) {
+    return wrong(fmt::format("proto: field {} is over {} bytes", field.name.text(), max_length), Code::too_large);
+  }
+  return type.proto3 || plain_text(text) || wrong(fmt::format("proto: field {} is not valid UTF-8", field.name.text()));
+}
+
+bool Decoder::single(const Type& type, const Field& field, Piece piece, int depth) {
   switch (field.scalar) {
     case Scalar::boolean:
     case Scalar::int32:
     case Scalar::int64:
     case Scalar::float64: return number(field, piece.number);
     case Scalar::string:
-      if (piece.bytes().size() > max_length) {
-        return wrong(fmt::format("proto: field {} is over {} bytes", field.name.text(), max_length), Code::too_large);
-      }
-      if (!type.proto3 && !plain_text(piece.bytes())) {
-        return wrong(fmt::format("proto: field {} is not valid UTF-8", field.name.text()));
-      }
+      if (!text_ok(type, field, piece.bytes())) { return false; }
       out_.string(piece.bytes());
       return true;
     case Scalar::bytes:

@@ -73,14 +73,12 @@ struct Unit {
         wire_type(!f || f->shape == Shape::map || f->scalar >= Scalar::string ? 2
                   : f->scalar == Scalar::float64                              ? 1
                                                                               : 0),
-        left_out(f && (f->pointer || f->shape != Shape::single || f->scalar == Scalar::bytes)),
         zero_hidden(f && f->omit_empty && !f->pointer && f->shape == Shape::single && f->scalar != Scalar::object),
         name(f ? f->name : Name{0}),
         field(f),
         inlined(t) {}
   std::uint16_t number;
   std::uint8_t wire_type;  // as WireType numbers it; a list of numbers may come packed instead
-  bool left_out;           // when it is absent nothing is on the wire; so a walk need not touch the field
   bool zero_hidden;        // when it is there and zero or empty, JSON leaves it out
   Name name;               // the field's
   const Field* field;      // null for an inline message

@@ -106,7 +106,27 @@ struct Reader {
         return tag;
       }
     }
-    return next(piece);
+    // By copies: what is read in line can then stay in registers.
+    Reader whole = *this;
+    Piece other;
+    const std::uint64_t any = whole.next(other);
+    *this = whole;
+    piece = other;
+    return any;
+  }
+
+  // The next field when it has that tag, whole; otherwise nothing is read.
+  bool again(std::uint64_t tag, Piece& piece) {
+    if (at == end || static_cast<unsigned char>(*at) != static_cast<unsigned char>(tag < 0x80 ? tag : (tag & 0x7f) | 0x80)) {
+      return false;
+    }
+    const char* before = at;
+    const Piece last = piece;
+    if (next_small(piece) == tag && !failed) { return true; }
+    at = before;
+    piece = last;
+    failed = nullptr;
+    return false;
   }
 
   void payload(Piece& piece) {
