@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "apiserver/server.h"
+#include "settle.h"
 
 namespace {
 
@@ -112,13 +113,6 @@ std::size_t resident_bytes() {
   return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
 }
 
-double cpu_seconds() {
-  rusage use{};
-  ::getrusage(RUSAGE_SELF, &use);
-  return static_cast<double>(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
-         static_cast<double>(use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1e-6;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -159,13 +153,13 @@ int main(int argc, char** argv) {
   check(::write(port_pipe[1], &port, sizeof port) == sizeof port, "pipe");
   char byte = 0;
   check(::read(ready_pipe[0], &byte, 1) == 1, "the watchers failed");
-  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  check(bench::wait_until_still(), "it does not come to rest");
   std::size_t after = resident_bytes();
   ::malloc_trim(0);
   std::size_t trimmed = resident_bytes();
-  double used = cpu_seconds();
+  double used = bench::own_cpu_seconds();
   std::this_thread::sleep_for(std::chrono::seconds(2));
-  used = cpu_seconds() - used;
+  used = bench::own_cpu_seconds() - used;
   fmt::print("{} idle watches, {} a connection: {:.0f} bytes resident each ({:.0f} before malloc_trim), {:.2f} % of a processor\n", watches,
              streams, static_cast<double>(trimmed - before) / static_cast<double>(watches),
              static_cast<double>(after - before) / static_cast<double>(watches), used * 50);

@@ -31,8 +31,10 @@
 #include <thread>
 #include <vector>
 
+#include "base/world.h"
 #include "net/certificates.h"
 #include "net/server.h"
+#include "settle.h"
 
 namespace {
 
@@ -224,13 +226,6 @@ void hold_http1(int port, SSL_CTX* context, int ready_fd, int end_fd) {
 
 // ---- the server: this process
 
-double cpu_seconds() {
-  rusage used{};
-  ::getrusage(RUSAGE_SELF, &used);
-  return static_cast<double>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
-         static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
-}
-
 std::size_t resident_bytes() {
   std::size_t total = 0, resident = 0;
   std::ifstream("/proc/self/statm") >> total >> resident;
@@ -279,11 +274,11 @@ struct Bench {
     }
     auto server = start(tls);
     int port = server->port();
-    double before = cpu_seconds();
+    double before = bench::own_cpu_seconds();
     check(::write(port_pipe[1], &port, sizeof port) == sizeof port, "pipe");
     std::uint64_t done = 0;
     check(::read(count_pipe[0], &done, sizeof done) == sizeof done, "the load failed");
-    double used = cpu_seconds() - before;
+    double used = bench::own_cpu_seconds() - before;
     ::waitpid(child, nullptr, 0);
     server->stop(std::chrono::milliseconds(0));
     for (int fd : {port_pipe[0], port_pipe[1], count_pipe[0], count_pipe[1]}) ::close(fd);
@@ -311,12 +306,12 @@ struct Bench {
     check(::write(port_pipe[1], &port, sizeof port) == sizeof port, "pipe");
     char byte = 0;
     check(::read(ready_pipe[0], &byte, 1) == 1, "the load failed");
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    check(bench::wait_until_still(), "it does not come to rest");
     ::malloc_trim(0);
     std::size_t heap_after = ::mallinfo2().uordblks + ::mallinfo2().hblkhd, resident_after = resident_bytes();
-    double before = cpu_seconds();
+    double before = bench::own_cpu_seconds();
     std::this_thread::sleep_for(std::chrono::seconds(1));
-    double idle = cpu_seconds() - before;
+    double idle = bench::own_cpu_seconds() - before;
     fmt::print("{:<36} {:>9.0f} bytes of heap each {:>9.0f} resident, {} connections, {:.4f} CPU-seconds in an idle second\n", name,
                static_cast<double>(heap_after - heap) / watches, static_cast<double>(resident_after - resident) / watches,
                server->connections(), idle);
@@ -347,7 +342,7 @@ int main(int argc, char** argv) {
   };
   std::string directory = (std::filesystem::temp_directory_path() / "net-bench-XXXXXX").string();
   check(::mkdtemp(directory.data()) != nullptr, "no temporary directory");
-  Time now = std::chrono::system_clock::now();
+  Time now = real_world().clock.now();
   auto ca = new_ca("bench", now - std::chrono::hours(1), now + std::chrono::hours(1));
   check(ca.has_value(), "certificates");
   CertificateSpec spec;

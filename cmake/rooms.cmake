@@ -1,14 +1,16 @@
 # kybern_room(NAME [USES room...] [LIBS target...] [OPTIMISED])
-# One static library from src/NAME/**/*.cpp, a test program from its *_test.cpp, a link test (the library alone, with what
-# it may use), and a check that each of its headers compiles by itself. OPTIMISED: -O2 in every configuration.
+# One static library from src/NAME/**/*.cpp, a test program from its *_test.cpp and testing/*.cpp, a link test (the library
+# alone, with what it may use), and a check that each of its headers compiles by itself. OPTIMISED: -O2 in every
+# configuration.
 function(kybern_room name)
   cmake_parse_arguments(ROOM "OPTIMISED" "" "USES;LIBS" ${ARGN})
   set(dir ${CMAKE_SOURCE_DIR}/src/${name})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${dir}/*.cpp)
   file(GLOB_RECURSE headers CONFIGURE_DEPENDS ${dir}/*.h)
   set(tests ${sources})
-  list(FILTER sources EXCLUDE REGEX "_(test|fuzz)\\.cpp$")
-  list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
+  set(helpers "/testing/[a-z0-9_]+\\.cpp$")  # what several tests of a room share
+  list(FILTER sources EXCLUDE REGEX "_(test|fuzz)\\.cpp$|${helpers}")
+  list(FILTER tests INCLUDE REGEX "_test\\.cpp$|${helpers}")
   add_library(${name} STATIC ${sources} ${CMAKE_BINARY_DIR}/generated/room_${name}.cpp)
   file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/generated/room_${name}.cpp
     CONTENT "namespace kybern { extern const char room_${name}[]; const char room_${name}[] = \"${name}\"; }\n")

@@ -19,6 +19,7 @@
 #include "apiserver/server.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "base/testing/eventually.h"
 #include "base/world.h"
 #include "bin/local_transport.cpp"  // the program's own; it belongs to no room's library
 #include "client/transport.h"
@@ -36,15 +37,6 @@ using controllers::condition;
 using controllers::name_of;
 using controllers::namespace_of;
 using controllers::uid_of;
-
-bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds limit = std::chrono::seconds(20)) {
-  const auto end = std::chrono::steady_clock::now() + limit;
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return true;
-}
 
 Document json(const std::string& text) {
   Result<Document> out = parse_json(text);

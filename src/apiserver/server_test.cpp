@@ -3,23 +3,18 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 #include <zlib.h>
 
 #include <atomic>
-#include <filesystem>
-#include <fstream>
 #include <thread>
 
-#include "base/log.h"
-#include "base/strings.h"
+#include "apiserver/testing/live_server.h"
+#include "base/testing/eventually.h"
 #include "document/json.h"
-#include "net/client.h"
 
 namespace kybern::apiserver {
 namespace {
 
-const User admin{"admin", "", {"system:masters", "system:authenticated"}, {}};
 User kubelet(const std::string& node) { return {"system:node:" + node, "", {"system:nodes", "system:authenticated"}, {}}; }
 
 Document json(const std::string& text) {
@@ -48,35 +43,13 @@ std::string gunzip(const std::string& bytes) {
 const char* small_pod =
     R"({"apiVersion":"v1","kind":"Pod","metadata":{"generateName":"p-"},"spec":{"containers":[{"name":"c","image":"i"}]}})";
 
-class ApiServerTest : public testing::Test {
+class ApiServerTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    char pattern[] = "/tmp/apiserver-test-XXXXXX";
-    folder_ = ::mkdtemp(pattern);
-    set_log_level(LogLevel::warn);
-    std::ofstream(folder_ + "/tokens") << "secret-admin,admin,admin-uid,\"system:masters\"\nsecret-user,jane,jane-uid,\"people\"\n";
-    ServerOptions options;
-    options.data_dir = folder_;
-    options.bind_address = "127.0.0.1";
-    options.secure_port = 0;
-    options.advertise_address = "127.0.0.1";
-    options.token_file = folder_ + "/tokens";
-    auto server = ApiServer::start(options, real_world());
-    ASSERT_TRUE(server) << server.error().message;
-    server_ = std::move(*server);
-    net::ClientOptions client;
-    client.url = fmt::format("https://127.0.0.1:{}", server_->port());
-    client.tls.insecure = true;
-    auto made = net::HttpClient::make(client);
-    ASSERT_TRUE(made) << made.error().message;
-    client_ = std::move(*made);
+    live_ = std::make_unique<testing::LiveServer>();
+    ASSERT_TRUE(live_->start());
   }
-  static void TearDownTestSuite() {
-    client_.reset();
-    if (server_) server_->stop(std::chrono::seconds(1));
-    server_.reset();
-    std::filesystem::remove_all(folder_);
-  }
+  static void TearDownTestSuite() { live_.reset(); }
   void SetUp() override {
     ns_ = fmt::format("t{}", ++serial_);
     must(admin, "POST", "/api/v1/namespaces", fmt::format(R"({{"apiVersion":"v1","kind":"Namespace","metadata":{{"name":"{}"}}}})", ns_));
@@ -84,12 +57,10 @@ class ApiServerTest : public testing::Test {
 
   static ApiResult<Document> call(const User& user, std::string_view method, const std::string& path, const std::string& body = "",
                                   std::string_view query = "", std::string_view patch = "merge") {
-    return server_->call(user, method, path, query, body.empty() ? Document() : json(body), patch);
+    return live_->call(method, path, body, query, patch, user);
   }
   static Document must(const User& user, std::string_view method, const std::string& path, const std::string& body = "") {
-    auto out = call(user, method, path, body);
-    EXPECT_TRUE(out) << method << " " << path << ": " << (out ? "" : out.error().message);
-    return out ? *out : Document();
+    return live_->must(method, path, body, user);
   }
   std::string in_ns(std::string_view rest) const { return fmt::format("/api/v1/namespaces/{}/{}", ns_, rest); }
   void make_account() const {
@@ -98,25 +69,19 @@ class ApiServerTest : public testing::Test {
   static std::string config_map(const std::string& name, const std::string& value = "v") {
     return fmt::format(R"({{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{}"}},"data":{{"k":"{}"}}}})", name, value);
   }
-  static net::Response http(std::string method, std::string target, net::Headers headers = {}, std::string body = "",
+  static net::Response http(std::string_view method, std::string target, net::Headers headers = {}, std::string body = "",
                             const char* token = "secret-admin") {
-    if (token) headers.set("authorization", std::string("Bearer ") + token);
-    auto out = client_->call({std::move(method), std::move(target), std::move(headers), std::move(body)});
-    EXPECT_TRUE(out) << out.error().message;
-    return out ? *out : net::Response{0, {}, ""};
+    return live_->http(method, std::move(target), std::move(headers), std::move(body), token);
   }
 
   // Waits until the user's requests fall under a FlowSchema: a change of the configuration is seen a moment later.
   bool flow_becomes(const std::string& uid) const {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-    while (http("GET", in_ns("configmaps"), {}, "", "secret-user").headers.get("x-kubernetes-pf-flowschema-uid") != uid)
-      if (std::chrono::steady_clock::now() > end) return false;
-    return true;
+    return eventually(
+        [&] { return http("GET", in_ns("configmaps"), {}, "", "secret-user").headers.get("x-kubernetes-pf-flowschema-uid") == uid; });
   }
 
-  static inline std::string folder_;
-  static inline std::unique_ptr<ApiServer> server_;
-  static inline std::unique_ptr<net::HttpClient> client_;
+  static inline const User& admin = testing::admin();
+  static inline std::unique_ptr<testing::LiveServer> live_;
   static inline int serial_ = 0;
   std::string ns_;
 };
@@ -283,7 +248,7 @@ TEST_F(ApiServerTest, ARowOfAPodThatIsDoneSaysSo) {
 TEST_F(ApiServerTest, APodThatAnotherRemovesMeanwhileIsRemoved) {
   make_account();
   // Removes whatever is marked, as the pod collector does with pods that have no node.
-  auto watch = server_->subscribe(
+  auto watch = live_->server().subscribe(
       admin, in_ns("pods"), "", [](std::vector<Document>, std::uint64_t) {},
       [this](std::vector<LocalEvent> events, std::uint64_t) {
         for (const LocalEvent& e : events)

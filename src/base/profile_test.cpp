@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/debug.h"
+#include "base/testing/eventually.h"
 #include "base/world.h"
 
 namespace kybern {
@@ -200,8 +201,7 @@ void ask(Asked& asked, std::string_view path, std::string_view query = {}) {
     asked.reply = std::move(r);
     asked.there = true;
   });
-  auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  while (asked.known && !asked.there && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  eventually([&] { return !asked.known || asked.there; }, std::chrono::seconds(30));
 }
 
 TEST(Debug, PagesAreCollectedUnderTheirName) {

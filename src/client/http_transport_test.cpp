@@ -17,8 +17,6 @@
 namespace kybern::client {
 namespace {
 
-using testing_support::eventually;
-
 std::string pod(const std::string& name, int version) {
   return R"({"metadata":{"name":")" + name + R"(","namespace":"d","uid":")" + name + R"(","resourceVersion":")" + std::to_string(version) +
          R"("}})";
@@ -88,6 +86,13 @@ net::Response json_response(int status, std::string body) {
   return out;
 }
 
+// To a port where nobody listens.
+std::unique_ptr<Transport> nobody() {
+  HttpOptions options;
+  options.url = "http://127.0.0.1:1";
+  return *http_transport(std::move(options));
+}
+
 TEST(HttpTransport, Calls) {
   HttpOptions options;
   options.token = "secret";
@@ -139,19 +144,8 @@ TEST(HttpTransport, Failures) {
     EXPECT_EQ(answer.error().reason, row.reason);
     EXPECT_EQ(answer.error().message, row.message);
   }
-  auto unreachable = http_transport({.url = "http://127.0.0.1:1",
-                                     .ca_pem = {},
-                                     .certificate_pem = {},
-                                     .key_pem = {},
-                                     .token = {},
-                                     .token_file = {},
-                                     .user_agent = {},
-                                     .server_name = {},
-                                     .username = {},
-                                     .password = {},
-                                     .ns = {}});
-  ASSERT_TRUE(unreachable);
-  auto answer = (*unreachable)->call({.method = "GET", .path = "/x", .query = {}, .body = {}});
+  auto unreachable = nobody();
+  auto answer = unreachable->call({.method = "GET", .path = "/x", .query = {}, .body = {}});
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().code, 503);
 }
@@ -234,18 +228,8 @@ TEST(HttpTransport, EndsAtOnceWhileItWaits) {
   mirror.reset();
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
 
-  auto unreachable = http_transport({.url = "http://127.0.0.1:1",
-                                     .ca_pem = {},
-                                     .certificate_pem = {},
-                                     .key_pem = {},
-                                     .token = {},
-                                     .token_file = {},
-                                     .user_agent = {},
-                                     .server_name = {},
-                                     .username = {},
-                                     .password = {},
-                                     .ns = {}});
-  auto waiting = std::make_unique<MirrorCore>(**unreachable, "/api/v1/pods");
+  auto unreachable = nobody();
+  auto waiting = std::make_unique<MirrorCore>(*unreachable, "/api/v1/pods");
   waiting->start();
   EXPECT_FALSE(waiting->wait_synced(std::chrono::milliseconds(50)));
   waiting.reset();

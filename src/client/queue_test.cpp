@@ -15,7 +15,6 @@
 namespace kybern::client {
 namespace {
 
-using testing_support::eventually;
 using testing_support::StepWorld;
 
 TEST(WorkQueue, AKeyWaitsOnce) {

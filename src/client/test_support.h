@@ -14,20 +14,11 @@
 #include <utility>
 #include <vector>
 
+#include "base/testing/eventually.h"
 #include "base/world.h"
 #include "client/transport.h"
 
 namespace kybern::client::testing_support {
-
-// Waits, bounded, until `condition` holds.
-inline bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit = std::chrono::seconds(20)) {
-  const auto end = std::chrono::steady_clock::now() + limit;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return true;
-}
 
 // Tasks run on the test's thread, in run_ready() and advance(); time stands still in between.
 class StepWorld : public Clock, public Random, public Executor {

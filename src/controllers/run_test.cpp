@@ -14,7 +14,6 @@ namespace kybern::controllers {
 namespace {
 
 using client::Call;
-using client::testing_support::eventually;
 using client::testing_support::FeedTransport;
 using client::testing_support::StepWorld;
 using namespace testing_objects;

@@ -18,6 +18,7 @@
 #include <set>
 #include <thread>
 
+#include "base/testing/eventually.h"
 #include "store/local_store.h"
 #include "store/store.h"
 #include "store/test_support.h"
@@ -203,9 +204,7 @@ class Crash : public ::testing::TestWithParam<bool> {
     ::_exit(127);
   }
   void wait_until_ready() {
-    auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (!shared_->ready && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    ASSERT_TRUE(shared_->ready);
+    ASSERT_TRUE(eventually([&] { return shared_->ready.load(); }, std::chrono::seconds(30)));
   }
 
   void check_state();

@@ -1,24 +1,19 @@
 // Admission webhooks, with the API server and the webhooks as real TLS servers on loopback.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <atomic>
-#include <filesystem>
-#include <fstream>
 #include <thread>
 
 #include "apiserver/hooks/test_hook.h"
-#include "apiserver/server.h"
-#include "base/log.h"
+#include "apiserver/testing/live_server.h"
+#include "base/testing/eventually.h"
 #include "document/json.h"
-#include "net/client.h"
 
 namespace kybern::apiserver {
 namespace {
 
 using testing::TestHook;
-const User admin{"admin", "", {"system:masters", "system:authenticated"}, {}};
 
 struct Reply {
   int status = 0;
@@ -30,30 +25,13 @@ struct Reply {
 class WebhooksTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    char pattern[] = "/tmp/webhooks-test-XXXXXX";
-    folder_ = ::mkdtemp(pattern);
-    set_log_level(LogLevel::error);
-    std::ofstream(folder_ + "/tokens") << "secret,joe,joe-uid,\"system:masters\"\n";
-    ServerOptions options;
-    options.data_dir = folder_;
-    options.bind_address = "127.0.0.1";
-    options.secure_port = 0;
-    options.advertise_address = "127.0.0.1";
-    options.token_file = folder_ + "/tokens";
-    auto server = ApiServer::start(options, real_world());
-    ASSERT_TRUE(server) << server.error().message;
-    server_ = std::move(*server);
-    net::ClientOptions client;
-    client.url = fmt::format("https://127.0.0.1:{}", server_->port());
-    client.tls.insecure = true;
-    client_ = std::move(*net::HttpClient::make(client));
+    live_ = std::make_unique<testing::LiveServer>();
+    ServerOptions options = live_->options();
+    options.token_file = live_->write("tokens", "secret,joe,joe-uid,\"system:masters\"\n");
+    auto started = live_->start(std::move(options));
+    ASSERT_TRUE(started) << started.error().message;
   }
-  static void TearDownTestSuite() {
-    client_.reset();
-    if (server_) server_->stop(std::chrono::seconds(1));
-    server_.reset();
-    std::filesystem::remove_all(folder_);
-  }
+  static void TearDownTestSuite() { live_.reset(); }
   void SetUp() override {
     ns_ = fmt::format("w{}", ++serial_);
     ask("POST", "/api/v1/namespaces",
@@ -67,19 +45,11 @@ class WebhooksTest : public ::testing::Test {
   }
 
   static Reply ask(std::string_view method, std::string path, std::string body = "", std::string_view content_type = "application/json") {
-    net::ClientRequest request;
-    request.method = method;
-    request.target = std::move(path);
-    request.headers.set("authorization", "Bearer secret");
-    request.headers.set("content-type", content_type);
-    request.body = std::move(body);
-    auto answer = client_->call(std::move(request));
-    EXPECT_TRUE(answer) << (answer ? "" : answer.error().message);
+    net::Response answer = live_->http(method, std::move(path), {{"content-type", content_type}}, std::move(body), "secret");
     Reply reply;
-    if (!answer) return reply;
-    reply.status = answer->status;
-    if (auto parsed = parse_json(answer->body)) reply.body = *parsed;
-    for (std::string_view warning : answer->headers.all("warning")) reply.warnings.emplace_back(warning);
+    reply.status = answer.status;
+    if (auto parsed = parse_json(answer.body)) reply.body = *parsed;
+    for (std::string_view warning : answer.headers.all("warning")) reply.warnings.emplace_back(warning);
     return reply;
   }
 
@@ -105,9 +75,7 @@ class WebhooksTest : public ::testing::Test {
         fmt::format(R"({{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{}","labels":{}}},"data":{{"a":"b"}}}})", name, labels));
   }
 
-  static inline std::string folder_;
-  static inline std::unique_ptr<ApiServer> server_;
-  static inline std::unique_ptr<net::HttpClient> client_;
+  static inline std::unique_ptr<testing::LiveServer> live_;
   static inline int serial_ = 0;
   std::string ns_;
   std::vector<std::string> configurations_;
@@ -315,7 +283,7 @@ TEST_F(WebhooksTest, a_service_is_called_at_its_ready_endpoints_under_its_own_na
       R"("ports":[{{"name":"https","port":{}}}],"endpoints":[{{"addresses":["127.0.0.1"],"conditions":{{"ready":true}}}},{{"addresses":["127.0.0.2"],"conditions":{{"ready":false}}}}]}})",
       ns_, hook.port()));
   ASSERT_TRUE(slice);
-  ASSERT_TRUE(server_->store().commit({fmt::format("/discovery.k8s.io/endpointslices/{}/hook-1", ns_), *slice, 0}));
+  ASSERT_TRUE(live_->server().store().commit({fmt::format("/discovery.k8s.io/endpointslices/{}/hook-1", ns_), *slice, 0}));
   EXPECT_EQ(make_map("a").status, 201);
   ASSERT_EQ(hook.count(), 1u);
   EXPECT_EQ(hook.targets()[0], "/check?timeout=10s");
@@ -613,9 +581,7 @@ TEST_F(WebhooksTest, others_go_on_while_a_webhook_hangs) {
       if (status == 429) ++busy;
       if (status == 201) ++finished;
     });
-  auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (hook.count() < 120 && std::chrono::steady_clock::now() < until) std::this_thread::yield();
-  EXPECT_GE(hook.count(), 120u);
+  EXPECT_TRUE(eventually([&] { return hook.count() >= 120; }));
   // Reads and writes that the webhook does not concern.
   std::string secrets = fmt::format("/api/v1/namespaces/{}/secrets", ns_);
   for (int i = 0; i < 50; ++i) {
@@ -634,9 +600,8 @@ TEST_F(WebhooksTest, validating_webhooks_are_asked_at_once) {
   auto meet = [&](const Document& asked) {
     // Each waits until the others are there too.
     ++inside;
-    auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-    while (inside < 3 && std::chrono::steady_clock::now() < until) std::this_thread::yield();
-    return inside >= 3 ? TestHook::allow(asked) : TestHook::review(asked, "\"allowed\":false");
+    return eventually([&] { return inside >= 3; }, std::chrono::seconds(10)) ? TestHook::allow(asked)
+                                                                             : TestHook::review(asked, "\"allowed\":false");
   };
   TestHook a(meet), b(meet), c(meet);
   configure(false, "a", a.url_config(), on_maps);
@@ -649,17 +614,13 @@ TEST_F(WebhooksTest, metrics) {
   TestHook hook([](const Document& asked) { return TestHook::review(asked, "\"allowed\":false"); });
   configure(false, "count", hook.url_config(), on_maps);
   EXPECT_EQ(make_map("a").status, 400);
-  net::ClientRequest request;
-  request.target = "/metrics";
-  request.headers.set("authorization", "Bearer secret");
-  auto text = client_->call(std::move(request));
-  ASSERT_TRUE(text);
+  net::Response text = live_->http("GET", "/metrics", {}, "", "secret");
   EXPECT_NE(
-      text->body.find(
+      text.body.find(
           R"(apiserver_admission_webhook_rejection_count{name="count.hooks.test",type="validating",operation="CREATE",error_type="no_error",rejection_code="400"} 1)"),
       std::string::npos);
   EXPECT_NE(
-      text->body.find(
+      text.body.find(
           R"(apiserver_admission_webhook_admission_duration_seconds_count{name="count.hooks.test",type="validating",operation="CREATE",rejected="true"} 1)"),
       std::string::npos);
 }

@@ -3,56 +3,24 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
-#include <chrono>
-#include <filesystem>
-#include <fstream>
-#include <functional>
-#include <sstream>
-#include <thread>
-
-#include "apiserver/server.h"
-#include "base/log.h"
+#include "apiserver/testing/live_server.h"
 #include "base/strings.h"
+#include "base/testing/eventually.h"
 #include "document/json.h"
 #include "net/certificates.h"
-#include "net/client.h"
+#include "net/server.h"
 
 namespace kybern::apiserver {
 namespace {
 
-const User admin{"admin", "", {"system:masters", "system:authenticated"}, {}};
-
-bool eventually(const std::function<bool()>& holds) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
-}
-
-class AggregatorTest : public testing::Test {
+class AggregatorTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    char pattern[] = "/tmp/aggregator-test-XXXXXX";
-    folder_ = ::mkdtemp(pattern);
-    set_log_level(LogLevel::warn);
-    std::ofstream(folder_ + "/tokens") << "secret,jane,jane-uid,\"system:masters\"\n";
-    ServerOptions options;
-    options.data_dir = folder_;
-    options.bind_address = "127.0.0.1";
-    options.secure_port = 0;
-    options.advertise_address = "127.0.0.1";
-    options.token_file = folder_ + "/tokens";
-    auto server = ApiServer::start(options, real_world());
-    ASSERT_TRUE(server) << server.error().message;
-    server_ = std::move(*server);
-    net::ClientOptions client;
-    client.url = fmt::format("https://127.0.0.1:{}", server_->port());
-    client.tls.insecure = true;
-    client_ = std::move(*net::HttpClient::make(client));
+    ServerOptions options = live_.options();
+    options.token_file = live_.write("tokens", "secret,jane,jane-uid,\"system:masters\"\n");
+    auto started = live_.start(std::move(options));
+    ASSERT_TRUE(started) << started.error().message;
     begin_extension();
     must(
         "POST", "/api/v1/namespaces/default/services",
@@ -60,12 +28,9 @@ class AggregatorTest : public testing::Test {
             R"({{"apiVersion":"v1","kind":"Service","metadata":{{"name":"ext"}},"spec":{{"type":"ExternalName","externalName":"localhost"}}}})"));
   }
   void TearDown() override {
-    client_.reset();
-    if (server_) server_->stop(std::chrono::seconds(1));
-    server_.reset();
+    live_.stop();
     if (extension_) extension_->stop(std::chrono::seconds(1));
     extension_.reset();
-    std::filesystem::remove_all(folder_);
   }
 
   void begin_extension() {
@@ -81,10 +46,9 @@ class AggregatorTest : public testing::Test {
     auto pair = net::issue(*ca, spec);
     ASSERT_TRUE(pair);
     ca_ = ca->certificate_pem;
-    std::ofstream(folder_ + "/ext.crt") << pair->certificate_pem;
-    std::ofstream(folder_ + "/ext.key") << pair->key_pem;
     net::ServerOptions options;
-    options.tls = net::TlsFiles{folder_ + "/ext.crt", folder_ + "/ext.key", server_->credentials().front_proxy_ca_file};
+    options.tls = net::TlsFiles{live_.write("ext.crt", pair->certificate_pem), live_.write("ext.key", pair->key_pem),
+                                live_.server().credentials().front_proxy_ca_file};
     auto made = net::Server::start(std::move(options), [](std::shared_ptr<net::Exchange> exchange) { serve(*exchange); });
     ASSERT_TRUE(made) << made.error().message;
     extension_ = std::move(*made);
@@ -116,11 +80,7 @@ class AggregatorTest : public testing::Test {
     exchange.respond(std::move(out));
   }
 
-  Document must(std::string_view method, const std::string& path, const std::string& body = "") {
-    auto out = server_->call(admin, method, path, "", body.empty() ? Document() : *parse_json(body), "merge");
-    EXPECT_TRUE(out) << method << " " << path << ": " << (out ? "" : out.error().message);
-    return out ? *out : Document();
-  }
+  Document must(std::string_view method, const std::string& path, const std::string& body = "") { return live_.must(method, path, body); }
   void registration(const std::string& more, int port) {
     must(
         "POST", "/apis/apiregistration.k8s.io/v1/apiservices",
@@ -137,16 +97,12 @@ class AggregatorTest : public testing::Test {
     return "";
   }
   net::Response http(std::string method, std::string target, net::Headers headers = {}, std::string body = "") {
-    headers.set("authorization", "Bearer secret");
-    auto out = client_->call({std::move(method), std::move(target), std::move(headers), std::move(body)});
-    EXPECT_TRUE(out) << (out ? "" : out.error().message);
-    return out ? *out : net::Response{0, {}, ""};
+    return live_.http(method, std::move(target), std::move(headers), std::move(body), "secret");
   }
 
-  std::string folder_, ca_;
-  std::unique_ptr<ApiServer> server_;
+  testing::LiveServer live_;
+  std::string ca_;
   std::unique_ptr<net::Server> extension_;
-  std::unique_ptr<net::HttpClient> client_;
 };
 
 TEST_F(AggregatorTest, RequestsGoOnUnderTheNameOfWhoAsks) {

@@ -1,19 +1,16 @@
 #include "apiserver/audit/audit.h"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
-#include <thread>
 
-#include "apiserver/server.h"
-#include "base/strings.h"
+#include "apiserver/testing/live_server.h"
+#include "base/testing/eventually.h"
 #include "document/json.h"
-#include "net/certificates.h"
-#include "net/client.h"
 #include "net/server.h"
 
 namespace kybern::apiserver::audit {
@@ -101,66 +98,76 @@ TEST(AuditPolicy, WhatIsWrongIsSaid) {
   }
 }
 
-class Folder : public testing::Test {
- protected:
-  void SetUp() override {
-    char pattern[] = "/tmp/audit-test-XXXXXX";
-    folder_ = ::mkdtemp(pattern);
+std::vector<Document> lines(const std::string& file) {
+  std::ifstream in(file);
+  std::vector<Document> out;
+  for (std::string line; std::getline(in, line);) {
+    auto document = parse_json(line);
+    EXPECT_TRUE(document) << line;
+    if (document) out.push_back(*document);
   }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-  std::string write(const std::string& name, std::string_view text) const {
-    std::ofstream(folder_ + "/" + name) << text;
-    return folder_ + "/" + name;
-  }
-  static std::vector<Document> lines(const std::string& file) {
-    std::ifstream in(file);
-    std::vector<Document> out;
-    for (std::string line; std::getline(in, line);) {
-      auto document = parse_json(line);
-      EXPECT_TRUE(document) << line;
-      if (document) out.push_back(*document);
-    }
-    return out;
-  }
-  std::string folder_;
+  return out;
+}
+
+struct TestClock : Clock {
+  Time now() const override { return at; }
+  Instant steady() const override { return {}; }
+  Time at = *parse_rfc3339("2026-03-01T12:00:00Z");
 };
 
-using AuditLog = Folder;
+class AuditLog : public ::testing::Test {
+ protected:
+  std::size_t set_aside() const {
+    std::size_t out = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(logs_)) out += entry.path().filename() != "a.log";
+    return out;
+  }
+  const testing::LiveServer live_;  // its folder alone
+  const std::string logs_ = live_.folder() + "/logs";
+  TestClock clock_;
+  World world_{clock_, real_world().random, real_world().executor};
+};
 
 TEST_F(AuditLog, IsSetAsideWhenItHasGrown) {
-  auto file = RotatingFile::open(folder_ + "/a.log", 64, 2, 0, false, real_world());
+  auto file = RotatingFile::open(logs_ + "/a.log", 64, 2, 0, false, world_);
   ASSERT_TRUE(file);
   for (int i = 0; i < 8; ++i) {
     ASSERT_TRUE((*file)->write(std::string(40, static_cast<char>('a' + i)) + "\n"));
-    const auto begun = std::chrono::system_clock::now();
-    while (std::chrono::system_clock::now() - begun < std::chrono::milliseconds(2))
-      std::this_thread::yield();  // names are by the millisecond
+    clock_.at += std::chrono::milliseconds(1);
   }
-  std::size_t aside = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder_)) aside += entry.path().filename() != "a.log";
-  EXPECT_EQ(aside, 2u);
-  std::ifstream in(folder_ + "/a.log");
+  EXPECT_EQ(set_aside(), 2u);
+  EXPECT_TRUE(std::filesystem::exists(logs_ + "/a-2026-03-01T12-00-00.007.log"));
+  std::ifstream in(logs_ + "/a.log");
   std::string last;
   std::getline(in, last);
   EXPECT_EQ(last, std::string(40, 'h'));
 }
 
-TEST_F(AuditLog, OldOnesAreCompressed) {
-  auto file = RotatingFile::open(folder_ + "/a.log", 10, 0, 0, true, real_world());
+TEST_F(AuditLog, OldOnesGo) {
+  auto file = RotatingFile::open(logs_ + "/a.log", 64, 0, 3, false, world_);
+  ASSERT_TRUE(file);
+  for (int day = 0; day < 8; ++day) {
+    ASSERT_TRUE((*file)->write(std::string(40, 'x') + "\n"));
+    clock_.at += std::chrono::hours(24);
+  }
+  EXPECT_EQ(set_aside(), 4u);  // of today and three days before
+}
+
+TEST_F(AuditLog, TheyAreCompressed) {
+  auto file = RotatingFile::open(logs_ + "/a.log", 10, 0, 0, true, world_);
   ASSERT_TRUE(file);
   ASSERT_TRUE((*file)->write(std::string(1000, 'x')));
   ASSERT_TRUE((*file)->write("y"));
   bool packed = false;
-  for (const auto& entry : std::filesystem::directory_iterator(folder_))
+  for (const auto& entry : std::filesystem::directory_iterator(logs_))
     packed = packed || (entry.path().extension() == ".gz" && entry.file_size() < 100);
   EXPECT_TRUE(packed);
 }
 
 // A server of its own that audits to a file and to a webhook.
-class AuditedServer : public Folder {
+class AuditedServer : public ::testing::Test {
  protected:
   void SetUp() override {
-    Folder::SetUp();
     auto hook = net::Server::start(net::ServerOptions(), [this](std::shared_ptr<net::Exchange> exchange) {
       auto list = parse_json(exchange->request().body);
       std::lock_guard lock(mutex_);
@@ -170,60 +177,45 @@ class AuditedServer : public Folder {
     });
     ASSERT_TRUE(hook) << hook.error().message;
     hook_ = std::move(*hook);
-    write("tokens", "secret-admin,admin,,\"system:masters\"\nsecret-user,jane,,\"people\"\n");
-    ServerOptions options;
-    options.data_dir = folder_ + "/data";
-    options.bind_address = options.advertise_address = "127.0.0.1";
-    options.secure_port = 0;
-    options.token_file = folder_ + "/tokens";
-    options.audit.policy_file =
-        write("policy",
-              "kind: Policy\napiVersion: audit.k8s.io/v1\nomitManagedFields: true\nrules:\n- {level: RequestResponse, resources: [{group: "
-              "'', resources: [configmaps]}]}\n- {level: Metadata, resources: [{group: '', resources: [secrets]}]}\n- {level: Metadata, "
-              "nonResourceURLs: [/version], omitStages: [RequestReceived]}\n");
-    options.audit.log_path = folder_ + "/audit.log";
-    options.audit.webhook_config = write("hook", "kind: Config\napiVersion: v1\nclusters: [{name: a, cluster: {server: 'http://127.0.0.1:" +
-                                                     std::to_string(hook_->port()) + "/events'}}]\n");
+    ServerOptions options = live_.options();
+    options.audit.policy_file = live_.write(
+        "policy",
+        "kind: Policy\napiVersion: audit.k8s.io/v1\nomitManagedFields: true\nrules:\n- {level: RequestResponse, resources: [{group: "
+        "'', resources: [configmaps]}]}\n- {level: Metadata, resources: [{group: '', resources: [secrets]}]}\n- {level: Metadata, "
+        "nonResourceURLs: [/version], omitStages: [RequestReceived]}\n");
+    options.audit.log_path = live_.folder() + "/audit.log";
+    options.audit.webhook_config = live_.write(
+        "hook", "kind: Config\napiVersion: v1\nclusters: [{name: a, cluster: {server: 'http://127.0.0.1:" + std::to_string(hook_->port()) +
+                    "/events'}}]\n");
     options.audit.webhook_batch.max_wait = "10ms";
-    auto server = ApiServer::start(options, real_world());
-    ASSERT_TRUE(server) << server.error().message;
-    server_ = std::move(*server);
-    net::ClientOptions client;
-    client.url = "https://127.0.0.1:" + std::to_string(server_->port());
-    client.tls.insecure = true;
-    client_ = std::move(*net::HttpClient::make(client));
+    auto started = live_.start(std::move(options));
+    ASSERT_TRUE(started) << started.error().message;
   }
   void TearDown() override {
-    client_.reset();
-    if (server_) server_->stop(std::chrono::seconds(1));
-    server_.reset();
+    live_.stop();
     if (hook_) hook_->stop(std::chrono::seconds(1));
     hook_.reset();
-    Folder::TearDown();
   }
-  int http(std::string method, std::string target, std::string body = "", std::string token = "secret-admin") {
-    auto out = client_->call({std::move(method),
-                              std::move(target),
-                              {{"authorization", "Bearer " + token}, {"content-type", "application/json"}, {"user-agent", "tester"}},
-                              std::move(body)});
-    EXPECT_TRUE(out);
-    return out ? out->status : 0;
+  int http(std::string_view method, std::string target, std::string body = "", const char* token = "secret-admin") {
+    return live_.http(method, std::move(target), {{"content-type", "application/json"}, {"user-agent", "tester"}}, std::move(body), token)
+        .status;
   }
-  // The last event of a stage for a URI.
-  Document event(std::string_view uri, std::string_view stage, std::string_view verb) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-    for (;;) {
-      Document found;
-      for (const Document& line : lines(folder_ + "/audit.log"))
-        if (line["requestURI"].as_string() == uri && line["stage"].as_string() == stage && line["verb"].as_string() == verb) found = line;
-      if (found || std::chrono::steady_clock::now() > end) return found;
-      std::this_thread::yield();
-    }
+  // The last event of a stage for a URI, by that user when one is named; waits for it.
+  Document event(std::string_view uri, std::string_view stage, std::string_view verb, std::string_view user = "") {
+    Document found;
+    EXPECT_TRUE(eventually([&] {
+      for (const Document& line : lines(live_.folder() + "/audit.log"))
+        if (line["requestURI"].as_string() == uri && line["stage"].as_string() == stage && line["verb"].as_string() == verb &&
+            (user.empty() || line["user"]["username"].as_string() == user))
+          found = line;
+      return static_cast<bool>(found);
+    })) << uri
+        << " " << stage;
+    return found;
   }
 
-  std::unique_ptr<ApiServer> server_;
+  testing::LiveServer live_;
   std::unique_ptr<net::Server> hook_;
-  std::unique_ptr<net::HttpClient> client_;
   std::mutex mutex_;
   std::vector<Document> sent_;
 };
@@ -255,11 +247,7 @@ TEST_F(AuditedServer, RequestsLeaveATrail) {
   EXPECT_FALSE(missing["responseObject"].exists());
 
   EXPECT_EQ(http("GET", secret, "", "secret-user"), 403);
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  Document refused;
-  while (refused = event(secret, "ResponseComplete", "get"),
-         refused["user"]["username"].as_string() != "jane" && std::chrono::steady_clock::now() < end)
-    std::this_thread::yield();
+  const Document refused = event(secret, "ResponseComplete", "get", "jane");
   EXPECT_EQ(refused["annotations"]["authorization.k8s.io/decision"].as_string(), "forbid");
 
   EXPECT_EQ(http("GET", secret, "", "wrong"), 401);
@@ -268,30 +256,26 @@ TEST_F(AuditedServer, RequestsLeaveATrail) {
   EXPECT_EQ(http("GET", "/version"), 200);
   EXPECT_TRUE(event("/version", "ResponseComplete", "get"));
   EXPECT_EQ(http("GET", "/api/v1/nodes"), 200);
-  for (const Document& line : lines(folder_ + "/audit.log")) EXPECT_NE(line["requestURI"].as_string(), "/api/v1/nodes");
+  for (const Document& line : lines(live_.folder() + "/audit.log")) EXPECT_NE(line["requestURI"].as_string(), "/api/v1/nodes");
 
-  for (;;) {
+  EXPECT_TRUE(eventually([&] {
     std::lock_guard lock(mutex_);
-    bool there = false;
-    for (const Document& e : sent_) there = there || e["auditID"].as_string() == made["auditID"].as_string();
-    if (there) break;
-    ASSERT_LT(std::chrono::steady_clock::now(), end + std::chrono::seconds(10));
-  }
+    return std::any_of(sent_.begin(), sent_.end(),
+                       [&](const Document& e) { return e["auditID"].as_string() == made["auditID"].as_string(); });
+  })) << "the webhook is told";
 }
 
 TEST_F(AuditedServer, BadOptionsAreRefused) {
-  ServerOptions options;
-  options.data_dir = folder_ + "/other";
-  options.bind_address = options.advertise_address = "127.0.0.1";
-  options.secure_port = 0;
-  options.audit.policy_file = folder_ + "/none";
-  auto server = ApiServer::start(options, real_world());
+  testing::LiveServer other;
+  ServerOptions options = other.options();
+  options.audit.policy_file = other.folder() + "/none";
+  auto server = other.start(options);
   ASSERT_FALSE(server);
   EXPECT_TRUE(server.error().message.starts_with("loading audit policy file: ")) << server.error().message;
-  options.audit.policy_file = folder_ + "/policy";
-  options.audit.log_path = folder_ + "/x.log";
+  options.audit.policy_file = live_.folder() + "/policy";
+  options.audit.log_path = other.folder() + "/x.log";
   options.audit.log_batch.mode = "never";
-  server = ApiServer::start(options, real_world());
+  server = other.start(options);
   ASSERT_FALSE(server);
   EXPECT_EQ(server.error().message, "invalid audit log mode never, allowed modes are \"batch,blocking,blocking-strict\"");
 }

@@ -1,27 +1,21 @@
 // Bootstrap tokens, a token webhook and an OpenID Connect issuer, each over real connections, against a whole server.
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <atomic>
-#include <filesystem>
-#include <fstream>
 
 #include "apiserver/authn/oidc.h"
-#include "apiserver/server.h"
+#include "apiserver/testing/live_server.h"
 #include "base/strings.h"
 #include "document/json.h"
 #include "net/certificates.h"
-#include "net/client.h"
 #include "net/server.h"
 
 namespace kybern::apiserver {
 namespace {
 
-class TokenSources : public testing::Test {
+class TokenSources : public ::testing::Test {
  protected:
   void SetUp() override {
-    char pattern[] = "/tmp/authn-test-XXXXXX";
-    folder_ = ::mkdtemp(pattern);
     const Time now = real_world().clock.now();
     ca_ = *net::new_ca("outside", now - std::chrono::hours(1), now + std::chrono::hours(1));
     net::CertificateSpec spec;
@@ -32,23 +26,16 @@ class TokenSources : public testing::Test {
     spec.not_after = now + std::chrono::hours(1);
     auto pair = *net::issue(ca_, spec);
     net::ServerOptions options;
-    options.tls = net::TlsFiles{write("outside.crt", pair.certificate_pem), write("outside.key", pair.key_pem), ""};
+    options.tls = net::TlsFiles{live_.write("outside.crt", pair.certificate_pem), live_.write("outside.key", pair.key_pem), ""};
     auto outside = net::Server::start(options, [this](std::shared_ptr<net::Exchange> exchange) { answer(*exchange); });
     ASSERT_TRUE(outside) << outside.error().message;
     outside_ = std::move(*outside);
     url_ = "https://127.0.0.1:" + std::to_string(outside_->port());
   }
   void TearDown() override {
-    client_.reset();
-    if (server_) server_->stop(std::chrono::seconds(1));
-    server_.reset();
+    live_.stop();
     if (outside_) outside_->stop(std::chrono::seconds(1));
     outside_.reset();
-    std::filesystem::remove_all(folder_);
-  }
-  std::string write(const std::string& name, std::string_view text) const {
-    std::ofstream(folder_ + "/" + name) << text;
-    return folder_ + "/" + name;
   }
   // What lies outside: an issuer with its keys, and a webhook that knows one token.
   void answer(net::Exchange& exchange) {
@@ -66,31 +53,16 @@ class TokenSources : public testing::Test {
              ? R"({"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":true,"user":{"username":"outsider","uid":"7","groups":["far"],"extra":{"k":["v"]}}}})"
              : R"({"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":false}})"});
   }
-  ServerOptions options() const {
-    ServerOptions out;
-    out.data_dir = folder_ + "/data";
-    out.bind_address = out.advertise_address = "127.0.0.1";
-    out.secure_port = 0;
-    return out;
-  }
   void start(ServerOptions with) {
-    auto server = ApiServer::start(std::move(with), real_world());
-    ASSERT_TRUE(server) << server.error().message;
-    server_ = std::move(*server);
-    net::ClientOptions client;
-    client.url = "https://127.0.0.1:" + std::to_string(server_->port());
-    client.tls.insecure = true;
-    client_ = std::move(*net::HttpClient::make(client));
+    auto started = live_.start(std::move(with));
+    ASSERT_TRUE(started) << started.error().message;
   }
   // The user of a token as the server sees it; "" when it refuses.
   Document who(const std::string& token) {
-    auto out = client_->call({"POST",
-                              "/apis/authentication.k8s.io/v1/selfsubjectreviews",
-                              {{"authorization", "Bearer " + token}, {"content-type", "application/json"}},
-                              R"({"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"})"});
-    EXPECT_TRUE(out);
-    if (!out || out->status != 201) return Draft::object().freeze();
-    auto review = parse_json(out->body);
+    auto out = live_.http("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {{"content-type", "application/json"}},
+                          R"({"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"})", token.c_str());
+    if (out.status != 201) return Draft::object().freeze();
+    auto review = parse_json(out.body);
     return Draft((*review)["status"]["userInfo"]).freeze();
   }
   std::string token(const std::string& claims, const std::string& key) const {
@@ -98,25 +70,22 @@ class TokenSources : public testing::Test {
     return *net::sign_jwt(key, R"({"iss":")" + url_ + R"(","exp":)" + std::to_string(now + 600) + "," + claims + "}");
   }
 
-  std::string folder_, url_, key_ = *net::new_private_key_pem();
+  testing::LiveServer live_;
+  std::string url_, key_ = *net::new_private_key_pem();
   net::KeyPair ca_;
   std::atomic<int> asked_ = 0;
   std::unique_ptr<net::Server> outside_;
-  std::unique_ptr<ApiServer> server_;
-  std::unique_ptr<net::HttpClient> client_;
 };
 
 TEST_F(TokenSources, BootstrapTokensLetNodesJoin) {
-  ServerOptions with = options();
+  ServerOptions with = live_.options();
   with.bootstrap_tokens = true;
   start(with);
   auto make = [&](const std::string& id, const std::string& more) {
-    auto made = server_->call({"admin", "", {"system:masters"}, {}}, "POST", "/api/v1/namespaces/kube-system/secrets", "",
-                              *parse_json(R"({"apiVersion":"v1","kind":"Secret","metadata":{"name":"bootstrap-token-)" + id +
-                                          R"("},"type":"bootstrap.kubernetes.io/token","stringData":{"token-id":")" + id +
-                                          R"(","token-secret":"0123456789abcdef")" + more + "}}"),
-                              "");
-    EXPECT_TRUE(made) << made.error().message;
+    live_.must("POST", "/api/v1/namespaces/kube-system/secrets",
+               R"({"apiVersion":"v1","kind":"Secret","metadata":{"name":"bootstrap-token-)" + id +
+                   R"("},"type":"bootstrap.kubernetes.io/token","stringData":{"token-id":")" + id +
+                   R"(","token-secret":"0123456789abcdef")" + more + "}}");
   };
   const std::string allowed = R"(,"usage-bootstrap-authentication":"true")";
   make("aaaaaa", allowed + R"(,"auth-extra-groups":"system:bootstrappers:kubeadm:default-node-token")");
@@ -133,11 +102,11 @@ TEST_F(TokenSources, BootstrapTokensLetNodesJoin) {
 }
 
 TEST_F(TokenSources, AWebhookIsAskedAndItsAnswerKept) {
-  ServerOptions with = options();
-  with.token_webhook.config_file =
-      write("webhook",
-            "kind: Config\ncurrent-context: a\ncontexts: [{name: a, context: {cluster: b}}]\nclusters: [{name: b, cluster: {server: '" +
-                url_ + "/review', certificate-authority-data: " + base64_encode(ca_.certificate_pem) + "}}]\n");
+  ServerOptions with = live_.options();
+  with.token_webhook.config_file = live_.write(
+      "webhook",
+      "kind: Config\ncurrent-context: a\ncontexts: [{name: a, context: {cluster: b}}]\nclusters: [{name: b, cluster: {server: '" + url_ +
+          "/review', certificate-authority-data: " + base64_encode(ca_.certificate_pem) + "}}]\n");
   start(with);
   for (int i = 0; i < 3; ++i) {
     const Document user = who("from-outside");
@@ -151,10 +120,10 @@ TEST_F(TokenSources, AWebhookIsAskedAndItsAnswerKept) {
 }
 
 TEST_F(TokenSources, AnIssuersTokensBecomeUsers) {
-  ServerOptions with = options();
+  ServerOptions with = live_.options();
   with.oidc.issuer_url = url_;
   with.oidc.client_id = "kube";
-  with.oidc.ca_file = write("ca", ca_.certificate_pem);
+  with.oidc.ca_file = live_.write("ca", ca_.certificate_pem);
   with.oidc.username_claim = "email";
   with.oidc.groups_claim = "roles";
   with.oidc.groups_prefix = "o:";
@@ -174,11 +143,11 @@ TEST_F(TokenSources, AnIssuersTokensBecomeUsers) {
 TEST_F(TokenSources, ClaimsAreReadByExpressions) {
   std::string pem;
   for (std::string_view line : split(ca_.certificate_pem, '\n')) pem += "      " + std::string(line) + "\n";
-  ServerOptions with = options();
+  ServerOptions with = live_.options();
   with.authentication_config =
-      write("config", "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\njwt:\n- issuer:\n    url: " + url_ +
-                          "\n    audiences: [kube]\n    certificateAuthority: |\n" + pem +
-                          R"y(  claimMappings:
+      live_.write("config", "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\njwt:\n- issuer:\n    url: " + url_ +
+                                "\n    audiences: [kube]\n    certificateAuthority: |\n" + pem +
+                                R"y(  claimMappings:
     username: {expression: "'u:' + claims.sub"}
     groups: {expression: "claims.roles.filter(r, r != 'hidden')"}
     uid: {claim: oid}
@@ -202,8 +171,8 @@ anonymous:
   EXPECT_EQ(to_json(user["extra"]), R"({"example.com/tenant":["t"]})");
   EXPECT_FALSE(who(token(R"("sub":"system:x")" + rest, key_))["username"].exists());
   EXPECT_FALSE(who(token(R"("sub":"jane","iat":1,"aud":"kube","oid":"42","tenant":"t","roles":[])", key_))["username"].exists());
-  EXPECT_EQ(client_->call({"GET", "/livez", {}, ""})->status, 200);
-  EXPECT_EQ(client_->call({"GET", "/version", {}, ""})->status, 401);
+  EXPECT_EQ(live_.http("GET", "/livez", {}, "", nullptr).status, 200);
+  EXPECT_EQ(live_.http("GET", "/version", {}, "", nullptr).status, 401);
 }
 
 TEST(AuthenticationConfigurations, WhatIsWrongIsSaid) {

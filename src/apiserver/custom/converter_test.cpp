@@ -3,19 +3,14 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
-
-#include <filesystem>
 
 #include "apiserver/hooks/test_hook.h"
-#include "apiserver/server.h"
-#include "base/log.h"
+#include "apiserver/testing/live_server.h"
 
 namespace kybern::apiserver {
 namespace {
 
 using testing::TestHook;
-const User admin{"admin", "", {"system:masters", "system:authenticated"}, {}};
 
 // v1 has spec.host and spec.port, v2 spec.address "host:port".
 Draft converted(Value object, std::string_view to) {
@@ -46,34 +41,11 @@ net::Response review(const Document& asked, const std::function<void(Draft&)>& s
 
 class ConverterTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    char pattern[] = "/tmp/converter-test-XXXXXX";
-    folder_ = ::mkdtemp(pattern);
-    set_log_level(LogLevel::error);
-    ServerOptions options;
-    options.data_dir = folder_;
-    options.bind_address = "127.0.0.1";
-    options.secure_port = 0;
-    options.advertise_address = "127.0.0.1";
-    auto server = ApiServer::start(options, real_world());
-    ASSERT_TRUE(server) << server.error().message;
-    server_ = std::move(*server);
-  }
-  void TearDown() override {
-    if (server_) server_->stop(std::chrono::seconds(1));
-    server_.reset();
-    std::filesystem::remove_all(folder_);
-  }
+  void SetUp() override { ASSERT_TRUE(live_.start()); }
   ApiResult<Document> call(std::string_view method, const std::string& path, const std::string& body = "") {
-    Document document;
-    if (!body.empty()) document = *parse_json(body);
-    return server_->call(admin, method, path, "", document, "merge");
+    return live_.call(method, path, body);
   }
-  Document must(std::string_view method, const std::string& path, const std::string& body = "") {
-    auto out = call(method, path, body);
-    EXPECT_TRUE(out) << method << " " << path << ": " << (out ? "" : out.error().message);
-    return out ? *out : Document();
-  }
+  Document must(std::string_view method, const std::string& path, const std::string& body = "") { return live_.must(method, path, body); }
   void define(const std::string& client_config) {
     std::string schema =
         R"({"openAPIV3Schema":{"type":"object","properties":{"spec":{"type":"object","x-kubernetes-preserve-unknown-fields":true}}}})";
@@ -90,8 +62,7 @@ class ConverterTest : public ::testing::Test {
                        version, name, spec);
   }
   static inline const std::string v1 = "/apis/conv.test/v1/links", v2 = "/apis/conv.test/v2/links";
-  std::string folder_;
-  std::unique_ptr<ApiServer> server_;
+  testing::LiveServer live_;
 };
 
 TEST_F(ConverterTest, reads_writes_and_lists_in_both_versions) {

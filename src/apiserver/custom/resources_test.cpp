@@ -1,73 +1,29 @@
 // Custom resources through the whole API server: their definitions' life, across a restart too.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
-#include <chrono>
-#include <filesystem>
-#include <functional>
-#include <thread>
-
-#include "apiserver/server.h"
-#include "base/log.h"
+#include "apiserver/testing/live_server.h"
+#include "base/testing/eventually.h"
 #include "document/json.h"
 
 namespace kybern::apiserver {
 namespace {
 
-const User admin{"admin", "", {"system:masters", "system:authenticated"}, {}};
 constexpr std::string_view definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
-class CustomResourcesTest : public testing::Test {
+class CustomResourcesTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    char pattern[] = "/tmp/custom-test-XXXXXX";
-    folder_ = ::mkdtemp(pattern);
-    set_log_level(LogLevel::warn);
-    start();
+    ASSERT_TRUE(live_.start());
     must("POST", "/api/v1/namespaces", R"({"apiVersion":"v1","kind":"Namespace","metadata":{"name":"n"}})");
-  }
-  void TearDown() override {
-    if (server_) server_->stop(std::chrono::seconds(1));
-    server_.reset();
-    std::filesystem::remove_all(folder_);
-  }
-  void start() {
-    ServerOptions options;
-    options.data_dir = folder_;
-    options.bind_address = "127.0.0.1";
-    options.secure_port = 0;
-    options.advertise_address = "127.0.0.1";
-    auto server = ApiServer::start(options, real_world());
-    ASSERT_TRUE(server) << server.error().message;
-    server_ = std::move(*server);
   }
   ApiResult<Document> call(std::string_view method, const std::string& path, const std::string& body = "", std::string_view query = "",
                            std::string_view patch = "merge") {
-    Document document;
-    if (!body.empty()) {
-      auto parsed = parse_json(body);
-      EXPECT_TRUE(parsed) << body;
-      document = *parsed;
-    }
-    return server_->call(admin, method, path, query, document, patch);
+    return live_.call(method, path, body, query, patch);
   }
-  Document must(std::string_view method, const std::string& path, const std::string& body = "") {
-    auto out = call(method, path, body);
-    EXPECT_TRUE(out) << method << " " << path << ": " << (out ? "" : out.error().message);
-    return out ? *out : Document();
-  }
+  Document must(std::string_view method, const std::string& path, const std::string& body = "") { return live_.must(method, path, body); }
   std::string refused(std::string_view method, const std::string& path, const std::string& body = "") {
-    auto out = call(method, path, body);
-    return out ? "done" : fmt::format("{} {}", out.error().code, out.error().message);
-  }
-  // A bounded wait on a state of the world.
-  bool comes(const std::function<bool()>& holds) {
-    for (auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10); std::chrono::steady_clock::now() < end;) {
-      if (holds()) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    return false;
+    return live_.refused(method, path, body);
   }
   static std::string definition(std::string_view plural, std::string_view kind,
                                 std::string_view schema = R"({"type":"object","x-kubernetes-preserve-unknown-fields":true})",
@@ -81,8 +37,7 @@ class CustomResourcesTest : public testing::Test {
     return fmt::format(R"({{"apiVersion":"example.com/v1","kind":"{}","metadata":{{"name":"{}"}}{}}})", kind, name, more);
   }
 
-  std::string folder_;
-  std::unique_ptr<ApiServer> server_;
+  testing::LiveServer live_;
   const std::string as_ = "/apis/example.com/v1/namespaces/n/as";
 };
 
@@ -101,9 +56,7 @@ TEST_F(CustomResourcesTest, AreServedAsSoonAsTheDefinitionIsCreated) {
 TEST_F(CustomResourcesTest, OutliveARestart) {
   must("POST", std::string(definitions), definition("as", "A", R"({"type":"object","properties":{"n":{"type":"integer","default":3}}})"));
   must("POST", as_, object("A", "x"));
-  server_->stop(std::chrono::seconds(1));
-  server_.reset();
-  start();
+  ASSERT_TRUE(live_.start());  // ends the one before
   EXPECT_EQ(must("GET", as_ + "/x")["n"].as_int(), 3);
   EXPECT_EQ(refused("POST", as_, object("A", "y", R"(,"n":"text")")),
             "422 A.example.com \"y\" is invalid: n: Invalid value: \"string\": n in body must be of type integer: \"string\"");
@@ -117,12 +70,12 @@ TEST_F(CustomResourcesTest, ADefinitionGoesWhenItsObjectsAreGone) {
   Document dying = must("GET", std::string(definitions) + "/as.example.com");
   EXPECT_TRUE(dying["metadata"]["deletionTimestamp"].exists());
   EXPECT_EQ(dying["status"]["conditions"][2]["type"].as_string(), "Terminating");
-  EXPECT_TRUE(comes([&] { return must("GET", as_)["items"].size() == 1; }));
+  EXPECT_TRUE(eventually([&] { return must("GET", as_)["items"].size() == 1; }));
   EXPECT_TRUE(refused("POST", as_, object("A", "late")).starts_with("405 "));
   EXPECT_NE(refused("PATCH", std::string(definitions) + "/as.example.com", R"({"spec":{"scope":"Cluster"}})"), "done");
   EXPECT_EQ(must("GET", as_)["items"].size(), 1u);  // a refused change leaves it served
   must("PATCH", as_ + "/held", R"({"metadata":{"finalizers":null}})");
-  EXPECT_TRUE(comes([&] { return refused("GET", std::string(definitions) + "/as.example.com").starts_with("404 "); }));
+  EXPECT_TRUE(eventually([&] { return refused("GET", std::string(definitions) + "/as.example.com").starts_with("404 "); }));
   EXPECT_TRUE(refused("GET", as_).starts_with("404 "));
   must("POST", std::string(definitions), definition("as", "A"));
   EXPECT_EQ(must("GET", as_)["items"].size(), 0u);
@@ -135,7 +88,7 @@ TEST_F(CustomResourcesTest, NamesBelongToOneDefinition) {
   EXPECT_EQ(second["status"]["conditions"][0]["reason"].as_string(), "SingularConflict");
   EXPECT_TRUE(refused("GET", "/apis/example.com/v1/namespaces/n/bs").starts_with("404 "));
   must("DELETE", std::string(definitions) + "/as.example.com");
-  EXPECT_TRUE(comes([&] { return call("GET", "/apis/example.com/v1/namespaces/n/bs").has_value(); }));
+  EXPECT_TRUE(eventually([&] { return call("GET", "/apis/example.com/v1/namespaces/n/bs").has_value(); }));
 }
 
 TEST_F(CustomResourcesTest, AChangedSchemaHoldsAtOnce) {
@@ -170,8 +123,7 @@ TEST_F(CustomResourcesTest, ItsScaleTakesAnApply) {
     "names":{"plural":"rings","kind":"Ring"},"versions":[{"name":"v1","served":true,"storage":true,"subresources":{"scale":{"specReplicasPath":".spec.size.count","statusReplicasPath":".status.count"}},
     "schema":{"openAPIV3Schema":{"type":"object","properties":{"spec":{"type":"object","properties":{"size":{"type":"object","properties":{"count":{"type":"integer"}}}}}}}}}]}})J");
   const std::string rings = "/apis/demo.dev/v1/namespaces/n/rings";
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (!call("GET", rings) && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  ASSERT_TRUE(eventually([&] { return call("GET", rings).has_value(); }));
   must("POST", rings, R"({"apiVersion":"demo.dev/v1","kind":"Ring","metadata":{"name":"a"},"spec":{"size":{"count":1}}})");
   const std::string wanted = R"({"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"name":"a"},"spec":{"replicas":4}})";
   auto refused = call("PATCH", rings + "/a/scale", wanted, "fieldManager=scaler", "apply");

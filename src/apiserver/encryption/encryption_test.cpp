@@ -1,14 +1,12 @@
 #include "apiserver/encryption/encryption.h"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 
 #include "apiserver/encryption/wire.h"
-#include "apiserver/server.h"
+#include "apiserver/testing/live_server.h"
 #include "base/strings.h"
 #include "document/json.h"
 
@@ -113,65 +111,42 @@ TEST(EncryptionWire, ReadsWhatItWrites) {
   EXPECT_FALSE(read_message("\x0a\x05x"));
 }
 
-class EncryptedServer : public testing::Test {
+class EncryptedServer : public ::testing::Test {
  protected:
-  void SetUp() override {
-    char pattern[] = "/tmp/encryption-test-XXXXXX";
-    folder_ = ::mkdtemp(pattern);
-  }
-  void TearDown() override {
-    server_.reset();
-    std::filesystem::remove_all(folder_);
-  }
   Result<void> start(const std::string& text) {
-    if (server_) server_->stop(std::chrono::seconds(0));
-    server_.reset();
-    ServerOptions options;
-    options.data_dir = folder_ + "/data";
-    options.bind_address = options.advertise_address = "127.0.0.1";
-    options.secure_port = 0;
-    if (!text.empty()) {
-      options.encryption_config = folder_ + "/config";
-      std::ofstream(options.encryption_config) << text;
-    }
-    auto server = ApiServer::start(options, real_world());
-    if (!server) return std::unexpected(server.error());
-    server_ = std::move(*server);
-    return {};
-  }
-  ApiResult<Document> call(std::string_view method, const std::string& path, const std::string& body = "") {
-    return server_->call({"admin", "", {"system:masters"}, {}}, method, path, "", body.empty() ? Document() : *parse_json(body), "merge");
+    ServerOptions options = live_.options();
+    if (!text.empty()) options.encryption_config = live_.write("config", text);
+    return live_.start(std::move(options));
   }
   std::string value(const std::string& name) {
-    auto got = call("GET", secrets + name);
+    auto got = live_.call("GET", secrets + name);
     EXPECT_TRUE(got) << got.error().message;
     return got ? base64_decode((*got)["data"]["k"].as_string()).value_or("?") : "";
   }
   bool make(const std::string& name, const std::string& text) {
-    return call(
-               "POST", secrets.substr(0, secrets.size() - 1),
-               R"({"apiVersion":"v1","kind":"Secret","metadata":{"name":")" + name + R"("},"data":{"k":")" + base64_encode(text) + R"("}})")
+    return live_
+        .call("POST", secrets.substr(0, secrets.size() - 1),
+              R"({"apiVersion":"v1","kind":"Secret","metadata":{"name":")" + name + R"("},"data":{"k":")" + base64_encode(text) + R"("}})")
         .has_value();
   }
   // As `kubectl get secrets -o json | kubectl replace -f -` does it.
   void write_again(const std::string& name) {
-    auto got = call("GET", secrets + name);
+    auto got = live_.call("GET", secrets + name);
     ASSERT_TRUE(got);
-    auto put = call("PUT", secrets + name, to_json(got->root()));
+    auto put = live_.call("PUT", secrets + name, to_json(got->root()));
     ASSERT_TRUE(put) << put.error().message;
   }
   // Whether a text lies in what the server has written to disk.
   bool on_disk(const std::string& text) {
     for (const char* file : {"/data/kybern.db", "/data/kybern.db-wal"}) {
-      std::ifstream in(folder_ + file, std::ios::binary);
+      std::ifstream in(live_.folder() + file, std::ios::binary);
       const std::string all{std::istreambuf_iterator<char>(in), {}};
       if (all.find(text) != std::string::npos) return true;
     }
     return false;
   }
   const std::string secrets = "/api/v1/namespaces/default/secrets/";
-  std::string folder_;
-  std::unique_ptr<ApiServer> server_;
+  testing::LiveServer live_;
 };
 
 TEST_F(EncryptedServer, KeysAreRotatedAndNothingIsLost) {

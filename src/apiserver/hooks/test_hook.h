@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/strings.h"
+#include "base/world.h"
 #include "document/json.h"
 #include "net/certificates.h"
 #include "net/server.h"
@@ -30,7 +31,7 @@ class TestHook {
       : answer_(std::move(answer)) {
     char pattern[] = "/tmp/kybern-hook-XXXXXX";
     folder_ = ::mkdtemp(pattern);
-    Time now = std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
+    Time now = real_world().clock.now();
     auto ca = net::new_ca("hook-ca", now - std::chrono::hours(100), now + std::chrono::hours(100));
     EXPECT_TRUE(ca);
     ca_pem_ = ca->certificate_pem;

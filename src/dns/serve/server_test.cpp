@@ -15,7 +15,6 @@
 namespace kybern::dns {
 namespace {
 
-using client::testing_support::eventually;
 using client::testing_support::FeedTransport;
 using std::chrono::milliseconds;
 

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/strings.h"
+#include "base/testing/eventually.h"
 #include "document/json.h"
 #include "kubelet/cgroups/cgroups.h"
 #include "kubelet/files.h"
@@ -153,12 +154,7 @@ void RealNode::restart_kubelet(const std::function<void()>& meanwhile) {
 }
 
 bool RealNode::eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit) {
-  auto end = std::chrono::steady_clock::now() + limit;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
+  return kybern::eventually(condition, limit);
 }
 
 Document RealNode::node() { return api_.get("/api/v1/nodes/test-node"); }

@@ -147,18 +147,18 @@ TEST(Pool, GrowsForTasksThatWaitAndShrinksAgain) {
       ++finished;
     });
   }
-  EXPECT_TRUE(test::eventually([&] { return inside == 12; }));
+  EXPECT_TRUE(eventually([&] { return inside == 12; }));
   EXPECT_EQ(p.pool.threads(), 12u);
   open = true;
-  EXPECT_TRUE(test::eventually([&] { return finished == 30; }));
-  EXPECT_TRUE(test::eventually([&] { return p.pool.threads() == 1; }));
+  EXPECT_TRUE(eventually([&] { return finished == 30; }));
+  EXPECT_TRUE(eventually([&] { return p.pool.threads() == 1; }));
 }
 
 TEST(Pool, StaysSmallForQuickTasks) {
   SupervisedPool p({.min_threads = 1, .max_threads = 64, .idle_end = milliseconds(5000)});
   std::atomic<int> finished = 0;
   for (int i = 0; i < 20000; ++i) p.pool.post([&] { ++finished; });
-  EXPECT_TRUE(test::eventually([&] { return finished == 20000; }));
+  EXPECT_TRUE(eventually([&] { return finished == 20000; }));
   EXPECT_LE(p.pool.threads(), 8u);
 }
 
@@ -191,11 +191,11 @@ TEST(Reactor, RunsWhatOtherThreadsPost) {
     });
   }
   for (auto& poster : posters) poster.join();
-  EXPECT_TRUE(test::eventually([&] { return ran == 15000; }));
+  EXPECT_TRUE(eventually([&] { return ran == 15000; }));
   TestTimer timer;
   (*reactor)->post([&] { (*reactor)->timers().arm(timer, (*reactor)->now() + milliseconds(30)); });
   std::atomic<bool> fired = false;
-  EXPECT_TRUE(test::eventually([&] {
+  EXPECT_TRUE(eventually([&] {
     (*reactor)->post([&] { fired = timer.fired == 1; });
     return fired.load();
   }));

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/testing/eventually.h"
 #include "net/http.h"
 #include "net/server.h"
 
@@ -19,9 +20,6 @@ struct nghttp2_session;
 namespace kybern::net::test {
 
 constexpr std::chrono::milliseconds patience{10000};
-
-// Waits until the condition holds; false when it has not come in time.
-bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit = patience);
 
 // A directory that goes away with the test.
 class TemporaryDirectory {

@@ -29,15 +29,6 @@ using Clock = std::chrono::steady_clock;
 [[maybe_unused]] const auto no_pipe_signal = ::signal(SIGPIPE, SIG_IGN);
 }  // namespace
 
-bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit) {
-  auto deadline = Clock::now() + limit;
-  while (!condition()) {
-    if (Clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return true;
-}
-
 TemporaryDirectory::TemporaryDirectory() {
   std::string pattern = (std::filesystem::temp_directory_path() / "kybern-net-XXXXXX").string();
   path_ = ::mkdtemp(pattern.data());

@@ -13,7 +13,6 @@
 namespace kybern::proxy {
 namespace {
 
-using client::testing_support::eventually;
 using client::testing_support::FeedTransport;
 using std::chrono::milliseconds;
 

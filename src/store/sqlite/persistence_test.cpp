@@ -8,6 +8,7 @@
 #include <random>
 #include <thread>
 
+#include "base/testing/eventually.h"
 #include "document/json.h"
 #include "store/local_store.h"
 #include "store/store.h"
@@ -217,10 +218,7 @@ TEST(Persistence, FreedSpaceIsGivenBack) {
     threads.clear();
     EXPECT_GT(store->stats().file_bytes, remove ? 0 : objects * 3000ll);
   }
-  auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (store->stats().file_bytes > 40 << 20 && std::chrono::steady_clock::now() < end) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
+  EXPECT_TRUE(eventually([&] { return store->stats().file_bytes <= 40 << 20; }, "a small file", std::chrono::seconds(60)));
   store.reset();
   struct stat info;
   ASSERT_EQ(stat((folder / "state.db").c_str(), &info), 0);
