@@ -1,7 +1,7 @@
 #!/bin/bash
 # packages.sh build|run|test: installs what is missing of Debian's packages (root; does nothing when all are there).
 set -euo pipefail
-build="g++ cmake ninja-build ccache pkg-config python3 libssl-dev libnghttp2-dev libyaml-dev libsqlite3-dev libnftables-dev libldns-dev libfmt-dev libre2-dev zlib1g-dev"
+build="g++ lld cmake ninja-build ccache pkg-config python3 libssl-dev libnghttp2-dev libyaml-dev libsqlite3-dev libnftables-dev libldns-dev libfmt-dev libre2-dev zlib1g-dev"
 run="containerd runc containernetworking-plugins nftables iproute2 iptables kmod curl ca-certificates busybox-static gcc libc6-dev dnsutils"
 test="libgtest-dev libbenchmark-dev procps util-linux conntrack etcd-server openssl clang-format"
 case ${1:-run} in

@@ -1,9 +1,9 @@
 // BlockWriter: containers collect their slots on a stack and are laid down when they end, so a block is written once,
 // front to back, with children before their parent.
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 
+#include "base/copy.h"
 #include "document/block.h"
 
 namespace kybern {
@@ -128,39 +128,12 @@ struct BlockWriter::State {
       Slot slot{};
       auto* p = reinterpret_cast<unsigned char*>(&slot);
       p[0] = static_cast<unsigned char>(tag_inline_string | value.size() << 4);
-      copy_text(reinterpret_cast<std::byte*>(p + 1), value);
+      copy_short(p + 1, value.data(), value.size());
       return slot;
     }
     std::size_t offset = size;
-    copy_text(room(value.size()), value);
+    copy_short(room(value.size()), value.data(), value.size());
     return far(tag_far_string, value.size(), offset);
-  }
-
-  // Most texts are short: two words that overlap are quicker than a call.
-  static void copy_text(std::byte* to, std::string_view text) {
-    const char* from = text.data();
-    std::size_t count = text.size();
-    if (count > 32) {
-      std::memcpy(to, from, count);
-    } else if (count >= 16) {
-      ends<16>(to, from, count);
-    } else if (count >= 8) {
-      ends<8>(to, from, count);
-    } else if (count >= 4) {
-      ends<4>(to, from, count);
-    } else if (count > 0) {
-      to[0] = static_cast<std::byte>(from[0]);
-      to[count / 2] = static_cast<std::byte>(from[count / 2]);
-      to[count - 1] = static_cast<std::byte>(from[count - 1]);
-    }
-  }
-  template <std::size_t width>
-  static void ends(std::byte* to, const char* from, std::size_t count) {
-    std::array<std::byte, width> first, last;
-    std::memcpy(&first, from, width);
-    std::memcpy(&last, from + count - width, width);
-    std::memcpy(to, &first, width);
-    std::memcpy(to + count - width, &last, width);
   }
 
   Slot far(std::uint32_t tag, std::size_t count, std::size_t offset) {
@@ -173,7 +146,7 @@ struct BlockWriter::State {
     if (text.size() < 255) {
       std::byte* p = room(1 + text.size());
       p[0] = static_cast<std::byte>(text.size());
-      copy_text(p + 1, text);
+      copy_short(p + 1, text.data(), text.size());
     } else {
       KYBERN_CHECK(text.size() <= max_count, "a key is within 16 Mi");
       auto length = static_cast<std::uint32_t>(text.size());

@@ -74,12 +74,22 @@ bool Decoder::in_order(const Type& type, std::string_view bytes, int depth) {
         continue;
       }
       out_.new_key(unit.name);
-      if (!single(type, *field, piece, depth)) { return false; }
+      if (field->scalar == Scalar::object ? !message(*field->type, piece.bytes(), depth + 1) : !single(type, *field, piece, depth)) {
+        return false;
+      }
     }
   }
   for (; always != always_end; ++always) {
     if (!absent(type, units[*always], depth)) { return false; }
   }
+  return true;
+}
+
+bool Decoder::message(const Type& type, std::string_view bytes, int depth) {
+  if (depth > max_message_depth) { return too_deep(); }
+  out_.begin_object();
+  if (!in_order(type, bytes, depth)) { return false; }
+  out_.end_object();
   return true;
 }
 
@@ -105,7 +115,11 @@ bool Decoder::many(const Type& type, const Unit& unit, Reader& reader, std::uint
   out_.begin_array();
   std::size_t count = 0;
   do {
-    if (!item(type, field, piece, count, depth)) { return false; }
+    if (field.scalar != Scalar::object) {
+      if (!item(type, field, piece, count, depth)) { return false; }
+    } else if (++count > max_length ? !too_many(field) : !message(*field.type, piece.bytes(), depth + 1)) {
+      return false;
+    }
   } while (reader.again(tag, piece));
   out_.end_array();
   return true;
@@ -113,7 +127,7 @@ bool Decoder::many(const Type& type, const Unit& unit, Reader& reader, std::uint
 
 // The members of one message: what is there, and in between what is always shown.
 bool Decoder::fields(const Type& type, std::string_view bytes, int depth) {
-  if (depth > max_message_depth) { return wrong(fmt::format("proto: more than {} messages inside each other", max_message_depth)); }
+  if (depth > max_message_depth) { return too_deep(); }
   if (!by_pieces_) { return in_order(type, bytes, depth); }
   std::size_t base = pieces_.size();
   if (!cut(type, bytes)) { return false; }
@@ -134,6 +148,12 @@ bool Decoder::fields(const Type& type, std::string_view bytes, int depth) {
   }
   pieces_.resize(base);
   return true;
+}
+
+bool Decoder::too_deep() { return wrong(fmt::format("proto: more than {} messages inside each other", max_message_depth)); }
+
+bool Decoder::too_many(const Field& field) {
+  return wrong(fmt::format("proto: field {} has more than {} items", field.name.text(), max_length), Code::too_large);
 }
 
 // A unit that JSON shows although it is not on the wire.
@@ -192,9 +212,7 @@ std::string_view Decoder::merged(std::size_t a, std::size_t b, std::string& buff
 }
 
 bool Decoder::list(const Type& type, const Field& field, std::size_t a, std::size_t b, int depth) {
-  if (b - a > max_length) {
-    return wrong(fmt::format("proto: field {} has more than {} items", field.name.text(), max_length), Code::too_large);
-  }
+  if (b - a > max_length) { return too_many(field); }
   out_.key(field.name);
   if (field.inner_list) {
     std::string buffer;
@@ -212,9 +230,7 @@ bool Decoder::list(const Type& type, const Field& field, std::size_t a, std::siz
 // One piece of a list: an item of it, or, of numbers, several. `count` is of items until now.
 bool Decoder::item(const Type& type, const Field& field, Piece piece, std::size_t& count, int depth) {
   if (field.scalar < Scalar::string && piece.wire == WireType::bytes) { return packed(field, piece.bytes(), count); }
-  if (++count > max_length) {
-    return wrong(fmt::format("proto: field {} has more than {} items", field.name.text(), max_length), Code::too_large);
-  }
+  if (++count > max_length) { return too_many(field); }
   return single(type, field, piece, depth);
 }
 
@@ -262,7 +278,7 @@ bool Decoder::entry(const Type& type, const Field& field, std::string_view bytes
 
 // k8s\0, then runtime.Unknown {1: {1: apiVersion, 2: kind}, 2: the message}.
 bool Decoder::envelope(std::string_view bytes, int depth) {
-  if (depth > max_message_depth) { return wrong(fmt::format("proto: more than {} messages inside each other", max_message_depth)); }
+  if (depth > max_message_depth) { return too_deep(); }
   if (!bytes.starts_with(magic)) { return wrong("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"); }
   bytes.remove_prefix(magic.size());
   Reader reader{bytes.data(), bytes.data() + bytes.size()};

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,7 +26,17 @@ inline constexpr std::size_t max_proto3_bytes = 64u << 20;   // of an answer of 
 inline constexpr std::size_t max_length = (1u << 24) - 1;    // of one string or one list, as a document has it
 inline constexpr std::string_view magic("k8s\0", 4);
 
-bool plain_text(std::string_view text);  // valid UTF-8
+bool plain_long_text(std::string_view text);
+
+// Valid UTF-8. Most texts are short and of ASCII.
+inline bool plain_text(std::string_view text) {
+  const std::size_t size = text.size();
+  if (size < 8 || size > 16) { return plain_long_text(text); }
+  std::uint64_t first, last;
+  std::memcpy(&first, text.data(), 8);
+  std::memcpy(&last, text.data() + size - 8, 8);
+  return ((first | last) & 0x8080808080808080u) == 0 || plain_long_text(text);
+}
 
 class Decoder {
  public:
@@ -70,6 +81,7 @@ class Decoder {
   }
 
  private:
+  bool message(const Type& type, std::string_view bytes, int depth);
   bool in_order(const Type& type, std::string_view bytes, int depth);
   bool many(const Type& type, const Unit& unit, Reader& reader, std::uint64_t tag, Piece piece, int depth);
   bool cut(const Type& type, std::string_view bytes);
@@ -77,6 +89,8 @@ class Decoder {
   bool unit(const Type& type, const Unit& unit, std::size_t a, std::size_t b, int depth);
   bool absent(const Type& type, const Unit& unit, int depth);
   bool field(const Type& type, const Unit& unit, std::size_t a, std::size_t b, int depth);
+  bool too_deep();
+  bool too_many(const Field& field);
   bool wrong_wire(const Field& field, WireType wire);
   bool list(const Type& type, const Field& field, std::size_t a, std::size_t b, int depth);
   bool packed(const Field& field, std::string_view bytes, std::size_t& count);

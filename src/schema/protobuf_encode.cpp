@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstdlib>
 #include <cstring>
 
+#include "base/check.h"
+#include "base/copy.h"
 #include "base/strings.h"
 #include "base/time.h"
 #include "document/json.h"
@@ -18,18 +21,23 @@ namespace {
 
 class Encoder {
  public:
-  explicit Encoder(std::size_t hint) : at_(hint) { size_buffer(buffer_, hint); }
+  explicit Encoder(std::size_t hint) : begin_(static_cast<char*>(std::malloc(hint))), at_(begin_ + hint), end_(at_) {
+    KYBERN_CHECK(begin_, "memory is there");
+  }
+  ~Encoder() { std::free(begin_); }
+  Encoder(const Encoder&) = delete;
+  Encoder& operator=(const Encoder&) = delete;
 
-  std::string_view text() const { return {buffer_.data() + at_, buffer_.size() - at_}; }
+  std::string_view text() const { return {at_, size()}; }
 
   void raw(std::string_view bytes) {
     room(bytes.size());
-    put(bytes);
+    at_ = put(at_, bytes);
   }
 
   void varint(std::uint64_t value) {
     room(varint_max);
-    put(value);
+    at_ = put(at_, value);
   }
 
   void tag(std::uint32_t number, WireType wire) { varint(number << 3 | static_cast<std::uint32_t>(wire)); }
@@ -37,65 +45,59 @@ class Encoder {
   // Room is asked for once, for all three parts.
   void text_field(std::uint32_t number, std::string_view bytes) {
     room(bytes.size() + 2 * varint_max);
-    put(bytes);
-    put(bytes.size());
-    put(number << 3 | static_cast<std::uint32_t>(WireType::bytes));
+    at_ = put(put(put(at_, bytes), bytes.size()), number << 3 | static_cast<std::uint32_t>(WireType::bytes));
   }
 
   void varint_field(std::uint32_t number, std::uint64_t value) {
     room(2 * varint_max);
-    put(value);
-    put(number << 3 | static_cast<std::uint32_t>(WireType::varint));
+    at_ = put(put(at_, value), number << 3 | static_cast<std::uint32_t>(WireType::varint));
   }
 
-  // The length and tag of what was written since `end`.
-  void close(std::uint32_t number, std::size_t end) {
+  // The length and tag of what was written since `before`, a size().
+  void close(std::uint32_t number, std::size_t before) {
     room(2 * varint_max);
-    put(end - size());
-    put(number << 3 | static_cast<std::uint32_t>(WireType::bytes));
+    at_ = put(put(at_, size() - before), number << 3 | static_cast<std::uint32_t>(WireType::bytes));
   }
 
-  // Counted from the back, so that it stays true when the buffer grows: bytes written so far, negated.
-  std::size_t size() const { return at_ + (max_size - buffer_.size()); }
+  std::size_t size() const { return static_cast<std::size_t>(end_ - at_); }
 
   void fields(const Type& type, Value object);
 
  private:
-  static constexpr std::size_t max_size = std::size_t{1} << 40;
   static constexpr std::size_t varint_max = 10;
 
-  void put(std::string_view bytes) {
-    if (bytes.empty()) { return; }
-    at_ -= bytes.size();
-    std::memcpy(buffer_.data() + at_, bytes.data(), bytes.size());
+  // Each writes what ends at `at` and returns where that begins.
+  static char* put(char* at, std::string_view bytes) {
+    at -= bytes.size();
+    copy_short(at, bytes.data(), bytes.size());
+    return at;
   }
 
-  void put(std::uint64_t value) {
+  static char* put(char* at, std::uint64_t value) {
     if (value < 0x80) [[likely]] {
-      buffer_[--at_] = static_cast<char>(value);
-      return;
+      *--at = static_cast<char>(value);
+      return at;
     }
-    at_ -= (static_cast<std::size_t>(std::bit_width(value)) + 6) / 7;
-    char* out = buffer_.data() + at_;
+    at -= (static_cast<std::size_t>(std::bit_width(value)) + 6) / 7;
+    char* out = at;
     for (; value >= 0x80; value >>= 7) { *out++ = static_cast<char>(value | 0x80); }
     *out = static_cast<char>(value);
-  }
-
-  static void size_buffer(std::string& buffer, std::size_t size) {
-    buffer.resize_and_overwrite(size, [](char*, std::size_t n) { return n; });
+    return at;
   }
 
   void room(std::size_t count) {
-    if (at_ < count) [[unlikely]] { grow(count); }
+    if (static_cast<std::size_t>(at_ - begin_) < count) [[unlikely]] { grow(count); }
   }
 
   void grow(std::size_t count) {
-    std::size_t old = buffer_.size(), used = old - at_;
-    std::string larger;
-    size_buffer(larger, std::max(old * 2, used + count + 256));
-    std::memcpy(larger.data() + larger.size() - used, buffer_.data() + at_, used);
-    at_ = larger.size() - used;
-    buffer_ = std::move(larger);
+    std::size_t used = size(), larger = std::max(static_cast<std::size_t>(end_ - begin_) * 2, used + count + 256);
+    auto* begin = static_cast<char*>(std::malloc(larger));
+    KYBERN_CHECK(begin, "memory is there");
+    std::memcpy(begin + larger - used, at_, used);
+    std::free(begin_);
+    begin_ = begin;
+    end_ = begin + larger;
+    at_ = end_ - used;
   }
 
   void field(const Type& type, const Field& field, Value value);
@@ -106,8 +108,7 @@ class Encoder {
   void schema_or(const Field& field, std::uint32_t number, Value value);
   void embedded(Value value);
 
-  std::string buffer_;
-  std::size_t at_;
+  char *begin_, *at_, *end_;  // what is written lies from at_ to end_
 };
 
 bool is_number(Scalar scalar) { return scalar <= Scalar::float64; }
@@ -148,9 +149,9 @@ void Encoder::fields(const Type& type, Value object) {
         field(type, *unit.field, there[word] >> bit & 1 ? object.member_value(members[word * 64 + bit]) : Value());
         continue;
       }
-      std::size_t end = size();
+      std::size_t before = size();
       fields(*unit.inlined, object);
-      close(unit.number, end);
+      close(unit.number, before);
     }
   }
 }
@@ -178,7 +179,7 @@ void Encoder::list(const Type& type, const Field& field, Value value) {
   }
   bool packed = type.proto3 && is_number(field.scalar);
   if (packed && value.empty()) { return; }
-  std::size_t end = size();
+  std::size_t before = size();
   for (std::size_t i = value.size(); i-- > 0;) {
     if (!packed) {
       one(type, field, field.wire, value[i]);
@@ -189,13 +190,13 @@ void Encoder::list(const Type& type, const Field& field, Value value) {
       varint(bits_of(field.scalar, value[i]));
     }
   }
-  if (packed) { close(field.wire, end); }
+  if (packed) { close(field.wire, before); }
 }
 
 void Encoder::wrapped(std::uint32_t number, Value strings) {
-  std::size_t end = size();
+  std::size_t before = size();
   for (std::size_t i = strings.size(); i-- > 0;) { text_field(1, strings[i].as_string()); }
-  close(number, end);
+  close(number, before);
 }
 
 void Encoder::map(const Type& type, const Field& field, Value value) {
@@ -205,14 +206,14 @@ void Encoder::map(const Type& type, const Field& field, Value value) {
   for (Member member : value.members()) { members.push_back(member); }
   std::sort(members.begin(), members.end(), [](const Member& a, const Member& b) { return a.key > b.key; });
   for (const Member& member : members) {
-    std::size_t end = size();
+    std::size_t before = size();
     if (field.inner_list) {
       wrapped(2, member.value);
     } else if (!(field.scalar == Scalar::bytes && member.value.is_null())) {
       one(type, field, 2, member.value);
     }
     text_field(1, member.key);
-    close(field.wire, end);
+    close(field.wire, before);
   }
 }
 
@@ -240,7 +241,7 @@ void Encoder::one(const Type& type, const Field& field, std::uint32_t number, Va
       return;
     default: break;
   }
-  std::size_t end = size();
+  std::size_t before = size();
   switch (field.scalar) {
     case Scalar::time:
     case Scalar::micro_time:
@@ -266,11 +267,11 @@ void Encoder::one(const Type& type, const Field& field, std::uint32_t number, Va
     case Scalar::object: fields(*field.type, value); break;
     default: schema_or(field, number, value); return;
   }
-  close(number, end);
+  close(number, before);
 }
 
 void Encoder::schema_or(const Field& field, std::uint32_t number, Value value) {
-  std::size_t end = size();
+  std::size_t before = size();
   std::uint32_t schema_number = field.scalar == Scalar::json_or_bool ? 2 : 1;
   if (value.is_array()) {
     for (std::size_t i = value.size(); i-- > 0;) {
@@ -288,7 +289,7 @@ void Encoder::schema_or(const Field& field, std::uint32_t number, Value value) {
     close(schema_number, schema);
   }
   if (field.scalar == Scalar::json_or_bool) { varint_field(1, value.is_object() || value.as_bool()); }
-  close(number, end);
+  close(number, before);
 }
 
 }  // namespace

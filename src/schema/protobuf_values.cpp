@@ -11,7 +11,7 @@
 
 namespace kybern::schema {
 
-bool plain_text(std::string_view text) {
+bool plain_long_text(std::string_view text) {
   const char* at = text.data();
   std::size_t left = text.size();
   std::uint64_t seen = 0, word;
@@ -226,7 +226,7 @@ bool Decoder::schema_or(const Field& field, std::string_view bytes, int depth) {
       others.push_back(piece.bytes());
     }
   }
-  if (depth > max_message_depth) { return wrong(fmt::format("proto: more than {} messages inside each other", max_message_depth)); }
+  if (depth > max_message_depth) { return too_deep(); }
   if (others.empty() && has_schema) { return object(*field.type, schema, depth + 1); }
   if (field.scalar == Scalar::json_or_bool) {
     out_.boolean(allows);

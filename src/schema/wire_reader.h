@@ -32,6 +32,10 @@ struct Reader {
 
   std::uint64_t varint() {
     if (at != end && static_cast<unsigned char>(*at) < 0x80) [[likely]] { return static_cast<unsigned char>(*at++); }
+    if (end - at >= 2 && static_cast<unsigned char>(at[1]) < 0x80) {
+      at += 2;
+      return (static_cast<unsigned char>(at[-2]) & 0x7fu) | static_cast<std::uint64_t>(static_cast<unsigned char>(at[-1])) << 7;
+    }
     return long_varint();
   }
 
