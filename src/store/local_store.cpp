@@ -9,6 +9,7 @@
 
 #include "document/json.h"
 #include "store/cache.h"
+#include "store/changed_at.h"
 #include "store/sealer.h"
 #include "store/sqlite/checksum.h"
 #include "store/sqlite/log.h"
@@ -33,7 +34,7 @@ Document own_copy(const Document& value) {
 std::string& json_buffer() {
   constexpr std::size_t kept_bytes = 256 << 10;
   thread_local std::string buffer;
-  if (buffer.capacity() > kept_bytes) buffer = std::string();
+  if (buffer.capacity() > kept_bytes) std::string().swap(buffer);
   buffer.clear();
   return buffer;
 }
@@ -71,6 +72,7 @@ class LocalStore final : public Store {
   Snapshot snapshot() const override { return cache_.snapshot(); }
   Result<Snapshot> snapshot_at(Revision revision, std::string_view prefix) const override { return cache_.snapshot_at(revision, prefix); }
   Revision revision() const override { return cache_.revision(); }
+  Revision newest(std::string_view prefix) const { return cache_.windows().newest(prefix); }
   Revision oldest_watchable(std::string_view prefix) const override { return cache_.windows().oldest(prefix); }
   Result<std::unique_ptr<Watch>> watch(std::string_view prefix, Revision after, std::function<void()> notify) override {
     return cache_.windows().watch(prefix, after, std::move(notify));
@@ -181,6 +183,11 @@ Result<std::unique_ptr<Store>> open_local_store(const StoreOptions& options, con
   return std::make_unique<LocalStore>(options, limits, std::move(*log), Tree::build(loaded->entries),
                                       std::max(loaded->revision, first_revision), std::max(loaded->compacted, first_revision),
                                       loaded->changes, loaded->live_bytes);
+}
+
+Revision changed_at(const Store& store, std::string_view prefix) {
+  const auto* local = dynamic_cast<const LocalStore*>(&store);
+  return local ? local->newest(prefix) : store.revision();
 }
 
 Result<std::unique_ptr<Store>> Store::open(StoreOptions options) { return open_local_store(options, {}); }

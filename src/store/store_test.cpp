@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "document/json.h"
+#include "store/changed_at.h"
 #include "store/test_support.h"
 
 namespace kybern::store {
@@ -35,6 +36,21 @@ TEST_P(Stores, ANewStoreHasARevisionThatIsNotZero) {
   Result<EntryPtr> first = store_->commit(put("/pods/a/x", 1));
   ASSERT_TRUE(first) << why(first);
   EXPECT_EQ((*first)->revision, 2);
+}
+
+TEST_P(Stores, TellsWhenAResourceLastChanged) {
+  const Revision at_first = changed_at(*store_, "/pods/");
+  Result<EntryPtr> pod = store_->commit(put("/pods/a/x", 1));
+  ASSERT_TRUE(pod) << why(pod);
+  EXPECT_EQ(changed_at(*store_, "/pods/"), (*pod)->revision);
+  EXPECT_EQ(changed_at(*store_, "/nodes/"), at_first);
+  Result<EntryPtr> node = store_->commit(put("/nodes/n", 1));
+  ASSERT_TRUE(node) << why(node);
+  EXPECT_EQ(changed_at(*store_, "/nodes/"), (*node)->revision);
+  EXPECT_EQ(changed_at(*store_, "/pods/"), (*pod)->revision);
+  Result<EntryPtr> gone = store_->commit({"/pods/a/x", std::nullopt, std::nullopt});
+  ASSERT_TRUE(gone) << why(gone);
+  EXPECT_EQ(changed_at(*store_, "/pods/a/"), (*gone)->revision);
 }
 
 TEST_P(Stores, PutStampsTheRevision) {

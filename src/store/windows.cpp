@@ -33,6 +33,7 @@ struct Windows::Window {
   std::deque<Item> items;
   std::size_t bytes = 0;
   Revision dropped;  // everything after it is held
+  std::atomic<Revision> newest{0};
   // Groups of watches by the length of their prefix, then by prefix.
   std::vector<std::pair<std::size_t, std::unordered_map<std::string_view, std::unique_ptr<Group>>>> groups;
 };
@@ -243,6 +244,7 @@ void Windows::append(const std::vector<ChangePtr>& changes, Instant now) {
       w.items.push_back({changes[i], second, static_cast<std::uint32_t>(bytes)});
       w.bytes += bytes;
       bytes_.fetch_add(bytes, std::memory_order_relaxed);
+      w.newest.store(change.revision, std::memory_order_release);
       wake(w, change);
     }
     drop_old(w, second, garbage);
@@ -308,6 +310,11 @@ Revision Windows::oldest(std::string_view prefix) const {
   if (!w) return floor_;
   std::lock_guard lock(w->mutex);
   return w->dropped;
+}
+
+Revision Windows::newest(std::string_view prefix) const {
+  const Window* w = find(resource_of(prefix));
+  return w ? std::max(floor_, w->newest.load(std::memory_order_acquire)) : floor_;
 }
 
 bool Windows::collect(std::string_view resource, Revision after, Revision last, std::vector<ChangePtr>& out) const {

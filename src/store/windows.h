@@ -45,6 +45,7 @@ class Windows {
 
   Result<std::unique_ptr<Watch>> watch(std::string_view prefix, Revision after, std::function<void()> notify);
   Revision oldest(std::string_view prefix) const;  // changes after it are all held
+  Revision newest(std::string_view prefix) const;  // of the resource's last change; the floor when there is none
   // Appends the changes of a resource ("": of all) with after < revision <= last, each resource's in order. False when
   // some are not held any more.
   bool collect(std::string_view resource, Revision after, Revision last, std::vector<ChangePtr>& out) const;

@@ -84,6 +84,27 @@ Result<Connection> Connection::open(const std::string& path, bool create) {
   return Connection(db, path);
 }
 
+Result<Connection> Connection::open_unchanging(const std::string& path) {
+  std::string uri = "file:";
+  for (char c : path) {
+    if (c == '%' || c == '?' || c == '#') {
+      constexpr char digits[] = "0123456789abcdef";
+      uri += {'%', digits[static_cast<unsigned char>(c) >> 4], digits[static_cast<unsigned char>(c) & 15]};
+    } else {
+      uri += c;
+    }
+  }
+  uri += "?immutable=1";
+  sqlite3* db = nullptr;
+  int code = sqlite3_open_v2(uri.c_str(), &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
+  if (code != SQLITE_OK) {
+    Error error = sqlite_error(path, code, db ? sqlite3_errmsg(db) : sqlite3_errstr(code));
+    sqlite3_close(db);
+    return std::unexpected(std::move(error));
+  }
+  return Connection(db, path);
+}
+
 Connection::Connection(Connection&& other) noexcept : db_(std::exchange(other.db_, nullptr)), path_(std::move(other.path_)) {}
 Connection::~Connection() { sqlite3_close_v2(db_); }
 

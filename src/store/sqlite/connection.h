@@ -45,6 +45,8 @@ class Statement {
 class Connection {
  public:
   static Result<Connection> open(const std::string& path, bool create);
+  // To read a file that nobody changes meanwhile and that no write-ahead log belongs to: beside a connection that holds its lock.
+  static Result<Connection> open_unchanging(const std::string& path);
   Connection(Connection&& other) noexcept;
   Connection& operator=(Connection&&) = delete;
   ~Connection();

@@ -14,6 +14,7 @@
 #include "document/json.h"
 #include "store/sealer.h"
 #include "store/sqlite/checksum.h"
+#include "store/sqlite/wal_check.h"
 #include "store/stamp.h"
 
 namespace kybern::store {
@@ -73,7 +74,7 @@ void parse_chunk(const std::string& path, Chunk& chunk, Sealer* sealer) {
     }
     chunk.entries.push_back(std::make_shared<const Entry>(Entry{std::string(key), std::move(value), row.revision}));
   }
-  chunk.bytes = std::string();
+  std::string().swap(chunk.bytes);  // an assignment of an empty one would keep the memory
 }
 
 // Threads that parse chunks as they come.
@@ -137,6 +138,33 @@ Result<void> check_structure(Connection& connection) {
   return std::unexpected(sqlite_error(connection.path(), SQLITE_CORRUPT, check->bytes(0)));
 }
 
+// The same beside the reading of the rows, where there is no write-ahead log to be read with the file.
+class StructureCheck {
+ public:
+  explicit StructureCheck(Connection& connection) {
+    auto frames = check_wal(connection.path() + "-wal");
+    if (frames && *frames == 0) {
+      thread_ = std::thread([this, path = connection.path()] {
+        auto beside = Connection::open_unchanging(path);
+        found_ = beside ? check_structure(*beside) : std::unexpected(beside.error());
+      });
+    } else {
+      found_ = check_structure(connection);
+    }
+  }
+  ~StructureCheck() {
+    if (thread_.joinable()) thread_.join();
+  }
+  Result<void> result() {
+    if (thread_.joinable()) thread_.join();
+    return found_;
+  }
+
+ private:
+  std::thread thread_;
+  Result<void> found_;
+};
+
 Result<std::deque<Chunk>> read_chunks(Connection& connection, Sealer* sealer) {
   Result<Statement> select = connection.prepare("SELECT revision, key, value, checksum FROM log ORDER BY revision");
   if (!select) return std::unexpected(select.error());
@@ -173,8 +201,9 @@ Result<Document> value_from_json(std::string_view json, Revision revision) {
 }
 
 Result<Loaded> load_log(Connection& connection, Revision compacted, Retention& retention, Sealer* sealer) {
-  if (Result<void> sound = check_structure(connection); !sound) return std::unexpected(sound.error());
+  StructureCheck structure(connection);
   Result<std::deque<Chunk>> chunks = read_chunks(connection, sealer);
+  if (Result<void> sound = structure.result(); !sound) return std::unexpected(sound.error());
   if (!chunks) return std::unexpected(std::move(chunks.error()));
   Loaded loaded;
   loaded.revision = loaded.compacted = compacted;
