@@ -115,7 +115,8 @@ function(kybern_tests folder)
   endif()
 endfunction()
 
-# bench/<name>_bench.cpp: Google Benchmark programs.
+# bench/<name>_bench.cpp: Google Benchmark programs, each linked with the rooms whose headers it includes: building one does
+# not build the others.
 function(kybern_benchmarks folder)
   if(NOT KYBERN_BENCH)
     return()
@@ -124,7 +125,10 @@ function(kybern_benchmarks folder)
   foreach(bench ${benches})
     get_filename_component(name ${bench} NAME_WE)
     add_executable(${name} EXCLUDE_FROM_ALL ${bench})
-    target_link_libraries(${name} PRIVATE apiserver client scheduler kubelet proxy dns benchmark::benchmark fmt::fmt)
+    file(STRINGS ${bench} rooms REGEX "^#include \"[a-z]+/")
+    list(TRANSFORM rooms REPLACE "^#include \"([a-z]+)/.*" "\\1")
+    list(REMOVE_DUPLICATES rooms)
+    target_link_libraries(${name} PRIVATE ${rooms} benchmark::benchmark fmt::fmt)
     target_compile_options(${name} PRIVATE -O2)
     target_compile_definitions(${name} PRIVATE KYBERN_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   endforeach()

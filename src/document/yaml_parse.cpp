@@ -166,6 +166,7 @@ std::string problem_text(const yaml_parser_t& parser) {
 
 Result<std::vector<Document>> parse_yaml(std::string_view text, const YamlOptions& options) {
   ParserHolder holder;
+  if (text.data() == nullptr) text = "";  // which libyaml takes for the caller's mistake, and ends the process
   yaml_parser_set_input_string(&holder.parser, reinterpret_cast<const unsigned char*>(text.data()), text.size());
   yaml_parser_set_encoding(&holder.parser, YAML_UTF8_ENCODING);
   std::vector<Document> out;

@@ -36,6 +36,15 @@ TEST(Yaml, ReadsAsKubernetesClientsDo) {
     EXPECT_EQ(json_of(row.yaml), row.json) << row.yaml;
 }
 
+TEST(Yaml, NothingIsNoDocument) {
+  for (std::string_view text :
+       {std::string_view(), std::string_view(""), std::string_view("\n# a comment\n"), std::string_view("---\n...\n")}) {
+    auto documents = parse_yaml(text);
+    ASSERT_TRUE(documents) << text;
+    EXPECT_TRUE(documents->empty()) << text;
+  }
+}
+
 TEST(Yaml, NamesDuplicates) {
   std::vector<std::string> duplicates;
   auto d = parse_yaml("a: 1\nb: 2\na: 3\n", {.duplicates = &duplicates});

@@ -7,11 +7,7 @@
 //   x_fuzz + FOUND-FOLDER FILE                       after a crash: writes the input that did it
 //
 // The input at work lies in FOUND-FOLDER/current, in memory shared with that file: its length (8 bytes), its bytes.
-#include <dirent.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -26,36 +22,18 @@
 #include <string>
 #include <vector>
 
+#include "inputs.h"
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
 namespace {
 
-constexpr std::size_t map_bits = 16, max_input_bytes = 16384;
-constexpr unsigned longest_run_s = 10;  // of one input
+using namespace kybern::fuzz;
+
+constexpr std::size_t map_bits = 16;
 alignas(8) std::uint8_t hits[1 << map_bits];
 std::uint8_t seen[1 << map_bits];  // bits: how often an edge was reached, as a power of two
 std::uintptr_t before = 0;
-
-using Bytes = std::string;
-
-Bytes read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-std::vector<std::string> files_in(const std::string& folder) {
-  std::vector<std::string> out;
-  DIR* d = ::opendir(folder.c_str());
-  if (!d) return out;
-  while (const dirent* e = ::readdir(d)) {
-    std::string path = folder + "/" + e->d_name;
-    struct stat info {};
-    if (::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode)) out.push_back(path);
-  }
-  ::closedir(d);
-  std::sort(out.begin(), out.end());
-  return out;
-}
 
 // Whether it reached something new.
 bool run(const Bytes& input) {
@@ -84,109 +62,6 @@ bool run(const Bytes& input) {
     fresh = true;
   }
   return fresh;
-}
-
-class Mutator {
- public:
-  explicit Mutator(std::uint64_t seed) : random_(seed) {}
-
-  Bytes change(const Bytes& from, const std::vector<Bytes>& corpus) {
-    Bytes out = from;
-    for (unsigned n = 1 + below(4); n > 0; --n) once(out, corpus[below(corpus.size())]);
-    if (out.size() > max_input_bytes) out.resize(max_input_bytes);
-    return out;
-  }
-  std::size_t below(std::size_t limit) { return static_cast<std::size_t>(random_() % limit); }
-
- private:
-  void once(Bytes& b, const Bytes& other) {
-    static const char* const words[] = {"\xff\xff\xff\xff",
-                                        "\x7f\xff\xff\xff",
-                                        "-1",
-                                        "0",
-                                        "9223372036854775808",
-                                        "1e999",
-                                        "\"",
-                                        "\\u0000",
-                                        "{}",
-                                        "[]",
-                                        "\r\n",
-                                        "\xc0\x80",
-                                        "\xed\xa0\x80",
-                                        "null",
-                                        ":",
-                                        ",",
-                                        "=",
-                                        " "};
-    std::size_t at = b.empty() ? 0 : below(b.size());
-    switch (below(9)) {
-      case 0:
-        if (!b.empty()) b[at] = static_cast<char>(b[at] ^ (1 << below(8)));
-        return;
-      case 1:
-        if (!b.empty()) b[at] = static_cast<char>(random_());
-        return;
-      case 2: b.insert(at, 1 + below(8), static_cast<char>(random_())); return;
-      case 3:
-        if (!b.empty()) b.erase(at, 1 + below(std::min<std::size_t>(b.size() - at, 32)));
-        return;
-      case 4:  // a piece of itself once more
-        if (!b.empty()) b.insert(below(b.size()), b.substr(at, 1 + below(64)));
-        return;
-      case 5:  // a piece of another
-        if (!other.empty()) {
-          std::size_t from = below(other.size());
-          b.insert(at, other.substr(from, 1 + below(other.size() - from)));
-        }
-        return;
-      case 6: b.insert(at, words[below(std::size(words))]); return;
-      case 7:  // a number a little larger or smaller
-        if (!b.empty()) b[at] = static_cast<char>(b[at] + static_cast<int>(below(9)) - 4);
-        return;
-      default:  // its beginning, another's end
-        if (!other.empty()) b = b.substr(0, at) + other.substr(below(other.size()));
-    }
-  }
-  std::mt19937_64 random_;
-};
-
-class Current {
- public:
-  explicit Current(const std::string& path) : path_(path) {
-    int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd >= 0 && ::ftruncate(fd, size) == 0) at_ = static_cast<char*>(::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
-    if (fd >= 0) ::close(fd);
-    if (!at_ || at_ == MAP_FAILED) {
-      std::fprintf(stderr, "%s: cannot be written\n", path.c_str());
-      std::exit(2);
-    }
-  }
-  void set(const Bytes& input) {
-    std::uint64_t n = std::min(input.size(), max_input_bytes);
-    std::memcpy(at_, &n, 8);
-    std::memcpy(at_ + 8, input.data(), n);
-  }
-  void done() { ::unlink(path_.c_str()); }
-
-  static bool extract(const std::string& path, const std::string& into) {
-    Bytes all = read_file(path);
-    std::uint64_t n = 0;
-    if (all.size() != size) return false;
-    std::memcpy(&n, all.data(), 8);
-    std::ofstream(into, std::ios::binary) << all.substr(8, n);
-    return true;
-  }
-
- private:
-  static constexpr std::size_t size = 8 + max_input_bytes;
-  std::string path_;
-  char* at_ = nullptr;
-};
-
-void too_slow(int) {
-  constexpr char text[] = "an input takes too long\n";
-  (void)!::write(2, text, sizeof text - 1);
-  std::abort();
 }
 
 }  // namespace
