@@ -1,6 +1,6 @@
 #!/bin/bash
 # pods.sh KYBERN: the lives of pods on a real node: phases, restarts and their back-off, probes, hooks, grace, deadlines,
-# init containers and sidecars, images that cannot be had, resources in cgroups, the end by lack of memory.
+# init containers and sidecars, images that cannot be had, resources in cgroups, the end by lack of memory, `kubectl top`.
 name=pods; . "$(dirname "$0")/lib.sh"
 setup "$@"
 server
@@ -175,6 +175,22 @@ is "a container's CPU limit" "$(figure "$path/$id" cpu/cpu.cfs_quota_us cpu.max 
 is "its class" "$(field pod/limited '{.status.qosClass}') $(field pod/guaranteed '{.status.qosClass}') $(field pod/crashes '{.status.qosClass}')" "Burstable Guaranteed BestEffort"
 [ -d "$(ls -d /sys/fs/cgroup/{memory/,}$ns/kubepods/pod"$(field pod/guaranteed '{.metadata.uid}')" /sys/fs/cgroup/{memory/,}$ns/kubepods/guaranteed/pod"$(field pod/guaranteed '{.metadata.uid}')" 2>/dev/null | head -1)" ] && ok "the guaranteed pod's cgroup" || bad "the guaranteed pod has no cgroup"
 phase eats Failed; ended eats "137 OOMKilled"
+
+# --- what they use
+# tops WHO KUBECTL...: `top` by one client. The figures come a moment after the pods: two looks at their counters are needed.
+top_row() { "${@:2}" 2>/dev/null | grep -Eq "$1"; }
+tops() {
+  local who=$1; shift
+  eventually 60 "top nodes by $who" top_row "^$name +[0-9]+m +[0-9]+% +[0-9]+Mi +[0-9]+% *\$" "$@" top nodes
+  eventually 60 "top pods by $who" top_row '^limited +[0-9]+m +[0-9]+Mi *$' "$@" top pods
+  eventually 60 "top pods --containers by $who" top_row '^limited +main +[0-9]+m +[0-9]+Mi *$' "$@" top pods --containers
+  contains "no pods, no figures, by $who" "$("$@" top pods -l none=such 2>&1)" "No resources found in default namespace."
+  local used; used=$("$@" top pod limited --no-headers | awk '{print $3 + 0}')
+  [ "${used:-99}" -le 32 ] && ok "limited uses ${used}Mi of its 32" || bad "limited uses ${used}Mi of its 32 by $who"
+  "$@" top pods --no-headers | grep -q '^succeeds ' && bad "a pod that is done is listed by $who" || ok "a pod that is done is not listed"
+}
+tops "ours" k
+for real in $(real_kubectls); do tops "$(basename "$real")" inside "$real"; done
 
 # --- everything goes, and nothing stays
 k delete pods --all --grace-period=1 --wait=false >/dev/null
