@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <deque>
+#include <iterator>
+#include <optional>
 #include <utility>
 
 #include "bin/local_transport.h"
@@ -9,6 +11,7 @@
 namespace kybern::sim {
 namespace {
 
+constexpr std::size_t parcel_events = 256;
 constexpr Duration first_reconnect = std::chrono::milliseconds(800), last_reconnect = std::chrono::seconds(30);
 
 Status unreachable() {
@@ -52,7 +55,8 @@ std::string kind_of(const client::Call& call) {
 
 class Connection;
 
-// One watch of one component: what the server tells waits in line until it arrives.
+// One watch of one component: what the server tells waits in line until it arrives. What is told while something waits that
+// arrives no earlier travels with it, as bytes of one stream do.
 class WatchEnd final : public client::Subscription, public std::enable_shared_from_this<WatchEnd> {
  public:
   WatchEnd(Connection& connection, std::string path, std::string query, client::Listener listener)
@@ -64,16 +68,22 @@ class WatchEnd final : public client::Subscription, public std::enable_shared_fr
   Lane& lane() const;
 
  private:
+  struct Parcel {
+    std::uint64_t era = 0;
+    std::optional<std::vector<Document>> replaced;
+    std::vector<client::Event> changed;
+    std::uint64_t progressed = 0;
+  };
   void connect();
   void retry();
-  void send(std::function<void()> open);
+  void send(Parcel parcel);
   void open_next();
 
   Connection& connection_;
   const std::string path_, query_;
   client::Listener listener_;
   std::unique_ptr<client::Subscription> inner_;
-  std::deque<std::function<void()>> under_way_;
+  std::deque<Parcel> under_way_;
   std::uint64_t era_ = 0;  // of the connection: what was sent in an older one does not arrive
   Duration last_arrival_{};
   Duration next_try_ = first_reconnect;
@@ -166,23 +176,22 @@ void WatchEnd::connect() {
   if (!connection_.can_reach()) return retry();
   next_try_ = first_reconnect;
   const std::uint64_t era = ++era_;
-  std::weak_ptr<WatchEnd> weak = weak_from_this();
-  auto deliver = [weak, era](auto call) {
-    if (auto self = weak.lock(); self && self->era_ == era && !self->ended_)
-      self->send([weak, era, call = std::move(call)]() mutable {
-        if (auto now = weak.lock(); now && now->era_ == era && !now->ended_) call(now->listener_);
-      });
+  const auto deliver = [weak = weak_from_this(), era](Parcel parcel) {
+    auto self = weak.lock();
+    if (!self || self->era_ != era || self->ended_) return;
+    parcel.era = era;
+    self->send(std::move(parcel));
   };
   client::Listener remote;
-  remote.replaced = [deliver](std::vector<Document> objects) {
-    deliver([objects = std::move(objects)](client::Listener& l) mutable { l.replaced(std::move(objects)); });
-  };
+  remote.replaced = [deliver](std::vector<Document> objects) { deliver({.era = 0, .replaced = std::move(objects), .changed = {}}); };
   remote.changed = [deliver, &network = connection_.network_](std::vector<client::Event> events) {
     network.watch_events += events.size();
-    deliver([events = std::move(events)](client::Listener& l) mutable { l.changed(std::move(events)); });
+    deliver({.era = 0, .replaced = {}, .changed = std::move(events)});
   };
   if (listener_.progressed)
-    remote.progressed = [deliver](std::uint64_t version) { deliver([version](client::Listener& l) { l.progressed(version); }); };
+    remote.progressed = [deliver](std::uint64_t version) {
+      deliver({.era = 0, .replaced = {}, .changed = {}, .progressed = version});
+    };
   inner_ = connection_.inner()->subscribe(path_, query_, std::move(remote));
 }
 
@@ -195,12 +204,21 @@ void WatchEnd::retry() {
 }
 
 // Arrives after some time, never before what was sent earlier.
-void WatchEnd::send(std::function<void()> open) {
+void WatchEnd::send(Parcel parcel) {
   Network& n = connection_.network_;
   Duration travel = n.world_.random().between(n.options_.shortest_delivery, n.options_.longest_delivery);
   if (n.weather.late_deliveries > Duration::zero()) travel += n.world_.random().between(Duration::zero(), n.weather.late_deliveries);
-  last_arrival_ = std::max(last_arrival_ + std::chrono::microseconds(50), n.world_.elapsed() + travel);
-  under_way_.push_back(std::move(open));
+  const Duration arrival = n.world_.elapsed() + travel;
+  if (!under_way_.empty() && !parcel.replaced && arrival <= last_arrival_) {
+    Parcel& last = under_way_.back();
+    if (last.era == parcel.era && last.changed.size() + parcel.changed.size() <= parcel_events) {
+      std::move(parcel.changed.begin(), parcel.changed.end(), std::back_inserter(last.changed));
+      if (parcel.progressed != 0) last.progressed = parcel.progressed;
+      return;
+    }
+  }
+  last_arrival_ = std::max(last_arrival_ + std::chrono::microseconds(50), arrival);
+  under_way_.push_back(std::move(parcel));
   lane().post_after(last_arrival_ - n.world_.elapsed(), [weak = weak_from_this()] {
     if (auto self = weak.lock()) self->open_next();
   });
@@ -208,15 +226,19 @@ void WatchEnd::send(std::function<void()> open) {
 
 // The order is that of sending, also when the lane was stopped for a while.
 void WatchEnd::open_next() {
-  std::function<void()> open = std::move(under_way_.front());
+  Parcel parcel = std::move(under_way_.front());
   under_way_.pop_front();
-  open();
+  const auto arrives = [&] { return parcel.era == era_ && !ended_; };
+  if (parcel.replaced && arrives()) listener_.replaced(std::move(*parcel.replaced));
+  if (!parcel.changed.empty() && arrives()) listener_.changed(std::move(parcel.changed));
+  if (parcel.progressed != 0 && arrives()) listener_.progressed(parcel.progressed);
 }
 
 void WatchEnd::disconnect() {
   if (ended_) return;
   inner_.reset();
   ++era_;
+  for (Parcel& parcel : under_way_) parcel = {};  // their timers find that nothing came
   retry();
 }
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <shared_mutex>
 #include <unordered_map>
 #include <unordered_set>
@@ -61,7 +62,9 @@ struct MirrorCore::State {
   bool synced = false, started = false;
   Objects objects;
   std::vector<Index> indexes;
-  std::unordered_map<std::string, Ahead> ahead;
+  using AheadOf = std::unordered_map<std::string, Ahead>;
+  AheadOf ahead;
+  std::set<std::pair<std::uint64_t, std::string>> ahead_by_version;  // of those that are writes; the stream settles them in this order
   std::uint64_t delivered_version = 0;  // the stream has delivered every change up to here
 
   std::unique_ptr<Subscription> subscription;
@@ -123,6 +126,24 @@ struct MirrorCore::State {
     objects.erase(found);
   }
 
+  // --- what is ahead of the stream -------------------------------------------------------------------------------
+
+  Ahead& go_ahead(const std::string& key, std::uint64_t version, std::string_view gone_uid) {
+    auto [place, is_new] = ahead.try_emplace(key);
+    Ahead& mine = place->second;
+    if (is_new) mine.delivered = find(key);
+    else if (mine.version != 0) ahead_by_version.erase({mine.version, key});
+    mine.version = version;
+    mine.gone_uid = gone_uid;
+    if (version != 0) ahead_by_version.emplace(version, key);
+    return mine;
+  }
+
+  AheadOf::iterator caught_up(AheadOf::iterator which) {
+    if (which->second.version != 0) ahead_by_version.erase({which->second.version, which->first});
+    return ahead.erase(which);
+  }
+
   // --- the stream ------------------------------------------------------------------------------------------------
 
   void apply_put(const Document& object, std::vector<Change>& changes) {
@@ -143,7 +164,7 @@ struct MirrorCore::State {
       mine.delivered = object;
     } else {
       put(key, object);
-      ahead.erase(found);
+      caught_up(found);
     }
   }
 
@@ -164,21 +185,18 @@ struct MirrorCore::State {
       mine.delivered = {};
     } else {
       remove(key);
-      ahead.erase(found);
+      caught_up(found);
     }
   }
 
   // Writes that the stream must have delivered by now and has not: they are not of this collection (a selector).
   void progress(std::uint64_t version) {
     delivered_version = std::max(delivered_version, version);
-    for (auto it = ahead.begin(); it != ahead.end();) {
-      if (it->second.version == 0 || it->second.version > delivered_version) {
-        ++it;
-        continue;
-      }
+    while (!ahead_by_version.empty() && ahead_by_version.begin()->first <= delivered_version) {
+      auto it = ahead.find(ahead_by_version.begin()->second);
       if (it->second.delivered) put(it->first, it->second.delivered);
       else remove(it->first);
-      it = ahead.erase(it);
+      caught_up(it);
     }
   }
 
@@ -226,7 +244,7 @@ struct MirrorCore::State {
       for (auto it = ahead.begin(); it != ahead.end();) {  // deletions of ours that the list confirms
         if (it->second.version == 0 && !present.contains(it->first)) {
           if (it->second.delivered) changes.push_back({it->second.delivered, {}});
-          it = ahead.erase(it);
+          it = caught_up(it);
         } else {
           ++it;
         }
@@ -337,10 +355,7 @@ void MirrorCore::wrote(const Document& object) {
   if (version <= state_->delivered_version) return;  // the stream has been there, or has gone past it
   const Document seen = state_->find(key);
   if (seen && resource_version_of(seen) >= version) return;
-  auto [place, is_new] = state_->ahead.try_emplace(key);
-  if (is_new) place->second.delivered = seen;
-  place->second.version = version;
-  place->second.gone_uid.clear();
+  state_->go_ahead(key, version, {});
   state_->put(key, object);
 }
 
@@ -348,10 +363,7 @@ void MirrorCore::erased(std::string_view key, std::string_view uid) {
   std::unique_lock lock(state_->mutex);
   const Document seen = state_->find(key);
   if (!seen || uid_of(seen) != uid) return;  // the stream was faster, or another object has the name
-  auto [place, is_new] = state_->ahead.try_emplace(std::string(key));
-  if (is_new) place->second.delivered = seen;
-  place->second.version = 0;  // puts of this uid that the stream still brings stay hidden
-  place->second.gone_uid = uid;
+  state_->go_ahead(std::string(key), 0, uid);  // puts of this uid that the stream still brings stay hidden
   state_->remove(key);
 }
 
