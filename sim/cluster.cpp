@@ -47,7 +47,15 @@ Cluster::Cluster(ClusterOptions options)
       user_(network_.connect("system:admin", user_lane_)) {}
 
 Cluster::~Cluster() {
+  // Whoever waits for an answer gets none, and comes to an end while what it works with is still there.
+  world_.kill(user_lane_);
   if (fleet_) fleet_->stop();
+  for (Process& process : processes_)
+    if (process.lane) {
+      network_.cut(*process.lane);
+      world_.kill(*process.lane);
+    }
+  world_.finish_waiting();
   for (Component c : {Component::scheduler, Component::controllers, Component::server})
     if (is_up(c)) end(c, false);
   fleet_.reset();

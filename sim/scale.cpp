@@ -41,6 +41,7 @@ class Scale {
     cluster_.disk().never_fails();
     if (auto ok = cluster_.start(); !ok) return "the cluster did not start: " + ok.error().message + "\n";
     watch_over();
+    cluster_.world().pulse = [this] { narrate(); };
     phase("nodes register", seconds(1), [&] { return cluster_.objects("/nodes/").size() == static_cast<std::size_t>(options_.nodes); });
     make_pods();
     const std::uint64_t bound_before = bound();
@@ -53,6 +54,7 @@ class Scale {
                                   static_cast<double>(decisions) / std::max(spent, 1e-9), spent));
     if (!options_.scenario.empty()) play();
     if (options_.live > Duration::zero()) {
+      phase_ = "life";
       churn();
       const double begin = processor_seconds();
       const Duration end = cluster_.world().elapsed() + options_.live;
@@ -74,6 +76,7 @@ class Scale {
     std::vector<std::string> leaks;
     if (unrest.empty()) cluster_.run_until([&] { return (leaks = checker_.leaks()).empty(); }, seconds(60), seconds(1));
     for (const std::string& leak : leaks) line("left at rest", leak);
+    cluster_.run_until([&] { return !cluster_.user_lane().busy(); }, seconds(60), std::chrono::milliseconds(10));
     well = filled && unrest.empty() && leaks.empty() && checker_.problems().empty();
     return report_;
   }
@@ -93,20 +96,20 @@ class Scale {
     if (options_.narrate) fmt::print(stderr, "{:8.1f} s  {}  ({:.0f} MB)\n", since(real_begin_), text, memory_mb("VmRSS"));
   }
 
+  // What goes on, every few seconds of the processor.
+  void narrate() {
+    if (!options_.narrate || since(real_begin_) < next_word_) return;
+    next_word_ = since(real_begin_) + 5;
+    say(fmt::format("{}: {:.1f} s simulated, {} pods run, {} requests", phase_, in_seconds(cluster_.world().elapsed()),
+                    cluster_.fleet().running(), cluster_.network().calls));
+  }
+
   bool phase(const char* what, Duration step, const std::function<bool()>& done) {
     const double begin = processor_seconds();
     const Duration from = cluster_.world().elapsed();
     const std::uint64_t calls = cluster_.network().calls, events = cluster_.world().events();
-    Duration next_word = from;
-    const bool reached = cluster_.run_until(
-        [&] {
-          if (cluster_.world().elapsed() >= next_word) {
-            next_word = cluster_.world().elapsed() + seconds(30);
-            say(fmt::format("{}: {} pods run, revision {}", what, cluster_.fleet().running(), cluster_.store()->revision()));
-          }
-          return done();
-        },
-        seconds(options_.fill_limit_seconds), step);
+    phase_ = what;
+    const bool reached = cluster_.run_until(done, seconds(options_.fill_limit_seconds), step);
     line(what, fmt::format("{} {:.0f} s simulated, {:.1f} s of the processor, {} requests, {} events, {:.0f} MB",
                            reached ? "within" : "NOT within", in_seconds(cluster_.world().elapsed() - from), since(begin),
                            cluster_.network().calls - calls, cluster_.world().events() - events, memory_mb("VmRSS")));
@@ -269,7 +272,8 @@ class Scale {
   std::uint64_t changes_ = 0;
   int changes_per_minute_ = options_.changes_per_minute;
   bool living_ = false;
-  std::string report_;
+  std::string report_, phase_;
+  double next_word_ = 2;
 };
 
 }  // namespace

@@ -57,6 +57,8 @@ class Stage {
         result.problems.push_back(
             fmt::format("not at rest after {} s: {}", std::chrono::duration_cast<seconds>(options_.rest_within).count(), problem));
     if (result.problems.empty()) check_leaks(result);
+    // A user's request that is on its way comes back to where it was made.
+    cluster_.run_until([&] { return !cluster_.user_lane().busy(); }, settle_limit, milliseconds(10));
     result.digest = cluster_.digest();
     result.events = cluster_.world().events();
     result.calls = cluster_.network().calls;

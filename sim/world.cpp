@@ -14,6 +14,9 @@ namespace {
 // A task that is posted begins within this time: a thread has to take it.
 constexpr std::int64_t shortest_start_ns = 1'000, longest_start_ns = 20'000;
 
+constexpr std::int64_t measured_part = 8;       // of the tasks one is measured: reading the processor's clock is a system call
+constexpr std::uint64_t events_per_pulse = 512;
+
 // How long the simulation itself takes, for its report; nothing that happens depends on it.
 // Time of the processor: what else the machine does is not counted.
 std::int64_t real_ns() {
@@ -66,6 +69,7 @@ SimulatedWorld::SimulatedWorld(std::uint64_t seed) : seed_(seed), random_(seed),
 
 SimulatedWorld::~SimulatedWorld() {
   for (auto& lane : lanes_) kill(*lane);
+  KYBERN_CHECK(waiting_ == 0, "no task waits any more");
 }
 
 Time SimulatedWorld::now() const { return epoch + elapsed_ + skew_; }
@@ -79,14 +83,14 @@ void SimulatedWorld::kill(Lane& lane) {
   if (std::exchange(lane.dead_, true)) return;
   std::vector<Task> dropped;  // destroyed at the end: what a task owns may cancel or post
   for (std::uint32_t i = 0; i < slots_.size(); ++i) {
-    if (!slots_[i].used || slots_[i].lane != lane.number_) continue;
+    if (!slots_[i].used || slots_[i].waits || slots_[i].lane != lane.number_) continue;
     dropped.push_back(std::move(slots_[i].task));
     free_slot(i);
     ++stale_;
   }
 }
 
-TimerId SimulatedWorld::schedule(Lane& lane, Duration delay, Task task) {
+std::uint32_t SimulatedWorld::take_slot(std::uint32_t lane) {
   std::uint32_t index;
   if (free_.empty()) {
     index = static_cast<std::uint32_t>(slots_.size());
@@ -95,10 +99,15 @@ TimerId SimulatedWorld::schedule(Lane& lane, Duration delay, Task task) {
     index = free_.back();
     free_.pop_back();
   }
+  slots_[index].lane = lane;
+  slots_[index].used = true;
+  return index;
+}
+
+TimerId SimulatedWorld::schedule(Lane& lane, Duration delay, Task task) {
+  const std::uint32_t index = take_slot(lane.number_);
   Slot& slot = slots_[index];
   slot.task = std::move(task);
-  slot.lane = lane.number_;
-  slot.used = true;
   const std::int64_t start = shortest_start_ns + static_cast<std::int64_t>(ties_.below(longest_start_ns - shortest_start_ns));
   const std::int64_t at = elapsed_.count() + std::max<std::int64_t>(0, delay.count()) + start;
   heap_.push_back({at, ties_.next(), index, slot.generation});
@@ -109,6 +118,7 @@ TimerId SimulatedWorld::schedule(Lane& lane, Duration delay, Task task) {
 void SimulatedWorld::free_slot(std::uint32_t index) {
   Slot& slot = slots_[index];
   slot.used = false;
+  slot.waits = nullptr;
   ++slot.generation;
   free_.push_back(index);
 }
@@ -127,8 +137,38 @@ void SimulatedWorld::cancel(TimerId id) {
   }
 }
 
-bool SimulatedWorld::run_next(std::int64_t until_ns) {
-  while (!heap_.empty() && heap_.front().at_ns <= until_ns) {
+// --- running ---------------------------------------------------------------------------------------------------------
+
+void SimulatedWorld::charge() {
+  if (weight_ == 0) return;
+  const std::int64_t now = real_ns();
+  if (charged_) *charged_ += (now - mark_ns_) * weight_;
+  mark_ns_ = now;
+}
+
+void SimulatedWorld::run_task(Lane& lane, Task task) {
+  current_ = &lane;
+  lane.busy_ = true;
+  weight_ = (ties_.next() & (measured_part - 1)) == 0 ? measured_part : 0;
+  charge();
+  charged_ = &lane.spent_ns_;
+  task();
+  task = nullptr;
+  charge();
+  charged_ = nullptr;
+  weight_ = 1;
+  lane.busy_ = false;
+  current_ = nullptr;
+  // One of those that waited for the lane takes its place; the others wait for that one.
+  if (lane.aside_.empty()) return;
+  std::pop_heap(lane.aside_.begin(), lane.aside_.end(), std::greater<>());
+  heap_.push_back(lane.aside_.back());
+  lane.aside_.pop_back();
+  std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
+}
+
+bool SimulatedWorld::run_next() {
+  while (!heap_.empty() && heap_.front().at_ns <= until_ns_) {
     const Entry entry = heap_.front();
     std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
     heap_.pop_back();
@@ -137,11 +177,13 @@ bool SimulatedWorld::run_next(std::int64_t until_ns) {
       continue;
     }
     Lane& lane = *lanes_[slots_[entry.slot].lane];
-    if (lane.busy_) {
-      aside_.push_back(entry);
+    Fiber* const waits = slots_[entry.slot].waits;
+    if (!waits && lane.busy_) {
+      lane.aside_.push_back(entry);
+      std::push_heap(lane.aside_.begin(), lane.aside_.end(), std::greater<>());
       continue;
     }
-    if (entry.at_ns < lane.paused_until_ns_) {
+    if (!waits && entry.at_ns < lane.paused_until_ns_) {
       heap_.push_back({lane.paused_until_ns_ + ++lane.resumed_, entry.tie, entry.slot, entry.generation});
       std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
       continue;
@@ -151,48 +193,83 @@ bool SimulatedWorld::run_next(std::int64_t until_ns) {
     elapsed_ = std::max(elapsed_, Duration(entry.at_ns));
     ++events_;
     trace_.add(static_cast<std::uint64_t>(entry.at_ns) ^ static_cast<std::uint64_t>(lane.number_) << 48);
-    Lane* before = std::exchange(current_, &lane);
-    lane.busy_ = true;
-    const std::int64_t outer = std::exchange(elsewhere_ns_, 0), begin = real_ns();
-    task();
-    task = nullptr;
-    const std::int64_t taken = real_ns() - begin;
-    lane.spent_ns_ += taken - elsewhere_ns_;
-    elsewhere_ns_ = outer + taken;
-    lane.busy_ = false;
-    current_ = before;
+    if (pulse && events_ % events_per_pulse == 0) pulse();
+    if (waits) {
+      idle_.push_back(running_);
+      leave_for(*waits);
+    } else {
+      run_task(lane, std::move(task));
+    }
     return true;
   }
   return false;
 }
 
-bool SimulatedWorld::step() { return run_next(INT64_MAX); }
+void SimulatedWorld::loop() {
+  for (;;) {
+    if (run_next()) continue;
+    idle_.push_back(running_);
+    leave_for(driver_);
+  }
+}
+
+void SimulatedWorld::leave_for(Fiber& other) {
+  Fiber* const me = running_;
+  running_ = &other;
+  me->switch_to(other);
+}
+
+void SimulatedWorld::leave_for_idle() {
+  if (idle_.empty()) {
+    fibers_.push_back(std::make_unique<Fiber>([this] { loop(); }));
+    idle_.push_back(fibers_.back().get());
+  }
+  Fiber* const next = idle_.back();
+  idle_.pop_back();
+  leave_for(*next);
+}
 
 void SimulatedWorld::run_for(Duration duration) {
   KYBERN_CHECK(!current_, "a task waits, it does not run the world");
   const Duration end = elapsed_ + duration;
-  while (run_next(end.count())) {}
+  until_ns_ = end.count();
+  leave_for_idle();
   elapsed_ = std::max(elapsed_, end);
 }
 
+void SimulatedWorld::finish_waiting() {
+  while (waiting_ > 0) run_for(std::chrono::milliseconds(1));
+}
+
 std::int64_t SimulatedWorld::measure(const std::function<void()>& work) {
-  const std::int64_t begin = real_ns(), before = elsewhere_ns_;
+  std::int64_t taken = 0;
+  charge();
+  std::int64_t* const before = std::exchange(charged_, &taken);
   work();
-  const std::int64_t taken = real_ns() - begin;
-  elsewhere_ns_ = before + taken;
+  charge();
+  charged_ = before;
   return taken;
 }
 
 void SimulatedWorld::wait(Duration duration) {
-  const Duration end = elapsed_ + duration;
-  std::vector<Entry> outer = std::exchange(aside_, {});
-  while (run_next(end.count())) {}
-  for (const Entry& entry : aside_) {
-    heap_.push_back(entry);
-    std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
-  }
-  aside_ = std::move(outer);
-  elapsed_ = std::max(elapsed_, end);
+  KYBERN_CHECK(current_, "tasks wait, nobody else");
+  charge();
+  Lane* const lane = current_;
+  const std::int64_t weight = weight_;
+  const std::uint32_t index = take_slot(lane->number_);
+  slots_[index].waits = running_;
+  heap_.push_back({(elapsed_ + std::max(Duration(0), duration)).count(), ties_.next(), index, slots_[index].generation});
+  std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
+  current_ = nullptr;
+  charged_ = nullptr;
+  weight_ = 1;
+  ++waiting_;
+  leave_for_idle();
+  --waiting_;
+  current_ = lane;
+  weight_ = weight;
+  if (weight_ != 0) mark_ns_ = real_ns();
+  charged_ = &lane->spent_ns_;
 }
 
 }  // namespace kybern::sim

@@ -92,8 +92,10 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
       // What is assumed stays until the API says where the pod is, or that it is gone.
       bool same_pod = now && found->second.pod.pod["metadata"]["uid"] == now["metadata"]["uid"];
       if (same_pod && !placed && node.empty() && found->second.assumed) return;
-      if (same_pod && placed && found->second.node == node && !found->second.assumed && found->second.pod.pod["spec"] == now["spec"])
+      if (same_pod && placed && found->second.node == node && !found->second.assumed && found->second.pod.pod["spec"] == now["spec"]) {
+        found->second.pod = read_pod(now);  // the same, out of the newer block: the old one can go
         return;
+      }
       unplace(found);
       if (!placed) wake_all();
     }

@@ -2,6 +2,7 @@
 
 #include "client/mirror.h"
 #include "controllers/deployment/reconcile.h"
+#include "controllers/echoes.h"
 #include "controllers/objects.h"
 #include "machinery/labels.h"
 
@@ -56,15 +57,20 @@ Observed observe(const Mirrors& mirrors, const Document& deployment, Time now, c
 std::unique_ptr<Runner> make_runner(const Environment& environment) {
   Mirrors& mirrors = environment.mirrors;
   Clock& clock = environment.world.clock;
+  auto echoes = std::make_shared<Echoes>();
   auto runner = std::make_unique<Runner>("deployment-controller", workers, environment.transport, environment.world, mirrors,
-                                         [&mirrors, &clock](const std::string& key, const Failure* failure) -> std::optional<Plan> {
+                                         [&mirrors, &clock, echoes](const std::string& key, const Failure* failure) -> std::optional<Plan> {
                                            const Document deployment = mirrors.deployments.get(key);
                                            if (!deployment) return {};
-                                           return reconcile(deployment, observe(mirrors, deployment, clock.now(), failure));
+                                           Plan plan = reconcile(deployment, observe(mirrors, deployment, clock.now(), failure));
+                                           echoes->decided(key, deployment, plan);
+                                           return plan;
                                          });
   Runner* const r = runner.get();
-  mirrors.deployments.add_handler([r](const Document&, const Document& now) {
-    if (now) r->add(client::key_of(now));
+  mirrors.deployments.add_handler([r, echoes](const Document& before, const Document& now) {
+    std::string key = client::key_of(now ? now : before);
+    if (!now) echoes->forget(key);
+    else if (!echoes->is_echo(key, before, now)) r->add(std::move(key));
   });
   mirrors.replica_sets.add_handler([r, &mirrors](const Document& before, const Document& now) {
     if (before) add_owner(*r, before);

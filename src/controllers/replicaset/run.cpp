@@ -1,6 +1,11 @@
 #include "controllers/replicaset/run.h"
 
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
 #include "client/mirror.h"
+#include "controllers/echoes.h"
 #include "controllers/objects.h"
 #include "controllers/replicaset/reconcile.h"
 
@@ -8,6 +13,33 @@ namespace kybern::controllers::replicaset {
 namespace {
 
 constexpr std::size_t workers = 5;
+
+// Pods of one set that become ready one after another are counted together, at most this often; the first one at once.
+constexpr Duration count_interval = std::chrono::milliseconds(100);
+
+class Counting {
+ public:
+  explicit Counting(Clock& clock) : clock_(clock) {}
+  Duration wait_for(const std::string& key) {  // until its pods may be counted
+    const Instant now = clock_.steady();
+    std::lock_guard lock(mutex_);
+    auto [last, is_new] = last_.try_emplace(key, now);
+    if (is_new || now - last->second >= count_interval) {
+      last->second = now;
+      return Duration::zero();
+    }
+    return last->second + count_interval - now;
+  }
+  void forget(const std::string& key) {
+    std::lock_guard lock(mutex_);
+    last_.erase(key);
+  }
+
+ private:
+  Clock& clock_;
+  std::mutex mutex_;
+  std::unordered_map<std::string, Instant> last_;
+};
 
 // Of all that a kubelet writes about a pod, what a ReplicaSet asks for.
 bool matters(Value before, Value now) {
@@ -22,6 +54,13 @@ bool matters(Value before, Value now) {
 void add_owner(Runner& runner, const Flavor& flavor, Value pod) {
   const Value controller = controller_of(pod);
   if (controller["kind"].as_string() == flavor.kind) runner.add(std::string(namespace_of(pod)) + "/" + controller["name"].str());
+}
+
+// Of a pod that stays where it is only how it does has changed.
+bool is_progress(Value before, Value now) {
+  return before.exists() && now.exists() && is_active(before) && is_active(now) &&
+         before["metadata"]["labels"] == now["metadata"]["labels"] &&
+         before["metadata"]["ownerReferences"] == now["metadata"]["ownerReferences"];
 }
 
 void add_adopters(Runner& runner, const Flavor& flavor, const client::MirrorCore& sets, Value pod) {
@@ -41,9 +80,11 @@ std::vector<Document> related_pods(const Mirrors& mirrors, const Document& set) 
 std::unique_ptr<Runner> make(const Environment& environment, const char* component, const Flavor& flavor, client::MirrorCore& sets) {
   Mirrors& mirrors = environment.mirrors;
   Clock& clock = environment.world.clock;
+  auto echoes = std::make_shared<Echoes>();
+  auto counting = std::make_shared<Counting>(clock);
   auto runner = std::make_unique<Runner>(
       component, workers, environment.transport, environment.world, mirrors,
-      [&mirrors, &clock, &sets, flavor](const std::string& key, const Failure* failure) -> std::optional<Plan> {
+      [&mirrors, &clock, &sets, flavor, echoes](const std::string& key, const Failure* failure) -> std::optional<Plan> {
         const Document set = sets.get(key);
         if (!set) return {};
         Observed observed{.pods = mirrors.pods.by_index("controller", uid_of(set)), .related = {}, .now = clock.now(), .failure = failure};
@@ -52,14 +93,27 @@ std::unique_ptr<Runner> make(const Environment& environment, const char* compone
           observed.related = related_pods(mirrors, set);
         for (Document& orphan : mirrors.pods.by_index("controller", Mirrors::orphans_of(namespace_of(set))))
           observed.pods.push_back(std::move(orphan));
-        return reconcile(set, observed, flavor);
+        Plan plan = reconcile(set, observed, flavor);
+        echoes->decided(key, set, plan);
+        return plan;
       });
   Runner* const r = runner.get();
-  sets.add_handler([r](const Document&, const Document& now) {
-    if (now) r->add(client::key_of(now));
+  sets.add_handler([r, echoes, counting](const Document& before, const Document& now) {
+    std::string key = client::key_of(now ? now : before);
+    if (!now) {
+      echoes->forget(key);
+      counting->forget(key);
+    } else if (!echoes->is_echo(key, before, now)) {
+      r->add(std::move(key));
+    }
   });
-  mirrors.pods.add_handler([r, &sets, flavor](const Document& before, const Document& now) {
+  mirrors.pods.add_handler([r, &sets, flavor, counting](const Document& before, const Document& now) {
     if (!matters(before, now)) return;
+    if (const Value controller = controller_of(now); is_progress(before, now) && controller["kind"].as_string() == flavor.kind) {
+      std::string key = std::string(namespace_of(now)) + "/" + controller["name"].str();
+      const Duration wait = counting->wait_for(key);
+      return wait == Duration::zero() ? r->add(std::move(key)) : r->add_after(std::move(key), wait);
+    }
     if (before) add_owner(*r, flavor, before);
     if (now && controller_of(now).exists()) add_owner(*r, flavor, now);
     else if (now) add_adopters(*r, flavor, sets, now);
