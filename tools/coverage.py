@@ -39,7 +39,7 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         for one in pool.map(lines_of, data):
             for path, lines in one.items():
-                if not path.startswith(source + "/") or path.endswith("_test.cpp") or os.path.basename(path).startswith("test_"):
+                if not path.startswith(source + "/") or path.endswith("_test.cpp") or "/testing/" in path or os.path.basename(path).startswith("test_"):
                     continue
                 for number, reached in lines.items():
                     merged[path][number] = merged[path].get(number, False) or reached

@@ -1,4 +1,4 @@
-// Subresources that exchange objects: scale, binding, eviction, token, approval, finalize, ephemeral containers, resize.
+// Subresources that exchange objects: binding, eviction, token, approval, finalize, ephemeral containers, resize.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,12 +8,10 @@
 #include "apiserver/http/requests.h"
 #include "apiserver/registry/decode.h"
 #include "apiserver/registry/eviction.h"
-#include "apiserver/registry/managers.h"
 #include "apiserver/registry/patches.h"
+#include "apiserver/registry/scale.h"
 #include "apiserver/tokens.h"
 #include "base/strings.h"
-#include "machinery/labels.h"
-#include "machinery/patch/patch.h"
 #include "schema/convert.h"
 
 namespace kybern::apiserver {
@@ -34,96 +32,6 @@ Document success_status(int code) {
 }
 
 namespace {
-
-// --- scale (autoscaling/v1 Scale)
-
-Document scale_of(const Work& work, Value object) {
-  Draft scale = Draft::object({{"kind", "Scale"}, {"apiVersion", "autoscaling/v1"}});
-  Value m = object["metadata"];
-  for (std::string_view field : {"name", "namespace", "uid", "resourceVersion", "creationTimestamp"})
-    if (m[field].exists()) scale["metadata"][field] = m[field];
-  scale["spec"] = Draft::object();
-  if (std::int64_t replicas = object["spec"]["replicas"].as_int()) scale["spec"]["replicas"] = replicas;
-  scale["status"] = Draft::object({{"replicas", object["status"]["replicas"].as_int()}});
-  std::string selector;
-  if (work.served->plural() == "replicationcontrollers") selector = LabelSelector::from_map(object["spec"]["selector"]).str();
-  else if (auto parsed = LabelSelector::from(object["spec"]["selector"])) selector = parsed->str();
-  if (!selector.empty()) scale["status"]["selector"] = selector;
-  return scale.freeze();
-}
-
-Status missing_scale(const Work& work) {
-  // As upstream names it: deployments/scale.apps, but statefulsets.apps; of a replication controller the group is that of Scale.
-  if (work.served->plural() == "statefulsets") return not_found(work.served->group(), work.served->plural(), work.name);
-  std::string_view group = work.served->group().empty() ? "autoscaling" : work.served->group();
-  return not_found(group, std::string(work.served->plural()) + "/scale", work.name);
-}
-
-ApiResult<Draft> with_scale(const Work& work, Value before, Value scale) {
-  std::string_view version = scale["metadata"]["resourceVersion"].as_string();
-  if (!version.empty() && version != before["metadata"]["resourceVersion"].as_string())
-    return fail(conflict(work.served->group(), work.served->plural(), work.name,
-                         "the object has been modified; please apply your changes to the latest version and try again"));
-  if (std::string_view uid = scale["metadata"]["uid"].as_string(), ours = before["metadata"]["uid"].as_string();
-      !uid.empty() && uid != ours)
-    return fail(conflict(work.served->group(), work.served->plural(), work.name,
-                         fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}", uid, ours)));
-  std::int64_t replicas = scale["spec"]["replicas"].as_int();
-  if (replicas < 0) {
-    FieldErrors errors{{FieldError::Type::invalid, "spec.replicas", std::to_string(replicas), "must be greater than or equal to 0"}};
-    return fail(invalid("autoscaling", "Scale", work.name, errors));
-  }
-  Draft now(before);
-  now["spec"]["replicas"] = replicas;
-  return now;
-}
-
-ApiResult<Answer> scale(SubresourceCall& call) {
-  Work& work = call.work;
-  auto entry = work.registry.current(work);
-  if (!entry) return fail(call.verb == "get" ? missing_scale(work) : entry.error());
-  if (call.verb == "get") return Answer{200, scale_of(work, (*entry)->value.root())};
-  Document body = call.body;
-  if (call.verb == "update") {
-    auto typed = typed_body("autoscaling/v1", "Scale", call.body);
-    if (!typed) return fail(std::move(typed.error()));
-    body = std::move(*typed);
-    if (std::string_view name = body["metadata"]["name"].as_string(); name != work.name)
-      return fail(bad_request(fmt::format("the name of the object ({}) does not match the name on the URL ({})", name, work.name)));
-  }
-  work.subresource.clear();  // the object itself is written, its generation counts
-  work.managed_as = "scale";
-  auto changed = [&](Value before, Document scale) -> ApiResult<Draft> {
-    auto admitted = admit_body(work, "UPDATE", "scale", std::move(scale), scale_of(work, before).root());
-    if (!admitted) return fail(std::move(admitted.error()));
-    return with_scale(work, before, admitted->root());
-  };
-  auto answer = work.registry.modify(
-      work,
-      [&](Value before) -> ApiResult<Draft> {
-        work.admitted = false;
-        if (call.verb == "update") return changed(before, body);
-        Document current = scale_of(work, before);
-        if (call.patch == PatchKind::apply) {
-          auto applied = apply_scale_config(work, before, current.root(), body.root());
-          if (!applied) return fail(std::move(applied.error()));
-          auto typed = typed_body("autoscaling/v1", "Scale", *applied);
-          if (!typed) return fail(std::move(typed.error()));
-          return changed(before, std::move(*typed));
-        }
-        ApiResult<Draft> patched = call.patch == PatchKind::json ? json_patch(current.root(), body.root())
-                                   : call.patch == PatchKind::merge
-                                       ? merge_patch(current.root(), body.root())
-                                       : strategic_merge(current.root(), body.root(), *schema::find_type("autoscaling/v1", "Scale"));
-        if (!patched) return fail(std::move(patched.error()));
-        auto typed = typed_body("autoscaling/v1", "Scale", patched->freeze());
-        if (!typed) return fail(std::move(typed.error()));
-        return changed(before, std::move(*typed));
-      },
-      true);
-  if (!answer) return answer;
-  return Answer{answer->code, scale_of(work, answer->object.root())};
-}
 
 // --- binding
 
@@ -279,10 +187,10 @@ struct Row {
   SubresourceHandler handler;
 };
 constexpr Row rows[] = {
-    {"apps", "deployments", "scale", scale},
-    {"apps", "replicasets", "scale", scale},
-    {"apps", "statefulsets", "scale", scale},
-    {"", "replicationcontrollers", "scale", scale},
+    {"apps", "deployments", "scale", built_in_scale},
+    {"apps", "replicasets", "scale", built_in_scale},
+    {"apps", "statefulsets", "scale", built_in_scale},
+    {"", "replicationcontrollers", "scale", built_in_scale},
     {"", "pods", "binding", bind},
     {"", "pods", "eviction", evict},
     {"", "pods", "ephemeralcontainers", ephemeral_containers},

@@ -96,7 +96,8 @@ Result<Connection> Connection::open_unchanging(const std::string& path) {
   }
   uri += "?immutable=1";
   sqlite3* db = nullptr;
-  int code = sqlite3_open_v2(uri.c_str(), &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
+  int code =
+      sqlite3_open_v2(uri.c_str(), &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
   if (code != SQLITE_OK) {
     Error error = sqlite_error(path, code, db ? sqlite3_errmsg(db) : sqlite3_errstr(code));
     sqlite3_close(db);
