@@ -189,9 +189,7 @@ void WatchEnd::connect() {
     deliver({.era = 0, .replaced = {}, .changed = std::move(events)});
   };
   if (listener_.progressed)
-    remote.progressed = [deliver](std::uint64_t version) {
-      deliver({.era = 0, .replaced = {}, .changed = {}, .progressed = version});
-    };
+    remote.progressed = [deliver](std::uint64_t version) { deliver({.era = 0, .replaced = {}, .changed = {}, .progressed = version}); };
   inner_ = connection_.inner()->subscribe(path_, query_, std::move(remote));
 }
 

@@ -14,7 +14,7 @@ namespace {
 // A task that is posted begins within this time: a thread has to take it.
 constexpr std::int64_t shortest_start_ns = 1'000, longest_start_ns = 20'000;
 
-constexpr std::int64_t measured_part = 8;       // of the tasks one is measured: reading the processor's clock is a system call
+constexpr std::int64_t measured_part = 8;  // of the tasks one is measured: reading the processor's clock is a system call
 constexpr std::uint64_t events_per_pulse = 512;
 
 // How long the simulation itself takes, for its report; nothing that happens depends on it.

@@ -65,7 +65,7 @@ struct MirrorCore::State {
   using AheadOf = std::unordered_map<std::string, Ahead>;
   AheadOf ahead;
   std::set<std::pair<std::uint64_t, std::string>> ahead_by_version;  // of those that are writes; the stream settles them in this order
-  std::uint64_t delivered_version = 0;  // the stream has delivered every change up to here
+  std::uint64_t delivered_version = 0;                               // the stream has delivered every change up to here
 
   std::unique_ptr<Subscription> subscription;
   debug::Page page{"memory", [this] { return describe(); }};  // last: destroyed first
@@ -362,7 +362,7 @@ void MirrorCore::wrote(const Document& object) {
 void MirrorCore::erased(std::string_view key, std::string_view uid) {
   std::unique_lock lock(state_->mutex);
   const Document seen = state_->find(key);
-  if (!seen || uid_of(seen) != uid) return;  // the stream was faster, or another object has the name
+  if (!seen || uid_of(seen) != uid) return;    // the stream was faster, or another object has the name
   state_->go_ahead(std::string(key), 0, uid);  // puts of this uid that the stream still brings stay hidden
   state_->remove(key);
 }

@@ -33,15 +33,15 @@ const Entry entries[] = {
 };
 
 void run(const Entry& entry, const Bytes& input) {
-  ::alarm(longest_run_s);
+  set_limit(longest_run_s);
   std::vector<std::uint8_t> exact(input.begin(), input.end());
   entry.run(exact.data(), exact.size());
-  ::alarm(0);
+  set_limit(0);
 }
 
 [[noreturn]] void child(const Entry& entry, const std::string& corpus_folder, const std::string& current_file,
                         std::chrono::milliseconds time, std::uint64_t seed) {
-  ::signal(SIGALRM, too_slow);
+  watch_runs();
   Current current(current_file);
   std::vector<Bytes> corpus;
   for (const std::string& file : files_in(corpus_folder)) {

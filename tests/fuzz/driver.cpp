@@ -39,12 +39,12 @@ std::uintptr_t before = 0;
 bool run(const Bytes& input) {
   std::memset(hits, 0, sizeof hits);
   before = 0;
-  ::alarm(longest_run_s);
+  set_limit(longest_run_s);
   // A block of exactly this size: the sanitizer sees a read behind it.
   std::vector<std::uint8_t> copy(input.begin(), input.end());
   copy.shrink_to_fit();
   LLVMFuzzerTestOneInput(copy.data(), copy.size());
-  ::alarm(0);
+  set_limit(0);
   bool fresh = false;
   for (std::size_t i = 0; i < sizeof hits; ++i) {
     if (i % 8 == 0) {  // most of it is empty
@@ -75,7 +75,7 @@ extern "C" void __sanitizer_cov_trace_pc() {
 }
 
 int main(int argc, char** argv) {
-  ::signal(SIGALRM, too_slow);
+  watch_runs();
   if (argc == 3 && std::string(argv[1]) == "-") {
     run(read_file(argv[2]));
     return 0;

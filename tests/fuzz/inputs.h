@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,7 +23,7 @@
 namespace kybern::fuzz {
 
 constexpr std::size_t max_input_bytes = 16384;
-constexpr unsigned longest_run_s = 10;  // of one input
+constexpr unsigned longest_run_s = 10;  // of one input, of the processor: a busy machine does not count
 
 using Bytes = std::string;
 
@@ -143,11 +144,17 @@ class Current {
   char* at_ = nullptr;
 };
 
-// The handler of the alarm that each input sets.
+// Ends the process when the input at work takes longer than set_limit() allows; 0: no limit. Once: watch_runs().
 inline void too_slow(int) {
   constexpr char text[] = "an input takes too long\n";
   (void)!::write(2, text, sizeof text - 1);
   std::abort();
 }
+inline void set_limit(unsigned seconds) {
+  itimerval timer{};
+  timer.it_value.tv_sec = seconds;
+  ::setitimer(ITIMER_PROF, &timer, nullptr);
+}
+inline void watch_runs() { ::signal(SIGPROF, too_slow); }
 
 }  // namespace kybern::fuzz
