@@ -48,7 +48,7 @@ int complain(std::string_view what) {
 int run(const Options& options) {
   std::vector<std::string> names = options.scenarios.empty() ? scenario_names() : options.scenarios;
   auto known = scenario_names();
-  if (options.scenarios.empty()) std::erase(names, "schedule");  // a cluster with a scheduler is needed, and nodes are everybody's
+  if (options.scenarios.empty()) std::erase_if(names, [](const std::string& name) { return name == "schedule" || name == "flood"; });  // a cluster with a scheduler is needed, and nodes are everybody's
   for (const std::string& name : names)
     if (std::find(known.begin(), known.end(), name) == known.end())
       return complain(fmt::format("there is no scenario {}: choose among {}", name, fmt::join(known, ", ")));
@@ -68,8 +68,10 @@ int run(const Options& options) {
   bool good = true;
   for (const std::string& name : names) {
     if (watcher.stop) break;
-    results.push_back(scenarios.run(name));
-    good = good && results.back().skipped.empty() && results.back().failed() == 0;
+    for (Measured& one : scenarios.run(name)) {
+      good = good && one.skipped.empty() && one.failed() == 0;
+      results.push_back(std::move(one));
+    }
   }
   for (const std::string& left : scenarios.clean_up()) {
     good = false;

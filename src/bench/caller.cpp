@@ -60,6 +60,8 @@ Result<std::unique_ptr<Caller>> Caller::make(const Target& target) {
   auto caller = std::make_unique<Caller>();
   caller->client_ = std::move(*client);
   if (!target.token.empty()) caller->authorization_ = "Bearer " + target.token;
+  caller->as_user_ = target.as_user;
+  caller->as_group_ = target.as_group;
   return caller;
 }
 
@@ -69,6 +71,8 @@ net::ClientRequest Caller::request(std::string_view method, std::string target) 
   out.target = std::move(target);
   out.headers = {{"accept", "application/json"}, {"user-agent", "kybern-bench"}};
   if (!authorization_.empty()) out.headers.add("authorization", authorization_);
+  if (!as_user_.empty()) out.headers.add("impersonate-user", as_user_);
+  if (!as_group_.empty()) out.headers.add("impersonate-group", as_group_);
   return out;
 }
 

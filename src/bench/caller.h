@@ -14,6 +14,7 @@ namespace kybern::bench {
 struct Target {
   net::ClientOptions options;
   std::string token;
+  std::string as_user, as_group;  // impersonated, when there is a user
 };
 
 struct TargetChoice {  // as given by flags; the first that says something counts
@@ -32,7 +33,7 @@ class Caller {
  private:
   net::ClientRequest request(std::string_view method, std::string target) const;
   std::unique_ptr<net::HttpClient> client_;
-  std::string authorization_;
+  std::string authorization_, as_user_, as_group_;
 };
 
 // The text of the first member of that name: `"resourceVersion":"12"` gives 12. "" when there is none.

@@ -73,6 +73,7 @@ class Run {
 
  private:
   void work(Tally& tally, std::size_t worker) {
+    if (load_.nice > 0) ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), load_.nice);
     auto caller = Caller::make(target_);
     std::string broken = caller ? "" : caller.error().message;
     // The connection and the server's first steps are not what is measured.

@@ -30,6 +30,7 @@ struct Load {
   Duration limit{};                                         // 0: only the count ends it
   double rate = 0;                                          // operations a second; 0: closed loop
   Duration think{};                                         // of a closed loop, on average (uniform from half to one and a half)
+  int nice = 0;                                             // of its threads: a load that others are measured beside gives way
   std::function<Outcome(Caller&, std::size_t number)> one;  // called by many threads
 };
 

@@ -15,6 +15,9 @@ std::string waiting_pod_text(std::string_view run, std::size_t number);
 std::string config_map_text(std::string_view ns, std::string_view name, std::size_t version);
 std::string lease_text(std::string_view ns, std::size_t number, std::string_view resource_version, std::string_view renew_time);
 std::string definition_text(std::string_view plural, std::string_view group);
+// All rights on pods and config maps, for the group that is named like the namespace.
+std::string role_text(std::string_view ns);
+std::string role_binding_text(std::string_view ns);
 std::string custom_text(std::string_view group, std::string_view ns, std::size_t number);
 
 }  // namespace kybern::bench

@@ -41,7 +41,7 @@ std::string worst(const Measured& m) {
 }  // namespace
 
 std::vector<std::string> scenario_names() {
-  return {"create", "get", "list", "pages", "update", "patch", "apply", "leases", "custom", "mixed", "watch", "delete", "schedule"};
+  return {"create", "get", "list", "pages", "update", "patch", "apply", "leases", "custom", "mixed", "watch", "delete", "clear", "schedule", "flood"};
 }
 
 Scenarios::Scenarios(const Options& options, Target target, Watcher& watcher)
@@ -95,21 +95,23 @@ Result<void> Scenarios::begin() {
   return {};
 }
 
-Measured Scenarios::run(const std::string& name) {
-  if (name == "create") return create();
-  if (name == "get") return get();
-  if (name == "list") return list();
-  if (name == "pages") return pages();
-  if (name == "update") return update();
-  if (name == "patch") return patch();
-  if (name == "apply") return apply();
-  if (name == "leases") return renew();
-  if (name == "custom") return custom();
-  if (name == "mixed") return mixed();
-  if (name == "watch") return watch();
-  if (name == "delete") return erase();
-  if (name == "schedule") return schedule();
-  return skipped(name, "there is no such scenario");
+std::vector<Measured> Scenarios::run(const std::string& name) {
+  if (name == "create") return {create()};
+  if (name == "get") return {get()};
+  if (name == "list") return {list()};
+  if (name == "pages") return {pages()};
+  if (name == "update") return {update()};
+  if (name == "patch") return {patch()};
+  if (name == "apply") return {apply()};
+  if (name == "leases") return {renew()};
+  if (name == "custom") return {custom()};
+  if (name == "mixed") return {mixed()};
+  if (name == "watch") return {watch()};
+  if (name == "delete") return {erase()};
+  if (name == "clear") return {clear()};
+  if (name == "schedule") return {schedule()};
+  if (name == "flood") return flood();
+  return {skipped(name, "there is no such scenario")};
 }
 
 std::string Scenarios::need_pods(std::size_t count) {
@@ -325,6 +327,19 @@ Measured Scenarios::erase() {
   return out;
 }
 
+// All pods by one request.
+Measured Scenarios::clear() {
+  if (std::string why = need_pods(static_cast<std::size_t>(options_.count)); !why.empty()) return skipped("clear", why);
+  Load l = load("clear");
+  l.connections = l.count = 1;
+  l.rate = 0;
+  l.one = [&](Caller& c, std::size_t) {
+    return outcome_of(c.call("DELETE", pods(), R"({"apiVersion":"v1","kind":"DeleteOptions","gracePeriodSeconds":0})"));
+  };
+  pods_made_ = 0;
+  return measure(l);
+}
+
 std::vector<std::string> Scenarios::clean_up() {
   std::vector<std::string> left;
   if (options_.keep || !caller_) return left;
@@ -335,6 +350,9 @@ std::vector<std::string> Scenarios::clean_up() {
   };
   if (definition_) drop(fmt::format("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/loads.{}", group_));
   for (const std::string& path : {pods(), maps(), leases()}) drop(path + "?labelSelector=");
+  if (bound_)
+    for (std::string_view plural : {"rolebindings", "roles"})
+      drop(fmt::format("/apis/rbac.authorization.k8s.io/v1/namespaces/{}/{}/load", ns_, plural));
   if (nodes_) drop("/api/v1/nodes?labelSelector=kybern.dev%2Fbench%3D" + ns_);
   if (own_namespace_) drop("/api/v1/namespaces/" + ns_);
   return left;

@@ -14,7 +14,7 @@ class Scenarios {
   Scenarios(const Options& options, Target target, Watcher& watcher);
 
   Result<void> begin();  // the namespace and its service account
-  Measured run(const std::string& name);
+  std::vector<Measured> run(const std::string& name);
   std::vector<std::string> clean_up();  // what could not be deleted
 
  private:
@@ -37,7 +37,9 @@ class Scenarios {
   Measured mixed();
   Measured watch();
   Measured erase();
+  Measured clear();
   Measured schedule();
+  std::vector<Measured> flood();
   std::string make_nodes(std::size_t count);  // "", or why not
   std::string need_pods(std::size_t count);   // "" when that many are there; else why not
   std::string need_maps(std::size_t count);
@@ -47,7 +49,7 @@ class Scenarios {
   Watcher& watcher_;
   std::unique_ptr<Caller> caller_;
   std::string ns_, group_ = "bench.kybern.dev";
-  bool own_namespace_ = false, definition_ = false, nodes_ = false;
+  bool own_namespace_ = false, definition_ = false, nodes_ = false, bound_ = false;
   std::size_t pods_made_ = 0, maps_made_ = 0, watched_ = 0;
 };
 
