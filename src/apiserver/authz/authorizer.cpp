@@ -6,6 +6,7 @@
 
 #include "apiserver/authz/node_authorizer.h"
 #include "base/strings.h"
+#include "store/changed_at.h"
 
 namespace kybern::apiserver {
 namespace {
@@ -85,18 +86,45 @@ void bindings_of(const Registry& registry, const User& user, std::string_view ns
 
 }  // namespace
 
-bool rule_allows(Value rule, const Attributes& a) {
+namespace {
+
+bool covers_but_names(Value rule, const Attributes& a) {
   if (!has(rule["verbs"], a.verb)) return false;
   if (!a.is_resource) return path_matches(rule["nonResourceURLs"], a.path);
-  if (!has(rule["apiGroups"], a.group) || !resource_matches(rule["resources"], a.resource, a.subresource)) return false;
+  return has(rule["apiGroups"], a.group) && resource_matches(rule["resources"], a.resource, a.subresource);
+}
+
+bool covers_name(Value rule, const Attributes& a) {
   Value names = rule["resourceNames"];
-  if (names.empty()) return true;
+  if (!a.is_resource || names.empty()) return true;
   for (Value v : names.items())
     if (v.as_string() == a.name) return true;
   return false;
 }
 
-Authorizer::Authorizer(const Registry& registry) : registry_(registry), nodes_(std::make_unique<NodeAuthorizer>(registry)) {}
+// Who asks for what, but not of which object.
+std::string& question_of(const Attributes& a) {
+  thread_local std::string text;
+  text.clear();
+  // With its length, so that no text can pass for two.
+  auto add = [](std::string_view part) {
+    const auto bytes = static_cast<std::uint32_t>(part.size());
+    text.append(reinterpret_cast<const char*>(&bytes), sizeof bytes).append(part);
+  };
+  std::string_view path = a.is_resource ? std::string_view() : std::string_view(a.path);
+  for (std::string_view part : {std::string_view(a.user.name), std::string_view(a.verb), std::string_view(a.group),
+                                std::string_view(a.resource), std::string_view(a.subresource), std::string_view(a.ns), path})
+    add(part);
+  text += a.is_resource ? 'r' : 'p';
+  for (const std::string& group : a.user.groups) add(group);
+  return text;
+}
+
+}  // namespace
+
+bool rule_allows(Value rule, const Attributes& a) { return covers_but_names(rule, a) && covers_name(rule, a); }
+
+Authorizer::Authorizer(Registry& registry) : registry_(registry), store_(registry.store()), nodes_(std::make_unique<NodeAuthorizer>(registry)) {}
 Authorizer::~Authorizer() = default;
 
 Attributes attributes_of(const User& user, const RequestInfo& info) {
@@ -119,14 +147,53 @@ Decision Authorizer::authorize(const Attributes& a) const {
   return decision;
 }
 
+std::optional<Decision> Authorizer::decided(const std::string& question, store::Revision at) const {
+  std::shared_lock lock(decided_.mutex);
+  if (decided_.at != at) return std::nullopt;
+  auto found = decided_.by_question.find(question);
+  if (found == decided_.by_question.end()) return std::nullopt;
+  return found->second;
+}
+
+void Authorizer::remember(const std::string& question, store::Revision at, const Decision& decision) const {
+  constexpr std::size_t most_decided = 8192;
+  std::unique_lock lock(decided_.mutex);
+  if (decided_.at > at) return;
+  if (decided_.at < at || decided_.by_question.size() >= most_decided) decided_.by_question.clear();
+  decided_.at = at;
+  decided_.by_question.insert_or_assign(question, decision);
+}
+
 Decision Authorizer::by_roles(const Attributes& a) const {
+  // Asked before the roles are read: what changes meanwhile makes the answer one for this request only.
+  const store::Revision at = store::changed_at(store_, "/rbac.authorization.k8s.io/");
+  std::string& question = question_of(a);
+  if (auto known = decided(question, at)) return *known;
+  const bool named = a.is_resource && !a.name.empty();
+  const std::size_t nameless = question.size();
+  if (named) {
+    question.append("/").append(a.name);
+    if (auto known = decided(question, at)) return *known;
+  }
+  bool by_name = false;
+  Decision decision = walk_roles(a, by_name);
+  // A rule with names may decide otherwise for another object, or for none.
+  if (by_name && !named) return decision;
+  if (!by_name) question.resize(nameless);
+  remember(question, at, decision);
+  return decision;
+}
+
+Decision Authorizer::walk_roles(const Attributes& a, bool& by_name) const {
   Decision decision;
   std::vector<std::string> missing;
   bindings_of(
       registry_, a.user, a.is_resource ? std::string_view(a.ns) : std::string_view(),
       [&](Value binding, Value role, Value subject, bool cluster_binding) {
         for (Value rule : role["rules"].items()) {
-          if (!rule_allows(rule, a)) continue;
+          if (!covers_but_names(rule, a)) continue;
+          by_name = by_name || (a.is_resource && !rule["resourceNames"].empty());
+          if (!covers_name(rule, a)) continue;
           std::string_view binding_ns = binding["metadata"]["namespace"].as_string();
           std::string name = cluster_binding ? fmt::format("ClusterRoleBinding \"{}\"", binding["metadata"]["name"].as_string())
                                              : fmt::format("RoleBinding \"{}/{}\"", binding["metadata"]["name"].as_string(), binding_ns);

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <shared_mutex>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "apiserver/http/request_info.h"
@@ -30,7 +33,7 @@ class NodeAuthorizer;
 
 class Authorizer {
  public:
-  explicit Authorizer(const Registry& registry);
+  explicit Authorizer(Registry& registry);
   ~Authorizer();
   Decision authorize(const Attributes& attributes) const;
 
@@ -41,8 +44,21 @@ class Authorizer {
   static std::vector<Document> uncovered(const std::vector<Document>& held, Value wanted);
 
  private:
+  // What was decided by the roles and bindings as they are still. A question has one or two keys: without the object's name,
+  // and with it, for what a rule with names decided.
+  struct Decided {
+    std::shared_mutex mutex;
+    store::Revision at = 0;  // the roles' last change
+    std::unordered_map<std::string, Decision> by_question;
+  };
   Decision by_roles(const Attributes& attributes) const;
+  Decision walk_roles(const Attributes& attributes, bool& by_name) const;
+  std::optional<Decision> decided(const std::string& question, store::Revision at) const;
+  void remember(const std::string& question, store::Revision at, const Decision& decision) const;
+
   const Registry& registry_;
+  const store::Store& store_;
+  mutable Decided decided_;
   std::unique_ptr<NodeAuthorizer> nodes_;
 };
 
