@@ -216,6 +216,17 @@ class LocalWatchHandle : public LocalWatch {
   OpenStream open_;
 };
 
+// Who sends a request, before anybody has checked it: by what it is checked by.
+std::uint64_t flow_of(const net::Request& request) {
+  std::hash<std::string_view> hash;
+  std::uint64_t out = 0;
+  auto add = [&](std::string_view text) { out = (out ^ hash(text)) * 0x9e3779b97f4a7c15u; };
+  if (request.peer) add(request.peer->der_sha256_hex);
+  for (const auto& [name, value] : request.headers.fields())
+    if (name == "authorization" || name == "impersonate-user") add(value);
+  return out >> 16;
+}
+
 class ApiServerImpl : public ApiServer {
  public:
   ApiServerImpl(ServerOptions options, World world) : options_(std::move(options)), world_(world) {}
@@ -299,11 +310,18 @@ class ApiServerImpl : public ApiServer {
     server_options.bind_address = options_.bind_address;
     server_options.port = options_.secure_port;
     server_options.tls = net::TlsFiles{credentials_.server_certificate, credentials_.server_key, credentials_.ca_file};
-    server_options.at_once = [this](const net::Request& request) { return live_.load() && handler_->answers_at_once(request); };
+    server_options.at_once = [this](const std::shared_ptr<net::Exchange>& exchange) {
+      net::Server* live = live_.load();
+      if (!live) return false;
+      return handler_->answer_at_once(
+          exchange, [live, flow = flow_of(exchange->request())](std::function<void()> task) { live->post(std::move(task), flow); });
+    };
+    server_options.flow_of = flow_of;
     auto server = net::Server::start(std::move(server_options), [this](std::shared_ptr<net::Exchange> exchange) {
       net::Server* live = live_.load();
       if (!live) return exchange->respond({503, {{"retry-after", "1"}}, "the server is starting\n"});
-      handler_->handle(std::move(exchange), [live](std::function<void()> task) { live->post(std::move(task)); });
+      const std::uint64_t flow = flow_of(exchange->request());
+      handler_->handle(std::move(exchange), [live, flow](std::function<void()> task) { live->post(std::move(task), flow); });
     });
     if (!server) return std::unexpected(server.error());
     server_ = std::move(*server);

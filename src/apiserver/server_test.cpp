@@ -6,6 +6,7 @@
 #include <zlib.h>
 
 #include <atomic>
+#include <map>
 #include <thread>
 
 #include "apiserver/testing/live_server.h"
@@ -147,6 +148,67 @@ TEST_F(ApiServerTest, EveryAnswerNamesItsFlow) {
   EXPECT_EQ(http("GET", in_ns("secrets"), {}, "", "secret-user").headers.get("x-kubernetes-pf-flowschema-uid"),
             schema["metadata"]["uid"].as_string());
   must(admin, "DELETE", "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas/people");
+}
+
+// A read without a query goes the short way (http/quick_reads.h), one with a query the long one.
+TEST_F(ApiServerTest, AReadIsTheSameByEitherWay) {
+  must(admin, "POST", in_ns("configmaps"), config_map("seen"));
+  auto parts = [](const net::Response& response) {
+    std::map<std::string, std::string> out{{"", std::to_string(response.status) + response.body}};
+    for (const auto& [name, value] : response.headers.fields())
+      out[name] = name == "date" ? "" : name == "audit-id" ? std::to_string(value.size()) : value;
+    return out;
+  };
+  for (const char* accept : {"", "application/json", "application/json, */*", "application/yaml",
+                             "application/vnd.kubernetes.protobuf, */*", "text/html"}) {
+    for (std::string path : {in_ns("configmaps/seen"), in_ns("configmaps/none"), in_ns("nothings/seen"), "/api/v1/namespaces/" + ns_}) {
+      auto long_way = parts(http("GET", path + "?pretty=false", {{"accept", accept}}));
+      for (int i = 0; i < 3; ++i) EXPECT_EQ(parts(http("GET", path, {{"accept", accept}})), long_way) << accept << " " << path;
+    }
+  }
+  EXPECT_EQ(http("GET", in_ns("configmaps/seen"), {{"audit-id", "mine"}}).headers.get("audit-id"), "mine");
+  must(admin, "PUT", in_ns("configmaps/seen"), config_map("seen", "w"));
+  EXPECT_EQ(json(http("GET", in_ns("configmaps/seen")).body)["data"]["k"].as_string(), "w");
+}
+
+TEST_F(ApiServerTest, WhatRolesSayCountsFromTheNextRequestOn) {
+  for (const char* name : {"seen", "other"}) must(admin, "POST", in_ns("configmaps"), config_map(name));
+  std::string base = fmt::format("/apis/rbac.authorization.k8s.io/v1/namespaces/{}/", ns_);
+  auto role = [&](std::string_view names) {
+    return fmt::format(
+        R"({{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"Role","metadata":{{"name":"r"}},"rules":[{{"apiGroups":[""],"resources":["configmaps"],"verbs":["get"]{}}}]}})",
+        names);
+  };
+  const std::string binding =
+      R"({"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"b"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"r"},"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"jane"}]})";
+  auto reads = [&](const char* name, const char* as = nullptr) {
+    net::Headers headers;
+    if (as) headers.add("impersonate-user", as);
+    return http("GET", in_ns("configmaps/") + name, headers, "", as ? "secret-admin" : "secret-user").status;
+  };
+  for (int round = 0; round < 3; ++round) {
+    EXPECT_EQ(reads("seen"), 403);
+    must(admin, "POST", base + "roles", role(""));
+    must(admin, "POST", base + "rolebindings", binding);
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_EQ(reads("seen"), 200);
+      EXPECT_EQ(reads("other"), 200);
+      EXPECT_EQ(reads("seen", "jim"), 403);
+    }
+    must(admin, "PUT", base + "roles/r", role(R"(,"resourceNames":["other"])"));
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_EQ(reads("seen"), 403);
+      EXPECT_EQ(reads("other"), 200);
+      EXPECT_EQ(reads("other", "jane"), 200);
+    }
+    must(admin, "DELETE", base + "roles/r");
+    EXPECT_EQ(reads("other"), 403);
+    must(admin, "POST", base + "roles", role(""));
+    EXPECT_EQ(reads("seen"), 200);
+    must(admin, "DELETE", base + "rolebindings/b");
+    EXPECT_EQ(reads("seen"), 403);
+    must(admin, "DELETE", base + "roles/r");
+  }
 }
 
 TEST_F(ApiServerTest, AFullLevelRefusesWhileOthersGoOn) {

@@ -23,8 +23,18 @@ Civil civil(Time t) {
           int(s % 60),     (rest - whole).count()};
 }
 
+// Every object that is written has a few of them.
 std::string head(const Civil& c) {
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", c.year, c.month, c.day, c.hour, c.minute, c.second);
+  if (c.year < 0 || c.year > 9999)
+    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", c.year, c.month, c.day, c.hour, c.minute, c.second);
+  std::string out;
+  out.reserve(32);
+  out = "0000-00-00T00:00:00";
+  auto put = [&](std::size_t last, int value) {
+    for (; value > 0; value /= 10) out[last--] = static_cast<char>('0' + value % 10);
+  };
+  put(3, c.year), put(6, c.month), put(9, c.day), put(12, c.hour), put(15, c.minute), put(18, c.second);
+  return out;
 }
 
 bool digits(std::string_view text, std::size_t at, std::size_t count, int& out) {
@@ -47,7 +57,7 @@ std::string trim_fraction(std::string text) {
 
 }  // namespace
 
-std::string format_rfc3339(Time t) { return head(civil(t)) + "Z"; }
+std::string format_rfc3339(Time t) { return head(civil(t)) += 'Z'; }
 
 std::string format_rfc3339_micro(Time t) {
   Civil c = civil(t);

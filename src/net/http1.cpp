@@ -326,7 +326,7 @@ bool ChunkedDecoder::step_trailer(char c) {
   line_.pop_back();
   if (line_.empty()) {
     step_ = Step::done;
-    line_ = std::string();
+    std::string().swap(line_);
     return true;
   }
   Headers dropped;

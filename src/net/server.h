@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -73,9 +74,13 @@ struct ServerOptions {
   // The limit of one request, when some have another one (body is empty yet). Called on the reactor thread: quick, no locks.
   std::function<std::size_t(const Request& head)> body_limit;
   std::size_t max_receiving_body_bytes = 256 << 20;  // of all bodies that are being received; beyond it 503
-  // Which requests the handler answers without waiting for anything, in microseconds: it is then called on the reactor
-  // thread itself, and a request costs no hand-over to a pool thread and back. Called on the reactor thread; absent: none.
-  std::function<bool(const Request& request)> at_once;
+  // Answers what can be answered without waiting for anything, in microseconds, and says false to all else, which the handler
+  // gets then. Called on the reactor thread: such a request costs no hand-over to a pool thread and back. Absent: none.
+  std::function<bool(const std::shared_ptr<Exchange>& exchange)> at_once;
+  // Whose a request is, as far as can be told without looking anything up. Requests that wait for a thread get one in turn,
+  // one of each flow, so that whoever sends many does not hold up who sends few; so do the parts of streamed answers. Called on
+  // the reactor thread; absent: all are of one flow.
+  std::function<std::uint64_t(const Request& request)> flow_of;
   // The answer to a request that no handler sees (408, 413, 417, 431, 503 and malformed ones); absent: the message as plain
   // text. The message of a 413 is `Request entity too large: limit is 3145728`. Called on the reactor thread.
   std::function<Response(int status, std::string_view message)> refusal;
@@ -97,7 +102,7 @@ class Server {
   virtual void stop(std::chrono::milliseconds grace) = 0;
   virtual std::size_t connections() const = 0;
   // A pool thread of this server: work that a stream's producer wants done off the reactor.
-  virtual void post(std::function<void()> task) = 0;
+  virtual void post(std::function<void()> task, std::uint64_t flow = 0) = 0;
 };
 
 }  // namespace kybern::net

@@ -270,7 +270,7 @@ bool SpdyDecoder::feed(std::string_view bytes, std::vector<SpdyFrame>& out) {
     if (left_ > 0) return true;
     head_have_ = 0;
     if (control_ && !end_control(out)) return false;
-    payload_ = std::string();
+    std::string().swap(payload_);
   }
 }
 

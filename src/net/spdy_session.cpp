@@ -137,7 +137,7 @@ void SpdyStream::go(bool tell) {
     if (gone_) return;
     gone_ = true;
     session_->count_inbox(-static_cast<std::ptrdiff_t>(inbox_.size()));
-    inbox_ = std::string();
+    std::string().swap(inbox_);
     data.swap(on_data_);
     end.swap(on_end_);
     gone.swap(on_gone_);

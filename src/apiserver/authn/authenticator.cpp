@@ -158,8 +158,10 @@ bool Authenticator::answers_at_once(const net::Request& request) const {
   if (!header.empty()) {
     constexpr std::string_view scheme = "Bearer ";
     if (!sources_.empty() || !header.starts_with(scheme)) return false;  // others may be asked when it is not good any more
+    const std::string digest = net::sha256(trim(header.substr(scheme.size())));
+    if (static_tokens_.contains(digest)) return true;
     std::shared_lock lock(verified_mutex_);
-    return verified_.contains(net::sha256(trim(header.substr(scheme.size()))));
+    return verified_.contains(digest);
   }
   return !request.headers.find("sec-websocket-protocol");
 }

@@ -151,7 +151,9 @@ FlowControl::Schemas FlowControl::schemas() {
 
 Flow FlowControl::classify(const User& user, const RequestInfo& info) {
   Flow flow;
-  for (const Schema& schema : *schemas()) {
+  Schemas all = schemas();
+  flow.schemas = all;
+  for (const Schema& schema : *all) {
     if (!matches(schema.object.root(), user, info)) continue;
     flow.schema = schema.name;
     flow.schema_uid = schema.uid;
@@ -189,6 +191,12 @@ Levels::Entry FlowControl::enter(const Flow& flow, const std::function<std::func
     });
   }
   return entry;
+}
+
+bool FlowControl::enter_now(const Flow& flow) {
+  if (!levels_->enter_now(*flow.level)) return false;
+  dispatched.with({flow.level->name(), flow.schema}).add();
+  return true;
 }
 
 void FlowControl::write_metrics(std::string& out) const {

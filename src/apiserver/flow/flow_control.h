@@ -23,6 +23,7 @@ struct Flow {
   std::string schema, schema_uid;
   std::shared_ptr<Level> level;  // absent: nothing is configured, nothing limited
   std::uint64_t hash = 0;        // of the schema and whom it tells apart
+  std::shared_ptr<const void> schemas;  // that it was found among
 };
 
 class FlowControl {
@@ -34,6 +35,9 @@ class FlowControl {
   // go: leave() once the request is done. queued: what `make_later` gave is called with true when the request may go on,
   // with false when it waited too long; from another thread, which it must not hold up.
   Levels::Entry enter(const Flow& flow, const std::function<std::function<void(bool)>()>& make_later);
+  // The same request would be classified in the same way now.
+  bool holds(const Flow& flow) { return flow.schemas == schemas(); }
+  bool enter_now(const Flow& flow);  // go, or false where enter() would do something else
   const std::shared_ptr<Levels>& levels() const { return levels_; }
 
  private:

@@ -64,6 +64,13 @@ std::vector<std::size_t> Levels::hand(std::uint64_t flow, std::size_t queues, st
   return dealt;
 }
 
+bool Levels::enter_now(Level& level) {
+  std::lock_guard lock(mutex_);
+  if (level.waiting_ > 0 || !has_room(level)) return false;
+  ++level.executing_;
+  return true;
+}
+
 Levels::Entry Levels::enter(const std::shared_ptr<Level>& level, std::uint64_t flow,
                             const std::function<std::shared_ptr<Waiter>()>& make_waiter) {
   std::lock_guard lock(mutex_);

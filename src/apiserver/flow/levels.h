@@ -61,6 +61,7 @@ class Levels {
 
   // go: the caller has a seat, and gives it back with leave(). queued: `waiter` is made and will be told.
   Entry enter(const std::shared_ptr<Level>& level, std::uint64_t flow, const std::function<std::shared_ptr<Waiter>()>& make_waiter);
+  bool enter_now(Level& level);  // takes a seat, if there is one without waiting
   void leave(const std::shared_ptr<Level>& level);
   void give_up(const std::shared_ptr<Level>& level, const std::shared_ptr<Waiter>& waiter);  // nothing when its turn has come
 

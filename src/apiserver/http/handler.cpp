@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <array>
-
 #include "apiserver/admission/admission.h"
 #include "apiserver/admission/webhooks.h"
 #include "apiserver/aggregation/aggregator.h"
@@ -202,6 +200,7 @@ Handler::Handler(Registry& registry, Authenticator& authenticator, Authorizer& a
       discovery_(discovery),
       connector_(connector),
       flow_(registry, static_cast<int>(std::min(max_requests, most_seats))),
+      quick_reads_(registry, authenticator, authorizer, flow_),
       store_metrics_([this](std::string& out) { write_store_metrics(out); }),
       debug_pages_(registry, flow_) {}
 
@@ -216,34 +215,20 @@ ApiResult<void> Handler::authorize(const User& user, const RequestInfo& info, au
   return fail(denied(attributes, decision));
 }
 
-bool Handler::answers_at_once(const net::Request& request) const {
+bool Handler::answer_at_once(const std::shared_ptr<net::Exchange>& exchange, const std::function<void(std::function<void()>)>& post) {
+  const net::Request& request = exchange->request();
   if (auditor_ || request.method != "GET" || !request.query.empty() || !request.body.empty()) return false;
-  // /api/v1/[namespaces/NS/]RESOURCE/NAME or /apis/GROUP/VERSION/[namespaces/NS/]RESOURCE/NAME
-  std::array<std::string_view, 7> parts;
-  std::size_t count = 0;
-  std::string_view rest = request.path;
-  while (!rest.empty()) {
-    if (rest[0] != '/' || count == parts.size()) return false;
-    rest.remove_prefix(1);
-    std::string_view part = rest.substr(0, rest.find('/'));
-    if (part.empty()) return false;
-    parts[count++] = part;
-    rest.remove_prefix(part.size());
-  }
-  if (count < 4 || (parts[0] != "api" && parts[0] != "apis")) return false;
-  std::size_t at = parts[0] == "api" ? 1 : 2;
-  std::string_view group = at == 2 ? parts[1] : std::string_view(), version = parts[at++];
-  std::string_view ns;
-  if (count == at + 4 && parts[at] == "namespaces") ns = parts[at + 1], at += 2;
-  if (count != at + 2 || parts[at] == "watch") return false;
-  const Served* served = registry_.catalog().find(group, version, parts[at]);
-  if (!served || served->custom || request.path.find('%') != std::string::npos) return false;
-  // To encode and compress a large one takes milliseconds, which the thread of all connections may not be held up for.
-  auto entry = registry_.store().snapshot().get(served->key(ns, parts[at + 1]));
-  if (entry && entry->value.memory() > at_once_max_bytes) return false;
+  auto path = read_object_path(registry_.catalog(), request.path);
+  if (!path) return false;
   // What a node may read is looked up in a graph, which takes in first what has changed since.
   if (request.peer && request.peer->common_name.starts_with("system:node:")) return false;
-  return !request.headers.find("upgrade") && authenticator_.answers_at_once(request);
+  if (request.headers.find("upgrade") || !authenticator_.answers_at_once(request)) return false;
+  if (quick_reads_.answer(*exchange, *path)) return true;
+  // To encode and compress a large one takes milliseconds, which the thread of all connections may not be held up for.
+  auto entry = registry_.store().snapshot().get(path->served->key(path->ns, path->name));
+  if (entry && entry->value.memory() > at_once_max_bytes) return false;
+  handle(exchange, post);
+  return true;
 }
 
 void Handler::handle(std::shared_ptr<net::Exchange> received, const std::function<void(std::function<void()>)>& post) {
@@ -388,8 +373,8 @@ void Handler::route(std::shared_ptr<ObservedExchange> exchange, const std::funct
   bool exempt = exchange->observation().long_running() && info.verb != "watch";  // streams to pods take no seat
   Flow flow = exempt ? Flow() : flow_.classify(*user, info);
   if (!flow.level) return proceed(std::move(exchange), *user, std::move(info), std::move(query), post);
-  exchange->add_header("x-kubernetes-pf-flowschema-uid", flow.schema_uid);
-  exchange->add_header("x-kubernetes-pf-prioritylevel-uid", flow.level->uid());
+  exchange->add_header(flow_schema_header, flow.schema_uid);
+  exchange->add_header(priority_level_header, flow.level->uid());
   auto make_later = [&]() -> std::function<void(bool)> {
     return [this, exchange, user = *user, info, query, post, level = flow.level](bool turn) {
       if (!turn) return respond_busy(*exchange);
@@ -506,7 +491,7 @@ void Handler::serve_resource(std::shared_ptr<ObservedExchange> exchange, const U
     }
     if (!decoded) return respond_status(*exchange, *accepted, decoded.error());
     body = std::move(*decoded);
-    request.body = std::string();  // the document is what is worked on; a slow write need not hold both
+    std::string().swap(request.body);  // the document is what is worked on; a slow write need not hold both
   }
   auto held = std::make_shared<Work>(std::move(*work));
   Accepted form = *accepted;

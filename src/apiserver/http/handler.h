@@ -11,6 +11,7 @@
 #include "apiserver/flow/flow_control.h"
 #include "apiserver/http/debug_pages.h"
 #include "apiserver/http/observed.h"
+#include "apiserver/http/quick_reads.h"
 #include "apiserver/http/requests.h"
 #include "base/metrics.h"
 #include "net/server.h"
@@ -27,9 +28,9 @@ class Handler {
           std::size_t max_requests);
   void handle(std::shared_ptr<net::Exchange> exchange, const std::function<void(std::function<void()>)>& post);
   void set_ready(bool ready) { ready_ = ready; }
-  // Whether handle() waits for nothing and is done within microseconds: the read of one object of a built-in kind by
-  // somebody who is known already. Everything else may meet a disk, a webhook, a signature to verify.
-  bool answers_at_once(const net::Request& request) const;
+  // Answers what waits for nothing and is done within microseconds: the read of one object of a built-in kind by somebody
+  // who is known already. False for everything else, which may meet a disk, a webhook, a signature to verify. By one thread.
+  bool answer_at_once(const std::shared_ptr<net::Exchange>& exchange, const std::function<void(std::function<void()>)>& post);
 
   // Authorization with impersonation resolved; for requests from inside, too.
   ApiResult<void> authorize(const User& user, const RequestInfo& info, audit::Record* record = nullptr) const;
@@ -70,6 +71,7 @@ class Handler {
   UsageApi* usage_ = nullptr;
   std::shared_ptr<audit::Auditor> auditor_;
   FlowControl flow_;
+  QuickReads quick_reads_;
   std::atomic<bool> ready_{false};
   metrics::Collector store_metrics_;
   DebugPages debug_pages_;

@@ -47,6 +47,10 @@ std::string_view verb_label(std::string_view verb, std::string_view subresource,
   return "other";
 }
 
+std::string_view scope_label(const RequestInfo& info) {
+  return !info.name.empty() || info.verb == "create" ? "resource" : !info.ns.empty() ? "namespace" : "cluster";
+}
+
 bool is_mutating(std::string_view verb) {
   return verb == "POST" || verb == "PUT" || verb == "PATCH" || verb == "APPLY" || verb == "DELETE" || verb == "DELETECOLLECTION";
 }
@@ -154,6 +158,17 @@ RequestSeries& RequestSeries::of(const Labels& l) {
   return *all.emplace(key, std::make_unique<RequestSeries>(l)).first->second;
 }
 
+RequestSeries& series_of(const RequestInfo& info) {
+  return RequestSeries::of(
+      {verb_label(info.verb, info.subresource, ""), "", info.group, info.version, info.resource, info.subresource, scope_label(info)});
+}
+
+void count_answer(RequestSeries& series, int code, Duration taken, std::size_t bytes) {
+  series.of_code(code).add();
+  series.seconds.observe(std::chrono::duration<double>(taken).count());
+  if (series.verb == "GET" || series.verb == "LIST") series.observe_size(bytes);
+}
+
 Observation::Observation(World world) : world_(world), begun_(world.clock.steady()) {}
 
 void Observation::describe(const RequestInfo& info, bool known, bool dry_run, std::string_view content_type) {
@@ -165,7 +180,7 @@ void Observation::describe(const RequestInfo& info, bool known, bool dry_run, st
     labels.version = info.version;
     labels.resource = info.resource;
     labels.subresource = info.subresource;
-    labels.scope = !info.name.empty() || info.verb == "create" ? "resource" : !info.ns.empty() ? "namespace" : "cluster";
+    labels.scope = scope_label(info);
     std::string_view s = info.subresource;
     long_running_ = info.verb == "watch" || s == "exec" || s == "attach" || s == "portforward" || s == "proxy" || s == "log";
   }
@@ -188,15 +203,13 @@ Observation::~Observation() {
   if (!series_) return;
   series_->running(long_running_).add(-1);
   if (code_ == 0) return;  // the client went away before an answer
-  series_->of_code(code_).add();
-  series_->seconds.observe(std::chrono::duration<double>(world_.clock.steady() - begun_).count());
-  if (series_->verb == "GET" || series_->verb == "LIST") series_->observe_size(bytes_);
+  count_answer(*series_, code_, world_.clock.steady() - begun_, bytes_);
 }
 
 ObservedExchange::ObservedExchange(std::shared_ptr<net::Exchange> inner, World world)
     : inner_(std::move(inner)), observation_(std::make_shared<Observation>(world)) {
   std::string_view given = inner_->request().headers.get("audit-id");
-  headers_.emplace_back("audit-id", given.empty() ? new_uuid(world.random) : std::string(given));
+  headers_.emplace_back(audit_id_header, given.empty() ? new_uuid(world.random) : std::string(given));
 }
 
 void ObservedExchange::decorate(net::Headers& headers) const {

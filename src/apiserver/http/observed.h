@@ -17,6 +17,12 @@ namespace kybern::apiserver {
 
 struct RequestSeries;
 
+// What a whole answer to such a request is counted in; for who counts many of one kind. Lives for ever.
+RequestSeries& series_of(const RequestInfo& info);
+void count_answer(RequestSeries& series, int code, Duration taken, std::size_t bytes);
+inline constexpr std::string_view audit_id_header = "audit-id", flow_schema_header = "x-kubernetes-pf-flowschema-uid",
+                                  priority_level_header = "x-kubernetes-pf-prioritylevel-uid";
+
 // One request on its way, from over HTTP or from inside. Counted when the last holder lets go of it.
 class Observation {
  public:

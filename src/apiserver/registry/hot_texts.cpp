@@ -8,7 +8,7 @@ namespace kybern::apiserver {
 
 void HotTexts::forget(Place& place) {
   bytes_ -= place.text.size();
-  place.text = std::string();
+  std::string().swap(place.text);
   place.entry.reset();
 }
 
@@ -16,15 +16,19 @@ std::string HotTexts::of(const store::EntryPtr& entry) {
   std::uint64_t hash = std::hash<std::string_view>()(entry->key);
   std::uint64_t asked = hash ^ static_cast<std::uint64_t>(entry->revision) * 0x9e3779b97f4a7c15u;
   bool again = false;
+  std::string text;
   {
     std::lock_guard lock(mutex_);
     if (places_.empty()) places_.resize(places);
     Place& place = places_[hash % places];
-    if (place.entry == entry) return place.text;
+    if (place.entry == entry) {
+      text.reserve(place.text.size() + 1);  // a line's end may follow
+      text = place.text;
+      return text;
+    }
     again = place.asked == asked;
     place.asked = asked;
   }
-  std::string text;
   write_json(entry->value.root(), text);
   if (!again || text.size() > max_text_bytes) return text;
   std::lock_guard lock(mutex_);

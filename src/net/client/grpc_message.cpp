@@ -71,7 +71,7 @@ Result<void> GrpcAssembler::feed(std::string_view bytes, const std::function<voi
     if (message_.size() < length_) return {};
     in_message_ = false;
     sink(std::move(message_));
-    message_ = std::string();
+    std::string().swap(message_);
   }
 }
 

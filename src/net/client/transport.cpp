@@ -42,6 +42,11 @@ struct TransportBio {
 
 namespace {
 
+// SSL_get_error() wants the thread's queue of errors empty before a call. It nearly always is, and to clear it takes long.
+void forget_errors() {
+  if (ERR_peek_error() != 0) ERR_clear_error();
+}
+
 std::string address_text(int fd, bool peer) {
   sockaddr_storage storage{};
   socklen_t size = sizeof storage;
@@ -312,7 +317,7 @@ Transport::Io Transport::tls_outcome(int result, const char* what) {
 Transport::Io Transport::try_read(char* to, std::size_t size) {
   if (ssl_ != nullptr) {
     std::lock_guard lock(tls_mutex_);
-    ERR_clear_error();
+    forget_errors();
     last_errno_ = 0;
     int count = SSL_read(ssl_, to, static_cast<int>(std::min<std::size_t>(size, INT_MAX)));
     return count > 0 ? Io{State::done, static_cast<std::size_t>(count), 0, {}} : tls_outcome(count, "read");
@@ -329,7 +334,7 @@ Transport::Io Transport::try_read(char* to, std::size_t size) {
 Transport::Io Transport::try_write(std::string_view bytes) {
   if (ssl_ != nullptr) {
     std::lock_guard lock(tls_mutex_);
-    ERR_clear_error();
+    forget_errors();
     last_errno_ = 0;
     int count = SSL_write(ssl_, bytes.data(), static_cast<int>(std::min<std::size_t>(bytes.size(), INT_MAX)));
     return count > 0 ? Io{State::done, static_cast<std::size_t>(count), 0, {}} : tls_outcome(count, "write");

@@ -18,11 +18,17 @@ namespace kybern::net {
 namespace {
 
 constexpr std::size_t read_budget_bytes = 256 << 10;  // of one connection in one turn
+constexpr std::size_t write_budget_bytes = 64 << 10;  // likewise
 constexpr std::size_t tls_record_bytes = 16 << 10;
 constexpr std::size_t max_pieces = 32;
 constexpr std::chrono::milliseconds linger_time{1000};  // for a peer to see the last answer and close
 constexpr std::size_t max_linger_bytes = 16 << 20;      // thrown away meanwhile
 constexpr int max_flush_rounds = 8;
+
+// SSL_get_error() wants the thread's queue of errors empty before a call. It nearly always is, and to clear it takes long.
+void forget_errors() {
+  if (::ERR_peek_error() != 0) ::ERR_clear_error();
+}
 
 }  // namespace
 
@@ -80,7 +86,10 @@ void Connection::on_flush() {
     if (out_.bytes() == before) break;
     session_->on_sent();
     if (closed_) return;
-    if (!out_.empty()) break;  // the socket is full
+    if (!out_.empty()) {
+      if (!stuck_since_) want_flush();  // the socket has room, but others' turn comes first
+      break;
+    }
     if (round + 1 == max_flush_rounds) want_flush();
   }
   if (closing_ && out_.empty() && !lingering_) end_politely();
@@ -117,7 +126,7 @@ void Connection::update_timer() {
 
 void Connection::update_interest() {
   std::uint32_t wanted =
-      (reading_ || handshaking_ ? static_cast<std::uint32_t>(EPOLLIN) : 0u) | (out_.empty() ? 0u : static_cast<std::uint32_t>(EPOLLOUT));
+      (reading_ || handshaking_ ? static_cast<std::uint32_t>(EPOLLIN) : 0u) | (out_.empty() || !stuck_since_ ? 0u : static_cast<std::uint32_t>(EPOLLOUT));
   if (wanted == interest_) return;
   interest_ = wanted;
   server_.reactor().rewatch(fd_, interest_, *this);
@@ -126,7 +135,7 @@ void Connection::update_interest() {
 // ---- TLS
 
 void Connection::continue_handshake() {
-  ::ERR_clear_error();
+  forget_errors();
   int result = ::SSL_do_handshake(ssl_);
   if (result == 1) {
     handshaking_ = false;
@@ -145,7 +154,7 @@ void Connection::continue_handshake() {
   bool plain_http = ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == SSL_R_HTTP_REQUEST;
   const char* reason = ::ERR_reason_error_string(error);
   log_debug("net", "TLS handshake failed", {{"peer", remote_address_}, {"error", reason ? reason : "connection closed"}});
-  ::ERR_clear_error();
+  forget_errors();
   if (plain_http) return refuse_plain_http();
   kill();
 }
@@ -199,7 +208,7 @@ Connection::Io Connection::read_some(std::size_t& count) {
     if (got == 0) return Io::ended;
     return errno == EAGAIN || errno == EINTR ? Io::blocked : Io::failed;
   }
-  ::ERR_clear_error();
+  forget_errors();
   int got = ::SSL_read(ssl_, buffer, static_cast<int>(Reactor::scratch_bytes));
   if (got > 0) {
     count = static_cast<std::size_t>(got);
@@ -263,7 +272,7 @@ Connection::Io Connection::write_tls(std::size_t& count) {
     out_.copy_front(server_.reactor().scratch(), bytes);
     data = server_.reactor().scratch();
   }
-  ::ERR_clear_error();
+  forget_errors();
   int sent = ::SSL_write(ssl_, data, static_cast<int>(bytes));
   if (sent > 0) {
     count = static_cast<std::size_t>(sent);
@@ -292,7 +301,7 @@ Connection::Io Connection::write_plain(std::size_t& count) {
 Connection::Io Connection::write_some(std::size_t& count) { return ssl_ ? write_tls(count) : write_plain(count); }
 
 bool Connection::send_out() {
-  std::size_t budget = read_budget_bytes;
+  std::size_t budget = write_budget_bytes;
   while (!out_.empty()) {
     std::size_t count = 0;
     Io result = write_some(count);
@@ -331,9 +340,9 @@ void Connection::close_when_sent() {
 void Connection::end_politely() {
   lingering_ = true;
   if (ssl_) {
-    ::ERR_clear_error();
+    forget_errors();
     ::SSL_shutdown(ssl_);
-    ::ERR_clear_error();
+    forget_errors();
   }
   if (peer_ended_) return kill();
   ::shutdown(fd_, SHUT_WR);

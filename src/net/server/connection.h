@@ -32,6 +32,7 @@ class Connection final : public Watched, public Timer, public Flushed {
   ServerCore& server() { return server_; }
   OutputQueue& out() { return out_; }
   void want_flush();  // fill() is called, and out() is sent, at the end of this turn
+  void set_flow(std::uint64_t flow) { Watched::set_flow(flow), Flushed::set_flow(flow); }  // of its last request
   void set_reading(bool reading);
   void set_deadline(std::optional<Instant> deadline);
   void close_when_sent();  // sends what is queued, then ends politely

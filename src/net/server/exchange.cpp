@@ -118,7 +118,7 @@ void ServerExchange::respond_pulled(int status, Headers headers, std::function<b
     return;
   }
   auto puller = std::make_shared<Puller>(core_, status, std::move(headers), std::move(produce));
-  core_->pool().post([puller] { puller->run(); });
+  core_->pool().post([puller] { puller->run(); }, core_->form().flow);
 }
 
 std::shared_ptr<BodyStream> ServerExchange::respond_stream(int status, Headers headers) {

@@ -23,6 +23,7 @@ class ServerExchange final : public Exchange {
   std::shared_ptr<RawStream> upgrade(Headers headers) override;
   bool canceled() const override { return core_->canceled(); }
   bool gone() const { return core_->gone(); }
+  std::uint64_t flow() const { return core_->form().flow; }
 
  private:
   bool complete_once();

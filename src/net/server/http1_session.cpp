@@ -86,7 +86,7 @@ void Http1Session::process_buffered() {
   run(bytes);
   used_ = in_.size() - bytes.size();
   if (bytes.empty() || step_ == Step::closing) {
-    in_ = std::string();
+    std::string().swap(in_);
     used_ = 0;
   } else if (used_ > in_.size() / 2) {
     in_.erase(0, used_);
@@ -207,6 +207,8 @@ void Http1Session::dispatch() {
   Request request = std::move(frame_->request);
   frame_.reset();
   fill_connection_facts(request, connection_);
+  form_.flow = connection_.server().flow_of(request);
+  connection_.set_flow(form_.flow);
   core_ = std::make_shared<StreamCore>(connection_.server().runtime(), form_);
   core_->attach(*this);
   connection_.server().dispatch(std::make_shared<ServerExchange>(std::move(request), core_));
@@ -262,7 +264,7 @@ void Http1Session::on_answered() {
   core_.reset();
   if (close) {
     step_ = Step::closing;
-    in_ = std::string();
+    std::string().swap(in_);
     used_ = 0;
     connection_.close_when_sent();
     return;

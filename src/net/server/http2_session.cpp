@@ -358,6 +358,8 @@ int Http2Session::dispatch(Http2Stream& stream) {
   Request request = std::move(stream.frame->request);
   leave_receiving(stream);
   fill_connection_facts(request, connection_);
+  form.flow = connection_.server().flow_of(request);
+  connection_.set_flow(form.flow);
   stream.core = std::make_shared<StreamCore>(connection_.server().runtime(), form);
   stream.core->attach(stream);
   connection_.server().dispatch(std::make_shared<ServerExchange>(std::move(request), stream.core, handlers_));

@@ -78,7 +78,7 @@ void OutputQueue::consume(std::size_t count) {
       return;
     }
     count -= left;
-    pieces_[first_] = std::string();
+    std::string().swap(pieces_[first_]);
     ++first_;
     offset_ = 0;
   }

@@ -135,6 +135,46 @@ struct SupervisedPool {
   std::thread supervisor;
 };
 
+TEST(FairQueue, TakesOneOfEachFlowInTurn) {
+  FairQueue queue;
+  std::string order;
+  auto push = [&](char name, std::uint64_t flow) { queue.push([&order, name] { order += name; }, flow, Instant{}); };
+  for (char name : {'a', 'b', 'c', 'd'}) push(name, 1);
+  push('x', 2);
+  push('y', 2);
+  push('z', 77);
+  auto run = [&](int count) {
+    for (; count > 0; --count) queue.pop()();
+  };
+  run(4);
+  EXPECT_EQ(order, "axzb");
+  push('w', 300);  // a new one: behind the two that have a turn to come
+  run(4);
+  EXPECT_EQ(order, "axzbycwd");
+  EXPECT_TRUE(queue.empty());
+  push('e', 1);
+  run(1);
+  EXPECT_EQ(order, "axzbycwde");
+  push('f', 1);  // dropped with the queue
+}
+
+TEST(Pool, AFloodOfOneFlowLeavesTurnsToAnother) {
+  std::vector<int> order;
+  std::atomic<bool> open = false;
+  {
+    Pool pool({.min_threads = 1, .max_threads = 1}, [] {});
+    pool.post([&] {
+      while (!open) std::this_thread::sleep_for(milliseconds(1));
+    });
+    for (int i = 0; i < 1000; ++i) pool.post([&, i] { order.push_back(i); }, 1);
+    pool.post([&] { order.push_back(-1); }, 2);
+    open = true;
+    pool.stop();
+  }
+  ASSERT_EQ(order.size(), 1001u);
+  EXPECT_LE(std::find(order.begin(), order.end(), -1) - order.begin(), 2);
+}
+
 TEST(Pool, GrowsForTasksThatWaitAndShrinksAgain) {
   SupervisedPool p({.min_threads = 1, .max_threads = 12, .idle_end = milliseconds(100)});
   std::atomic<int> inside = 0, finished = 0;

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "net/server/slice.h"
 
 namespace kybern::net {
 namespace {
@@ -67,6 +68,7 @@ void Pool::spawn(std::unique_lock<std::mutex>& lock) {
   ::pthread_attr_init(&attributes);
   ::pthread_attr_setstacksize(&attributes, options_.stack_bytes);
   auto run = [](void* argument) -> void* {
+    use_slice(std::chrono::nanoseconds(0));  // not that of the reactor, which starts threads
     auto* worker = static_cast<Worker*>(argument);
     worker->pool->work(*worker);
     return nullptr;
@@ -88,8 +90,7 @@ void Pool::work(Worker& self) {
   for (;;) {
     if (queue_.empty() && !wait_for_work(self, lock)) break;
     if (queue_.empty()) continue;
-    Task task = std::move(queue_.front().task);
-    queue_.pop_front();
+    Task task = queue_.pop();
     if (!queue_.empty()) wake_one(lock);
     lock.unlock();
     run_task(task);
@@ -124,26 +125,26 @@ void Pool::wake_one(std::unique_lock<std::mutex>&) {
   worker->wake.notify_one();
 }
 
-void Pool::post(Task task) {
+void Pool::post(Task task, std::uint64_t flow) {
   bool call = false;
   {
     std::unique_lock lock(mutex_);
     if (stopping_ && workers_.empty()) return;
-    queue_.push_back({std::move(task), std::chrono::steady_clock::now()});
+    queue_.push(std::move(task), flow, std::chrono::steady_clock::now());
     hand_out(call);
     wake_one(lock);
   }
   if (call) call_supervisor_();
 }
 
-void Pool::post_all(std::vector<Task>& tasks) {
+void Pool::post_all(std::vector<Flowing>& tasks) {
   if (tasks.empty()) return;
   bool call = false;
   {
     std::unique_lock lock(mutex_);
     if (!(stopping_ && workers_.empty())) {
       Instant now = std::chrono::steady_clock::now();
-      for (Task& task : tasks) queue_.push_back({std::move(task), now});
+      for (auto& [task, flow] : tasks) queue_.push(std::move(task), flow, now);
       hand_out(call);
       wake_one(lock);  // it wakes the next one when tasks are left
     }
@@ -177,7 +178,7 @@ std::optional<std::chrono::milliseconds> Pool::supervise(Instant now) {
   }
   if (now - measured_at_ < look_interval) return look_interval;
   bool busy = too_busy(now);
-  bool waits = now - queue_.front().since >= look_interval;
+  bool waits = now - queue_.since() >= look_interval;
   if (!waits || !idle_.empty()) return look_interval;
   if (busy && ++busy_rounds_ < patient_rounds) return look_interval;
   std::size_t more = busy ? 1 : std::min(queue_.size(), workers_.size());
@@ -193,8 +194,8 @@ void Pool::stop() {
   ended_.wait(lock, [&] { return workers_.empty(); });
   std::vector<std::unique_ptr<Worker>> finished;
   finished.swap(finished_);
-  std::deque<Queued> dropped;
-  dropped.swap(queue_);
+  std::vector<Task> dropped;  // destroyed without the lock: who is in them may call back
+  while (!queue_.empty()) dropped.push_back(queue_.pop());
   lock.unlock();
   for (auto& ended : finished) ::pthread_join(ended->thread, nullptr);
 }

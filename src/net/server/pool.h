@@ -1,6 +1,6 @@
 // The handler threads: few while handlers are quick, more while they wait for something, fewer again when idle.
 //
-// A task goes to the thread that went idle last, so that the others stay idle long enough to end. New threads are not
+// Tasks wait in line by flow (fair_queue.h). A task goes to the thread that went idle last, so that the others stay idle long enough to end. New threads are not
 // started for every task that finds no idle one: the reactor looks every 2 ms while tasks wait (supervise), and starts
 // threads only when the tasks wait for threads rather than for the processor.
 #pragma once
@@ -8,7 +8,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
-#include <deque>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -16,12 +16,13 @@
 #include <vector>
 
 #include "base/time.h"
+#include "net/server/fair_queue.h"
 
 namespace kybern::net {
 
 class Pool {
  public:
-  using Task = std::move_only_function<void()>;
+  using Task = FairQueue::Task;
   struct Options {
     std::size_t min_threads = 1, max_threads = 128;
     std::chrono::milliseconds idle_end{10000};
@@ -34,8 +35,12 @@ class Pool {
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
-  void post(Task task);                     // after stop(): dropped
-  void post_all(std::vector<Task>& tasks);  // empties it
+  struct Flowing {
+    Task task;
+    std::uint64_t flow;
+  };
+  void post(Task task, std::uint64_t flow = 0);  // after stop(): dropped
+  void post_all(std::vector<Flowing>& tasks);    // empties it
   // One caller. Absent when nothing waits; else when it wants to be called again.
   std::optional<std::chrono::milliseconds> supervise(Instant now);
   void stop();  // runs what is queued, then ends the threads; not from a task
@@ -43,10 +48,6 @@ class Pool {
 
  private:
   struct Worker;
-  struct Queued {
-    Task task;
-    Instant since;
-  };
   void spawn(std::unique_lock<std::mutex>& lock);
   void work(Worker& self);
   bool wait_for_work(Worker& self, std::unique_lock<std::mutex>& lock);
@@ -60,7 +61,7 @@ class Pool {
 
   mutable std::mutex mutex_;
   std::condition_variable ended_;
-  std::deque<Queued> queue_;
+  FairQueue queue_;
   std::vector<Worker*> idle_;  // the one that went idle last is at the end
   std::vector<std::unique_ptr<Worker>> workers_, finished_;
   bool supervised_ = false;  // supervise() will be called

@@ -9,14 +9,44 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
+#include <utility>
 
 #include "base/check.h"
+#include "net/server/slice.h"
 
 namespace kybern::net {
 namespace {
 constexpr int events_per_turn = 256;
+// A turn ends early when it has taken so long, so that who comes meanwhile is not behind all who were there.
+constexpr std::chrono::microseconds turn_limit{300};
+constexpr std::size_t surely_per_turn = 4;
+constexpr std::chrono::microseconds reactor_slice{100};
+
 Instant steady_now() { return std::chrono::steady_clock::now(); }
+
+// The order in which each flow has one turn after the other: the first of each, the second of each. Stable.
+template <class Item, class FlowOf>
+void in_turns(std::span<Item> items, const FlowOf& flow_of) {
+  if (items.size() < 2) return;
+  constexpr std::size_t places = 64;  // flows that meet in one share its turns
+  std::array<std::uint16_t, places> seen{};
+  bool several = false;
+  const std::uint64_t first = flow_of(items[0]) % places;
+  for (const Item& item : items) several = several || flow_of(item) % places != first;
+  if (!several) return;
+  std::vector<std::pair<std::uint16_t, Item>> ranked;
+  ranked.reserve(items.size());
+  for (const Item& item : items) ranked.emplace_back(seen[flow_of(item) % places]++, item);
+  std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (std::size_t i = 0; i < items.size(); ++i) items[i] = ranked[i].second;
+}
+
 }  // namespace
+
+struct Reactor::Events {
+  std::array<epoll_event, events_per_turn> all;
+};
 
 Result<std::unique_ptr<Reactor>> Reactor::make() {
   int epoll_fd = ::epoll_create1(EPOLL_CLOEXEC);
@@ -35,7 +65,7 @@ Result<std::unique_ptr<Reactor>> Reactor::make() {
 }
 
 Reactor::Reactor(int epoll_fd, int event_fd)
-    : epoll_fd_(epoll_fd), event_fd_(event_fd), now_(steady_now()), timers_(now_), scratch_(new char[scratch_bytes]) {}
+    : epoll_fd_(epoll_fd), event_fd_(event_fd), now_(steady_now()), timers_(now_), scratch_(new char[scratch_bytes]), events_(new Events) {}
 
 Reactor::~Reactor() {
   ::close(event_fd_);
@@ -104,24 +134,30 @@ void Reactor::unwant_flush(Flushed& item) {
 void Reactor::retire(std::shared_ptr<void> object) { retired_.push_back(std::move(object)); }
 
 void Reactor::wait(int timeout_ms) {
-  std::array<epoll_event, events_per_turn> events;
   sleeping_.store(true);
   {
     // What was handed over before sleeping_ was set has not woken anybody.
     std::lock_guard lock(mutex_);
     if (!posted_.empty() || !scheduled_.empty() || stopping_) timeout_ms = 0;
   }
-  int count = ::epoll_wait(epoll_fd_, events.data(), events_per_turn, timeout_ms);
+  int count = ::epoll_wait(epoll_fd_, events_->all.data(), events_per_turn, timeout_ms);
   sleeping_.store(false);
   now_ = steady_now();
-  for (int i = 0; i < count; ++i) {
-    auto* owner = static_cast<Watched*>(events[static_cast<std::size_t>(i)].data.ptr);
-    if (owner) {
-      owner->on_events(events[static_cast<std::size_t>(i)].events);
+  if (count > 0) deal_with(static_cast<std::size_t>(count));
+}
+
+void Reactor::deal_with(std::size_t count) {
+  std::span<epoll_event> events(events_->all.data(), count);
+  in_turns(events, [](const epoll_event& event) { return event.data.ptr ? static_cast<const Watched*>(event.data.ptr)->flow_ : 0; });
+  std::size_t done = 0;
+  for (const epoll_event& event : events) {
+    if (auto* owner = static_cast<Watched*>(event.data.ptr)) {
+      owner->on_events(event.events);
     } else {
       std::uint64_t value;
       [[maybe_unused]] ssize_t got = ::read(event_fd_, &value, sizeof value);
     }
+    if (++done >= surely_per_turn && done < count && steady_now() - now_ >= turn_limit) return;
   }
 }
 
@@ -143,13 +179,28 @@ void Reactor::flush_all() {
   for (int round = 0; round < 8 && !flushes_.empty(); ++round) {
     std::vector<Flushed*> items;
     items.swap(flushes_);
-    for (std::size_t i = 0; i < items.size(); ++i) {
-      Flushed* item = items[i];
-      if (!item || !item->flush_wanted_) continue;
-      item->flush_wanted_ = false;
-      item->on_flush();
-    }
+    std::erase(items, nullptr);
+    if (!flush_in_turn(items)) return;
   }
+}
+
+bool Reactor::flush_in_turn(std::vector<Flushed*>& items) {
+  in_turns(std::span<Flushed*>(items), [](const Flushed* item) { return item->flow_; });
+  const Instant begun = steady_now();
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (i >= surely_per_turn && steady_now() - begun >= turn_limit) {
+      // Those that are left come first in the next turn, which does not sleep.
+      std::vector<Flushed*> left;
+      for (; i < items.size(); ++i)
+        if (items[i]->flush_wanted_) left.push_back(items[i]);
+      flushes_.insert(flushes_.begin(), left.begin(), left.end());
+      return false;
+    }
+    if (!items[i]->flush_wanted_) continue;
+    items[i]->flush_wanted_ = false;
+    items[i]->on_flush();
+  }
+  return true;
 }
 
 void Reactor::run() {
@@ -158,6 +209,7 @@ void Reactor::run() {
   ::sigemptyset(&pipe);
   ::sigaddset(&pipe, SIGPIPE);
   ::pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
+  use_slice(reactor_slice);  // all connections wait for this thread
   int limit_ms = -1;
   for (;;) {
     int timeout_ms = limit_ms;

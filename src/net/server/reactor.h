@@ -17,8 +17,18 @@
 
 namespace kybern::net {
 
-// A file descriptor's owner.
-class Watched {
+// Several want the thread: it takes one of each flow in turn (fair_queue.h says why), and not all of them in one turn.
+class InTurn {
+ public:
+  void set_flow(std::uint64_t flow) { flow_ = flow; }
+
+ private:
+  friend class Reactor;
+  std::uint64_t flow_ = 0;
+};
+
+// A file descriptor's owner. Events that are not dealt with come again.
+class Watched : public InTurn {
  public:
   virtual void on_events(std::uint32_t events) = 0;  // EPOLL* bits
 
@@ -36,7 +46,7 @@ class Scheduled {
 };
 
 // Asked at the end of a turn to send what the turn has produced.
-class Flushed {
+class Flushed : public InTurn {
  public:
   virtual void on_flush() = 0;
 
@@ -78,10 +88,13 @@ class Reactor {
   void retire(std::shared_ptr<void> object);  // let go of it when the turn is over: an event of this turn may still name it
 
  private:
+  struct Events;
   Reactor(int epoll_fd, int event_fd);
   void wait(int timeout_ms);
+  void deal_with(std::size_t count);  // of events_
   bool run_posted();
   void flush_all();
+  bool flush_in_turn(std::vector<Flushed*>& items);  // false: time was up
 
   int epoll_fd_, event_fd_;
   Instant now_;
@@ -89,6 +102,7 @@ class Reactor {
   std::unique_ptr<char[]> scratch_;
   std::function<int()> turn_end_;
   std::vector<Flushed*> flushes_;
+  std::unique_ptr<Events> events_;
   std::vector<std::shared_ptr<void>> retired_;
 
   std::mutex mutex_;

@@ -30,7 +30,7 @@ class RunningServer final : public Server {
 
   int port() const override { return port_; }
   std::size_t connections() const override { return core_ ? core_->connections() : 0; }
-  void post(std::function<void()> task) override { runtime_->pool->post(std::move(task)); }
+  void post(std::function<void()> task, std::uint64_t flow) override { runtime_->pool->post(std::move(task), flow); }
 
   void stop(std::chrono::milliseconds grace) override {
     if (!thread_.joinable()) return;

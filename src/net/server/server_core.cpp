@@ -36,14 +36,16 @@ void ServerCore::begin() {
 }
 
 void ServerCore::dispatch(std::shared_ptr<ServerExchange> exchange) {
-  if (options_.at_once && options_.at_once(std::as_const(*exchange).request())) {
+  if (options_.at_once) {
     try {
-      return handler_(std::move(exchange));
+      if (options_.at_once(exchange)) return;
     } catch (const std::exception& error) { return log_error("net", "a handler threw an exception", {{"error", error.what()}}); }
   }
-  dispatched_.push_back([this, exchange = std::move(exchange)]() mutable {
-    if (!exchange->gone()) handler_(std::move(exchange));
-  });
+  const std::uint64_t flow = exchange->flow();
+  dispatched_.push_back({[this, exchange = std::move(exchange)]() mutable {
+                           if (!exchange->gone()) handler_(std::move(exchange));
+                         },
+                         flow});
 }
 
 int ServerCore::at_turn_end() {

@@ -31,6 +31,7 @@ class ServerCore final : public Watched, public Timer {
   bool reserve_body(std::size_t bytes);
   void release_body(std::size_t bytes) { body_bytes_ -= bytes; }
   std::size_t body_limit(const Request& head) const { return options_.body_limit ? options_.body_limit(head) : options_.max_body_bytes; }
+  std::uint64_t flow_of(const Request& request) const { return options_.flow_of ? options_.flow_of(request) : 0; }
   Response refusal(int status, std::string_view message) const;  // the answer to a request that no handler sees
   void remove(Connection& connection);
 
@@ -57,7 +58,7 @@ class ServerCore final : public Watched, public Timer {
   std::shared_ptr<TlsContext> tls_;
   int listen_fd_;
   std::list<std::shared_ptr<Connection>> connections_;
-  std::vector<Pool::Task> dispatched_;  // in this turn
+  std::vector<Pool::Flowing> dispatched_;  // in this turn
   std::size_t body_bytes_ = 0;
   bool accepting_ = false, reloading_ = false, full_logged_ = false;
   Instant files_checked_;

@@ -45,16 +45,19 @@ TEST(ServerHttp1, AnswersAndKeepsTheConnection) {
 
 TEST(ServerHttp1, WhatIsAnsweredAtOnceIsAnsweredOnTheReactor) {
   ServerOptions options;
-  options.at_once = [](const Request& request) { return request.path.starts_with("/quick"); };
-  auto server = start_server(
-      [](std::shared_ptr<Exchange> exchange) {
-        if (exchange->request().path == "/quick/none") return;
-        if (exchange->request().path == "/quick/thrown") throw std::runtime_error("as a test does");
-        char name[32] = {};
-        ::pthread_getname_np(::pthread_self(), name, sizeof name);
-        exchange->respond({200, {}, name});
-      },
-      std::move(options));
+  auto handler = [](std::shared_ptr<Exchange> exchange) {
+    if (exchange->request().path == "/quick/none") return;
+    if (exchange->request().path == "/quick/thrown") throw std::runtime_error("as a test does");
+    char name[32] = {};
+    ::pthread_getname_np(::pthread_self(), name, sizeof name);
+    exchange->respond({200, {}, name});
+  };
+  options.at_once = [handler](const std::shared_ptr<Exchange>& exchange) {
+    if (!exchange->request().path.starts_with("/quick")) return false;
+    handler(exchange);
+    return true;
+  };
+  auto server = start_server(handler, std::move(options));
   TcpClient client(server->port());
   for (int i = 0; i < 20; ++i) {
     EXPECT_EQ(get(client, "/quick").body, "reactor");

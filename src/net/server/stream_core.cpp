@@ -230,7 +230,7 @@ void StreamCore::run_serially(std::move_only_function<void()> task) {
   c.tasks.push_back(std::move(task));
   if (c.running) return;
   c.running = true;
-  runtime_->pool->post([self = shared_from_this()] { self->run_serial_tasks(); });
+  runtime_->pool->post([self = shared_from_this()] { self->run_serial_tasks(); }, form_.flow);
 }
 
 void StreamCore::run_serial_tasks() {

@@ -49,6 +49,7 @@ struct AnswerForm {
   bool http10 = false;        // no chunks: the body ends with the connection
   bool keep_alive = true;
   bool can_upgrade = false;
+  std::uint64_t flow = 0;  // whose turn it is when a pool thread works on it
 };
 
 struct ResponseHead {
