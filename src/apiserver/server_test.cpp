@@ -159,8 +159,8 @@ TEST_F(ApiServerTest, AReadIsTheSameByEitherWay) {
       out[name] = name == "date" ? "" : name == "audit-id" ? std::to_string(value.size()) : value;
     return out;
   };
-  for (const char* accept : {"", "application/json", "application/json, */*", "application/yaml",
-                             "application/vnd.kubernetes.protobuf, */*", "text/html"}) {
+  for (const char* accept :
+       {"", "application/json", "application/json, */*", "application/yaml", "application/vnd.kubernetes.protobuf, */*", "text/html"}) {
     for (std::string path : {in_ns("configmaps/seen"), in_ns("configmaps/none"), in_ns("nothings/seen"), "/api/v1/namespaces/" + ns_}) {
       auto long_way = parts(http("GET", path + "?pretty=false", {{"accept", accept}}));
       for (int i = 0; i < 3; ++i) EXPECT_EQ(parts(http("GET", path, {{"accept", accept}})), long_way) << accept << " " << path;

@@ -48,7 +48,8 @@ int complain(std::string_view what) {
 int run(const Options& options) {
   std::vector<std::string> names = options.scenarios.empty() ? scenario_names() : options.scenarios;
   auto known = scenario_names();
-  if (options.scenarios.empty()) std::erase_if(names, [](const std::string& name) { return name == "schedule" || name == "flood"; });  // a cluster with a scheduler is needed, and nodes are everybody's
+  // One needs a cluster with a scheduler, and nodes are everybody's; the other holds everybody up.
+  if (options.scenarios.empty()) std::erase_if(names, [](const std::string& name) { return name == "schedule" || name == "flood"; });
   for (const std::string& name : names)
     if (std::find(known.begin(), known.end(), name) == known.end())
       return complain(fmt::format("there is no scenario {}: choose among {}", name, fmt::join(known, ", ")));

@@ -41,7 +41,8 @@ std::string worst(const Measured& m) {
 }  // namespace
 
 std::vector<std::string> scenario_names() {
-  return {"create", "get", "list", "pages", "update", "patch", "apply", "leases", "custom", "mixed", "watch", "delete", "clear", "schedule", "flood"};
+  return {"create", "get",   "list",  "pages",  "update", "patch",    "apply", "leases",
+          "custom", "mixed", "watch", "delete", "clear",  "schedule", "flood"};
 }
 
 Scenarios::Scenarios(const Options& options, Target target, Watcher& watcher)

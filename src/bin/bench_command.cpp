@@ -20,7 +20,8 @@ int run_bench(const std::vector<std::string>& arguments) {
   flags.add("insecure", &options.target.insecure, "do not verify the server's certificate");
   flags.section("What is measured");
   flags.add("scenarios", &options.scenarios,
-            fmt::format("in this order, of {}; without it all but schedule, which makes nodes, and flood, which holds others up", join(bench::scenario_names(), ", ")));
+            fmt::format("in this order, of {}; without it all but schedule, which makes nodes, and flood, which holds others up",
+                        join(bench::scenario_names(), ", ")));
   flags.add("connections", &options.connections, "each with one request at a time");
   flags.add("count", &options.count, "objects to make, and operations of a scenario that makes some, at most");
   flags.add("seconds", &options.seconds, "of a scenario at most; 0: only the count ends it");

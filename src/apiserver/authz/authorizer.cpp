@@ -124,7 +124,8 @@ std::string& question_of(const Attributes& a) {
 
 bool rule_allows(Value rule, const Attributes& a) { return covers_but_names(rule, a) && covers_name(rule, a); }
 
-Authorizer::Authorizer(Registry& registry) : registry_(registry), store_(registry.store()), nodes_(std::make_unique<NodeAuthorizer>(registry)) {}
+Authorizer::Authorizer(Registry& registry)
+    : registry_(registry), store_(registry.store()), nodes_(std::make_unique<NodeAuthorizer>(registry)) {}
 Authorizer::~Authorizer() = default;
 
 Attributes attributes_of(const User& user, const RequestInfo& info) {

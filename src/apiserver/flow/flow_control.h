@@ -21,8 +21,8 @@ inline constexpr Duration longest_wait = std::chrono::seconds(15);  // in a queu
 
 struct Flow {
   std::string schema, schema_uid;
-  std::shared_ptr<Level> level;  // absent: nothing is configured, nothing limited
-  std::uint64_t hash = 0;        // of the schema and whom it tells apart
+  std::shared_ptr<Level> level;         // absent: nothing is configured, nothing limited
+  std::uint64_t hash = 0;               // of the schema and whom it tells apart
   std::shared_ptr<const void> schemas;  // that it was found among
 };
 

@@ -125,8 +125,8 @@ void Connection::update_timer() {
 }
 
 void Connection::update_interest() {
-  std::uint32_t wanted =
-      (reading_ || handshaking_ ? static_cast<std::uint32_t>(EPOLLIN) : 0u) | (out_.empty() || !stuck_since_ ? 0u : static_cast<std::uint32_t>(EPOLLOUT));
+  std::uint32_t wanted = (reading_ || handshaking_ ? static_cast<std::uint32_t>(EPOLLIN) : 0u) |
+                         (out_.empty() || !stuck_since_ ? 0u : static_cast<std::uint32_t>(EPOLLOUT));
   if (wanted == interest_) return;
   interest_ = wanted;
   server_.reactor().rewatch(fd_, interest_, *this);

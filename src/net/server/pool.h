@@ -1,8 +1,8 @@
 // The handler threads: few while handlers are quick, more while they wait for something, fewer again when idle.
 //
-// Tasks wait in line by flow (fair_queue.h). A task goes to the thread that went idle last, so that the others stay idle long enough to end. New threads are not
-// started for every task that finds no idle one: the reactor looks every 2 ms while tasks wait (supervise), and starts
-// threads only when the tasks wait for threads rather than for the processor.
+// Tasks wait in line by flow (fair_queue.h). A task goes to the thread that went idle last, so that the others stay idle long enough to
+// end. New threads are not started for every task that finds no idle one: the reactor looks every 2 ms while tasks wait (supervise), and
+// starts threads only when the tasks wait for threads rather than for the processor.
 #pragma once
 
 #include <chrono>
