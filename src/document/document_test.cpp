@@ -121,5 +121,27 @@ TEST(Draft, EqualsByContent) {
   EXPECT_FALSE(a == b);
 }
 
+// Members go and come in any order, as in a small object.
+TEST(Draft, ManyMembersComeAndGo) {
+  Draft object = Draft::object();
+  for (int i = 0; i < 1000; ++i) object["k" + std::to_string(i)] = i;
+  for (int i = 0; i < 1000; i += 2) EXPECT_TRUE(object.erase("k" + std::to_string(i)));
+  EXPECT_FALSE(object.erase("k0"));
+  EXPECT_EQ(object.size(), 500u);
+  EXPECT_EQ(object.find("k10"), nullptr);
+  EXPECT_EQ(object.find("k11")->as_int(), 11);
+  object["k10"] = "again";
+  Draft copy(object);
+  EXPECT_EQ(copy.find("k10")->as_string(), "again");
+  EXPECT_TRUE(copy == object);
+  EXPECT_EQ(object.fields().size(), 501u);
+  EXPECT_EQ(object.fields().front().key, "k1");
+  EXPECT_EQ(object.fields().back().key, "k10");
+  EXPECT_TRUE(copy == object);
+  Document frozen = copy.freeze();
+  EXPECT_EQ(frozen.root().size(), 501u);
+  EXPECT_EQ(frozen["k999"].as_int(), 999);
+}
+
 }  // namespace
 }  // namespace kybern

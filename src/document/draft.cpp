@@ -12,21 +12,63 @@ struct Draft::Node {
     std::vector<Field> fields;
     std::unordered_multimap<std::size_t, std::size_t> index;  // hash of the key -> position
     std::size_t indexed = 0;                                  // fields in the index; 0: none is kept
+    std::vector<bool> erased;                                 // fields that are no more, until all() is asked for; empty: none
+    std::size_t erased_count = 0;
     static constexpr std::size_t index_above = 64;
 
-    Draft* find(std::string_view key) {
+    static constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
+    std::size_t position(std::string_view key) {
       if (fields.size() <= index_above) {
-        for (Field& f : fields)
-          if (f.key == key) return &f.value;
-        return nullptr;
+        for (std::size_t i = 0; i < fields.size(); ++i)
+          if (fields[i].key == key) return i;
+        return nowhere;
       }
       std::hash<std::string_view> hash;
       if (indexed == 0) index.clear();
       for (; indexed < fields.size(); ++indexed) index.emplace(hash(fields[indexed].key), indexed);
       auto [from, to] = index.equal_range(hash(key));
       for (; from != to; ++from)
-        if (fields[from->second].key == key) return &fields[from->second].value;
-      return nullptr;
+        if (fields[from->second].key == key) return from->second;
+      return nowhere;
+    }
+
+    Draft* find(std::string_view key) {
+      std::size_t at = position(key);
+      return at == nowhere ? nullptr : &fields[at].value;
+    }
+
+    bool erase(std::string_view key) {
+      std::size_t at = position(key);
+      if (at == nowhere) return false;
+      if (fields.size() <= index_above) {
+        fields.erase(fields.begin() + static_cast<std::ptrdiff_t>(at));
+        return true;
+      }
+      // Its place stays, so that the index stays right.
+      auto [from, to] = index.equal_range(std::hash<std::string_view>()(key));
+      while (from != to && from->second != at) ++from;
+      index.erase(from);
+      fields[at] = Field();
+      erased.resize(fields.size());
+      erased[at] = true;
+      ++erased_count;
+      return true;
+    }
+
+    // The fields, each of them there; they may be changed.
+    std::vector<Field>& all() {
+      indexed = 0;
+      if (erased_count == 0) return fields;
+      std::size_t kept = 0;
+      for (std::size_t i = 0; i < fields.size(); ++i) {
+        if (i < erased.size() && erased[i]) continue;
+        if (kept != i) fields[kept] = std::move(fields[i]);
+        ++kept;
+      }
+      fields.resize(kept);
+      erased.clear();
+      erased_count = 0;
+      return fields;
     }
   };
   std::variant<std::nullptr_t, bool, std::int64_t, double, std::string, std::vector<Draft>, Object> value;
@@ -152,7 +194,7 @@ std::string_view Draft::as_string(std::string_view fallback) const {
 std::size_t Draft::size() const {
   if (!node_) return borrowed().size();
   if (const auto* a = std::get_if<std::vector<Draft>>(&node_->value)) return a->size();
-  if (const auto* o = std::get_if<Node::Object>(&node_->value)) return o->fields.size();
+  if (const auto* o = std::get_if<Node::Object>(&node_->value)) return o->fields.size() - o->erased_count;
   return 0;
 }
 
@@ -182,22 +224,18 @@ Draft& Draft::operator[](std::string_view key) {
 }
 
 bool Draft::erase(std::string_view key) {
-  if (!find(key)) return false;
-  auto& object = std::get<Node::Object>(open().value);
-  object.indexed = 0;
-  std::erase_if(object.fields, [&](const Field& f) { return f.key == key; });
-  return true;
+  if (!is_object() || (!node_ && !borrowed()[key].exists())) return false;
+  return std::get<Node::Object>(open().value).erase(key);
 }
 
 std::vector<Draft::Field>& Draft::fields() {
   KYBERN_CHECK(is_object(), "fields() is asked of an object");
-  auto& object = std::get<Node::Object>(open().value);
-  object.indexed = 0;
-  return object.fields;
+  return std::get<Node::Object>(open().value).all();
 }
 const std::vector<Draft::Field>& Draft::fields() const {
   KYBERN_CHECK(is_object(), "fields() is asked of an object");
-  return std::get<Node::Object>(open().value).fields;
+  auto& object = std::get<Node::Object>(open().value);
+  return object.erased_count ? object.all() : object.fields;
 }
 
 Draft& Draft::push_back(Draft item) {

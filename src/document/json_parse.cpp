@@ -135,8 +135,13 @@ class Parser {
 
   void end_object(const Path* path) {
     std::vector<std::string> dropped;
-    if (!writer_.end_object(options_.duplicates ? &dropped : nullptr)) return;
-    for (const std::string& key : dropped) options_.duplicates->push_back(Path{path, key, Path::npos}.text());
+    bool told = options_.duplicates && options_.duplicates->size() < duplicates_max && duplicates_bytes_ < duplicates_max_bytes;
+    if (!writer_.end_object(told ? &dropped : nullptr)) return;
+    for (const std::string& key : dropped) {
+      if (options_.duplicates->size() >= duplicates_max || duplicates_bytes_ >= duplicates_max_bytes) return;
+      options_.duplicates->push_back(Path{path, key, Path::npos}.text());
+      duplicates_bytes_ += options_.duplicates->back().size();
+    }
   }
 
   bool array(const Path* path, std::size_t depth) {
@@ -333,11 +338,15 @@ class Parser {
     return true;
   }
 
+  // A long key above many duplicates would be told with each of them.
+  static constexpr std::size_t duplicates_max = 100, duplicates_max_bytes = 64 << 10;
+
   const char* at_;
   const char* end_;
   const JsonOptions& options_;
   BlockWriter& writer_;
   std::string scratch_, error_;
+  std::size_t duplicates_bytes_ = 0;  // of what was told
 };
 
 }  // namespace

@@ -182,5 +182,21 @@ TEST(Json, RandomTreesSurvive) {
   }
 }
 
+// Many below a long key are not each told with it.
+TEST(Json, DuplicatesAreToldInBounds) {
+  std::string text = "{\"" + std::string(100'000, 'k') + "\":{", few = "{";
+  for (int i = 0; i < 1000; ++i) {
+    std::string twice = "\"a" + std::to_string(i) + "\":1,\"a" + std::to_string(i) + "\":2,";
+    text += twice;
+    few += twice;
+  }
+  std::vector<std::string> duplicates;
+  ASSERT_TRUE(parse_json(text + "\"z\":0}}", {.duplicates = &duplicates}));
+  EXPECT_EQ(duplicates.size(), 1u);
+  duplicates.clear();
+  ASSERT_TRUE(parse_json(few + "\"z\":0}", {.duplicates = &duplicates}));
+  EXPECT_EQ(duplicates.size(), 100u);
+}
+
 }  // namespace
 }  // namespace kybern

@@ -12,8 +12,12 @@ namespace kybern {
 
 struct YamlOptions {
   std::size_t max_depth = 1000;
-  std::size_t max_values = 4'000'000;              // after aliases are expanded: a small text can stand for a huge value
-  std::vector<std::string>* duplicates = nullptr;  // "line 3: key \"a\" already set in map" for each duplicate key; the last value is kept
+  // After aliases are expanded, for a small text can stand for a huge value: how many values, and how many bytes of text
+  // besides those of the text itself.
+  std::size_t max_values = 4'000'000, max_bytes = 16 << 20;
+  bool first_only = false;  // of a stream's documents, as upstream reads a request
+  std::vector<std::string>* duplicates =
+      nullptr;  // "line 3: key \"a\" already set in map" for duplicate keys, up to 100; the last value is kept
 };
 
 // Every document of a stream that is not empty. Messages begin with "yaml: line N: ", as upstream's do.

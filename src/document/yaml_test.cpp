@@ -63,6 +63,46 @@ TEST(Yaml, ABillionLaughsAreRefused) {
   EXPECT_EQ(json_of(text), "yaml: document contains excessive aliasing");
 }
 
+TEST(Yaml, AliasesAreBounded) {
+  auto repeated = [](std::string_view piece, int count) {
+    std::string out;
+    for (int i = 0; i < count; ++i) out += piece;
+    return out;
+  };
+  const std::string excessive = "yaml: document contains excessive aliasing";
+  // A long text, often: few values, many bytes.
+  EXPECT_EQ(json_of("a: &a " + std::string(100'000, 'x') + "\nb: [" + repeated("*a, ", 10'000) + repeated("y, ", 20'000) + "]\n"),
+            excessive);
+  // Merges of what is there already: no values at all, many steps.
+  std::string keys;
+  for (int i = 0; i < 5000; ++i) keys += "k" + std::to_string(i) + ": 1, ";
+  EXPECT_EQ(json_of("a: &a {" + keys + "}\nb: {<<: [" + repeated("*a, ", 5000) + "]}\n"), excessive);
+  EXPECT_EQ(json_of("a: &a [*a]\n"), "yaml: anchor 'a' value contains itself");
+  EXPECT_EQ(json_of("a: &a\n  <<: *a\n"), "yaml: anchor 'a' value contains itself");
+  EXPECT_EQ(json_of("a: *b\n"), "yaml: unknown anchor 'b' referenced");
+  EXPECT_EQ(json_of("a: &a q\nb: &a r\nc: *a\n*a : s\n"), R"({"a":"q","b":"r","c":"r","r":"s"};)");
+  std::string anchors;
+  for (int i = 0; i < 50'000; ++i) anchors += "- &a" + std::to_string(i) + " x\n";
+  EXPECT_EQ(parse_yaml(anchors)->front().root().size(), 50'000u);
+}
+
+TEST(Yaml, DepthIsBounded) {
+  for (std::string piece : {"[", "{a: ", "- ", "? "}) {
+    std::string deep;
+    for (int i = 0; i < 50'000; ++i) deep += piece;
+    EXPECT_FALSE(parse_yaml(deep)) << piece;
+  }
+  EXPECT_TRUE(parse_yaml(std::string(900, '[') + std::string(900, ']')));
+}
+
+TEST(Yaml, OneDocumentOfMany) {
+  auto first = parse_yaml("---\n# nothing\n---\na: 1\n---\n{", {.first_only = true});
+  ASSERT_TRUE(first);
+  ASSERT_EQ(first->size(), 1u);
+  EXPECT_TRUE((*first)[0].root().is_null());
+  EXPECT_EQ(to_json((*parse_yaml("a: 1\n---\nb: 2\n", {.first_only = true}))[0].root()), R"({"a":1})");
+}
+
 TEST(Yaml, WritesWhatItReads) {
   auto d = parse_json(
       R"({"b":"yes","a":["x",{"k":[],"e":{}},"1","2001-01-01","multi\nline\n","",null,true,1.5],"z":{"n":"null"," lead":"- x"}})");

@@ -17,6 +17,7 @@ namespace {
 
 constexpr int max_depth = 500;  // of structs in structs
 constexpr std::size_t fields_max = 128;
+constexpr std::size_t told_max_bytes = 64 << 10;  // of what is told of unknown fields: many may lie below one long key
 
 // Where the conversion stands. Frames live on the stack and are only read when something is wrong.
 struct Frame {
@@ -203,15 +204,17 @@ class Converter {
   DecodeReport* report_;
   BlockWriter out_;
   std::string wrong_kind_, broken_;
+  std::size_t told_bytes_ = 0;
 };
 
 void Converter::unknown(const Frame* at, std::string_view key) {
-  if (!report_ || report_->unknown_fields.size() >= DecodeReport::report_max) { return; }
+  if (!report_ || report_->unknown_fields.size() >= DecodeReport::report_max || told_bytes_ >= told_max_bytes) { return; }
   Frame frame{.up = at, .key = key};
   std::string path;
   strict_path(&frame, path);
   std::string text = "unknown field " + go_quote(path);
   if (std::find(report_->unknown_fields.begin(), report_->unknown_fields.end(), text) == report_->unknown_fields.end()) {
+    told_bytes_ += text.size();
     report_->unknown_fields.push_back(std::move(text));
   }
 }

@@ -18,6 +18,8 @@ constexpr std::string_view before_first_apply = "before-first-apply";
 constexpr std::string_view kubectl = "kubectl";  // whose client-side applies are taken over
 constexpr std::string_view last_applied = "kubectl.kubernetes.io/last-applied-configuration";
 
+constexpr std::size_t conflicts_max_bytes = 1 << 20;  // of what is told of them: a long key may have many members
+
 // A failure that upstream answers without a reason.
 Status plain_failure(std::string message) {
   Status status;
@@ -35,7 +37,7 @@ Status conflict_status(std::vector<Conflict> conflicts) {
   std::vector<StatusCause> causes;
   std::string message =
       conflicts.size() == 1 ? "Apply failed with 1 conflict: " : fmt::format("Apply failed with {} conflicts: ", conflicts.size());
-  for (std::size_t i = 0; i < conflicts.size(); ++i) {
+  for (std::size_t i = 0; i < conflicts.size() && message.size() < conflicts_max_bytes; ++i) {
     const Conflict& c = conflicts[i];
     std::string path = path_text(c.path);
     causes.push_back({"FieldManagerConflict", "conflict with " + c.manager, path});

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <unordered_map>
 
 namespace kybern::apply {
 namespace {
@@ -76,6 +77,7 @@ class Comparer {
     }
     if (!value.is_array()) return;
     out.reserve(value.size());
+    std::unordered_map<std::string_view, std::size_t> seen;
     Place inside = place.item();
     for (std::size_t i = 0; i < value.size(); ++i) {
       auto element = place.element(value[i], texts_);
@@ -84,9 +86,8 @@ class Comparer {
         continue;
       }
       // Items that cannot be told apart are one value together.
-      auto twin = std::find_if(out.begin(), out.end(), [&](const FieldNode& node) { return node.element == *element; });
-      if (twin != out.end()) {
-        twin->children.clear();
+      if (auto [twin, fresh] = seen.emplace(element->text, out.size()); !fresh) {
+        out[twin->second].children.clear();
         continue;
       }
       FieldNode& node = out.emplace_back(FieldNode{*element, true, {}});

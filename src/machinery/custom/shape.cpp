@@ -60,7 +60,10 @@ class Shaper {
       } else if (additional.as_bool() || preserves_unknown(schema)) {
         out[m.key] = m.value;
       } else if (unknown_) {
-        unknown_->push_back(at);
+        if (unknown_->size() < unknown_max && told_bytes_ < told_max_bytes) {
+          unknown_->push_back(at);
+          told_bytes_ += at.size();
+        }
       }
     }
     for (Member m : properties.members()) {
@@ -76,7 +79,9 @@ class Shaper {
     return !schema["type"].as_string().empty() || is_int_or_string(schema) || !preserves_unknown(schema);
   }
 
+  static constexpr std::size_t unknown_max = 1000, told_max_bytes = 64 << 10;
   std::vector<std::string>* unknown_;
+  std::size_t told_bytes_ = 0;
 };
 
 bool find_unknown(Value value, Value schema, bool root) {

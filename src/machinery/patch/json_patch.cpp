@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 #include <vector>
@@ -54,13 +55,13 @@ class JsonPatch {
     if (!operation["from"].is_string()) return false;
     Draft* source = find(operation["from"].as_string());
     if (source == nullptr) return false;
-    Draft moved(*source);
-    if (op == "move" && !remove(operation["from"].as_string())) return false;
-    if (op == "copy") {
-      copied_ += to_json(moved).size();
-      if (copied_ > json_patch_max_copied_bytes) return false;
+    if (op == "move") {
+      Draft moved = std::move(*source);
+      return remove(operation["from"].as_string()) && add(path, std::move(moved));
     }
-    return add(path, std::move(moved));
+    copied_ += to_json(*source).size();
+    if (copied_ > json_patch_max_copied_bytes) return false;
+    return add(path, Draft(*source));
   }
 
   Draft take() { return std::move(root_); }
@@ -69,19 +70,21 @@ class JsonPatch {
   struct Place {
     Draft* container;
     std::string token;
+    std::size_t depth;  // of what lies there
   };
 
   // The container that holds (or would hold) the last token of a path. The whole document is no place.
   std::optional<Place> place(std::string_view path) {
     if (path.empty()) return std::nullopt;
     std::vector<std::string_view> tokens = split(path, '/');
+    if (tokens.size() > json_patch_max_depth) return std::nullopt;
     Draft* at = &root_;
     for (std::size_t i = 1; i + 1 < tokens.size(); ++i) {
       at = child(*at, unescape(tokens[i]));
       if (at == nullptr) return std::nullopt;
     }
     if (tokens.size() < 2 || (!at->is_object() && !at->is_array())) return std::nullopt;
-    return Place{at, unescape(tokens.back())};
+    return Place{at, unescape(tokens.back()), tokens.size() - 1};
   }
 
   static Draft* child(Draft& container, const std::string& token) {
@@ -98,7 +101,7 @@ class JsonPatch {
 
   bool add(std::string_view path, Draft value) {
     auto at = place(path);
-    if (!at) return false;
+    if (!at || !fits(value, at->depth)) return false;
     if (at->container->is_object()) {
       (*at->container)[at->token] = std::move(value);
       return true;
@@ -107,14 +110,15 @@ class JsonPatch {
     auto length = static_cast<std::int64_t>(items.size());
     auto index = at->token == "-" ? std::optional(length) : parse_index(at->token);
     if (index && *index < 0) *index += length + 1;
-    if (!index || *index < 0 || *index > length) return false;
+    if (!index || *index < 0 || *index > length || !spend(static_cast<std::size_t>(length - *index))) return false;
     items.insert(items.begin() + *index, std::move(value));
     return true;
   }
 
   bool replace(std::string_view path, Draft value) {
-    Draft* old = find(path);
-    if (old == nullptr) return false;
+    auto at = place(path);
+    Draft* old = at ? child(*at->container, at->token) : nullptr;
+    if (old == nullptr || !fits(value, at->depth)) return false;
     *old = std::move(value);
     return true;
   }
@@ -124,7 +128,7 @@ class JsonPatch {
     if (!at) return false;
     if (at->container->is_object()) return at->container->erase(at->token);
     auto index = existing(at->token, at->container->size());
-    if (!index) return false;
+    if (!index || !spend(at->container->size() - *index)) return false;
     at->container->items().erase(at->container->items().begin() + static_cast<std::ptrdiff_t>(*index));
     return true;
   }
@@ -138,8 +142,25 @@ class JsonPatch {
     return *found == Draft(expected);
   }
 
+  bool spend(std::size_t steps) {
+    steps_ += steps;
+    return steps_ <= json_patch_max_steps;
+  }
+
+  // Whether a value may lie so deep: a few operations could nest a value in itself until nothing that walks it has stack
+  // enough.
+  bool fits(const Draft& value, std::size_t depth) {
+    if (depth > json_patch_max_depth || !spend(1)) return false;
+    if (value.is_object())
+      return std::all_of(value.fields().begin(), value.fields().end(), [&](const auto& field) { return fits(field.value, depth + 1); });
+    if (value.is_array())
+      return std::all_of(value.items().begin(), value.items().end(), [&](const Draft& item) { return fits(item, depth + 1); });
+    return true;
+  }
+
   Draft root_;
   std::size_t copied_ = 0;
+  std::size_t steps_ = 0;
 };
 
 }  // namespace

@@ -15,6 +15,8 @@ namespace kybern {
 
 inline constexpr std::size_t json_patch_max_operations = 10000;
 inline constexpr std::size_t json_patch_max_copied_bytes = 3 * 1024 * 1024;  // of what "copy" operations add in total
+inline constexpr std::size_t json_patch_max_depth = 1000;                    // of the object that comes out
+inline constexpr std::size_t json_patch_max_steps = 20'000'000;  // items of lists that make room, values that are moved: a second
 
 // RFC 6902. `patch` is the array of operations. Array indices may count from the end ("-1": after the last, as upstream
 // reads them). 400 for what is no patch, 413 for too many operations, 422 (unexplained, as upstream) for one that fails.

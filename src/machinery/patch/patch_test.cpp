@@ -53,6 +53,23 @@ TEST(JsonPatch, Table) {
             "!413 Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001");
 }
 
+// A few operations could nest a value in itself until nothing that walks it has stack enough.
+TEST(JsonPatch, DepthIsBounded) {
+  std::string copies = R"([{"op":"add","path":"/a","value":{}})", at = "/a";
+  for (int i = 0; i < 14; ++i) {
+    copies += R"(,{"op":"copy","from":"/a","path":")" + at + R"(/a"})";
+    at += at;
+  }
+  EXPECT_EQ(shown(json_patch(*parse_json("{}"), *parse_json(copies + "]"))).substr(0, 4), "!422");
+  std::string value = "1", path;
+  for (int i = 0; i < 600; ++i) value = R"({"a":)" + value + "}", path += "/a";
+  const std::string add = R"([{"op":"add","path":"/x","value":)" + value + R"(},{"op":"add","path":"/y","value":)" + value + "}";
+  EXPECT_EQ(shown(json_patch(*parse_json("{}"), *parse_json(add + "]"))).substr(0, 1), "{");
+  EXPECT_EQ(
+      shown(json_patch(*parse_json("{}"), *parse_json(add + R"(,{"op":"move","from":"/x","path":"/y)" + path + R"("}])"))).substr(0, 4),
+      "!422");
+}
+
 TEST(MergePatch, Table) {
   const Row rows[] = {
       {"replace", R"({"a":"b"})", R"({"a":"c"})", R"({"a":"c"})"},

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "document/document.h"
@@ -49,6 +50,24 @@ Result<void> merge_map(Draft& original, Draft patch, const Place& place, const O
 Result<void> sort_by_order(std::vector<Draft>& items, const std::vector<Draft>& order, std::string_view merge_key);
 std::size_t position(const std::vector<Draft>& order, const Draft& item, std::string_view merge_key);  // npos: not there
 inline constexpr std::size_t npos = static_cast<std::size_t>(-1);
+
+// position() in a list that is asked often: each question takes the same time, however long the list. The list may grow
+// meanwhile, and must not change otherwise.
+class Positions {
+ public:
+  Positions(const std::vector<Draft>& list, std::string_view merge_key) : list_(list), merge_key_(merge_key) {}
+  std::size_t of(const Draft& item);
+  bool has(const Draft& item) { return of(item) != npos; }
+
+ private:
+  static constexpr std::size_t short_list = 16;
+  const Draft* key_of(const Draft& item) const { return merge_key_.empty() ? &item : item.find(merge_key_); }
+  std::size_t find(std::size_t hash, const Draft& key) const;
+  const std::vector<Draft>& list_;
+  std::string_view merge_key_;
+  std::unordered_multimap<std::size_t, std::size_t> by_hash_;  // of the first item with each key
+  std::size_t indexed_ = 0;
+};
 
 Error no_merge_key(const Draft& map, std::string_view merge_key);
 Error not_a(std::string_view wanted, const Draft& found);

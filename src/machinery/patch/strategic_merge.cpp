@@ -13,8 +13,6 @@ std::unexpected<Error> wrong(std::string_view message) { return fail(Code::inval
 
 bool is_text(const Draft& value, std::string_view text) { return value.is_string() && value.as_string() == text; }
 
-bool contains(const std::vector<Draft>& list, const Draft& item) { return std::find(list.begin(), list.end(), item) != list.end(); }
-
 Result<std::string_view> key_after(std::string_view key, std::string_view prefix, std::string_view otherwise) {
   if (key.size() <= prefix.size() || key[prefix.size()] != '/') return wrong(otherwise);
   return key.substr(prefix.size() + 1);
@@ -68,11 +66,12 @@ Result<void> apply_retain_keys(Draft& original, Draft& patch, const Options& opt
     return {};
   }
   if (!keep.is_array()) return wrong(bad_retain_keys);
+  Positions kept(keep.items(), {});
   for (const Draft::Field& field : patch.fields()) {
     if (field.value.is_null() || field.key.starts_with(delete_list_prefix) || field.key.starts_with(order_prefix)) continue;
-    if (!contains(keep.items(), Draft(field.key))) return wrong(bad_retain_keys);
+    if (!kept.has(Draft(field.key))) return wrong(bad_retain_keys);
   }
-  std::erase_if(original.fields(), [&](const Draft::Field& field) { return !contains(keep.items(), Draft(field.key)); });
+  std::erase_if(original.fields(), [&](const Draft::Field& field) { return !kept.has(Draft(field.key)); });
   return {};
 }
 
@@ -117,12 +116,13 @@ Result<void> check_order(const std::vector<Draft>& patch, const std::vector<Draf
 Result<std::pair<std::vector<Draft>, std::vector<Draft>>> partition(std::vector<Draft> items, const std::vector<Draft>& by,
                                                                     std::string_view merge_key) {
   std::pair<std::vector<Draft>, std::vector<Draft>> out;
+  Positions named(by, merge_key);
   for (Draft& item : items) {
     if (!merge_key.empty()) {
       if (!item.is_object()) return std::unexpected(not_a("map[string]interface {}", item));
       if (item.find(merge_key) == nullptr) return std::unexpected(no_merge_key(item, merge_key));
     }
-    (position(by, item, merge_key) != npos ? out.first : out.second).push_back(std::move(item));
+    (named.has(item) ? out.first : out.second).push_back(std::move(item));
   }
   return out;
 }
@@ -131,11 +131,12 @@ Result<std::pair<std::vector<Draft>, std::vector<Draft>>> partition(std::vector<
 std::vector<Draft> interleave(std::vector<Draft> server_only, std::vector<Draft> patch, const std::vector<Draft>& server_order,
                               std::string_view merge_key) {
   std::vector<Draft> out;
+  Positions at_server(server_order, merge_key);
   std::size_t i = 0, j = 0;
   while (i < server_only.size() || j < patch.size()) {
     bool left = j == patch.size();
     if (!left && i < server_only.size()) {
-      std::size_t a = position(server_order, server_only[i], merge_key), b = position(server_order, patch[j], merge_key);
+      std::size_t a = at_server.of(server_only[i]), b = at_server.of(patch[j]);
       left = a != npos && b != npos && a < b;
     }
     out.push_back(std::move(left ? server_only[i++] : patch[j++]));
@@ -155,18 +156,14 @@ Result<std::vector<Draft>> ordered(std::vector<Draft> merged, const std::vector<
 // Carries out the elements of a patch list that are directives. False when the list is to be replaced.
 Result<bool> apply_special_elements(std::vector<Draft>& original, std::vector<Draft>& patch, std::string_view merge_key) {
   bool replace = false;
-  std::vector<Draft> plain;
+  std::vector<Draft> plain, gone;
   for (Draft& item : patch) {
     const Draft* directive = item.find(patch_marker);
     if (directive == nullptr) {
       plain.push_back(std::move(item));
     } else if (is_text(*directive, "delete")) {
-      const Draft* key = item.find(merge_key);
-      if (key == nullptr) return std::unexpected(no_merge_key(item, merge_key));
-      std::erase_if(original, [&](const Draft& old) {
-        const Draft* other = old.find(merge_key);
-        return other != nullptr && *other == *key;
-      });
+      if (item.find(merge_key) == nullptr) return std::unexpected(no_merge_key(item, merge_key));
+      gone.push_back(std::move(item));
     } else if (is_text(*directive, "replace")) {
       replace = true;
     } else if (is_text(*directive, "merge")) {
@@ -176,16 +173,20 @@ Result<bool> apply_special_elements(std::vector<Draft>& original, std::vector<Dr
     }
   }
   patch = std::move(plain);
+  Positions deleted(gone, merge_key);
+  if (!gone.empty()) std::erase_if(original, [&](const Draft& old) { return deleted.has(old); });
   return !replace;
 }
 
 Result<std::vector<Draft>> merge_scalars(std::vector<Draft> original, const std::vector<Draft>& patch, bool deletes) {
   if (deletes) {
-    std::erase_if(original, [&](const Draft& item) { return contains(patch, item); });
+    Positions gone(patch, {});
+    std::erase_if(original, [&](const Draft& item) { return gone.has(item); });
     return original;
   }
+  Positions there(original, {});
   for (const Draft& item : patch) {
-    if (!contains(original, item)) original.push_back(item);
+    if (!there.has(item)) original.push_back(item);
   }
   return original;
 }
@@ -209,10 +210,11 @@ Result<std::vector<Draft>> merge_list(std::vector<Draft> original, std::vector<D
     patch.clear();
   }
   std::vector<Draft> merged = original;
+  Positions there(merged, merge_key);
   for (const Draft& item : patch) {
     const Draft* key = item.find(merge_key);
     if (key == nullptr) return std::unexpected(no_merge_key(item, merge_key));
-    std::size_t at = position(merged, item, merge_key);
+    std::size_t at = there.of(item);
     if (at == npos) {
       merged.push_back(adopted(item, options));
     } else if (auto done = merge_map(merged[at], item, meta.place, options); !done) {
@@ -357,7 +359,31 @@ std::size_t position(const std::vector<Draft>& order, const Draft& item, std::st
   return npos;
 }
 
+std::size_t Positions::find(std::size_t hash, const Draft& key) const {
+  auto [from, to] = by_hash_.equal_range(hash);
+  for (; from != to; ++from)
+    if (const Draft* one = key_of(list_[from->second]); one != nullptr && *one == key) return from->second;
+  return npos;
+}
+
+std::size_t Positions::of(const Draft& item) {
+  if (list_.size() <= short_list) return position(list_, item, merge_key_);
+  auto hash_of = [](const Draft& key) {
+    std::hash<std::string_view> hash;
+    return key.is_string() ? hash(key.as_string()) : hash(go_text(key));
+  };
+  for (; indexed_ < list_.size(); ++indexed_) {
+    const Draft* key = key_of(list_[indexed_]);
+    if (key == nullptr) continue;
+    std::size_t hash = hash_of(*key);
+    if (find(hash, *key) == npos) by_hash_.emplace(hash, indexed_);
+  }
+  const Draft* key = key_of(item);
+  return key == nullptr ? npos : find(hash_of(*key), *key);
+}
+
 Result<void> sort_by_order(std::vector<Draft>& items, const std::vector<Draft>& order, std::string_view merge_key) {
+  Positions asked(order, merge_key);
   struct Ranked {
     bool last;
     std::size_t place;
@@ -367,7 +393,7 @@ Result<void> sort_by_order(std::vector<Draft>& items, const std::vector<Draft>& 
   for (Draft& item : items) {
     if (!merge_key.empty() && item.find(merge_key) == nullptr) return std::unexpected(no_merge_key(item, merge_key));
     bool last = is_delete(item);
-    std::size_t place = last ? 0 : position(order, item, merge_key);
+    std::size_t place = last ? 0 : asked.of(item);
     ranked.push_back({last, place, std::move(item)});
   }
   std::stable_sort(ranked.begin(), ranked.end(),
