@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 #include <malloc.h>
 #include <signal.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "base/strings.h"
@@ -74,6 +76,15 @@ int run(const std::vector<std::string>& arguments) {
 }  // namespace
 }  // namespace kybern::bin
 
+// A thousand idle connections, as many files as a process commonly may have open, must not keep others out.
+static void raise_file_limit() {
+  constexpr rlim_t enough = 65536;
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= enough) return;
+  files.rlim_cur = files.rlim_max == RLIM_INFINITY ? enough : std::min(enough, files.rlim_max);
+  ::setrlimit(RLIMIT_NOFILE, &files);
+}
+
 int main(int argc, char** argv) {
   std::vector<std::string> arguments(argv + 1, argv + argc);
   signal(SIGPIPE, SIG_IGN);
@@ -91,6 +102,7 @@ int main(int argc, char** argv) {
     if (!arguments.empty() && arguments[0] == "bench") return bin::run(arguments);  // many busy threads, each with an arena
     mallopt(M_ARENA_MAX, 2);  // memory is given back rather than spread over an arena for each thread
     mallopt(M_TRIM_THRESHOLD, 1 << 20);
+    raise_file_limit();
   }
   return bin::run(arguments);
 }

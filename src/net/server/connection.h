@@ -42,6 +42,7 @@ class Connection final : public Watched, public Timer, public Flushed {
   const std::string& remote_address() const { return remote_address_; }
   std::shared_ptr<const PeerIdentity> peer();  // as of now: checked again when the client CA or the time has moved on
   void stop();
+  bool idle() const { return session_ && !closing_ && !lingering_ && out_.empty() && session_->idle(); }
 
   void on_events(std::uint32_t events) override;
   void on_timer(Instant now) override;

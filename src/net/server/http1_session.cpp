@@ -24,6 +24,7 @@ class Http1Session final : public Session, public StreamOwner {
   void on_sent() override;
   void on_deadline(Instant now) override;
   void on_gone() override;
+  bool idle() const override { return step_ == Step::head && !started_ && in_.empty(); }
   void stop() override;
   void on_core_ready(StreamCore& core) override;
 

@@ -64,6 +64,7 @@ class Http2Session final : public Session {
   void on_sent() override {}
   void on_deadline(Instant now) override;
   void on_gone() override;
+  bool idle() const override { return stream_count_ == 0; }
   void stop() override;
   void on_ready(Http2Stream& stream);
 
@@ -101,7 +102,7 @@ class Http2Session final : public Session {
   Instant reset_counted_;
   bool stopping_ = false, goaway_final_ = false;
   bool gone_ = false, broken_ = false;
-  bool greeted_ = false;  // the peer has sent something
+  bool greeted_ = false;  // the peer has sent its settings
   bool looking_ = false;  // the deadline is for looking at late streams
 };
 
@@ -145,6 +146,7 @@ struct Callbacks {
         }
         return end_stream ? s.dispatch(*stream) : 0;
       }
+      case NGHTTP2_SETTINGS: s.greeted_ = true; return 0;
       case NGHTTP2_RST_STREAM: return s.count_reset();
       case NGHTTP2_PING:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) && s.stopping_) s.finish_goaway();
@@ -224,7 +226,6 @@ Http2Session::~Http2Session() {
 
 void Http2Session::on_bytes(std::string_view bytes) {
   if (broken_) return;
-  greeted_ = true;
   ssize_t taken = ::nghttp2_session_mem_recv(session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   if (taken == NGHTTP2_ERR_BAD_CLIENT_MAGIC || taken == NGHTTP2_ERR_NOMEM) return connection_.kill();
   if (taken < 0) broken_ = true;  // what explains it to the peer is sent still

@@ -16,6 +16,7 @@
 namespace kybern::net {
 namespace {
 constexpr int accepts_per_turn = 64;
+constexpr int looks_for_room = 64;
 constexpr std::chrono::milliseconds accept_pause{100};     // when the process has no descriptors left
 constexpr std::chrono::milliseconds files_interval{1000};  // certificate files are looked at this often at most
 }  // namespace
@@ -83,10 +84,23 @@ void ServerCore::pause_accepting(bool paused) {
   reactor().rewatch(listen_fd_, paused ? 0u : static_cast<std::uint32_t>(EPOLLIN), *this);
 }
 
+// Whoever fills the server with connections that do nothing must not keep others out: one of those gives way. The looks
+// that it takes go round all connections, a few for each new one.
+bool ServerCore::make_room() {
+  for (int looks = 0; looks < looks_for_room && !connections_.empty(); ++looks) {
+    Connection& connection = *connections_.front();
+    connections_.splice(connections_.end(), connections_, connections_.begin());
+    if (!connection.idle()) continue;
+    connection.kill();
+    return true;
+  }
+  return false;
+}
+
 void ServerCore::accept_all() {
   if (listen_fd_ < 0 || !accepting_ || reload_first()) return;
   for (int i = 0; i < accepts_per_turn; ++i) {
-    if (connections() >= options_.max_connections) {
+    if (connections() >= options_.max_connections && !make_room()) {
       if (!full_logged_)
         log_warn("net", "no more connections are accepted until some end", {{"limit", std::to_string(options_.max_connections)}});
       full_logged_ = true;

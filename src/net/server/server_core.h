@@ -48,6 +48,7 @@ class ServerCore final : public Watched, public Timer {
 
  private:
   void accept_all();
+  bool make_room();
   void pause_accepting(bool paused);
   bool reload_first();  // true: new certificates are being read, and accepting waits for them
   void close_listener();

@@ -446,16 +446,47 @@ TEST(ServerHttp1, ManyConnectionsAtOnce) {
 TEST(ServerHttp1, ConnectionLimitHoldsNewOnesBack) {
   ServerOptions options;
   options.max_connections = 2;
-  auto server = start_server(echo, options);
+  std::mutex mutex;
+  std::vector<std::shared_ptr<BodyStream>> open;
+  std::atomic<int> busy = 0;
+  auto server = start_server(
+      [&](std::shared_ptr<Exchange> exchange) {
+        if (exchange->request().path != "/watch") return echo(exchange);
+        std::lock_guard lock(mutex);
+        open.push_back(exchange->respond_stream(200, {}));
+        ++busy;
+      },
+      options);
   auto first = std::make_unique<TcpClient>(server->port());
   TcpClient second(server->port());
-  EXPECT_EQ(get(*first, "/").status, 200);
-  EXPECT_EQ(get(second, "/").status, 200);
+  for (TcpClient* client : {first.get(), &second}) client->send("GET /watch HTTP/1.1\r\nHost: a\r\n\r\n");
+  ASSERT_TRUE(eventually([&] { return busy == 2; }));
   TcpClient third(server->port());
   third.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   EXPECT_EQ(read_answer(third, "GET", milliseconds(150)).status, 0);
   first.reset();
   EXPECT_EQ(read_answer(third).status, 200);
+  std::lock_guard lock(mutex);
+  open.clear();
+}
+
+// Whoever fills the server with connections that do nothing keeps nobody out.
+TEST(ServerHttp1, IdleConnectionsGiveWay) {
+  ServerOptions options;
+  options.max_connections = 20;
+  auto server = start_server(echo, options);
+  std::vector<std::unique_ptr<TcpClient>> idle;
+  for (int i = 0; i < 20; ++i) {
+    idle.push_back(std::make_unique<TcpClient>(server->port()));
+    if (i % 2) EXPECT_EQ(get(*idle.back(), "/").status, 200);
+  }
+  ASSERT_TRUE(eventually([&] { return server->connections() == 20; }));
+  std::vector<std::unique_ptr<TcpClient>> others;
+  for (int i = 0; i < 10; ++i) {
+    others.push_back(std::make_unique<TcpClient>(server->port()));
+    EXPECT_EQ(get(*others.back(), "/").status, 200) << i;
+  }
+  EXPECT_LE(server->connections(), 20u);
 }
 
 TEST(ServerHttp1, BlockedHandlersDoNotHoldUpOthers) {

@@ -19,6 +19,7 @@ class Session {
   virtual void on_sent() = 0;                         // out() has become shorter
   virtual void on_deadline(Instant now) = 0;          // the deadline set on the connection has passed
   virtual void on_gone() = 0;                         // the connection is closed: tell whoever waits
+  virtual bool idle() const = 0;                      // between requests: nobody loses anything when it is closed
   virtual void stop() = 0;                            // begin no more exchanges, close when those under way are done
 };
 
