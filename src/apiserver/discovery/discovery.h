@@ -19,13 +19,14 @@ struct TableOptions {
   bool include_full_object = false;  // includeObject=Object
   bool include_none = false;         // includeObject=None
   Time now;
+  std::string_view api_version = "meta.k8s.io/v1";  // of the Table and what is in it
 };
 // The header of a Table: columnDefinitions.
 Draft table_columns(const Served& served);
 // One row of it.
 Draft table_row(const Served& served, Value object, const TableOptions& options);
 // kind PartialObjectMetadata.
-Draft partial_metadata(Value object);
+Draft partial_metadata(Value object, std::string_view api_version = "meta.k8s.io/v1");
 
 // A group-version that another server serves (aggregation/aggregator.h).
 struct ExternalVersion {

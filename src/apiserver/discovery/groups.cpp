@@ -338,6 +338,13 @@ std::optional<net::Response> Discovery::answer(const net::Request& request, std:
   response.headers.set("content-type", form.content_type());
   response.headers.set("cache-control", "no-cache, private");
   if (path == "/api" || path == "/apis") response.headers.set("vary", "Accept");
+  if (form.shape == Shape::discovery) {
+    // Whoever has it already is told so, as of OpenAPI.
+    std::string etag = fmt::format("\"{:016X}\"", std::hash<std::string>()(response.body));
+    response.headers.set("etag", etag);
+    response.headers.set("cache-control", "public");
+    if (request.headers.get("if-none-match") == etag) response.status = 304, response.body.clear();
+  }
   return response;
 }
 

@@ -15,7 +15,9 @@ constexpr std::size_t step_bytes = 32 << 10;
 bool accepts_gzip(std::string_view accept_encoding) {
   for (std::string_view one : split(accept_encoding, ',')) {
     std::string_view name = trim(one.substr(0, one.find(';')));
-    if (equals_ignore_case(name, "gzip")) return one.find("q=0") == std::string_view::npos || one.find("q=0.") != std::string_view::npos;
+    if (!equals_ignore_case(name, "gzip")) continue;
+    std::size_t quality = one.find("q=0");
+    return quality == std::string_view::npos || one.substr(quality).find_first_of("123456789") != std::string_view::npos;
   }
   return false;
 }

@@ -16,6 +16,7 @@
 #include "base/strings.h"
 #include "document/json.h"
 #include "document/yaml.h"
+#include "schema/convert.h"
 
 namespace kybern::apiserver {
 namespace {
@@ -51,23 +52,29 @@ void respond_object(net::Exchange& exchange, const Accepted& accepted, int code,
   }
   response.headers.set("content-type", used.content_type());
   response.headers.set("cache-control", "no-cache, private");
-  for (const std::string& warning : warnings) response.headers.add("warning", fmt::format("299 - {}", go_quote(warning)));
+  add_warnings(response.headers, warnings);
   exchange.respond(std::move(response));
 }
 
-void respond_status(net::Exchange& exchange, const Accepted& accepted, const Status& status,
-                    const std::vector<std::string>& warnings = {}) {
+// The form of a Status: one that the client takes, else JSON that a person can read.
+Accepted status_form(const net::Request& request) {
+  auto accepted = negotiate(request.headers.get("accept"), false);
+  Accepted form = accepted.value_or(Accepted{});
+  form.pretty = form.pretty || !accepted || wants_pretty(Query(request.query).get("pretty"), request.headers.get("user-agent"));
+  return form;
+}
+
+void respond_status(net::Exchange& exchange, const Status& status, const std::vector<std::string>& warnings = {}) {
   net::Response response;
-  Accepted plain = accepted;
-  plain.shape = Shape::object;
+  Accepted form = status_form(exchange.request());
   response.status = status.code;
   Document document = status.document();
   note_answer(exchange, document);
-  (void)encode(plain, document.root(), response.body);
-  response.headers.set("content-type", plain.content_type());
+  (void)encode(form, document.root(), response.body);
+  response.headers.set("content-type", form.content_type());
   response.headers.set("cache-control", "no-cache, private");
   if (status.retry_after_seconds > 0) response.headers.set("retry-after", std::to_string(status.retry_after_seconds));
-  for (const std::string& warning : warnings) response.headers.add("warning", fmt::format("299 - {}", go_quote(warning)));
+  add_warnings(response.headers, warnings);
   exchange.respond(std::move(response));
 }
 
@@ -108,9 +115,9 @@ ApiResult<Document> decode_config(std::string_view body, Work& work) {
     if (auto document = parse_json(body, {.duplicates = &work.duplicates}); document && work.duplicates.empty())
       return std::move(*document);
   work.duplicates.clear();
-  auto documents = parse_yaml(body, {.duplicates = &work.duplicates});
+  auto documents = parse_yaml(body, {.first_only = true, .duplicates = &work.duplicates});
   if (!documents) return fail(bad_request("error decoding YAML: error converting YAML to JSON: " + documents.error().message));
-  if (documents->empty()) return Draft::object().freeze();
+  if (documents->empty() || documents->front().root().is_null()) return Draft::object().freeze();
   if (documents->front().root().is_object()) return documents->front();
   static constexpr std::string_view kinds[] = {"null", "bool", "number", "number", "string", "array", "object"};
   return fail(bad_request(
@@ -138,12 +145,20 @@ void write_item(Value item, bool whole, std::string& out) {
   out += '}';
 }
 
-std::string list_metadata(Listing& listing) {
+Draft list_metadata(Listing& listing) {
   Draft metadata = Draft::object();
   metadata["resourceVersion"] = listing.resource_version;
   if (std::string token = listing.continue_token(); !token.empty()) metadata["continue"] = token;
   if (auto left = listing.remaining()) metadata["remainingItemCount"] = *left;
-  return to_json(metadata);
+  return metadata;
+}
+
+// What upstream calls the type of an object: *core.PodList.
+std::string go_type_of(const Served& served, std::string_view suffix) {
+  if (served.custom) return fmt::format("*unstructured.Unstructured{}", suffix);
+  std::string_view group = served.group();
+  std::string_view package = group.empty() || group == "events.k8s.io" ? "core" : group.substr(0, group.find('.'));
+  return fmt::format("*{}.{}{}", package, served.kind(), suffix);
 }
 
 // Appends a list's JSON piece by piece. The items come first: what the metadata says is known after them.
@@ -157,13 +172,18 @@ class ListWriter {
     while (out.size() < limit) {
       Document object = listing_.next();
       if (!object) {
-        out += "],\"metadata\":" + list_metadata(listing_) + "}\n";
+        if (pretty())
+          out += (items_ ? "\n  ],\n  \"metadata\": " : "],\n  \"metadata\": ") + indented(list_metadata(listing_).freeze(), 1) + "\n}";
+        else out += "],\"metadata\":" + to_json(list_metadata(listing_)) + "}\n";
         return false;
       }
       if (items_++) out += ',';
-      if (accepted_.shape == Shape::table) write_json(table_row(*listing_.served, object.root(), table_).freeze().root(), out);
-      else if (accepted_.shape == Shape::object) write_item(object.root(), listing_.served->custom != nullptr, out);
-      else write_json(partial_metadata(object.root()).freeze().root(), out);
+      if (pretty()) {
+        out += "\n    " + indented(item(object.root()), 2);
+        continue;
+      }
+      if (accepted_.shape == Shape::object) write_item(object.root(), listing_.served->custom != nullptr, out);
+      else write_json(item(object.root()), out);
     }
     return true;
   }
@@ -171,16 +191,48 @@ class ListWriter {
  private:
   void begin(std::string& out) {
     begun_ = true;
+    if (pretty()) return begin_pretty(out);
     if (accepted_.shape == Shape::table) {
-      out += "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"columnDefinitions\":" + to_json(table_columns(*listing_.served)) +
-             ",\"rows\":[";
+      out += fmt::format(R"({{"kind":"Table","apiVersion":"{}","columnDefinitions":{},"rows":[)", accepted_.meta_version(),
+                         to_json(table_columns(*listing_.served)));
     } else if (accepted_.shape == Shape::object) {
-      std::string kind =
-          listing_.served->custom ? std::string(listing_.served->custom->list_kind()) : std::string(listing_.served->kind()) + "List";
-      out += fmt::format("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"items\":[", kind, listing_.served->api_version);
+      out += fmt::format("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"items\":[", list_kind(), listing_.served->api_version);
     } else {
-      out += "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/v1\",\"items\":[";
+      out += fmt::format(R"({{"kind":"PartialObjectMetadataList","apiVersion":"{}","items":[)", accepted_.meta_version());
     }
+  }
+
+  // The same for a person: each member on a line of its own.
+  bool pretty() const { return accepted_.pretty && accepted_.format == Format::json; }
+  void begin_pretty(std::string& out) {
+    bool table = accepted_.shape == Shape::table, whole = accepted_.shape == Shape::object;
+    out += fmt::format("{{\n  \"kind\": \"{}\",\n  \"apiVersion\": \"{}\",\n",
+                       table   ? "Table"
+                       : whole ? list_kind()
+                               : "PartialObjectMetadataList",
+                       whole ? listing_.served->api_version : accepted_.meta_version());
+    if (table) out += "  \"columnDefinitions\": " + indented(table_columns(*listing_.served).freeze(), 1) + ",\n";
+    out += table ? "  \"rows\": [" : "  \"items\": [";
+  }
+  static std::string indented(Value value, std::size_t level) {
+    std::string text, out;
+    write_json_indented(value, text, 2);
+    for (char c : text) {
+      out += c;
+      if (c == '\n') out.append(2 * level, ' ');  // a text's own line ends are escaped
+    }
+    return out;
+  }
+
+  std::string list_kind() const {
+    return listing_.served->custom ? std::string(listing_.served->custom->list_kind()) : std::string(listing_.served->kind()) + "List";
+  }
+  Document item(Value object) const {
+    if (accepted_.shape == Shape::table) return table_row(*listing_.served, object, table_).freeze();
+    if (accepted_.shape != Shape::object) return partial_metadata(object, accepted_.meta_version()).freeze();
+    Draft out(object);
+    if (!listing_.served->custom) out.erase("kind"), out.erase("apiVersion");
+    return out.freeze();
   }
 
   Listing listing_;
@@ -356,18 +408,21 @@ void Handler::route(std::shared_ptr<ObservedExchange> exchange, const std::funct
   RequestInfo info = read_request_info(request.method, request.path, query);
   bool known = info.is_resource && registry_.catalog().find(info.group, info.version, info.resource);
   exchange->observation().describe(info, known, query.get("dryRun") == "All", request.headers.get("content-type"));
+  if (std::string timeout = query.get("timeout"); !timeout.empty() && !exchange->observation().long_running())
+    if (std::string why = schema::duration_error(timeout); !why.empty())
+      return respond_status(*exchange, bad_request("invalid timeout specified in the request URL - " + why));
   auto user = authenticator_.authenticate(request);
   if (!user) {
     if (auditor_) auditor_->refused(info, request, exchange->audit_id(), user.error().code);
-    return respond_status(*exchange, {}, user.error());
+    return respond_status(*exchange, user.error());
   }
   if (auditor_) {
     bool kept = true;
     exchange->observation().audited(auditor_->begin(*user, info, request, exchange->audit_id(), kept));
-    if (!kept) return respond_status(*exchange, {}, internal_error("failed to store audit event"));
+    if (!kept) return respond_status(*exchange, internal_error("failed to store audit event"));
   }
   user = impersonated(request, std::move(*user));
-  if (!user) return respond_status(*exchange, {}, user.error());
+  if (!user) return respond_status(*exchange, user.error());
   audit::Record* record = exchange->observation().record();
   if (record && !request.headers.get("impersonate-user").empty()) record->impersonated(*user);
   bool exempt = exchange->observation().long_running() && info.verb != "watch";  // streams to pods take no seat
@@ -394,14 +449,14 @@ void Handler::route(std::shared_ptr<ObservedExchange> exchange, const std::funct
 void Handler::proceed(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query,
                       const std::function<void(std::function<void()>)>& post) {
   const net::Request& request = exchange->request();
-  if (auto ok = authorize(user, info, exchange->observation().record()); !ok) return respond_status(*exchange, {}, ok.error());
+  if (auto ok = authorize(user, info, exchange->observation().record()); !ok) return respond_status(*exchange, ok.error());
   if (exchange->observation().long_running()) exchange->observation().opened_by(user.name);
   if (Document elsewhere = served_elsewhere(info)) return aggregator_->proxy(user, std::move(elsewhere), std::move(exchange));
   // A path below /apis that is not a resource's may still be discovery.
   if (info.is_resource) return serve_resource(std::move(exchange), user, std::move(info), std::move(query), post);
   if (request.method != "GET" && request.method != "HEAD") {
     bool served = discovery_.answer(request, info.path).has_value();
-    return respond_status(*exchange, {}, served ? generic_method_not_allowed() : generic_not_found());
+    return respond_status(*exchange, served ? generic_method_not_allowed() : generic_not_found());
   }
   if (serve_health(*exchange, info, query)) return;
   if (info.path == "/metrics") {
@@ -425,7 +480,7 @@ void Handler::proceed(std::shared_ptr<ObservedExchange> exchange, const User& us
   }
   if (auto response = discovery_.answer(request, info.path)) return exchange->respond(std::move(*response));
   if (!info.path.starts_with("/api/")) return respond_text(*exchange, 404, "404 page not found\n");
-  respond_status(*exchange, {}, generic_not_found());
+  respond_status(*exchange, generic_not_found());
 }
 
 void Handler::serve_resource(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query,
@@ -437,11 +492,10 @@ void Handler::serve_resource(std::shared_ptr<ObservedExchange> exchange, const U
     const auto& all = registry_.catalog().all();
     bool known =
         info.group.empty() || std::any_of(all.begin(), all.end(), [&](const auto& s) { return s->group() == info.group && !s->custom; });
-    if (known) return respond_status(*exchange, {}, generic_not_found());
+    if (known) return respond_status(*exchange, generic_not_found());
     return respond_text(*exchange, 404, "404 page not found\n");
   }
   auto accepted = negotiate(request.headers.get("accept"), true);
-  std::string rest = info.rest;
   // A watch of one object by its path is a watch of its collection, for that name.
   RequestInfo target = info;
   bool is_watch = info.verb == "watch" && info.subresource.empty();
@@ -450,27 +504,37 @@ void Handler::serve_resource(std::shared_ptr<ObservedExchange> exchange, const U
   if (!work && work.error().code == 404 && info.subresource.empty() &&
       registry_.catalog().find(info.group, info.version, info.resource)->custom)
     return respond_text(*exchange, 404, "404 page not found\n");
-  if (!work) return respond_status(*exchange, accepted.value_or(Accepted{}), work.error());
+  if (!work) return respond_status(*exchange, work.error());
   if (is_watch) work->name = info.name;
-  if (connector_.connects(*work)) return serve_connect(std::move(exchange), std::move(*work), std::move(rest));
-  if (!accepted) return respond_status(*exchange, {}, accepted.error());
+  if (connector_.connects(*work)) return serve_connect(std::move(exchange), std::move(*work));
+  if (!accepted) return respond_status(*exchange, accepted.error());
   if (accepted->shape == Shape::table) {
     std::string include = work->query.get("includeObject");
     if (!include.empty() && include != "None" && include != "Metadata" && include != "Object")
-      return respond_status(
-          *exchange, {},
-          bad_request(fmt::format("includeObject: Invalid value: {}: must be 'Metadata', 'Object', 'None', or empty", go_quote(include))));
+      return respond_status(*exchange,
+                            bad_request(fmt::format(
+                                "Unable to convert to Table as requested: includeObject: Invalid value: {}: must be 'Metadata', 'Object', "
+                                "'None', or empty",
+                                go_quote(include))));
   }
   bool many = info.verb == "list" || is_watch;
   if (usage_ && UsageApi::serves(*work)) return serve_usage(*exchange, *work, *accepted);
+  if (is_watch && accepted->format == Format::yaml)
+    return respond_status(*exchange, not_acceptable("only the following media types are accepted: " + std::string(streamed_types)));
+  if (is_watch && work->served->custom && accepted->format == Format::protobuf && accepted->shape == Shape::object)
+    return respond_status(*exchange,
+                          not_acceptable("object *unstructured.Unstructured does not implement the protobuf marshalling interface "
+                                         "and cannot be encoded to a protobuf message"));
+  if (!is_watch && accepted->format == Format::json)
+    accepted->pretty = accepted->pretty || wants_pretty(work->query.get("pretty"), request.headers.get("user-agent"));
   if (accepted->shape == Shape::partial_list && !many)
-    return respond_status(
-        *exchange, {},
-        not_acceptable(
-            "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"));
+    return respond_status(*exchange,
+                          not_acceptable(fmt::format("you requested PartialObjectMetadataList, but the requested object is not a "
+                                                     "list ({})",
+                                                     go_type_of(*work->served, ""))));
   if (many) {
     auto held = std::make_shared<Work>(std::move(*work));
-    return unless_it_waits(exchange, *held, *accepted, [this, exchange, held, form = *accepted, is_watch, post] {
+    return unless_it_waits(exchange, *held, [this, exchange, held, form = *accepted, is_watch, post] {
       if (is_watch) serve_watch(exchange, *held, form, post);
       else serve_list(exchange, *held, form);
     });
@@ -483,58 +547,58 @@ void Handler::serve_resource(std::shared_ptr<ObservedExchange> exchange, const U
     ApiResult<Document> decoded = fail(generic_not_found());
     if (info.verb == "patch") {
       auto patch = patch_kind(content_type);
-      if (!patch) return respond_status(*exchange, *accepted, patch.error());
+      if (!patch) return respond_status(*exchange, patch.error());
       kind = *patch;
       decoded = kind == PatchKind::apply ? decode_config(request.body, *work) : decode_body("application/json", request.body);
     } else {
       decoded = decode_body(content_type, request.body, &work->duplicates);
     }
-    if (!decoded) return respond_status(*exchange, *accepted, decoded.error());
+    if (!decoded) return respond_status(*exchange, decoded.error());
     body = std::move(*decoded);
     std::string().swap(request.body);  // the document is what is worked on; a slow write need not hold both
   }
   auto held = std::make_shared<Work>(std::move(*work));
   Accepted form = *accepted;
-  unless_it_waits(exchange, *held, form,
+  unless_it_waits(exchange, *held,
                   [this, exchange, held, form, verb = info.verb, body, kind] { answer_object(*exchange, *held, form, verb, body, kind); });
 }
 
 void Handler::serve_watch(std::shared_ptr<ObservedExchange> exchange, Work& work, const Accepted& accepted,
                           std::function<void(std::function<void()>)> post) {
   auto options = read_list_options(*work.served, work.query);
-  if (!options) return respond_status(*exchange, accepted, options.error());
+  if (!options) return respond_status(*exchange, options.error());
   options->watch = true;
   auto plan = registry_.watch(work, *options);
-  if (!plan) return respond_status(*exchange, accepted, plan.error());
+  if (!plan) return respond_status(*exchange, plan.error());
   if (work.served->custom && work.served->custom->converts()) {
     if (plan->initial)
-      if (auto ok = plan->initial->prefetch(); !ok) return respond_status(*exchange, accepted, ok.error());
+      if (auto ok = plan->initial->prefetch(); !ok) return respond_status(*exchange, ok.error());
     // Each event may have to wait for the conversion.
     post = [this, pool = std::move(post)](std::function<void()> task) {
       if (!registry_.waiting_room().post(task)) pool(std::move(task));
     };
   }
-  WatchSettings settings{accepted, options->bookmarks, work.query.get("includeObject") == "Object", options->timeout_seconds};
+  std::string include = work.query.get("includeObject");
+  WatchSettings settings{accepted, options->bookmarks, include == "Object", include == "None", options->timeout_seconds, work.warnings};
   start_watch(registry_, *work.served, std::move(*plan), std::move(settings), std::move(exchange), std::move(post));
 }
 
 // Webhooks are waited for where nobody else waits: not on the handlers' threads, and without a seat.
-void Handler::unless_it_waits(const std::shared_ptr<ObservedExchange>& exchange, Work& work, const Accepted& accepted,
-                              std::function<void()> go_on) {
+void Handler::unless_it_waits(const std::shared_ptr<ObservedExchange>& exchange, Work& work, std::function<void()> go_on) {
   bool converts = work.served->custom && work.served->custom->converts();
   if (!converts && !registry_.webhooks().concerns(work)) return go_on();
   exchange->observation().settle();
   if (!registry_.waiting_room().post(std::move(go_on)))
-    respond_status(*exchange, accepted, too_many_requests("too many requests wait for webhooks, please try again later", 1));
+    respond_status(*exchange, too_many_requests("too many requests wait for webhooks, please try again later", 1));
 }
 
-void Handler::serve_connect(std::shared_ptr<ObservedExchange> exchange, Work work, std::string rest) {
+void Handler::serve_connect(std::shared_ptr<ObservedExchange> exchange, Work work) {
   auto held = std::make_shared<Work>(std::move(work));
-  unless_it_waits(exchange, *held, {}, [this, exchange, held, rest = std::move(rest)]() mutable {
+  unless_it_waits(exchange, *held, [this, exchange, held]() mutable {
     auto ok = admit_connect(*held);
     if (audit::Record* record = exchange->observation().record()) record->annotate(held->audit_annotations);
-    if (!ok) return respond_status(*exchange, {}, ok.error(), held->warnings);
-    connector_.connect(std::move(*held), std::move(rest), std::move(exchange));
+    if (!ok) return respond_status(*exchange, ok.error(), held->warnings);
+    connector_.connect(std::move(*held), std::move(exchange));
   });
 }
 
@@ -545,20 +609,20 @@ void Handler::answer_object(ObservedExchange& exchange, Work& work, const Accept
   work.wants_json = accepted.shape == Shape::object && accepted.format == Format::json && !accepted.pretty;
   auto answer = run_object_request(work, verb, std::move(body), kind);
   if (record) record->annotate(work.audit_annotations);
-  if (!answer) return respond_status(exchange, accepted, answer.error(), work.warnings);
+  if (!answer) return respond_status(exchange, answer.error(), work.warnings);
   Value object = answer->object.root();
   bool shaped = accepted.shape != Shape::object && object["kind"].as_string() != "Status";
   if (shaped && accepted.shape == Shape::table) {
     TableOptions options{work.query.get("includeObject") == "Object", work.query.get("includeObject") == "None",
-                         registry_.world().clock.now()};
-    Draft table = Draft::object({{"kind", "Table"}, {"apiVersion", "meta.k8s.io/v1"}});
+                         registry_.world().clock.now(), accepted.meta_version()};
+    Draft table = Draft::object({{"kind", "Table"}, {"apiVersion", accepted.meta_version()}});
     table["metadata"]["resourceVersion"] = object["metadata"]["resourceVersion"];
     table["columnDefinitions"] = table_columns(*work.served);
     table["rows"] = Draft::array({table_row(*work.served, object, options)});
     return respond_object(exchange, accepted, answer->code, table.freeze(), work.warnings);
   }
   if (shaped && accepted.shape == Shape::partial)
-    return respond_object(exchange, accepted, answer->code, partial_metadata(object).freeze(), work.warnings);
+    return respond_object(exchange, accepted, answer->code, partial_metadata(object, accepted.meta_version()).freeze(), work.warnings);
   respond_object(exchange, accepted, answer->code, object, work.warnings, std::move(answer->json));
 }
 
@@ -575,20 +639,22 @@ Document Handler::served_elsewhere(const RequestInfo& info) const {
 
 void Handler::serve_usage(net::Exchange& exchange, Work& work, const Accepted& accepted) {
   auto answer = usage_->answer(work);
-  if (!answer) return respond_status(exchange, accepted, answer.error());
+  if (!answer) return respond_status(exchange, answer.error());
   Value object = answer->root();
   if (accepted.shape == Shape::object) return respond_object(exchange, accepted, 200, object);
   const bool list = object["items"].exists(), table = accepted.shape == Shape::table;
   std::string include = work.query.get("includeObject");
-  TableOptions options{include == "Object", include == "None", registry_.world().clock.now()};
+  TableOptions options{include == "Object", include == "None", registry_.world().clock.now(), accepted.meta_version()};
   Draft rows = Draft::array();
-  auto add = [&](Value one) { rows.push_back(table ? table_row(*work.served, one, options) : partial_metadata(one)); };
+  auto add = [&](Value one) {
+    rows.push_back(table ? table_row(*work.served, one, options) : partial_metadata(one, accepted.meta_version()));
+  };
   if (list)
     for (Value one : object["items"].items()) add(one);
   else add(object);
   if (!table && !list) return respond_object(exchange, accepted, 200, rows.items()[0].freeze());
   Draft out = Draft::object(
-      {{"kind", table ? "Table" : "PartialObjectMetadataList"}, {"apiVersion", "meta.k8s.io/v1"}, {"metadata", Draft::object()}});
+      {{"kind", table ? "Table" : "PartialObjectMetadataList"}, {"apiVersion", accepted.meta_version()}, {"metadata", Draft::object()}});
   if (table) out["columnDefinitions"] = table_columns(*work.served);
   out[table ? "rows" : "items"] = std::move(rows);
   respond_object(exchange, accepted, 200, out.freeze());
@@ -596,22 +662,21 @@ void Handler::serve_usage(net::Exchange& exchange, Work& work, const Accepted& a
 
 void Handler::serve_list(std::shared_ptr<ObservedExchange> exchange, Work& work, const Accepted& accepted) {
   auto options = read_list_options(*work.served, work.query);
-  if (!options) return respond_status(*exchange, accepted, options.error());
+  if (!options) return respond_status(*exchange, options.error());
   auto listing = registry_.list(work, *options);
   if (!listing && listing.error().code == 410 && !options->continue_token.empty()) {
     Accepted plain = accepted;
     plain.shape = Shape::object;
     return respond_object(*exchange, plain, 410, expired_continue(listing.error(), options->continue_token).root());
   }
-  if (!listing) return respond_status(*exchange, accepted, listing.error());
-  if (auto ok = listing->prefetch(); !ok) return respond_status(*exchange, accepted, ok.error());
+  if (!listing) return respond_status(*exchange, listing.error());
+  if (auto ok = listing->prefetch(); !ok) return respond_status(*exchange, ok.error());
   std::string include = work.query.get("includeObject");
-  TableOptions table{include == "Object", include == "None", registry_.world().clock.now()};
+  TableOptions table{include == "Object", include == "None", registry_.world().clock.now(), accepted.meta_version()};
   if (accepted.shape == Shape::partial)
-    return respond_status(
-        *exchange, {},
-        not_acceptable(
-            "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"));
+    return respond_status(*exchange,
+                          not_acceptable(fmt::format("you requested PartialObjectMetadata, but the requested object is a list ({})",
+                                                     go_type_of(*work.served, "List"))));
   auto writer = std::make_shared<ListWriter>(std::move(*listing), accepted, table);
   std::string head;
   audit::Record* record = exchange->observation().record();
@@ -619,10 +684,11 @@ void Handler::serve_list(std::shared_ptr<ObservedExchange> exchange, Work& work,
     // YAML and protobuf need the whole, and so does a trail that keeps what is answered.
     while (writer->produce(head, SIZE_MAX)) {}
     auto whole = parse_json(head);
-    if (!whole) return respond_status(*exchange, accepted, internal_error(whole.error().message));
+    if (!whole) return respond_status(*exchange, internal_error(whole.error().message));
     return respond_object(*exchange, accepted, 200, whole->root(), work.warnings);
   }
   net::Headers headers{{"content-type", accepted.content_type()}, {"cache-control", "no-cache, private"}};
+  add_warnings(headers, work.warnings);
   if (!writer->produce(head, whole_list_max_bytes)) return exchange->respond({200, std::move(headers), std::move(head)});
   exchange->respond_pulled(200, std::move(headers), [writer, head = std::move(head)](std::string& out) mutable {
     if (!head.empty()) {

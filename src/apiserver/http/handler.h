@@ -47,10 +47,10 @@ class Handler {
                const std::function<void(std::function<void()>)>& post);
   void serve_resource(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query,
                       const std::function<void(std::function<void()>)>& post);
-  void serve_connect(std::shared_ptr<ObservedExchange> exchange, Work work, std::string rest);
+  void serve_connect(std::shared_ptr<ObservedExchange> exchange, Work work);
   void serve_watch(std::shared_ptr<ObservedExchange> exchange, Work& work, const Accepted& accepted,
                    std::function<void(std::function<void()>)> post);
-  void unless_it_waits(const std::shared_ptr<ObservedExchange>& exchange, Work& work, const Accepted& accepted,
+  void unless_it_waits(const std::shared_ptr<ObservedExchange>& exchange, Work& work,
                        std::function<void()> go_on);
   void answer_object(ObservedExchange& exchange, Work& work, const Accepted& accepted, std::string_view verb, Document body,
                      PatchKind kind);

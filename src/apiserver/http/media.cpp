@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <charconv>
+
 #include "base/strings.h"
 #include "document/json.h"
 #include "document/yaml.h"
@@ -13,10 +16,14 @@ namespace {
 constexpr std::string_view served_types = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 constexpr std::string_view protobuf_type = "application/vnd.kubernetes.protobuf";
 
+constexpr std::size_t ranges_max = 64, parameters_max = 16;  // of an Accept header; what comes after is not looked at
+
 struct Range {
   std::string type;
   std::vector<std::pair<std::string, std::string>> parameters;
   double quality = 1;
+  // A type of its own before all of a kind, and that before everything.
+  int exactness() const { return type == "*/*" ? 0 : type.ends_with("/*") ? 1 : 2; }
   std::string_view parameter(std::string_view name) const {
     for (const auto& [key, value] : parameters)
       if (key == name) return value;
@@ -39,8 +46,10 @@ Range read_range(std::string_view text) {
     std::string key = to_lower(trim(piece.substr(0, equals)));
     std::string value(trim(piece.substr(equals + 1)));
     if (value.size() >= 2 && value.front() == '"' && value.back() == '"') value = value.substr(1, value.size() - 2);
-    if (key == "q") range.quality = std::atof(value.c_str());
-    else range.parameters.emplace_back(std::move(key), std::move(value));
+    if (key == "q") {
+      auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), range.quality);
+      if (error != std::errc() || !(range.quality >= 0)) range.quality = 1;
+    } else if (range.parameters.size() < parameters_max) range.parameters.emplace_back(std::move(key), std::move(value));
   }
   return range;
 }
@@ -67,44 +76,75 @@ std::string Accepted::stream_content_type() const {
 }
 
 ApiResult<Accepted> negotiate(std::string_view accept, bool tables, bool discovery) {
-  Accepted best;
-  if (trim(accept).empty()) return best;
-  double best_quality = 0;
+  if (trim(accept).empty()) return Accepted{};
+  std::vector<Range> ranges;
   for (std::string_view piece : split(accept, ',')) {
-    Range range = read_range(piece);
-    Accepted candidate;
-    if (range.quality <= best_quality || !matches(range, candidate.format)) continue;
-    candidate.pretty = range.parameter("pretty") == "1" || range.parameter("pretty") == "true";
-    std::string_view as = range.parameter("as"), group = range.parameter("g"), version = range.parameter("v");
-    if (!as.empty()) {
-      candidate.shape_version = version;
-      if (discovery && as == "APIGroupDiscoveryList" && group == "apidiscovery.k8s.io" && version == "v2")
-        candidate.shape = Shape::discovery;
-      else if (!tables || group != "meta.k8s.io" || version != "v1") continue;
-      else if (as == "Table") candidate.shape = Shape::table;
-      else if (as == "PartialObjectMetadata") candidate.shape = Shape::partial;
-      else if (as == "PartialObjectMetadataList") candidate.shape = Shape::partial_list;
-      else continue;
-    }
-    best = candidate;
-    best_quality = range.quality;
+    if (ranges.size() == ranges_max) break;
+    ranges.push_back(read_range(piece));
   }
-  if (best_quality == 0) return fail(not_acceptable("only the following media types are accepted: " + std::string(served_types)));
-  return best;
+  std::stable_sort(ranges.begin(), ranges.end(), [](const Range& a, const Range& b) {
+    return a.quality != b.quality ? a.quality > b.quality : a.exactness() > b.exactness();
+  });
+  for (const Range& range : ranges) {
+    Accepted candidate;
+    if (!matches(range, candidate.format)) continue;
+    if (std::string_view stream = range.parameter("stream"); !stream.empty() && (stream != "watch" || candidate.format == Format::yaml))
+      continue;
+    candidate.pretty = range.parameter("pretty") == "1";
+    std::string_view as = range.parameter("as"), group = range.parameter("g"), version = range.parameter("v");
+    if (as.empty() && group.empty() && version.empty()) return candidate;
+    candidate.shape_version = version;
+    bool of_discovery = discovery && as == "APIGroupDiscoveryList" && group == "apidiscovery.k8s.io" && version == "v2";
+    bool of_meta = tables && group == "meta.k8s.io" && (version == "v1" || version == "v1beta1");
+    if (of_discovery) candidate.shape = Shape::discovery;
+    else if (of_meta && as == "Table" && candidate.format != Format::protobuf) candidate.shape = Shape::table;
+    else if (of_meta && as == "PartialObjectMetadata") candidate.shape = Shape::partial;
+    else if (of_meta && as == "PartialObjectMetadataList") candidate.shape = Shape::partial_list;
+    else continue;
+    return candidate;
+  }
+  return fail(not_acceptable("only the following media types are accepted: " + std::string(served_types)));
 }
 
-// Upstream takes ten times as much; no object is nested so deep, and all that walks one has a stack of 2 MiB.
-constexpr std::size_t body_max_depth = 1000;
+bool wants_pretty(std::string_view parameter, std::string_view user_agent) {
+  if (!parameter.empty())
+    return parameter == "1" || parameter == "t" || parameter == "T" || parameter == "true" || parameter == "TRUE" || parameter == "True";
+  return user_agent.starts_with("curl") || user_agent.starts_with("Wget") || user_agent.starts_with("Mozilla/5.0");
+}
+
+void add_warnings(net::Headers& headers, const std::vector<std::string>& warnings) {
+  constexpr std::size_t total_max = 4096, each_max = 256;  // characters
+  auto characters = [](std::string_view text) {
+    return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
+  };
+  auto cut = [](std::string_view text) {
+    std::size_t at = 0;
+    for (std::size_t count = 0; at < text.size(); ++at)
+      if ((text[at] & 0xc0) != 0x80 && count++ == each_max) break;
+    return text.substr(0, at);
+  };
+  std::size_t total = 0;
+  for (const std::string& warning : warnings) total += characters(warning);
+  const bool all = total <= total_max;
+  std::size_t written = 0;
+  for (auto one = warnings.begin(); one != warnings.end(); ++one) {
+    if (written >= total_max) return;
+    if (one->empty() || (one - warnings.begin() < 64 && std::find(warnings.begin(), one, *one) != one)) continue;
+    std::string_view text = all ? std::string_view(*one) : cut(*one);
+    written += characters(text);
+    headers.add("warning", fmt::format("299 - {}", go_quote(text)));
+  }
+}
 
 ApiResult<Document> decode_body(std::string_view content_type, std::string_view body, std::vector<std::string>* duplicates) {
   std::string type = to_lower(trim(split(content_type, ';')[0]));
   if (type.empty() || type == "application/json") {
-    auto document = parse_json(body, {.max_depth = body_max_depth, .duplicates = duplicates});
+    auto document = parse_json(body, {.duplicates = duplicates});
     if (!document) return fail(bad_request(document.error().message));
     return *document;
   }
   if (type == "application/yaml") {
-    auto documents = parse_yaml(body, {.duplicates = duplicates});
+    auto documents = parse_yaml(body, {.first_only = true, .duplicates = duplicates});
     if (!documents) return fail(bad_request(documents.error().message));
     if (documents->empty()) return Draft(nullptr).freeze();
     return documents->front();
@@ -121,8 +161,8 @@ ApiResult<Document> decode_body(std::string_view content_type, std::string_view 
 ApiResult<void> encode(const Accepted& accepted, Value object, std::string& out) {
   switch (accepted.format) {
     case Format::json:
-      if (accepted.pretty) write_json_indented(object, out, 2);
-      else write_json(object, out);
+      if (accepted.pretty) return write_json_indented(object, out, 2), ApiResult<void>();
+      write_json(object, out);
       out += '\n';
       return {};
     case Format::yaml: write_yaml(object, out); return {};

@@ -2,6 +2,7 @@
 
 #include "apiserver/custom/custom.h"
 #include "apiserver/custom/scale.h"
+#include "machinery/validate/warnings.h"
 
 namespace kybern::apiserver {
 namespace {
@@ -61,6 +62,8 @@ ApiResult<Work> begin_work(Registry& registry, const User& user, const RequestIn
     if ((collection_verb && !info.name.empty()) || (object_verb && info.name.empty())) return fail(no_such_method());
   }
   std::uint16_t bit = verb_bit(info.verb);
+  // A proxy passes on methods that have no verb: OPTIONS.
+  if (info.verb.empty() && info.subresource == "proxy" && verbs) bit = verbs;
   if (!bit || !(verbs & bit)) return fail(no_such_method());
   Work work{.registry = registry,
             .world = registry.world(),
@@ -73,6 +76,8 @@ ApiResult<Work> begin_work(Registry& registry, const User& user, const RequestIn
   work.verb = info.verb;
   work.dynamic = true;
   if (served->custom && !served->custom->deprecation().empty()) work.warnings.push_back(served->custom->deprecation());
+  if (!served->custom)
+    if (std::string_view old = deprecation_warning(*served->resource); !old.empty()) work.warnings.emplace_back(old);
   return work;
 }
 

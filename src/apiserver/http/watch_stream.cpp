@@ -89,6 +89,7 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
 
   void run(const std::shared_ptr<net::Exchange>& exchange) {
     net::Headers headers{{"content-type", settings_.accepted.stream_content_type()}, {"cache-control", "no-cache, private"}};
+    add_warnings(headers, settings_.warnings);
     stream_ = exchange->respond_stream(200, std::move(headers));
     auto self = shared_from_this();
     stream_->on_close([self] { self->end(); });
@@ -231,19 +232,15 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
     const Accepted& a = settings_.accepted;
     if (a.shape == Shape::object || event.type == WatchEvent::Type::error) return event.object;
     if (a.shape == Shape::table) {
-      TableOptions options{settings_.include_full_object, false, registry_.world().clock.now()};
-      Draft table = Draft::object({{"kind", "Table"}, {"apiVersion", "meta.k8s.io/v1"}});
+      TableOptions options{settings_.include_full_object, settings_.include_none, registry_.world().clock.now(), a.meta_version()};
+      Draft table = Draft::object({{"kind", "Table"}, {"apiVersion", a.meta_version()}});
       table["metadata"]["resourceVersion"] = event.object["metadata"]["resourceVersion"];
-      if (event.type == WatchEvent::Type::bookmark) {
-        table["columnDefinitions"] = nullptr;
-        table["rows"] = Draft::array();
-        return table.freeze();
-      }
+      // A bookmark is a row too: what it says beyond its version (the end of the initial events) is in the row's object.
       table["columnDefinitions"] = std::exchange(table_begun_, true) ? Draft(nullptr) : table_columns(served_);
       table["rows"] = Draft::array({table_row(served_, event.object.root(), options)});
       return table.freeze();
     }
-    return partial_metadata(event.object.root()).freeze();
+    return partial_metadata(event.object.root(), a.meta_version()).freeze();
   }
 
   void append(const WatchEvent& event, std::string& out) {

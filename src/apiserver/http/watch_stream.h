@@ -12,8 +12,9 @@ namespace kybern::apiserver {
 struct WatchSettings {
   Accepted accepted;
   bool bookmarks = false;
-  bool include_full_object = false;  // of tables
-  std::int64_t timeout_seconds = 0;  // 0: chosen at random between 30 and 60 minutes, as upstream
+  bool include_full_object = false, include_none = false;  // of tables
+  std::int64_t timeout_seconds = 0;                        // 0: chosen at random between 30 and 60 minutes, as upstream
+  std::vector<std::string> warnings{};
 };
 
 // Takes the exchange over. `post`: runs work on a pool thread of the server.

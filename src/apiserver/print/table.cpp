@@ -22,8 +22,8 @@ Draft table_columns(const Served& served) {
   return out;
 }
 
-Draft partial_metadata(Value object) {
-  return Draft::object({{"kind", "PartialObjectMetadata"}, {"apiVersion", "meta.k8s.io/v1"}, {"metadata", object["metadata"]}});
+Draft partial_metadata(Value object, std::string_view api_version) {
+  return Draft::object({{"kind", "PartialObjectMetadata"}, {"apiVersion", api_version}, {"metadata", object["metadata"]}});
 }
 
 namespace {
@@ -50,7 +50,7 @@ Draft table_row(const Served& served, Value object, const TableOptions& options)
     row["object"]["kind"] = served.kind();
     row["object"]["apiVersion"] = served.api_version;
   } else if (!options.include_none) {
-    row["object"] = partial_metadata(object);
+    row["object"] = partial_metadata(object, options.api_version);
   }
   return row;
 }

@@ -14,12 +14,14 @@
 #include "document/json.h"
 #include "machinery/field.h"
 #include "machinery/patch/patch.h"
+#include "machinery/validate/warnings.h"
 
 namespace kybern::apiserver {
 namespace {
 
-constexpr int generate_name_attempts = 8;  // as upstream tries before it answers AlreadyExists
-constexpr int conflict_attempts = 5;       // of a patch without a resourceVersion
+constexpr std::size_t warnings_max = 1000;  // more than an answer has room for
+constexpr int generate_name_attempts = 8;   // as upstream tries before it answers AlreadyExists
+constexpr int conflict_attempts = 5;        // of a patch without a resourceVersion
 constexpr std::size_t generated_suffix = 5;
 constexpr std::size_t generated_base_max = 63 - generated_suffix;
 
@@ -70,6 +72,17 @@ Status unfit_patch(const Work& work, PatchKind kind, Value patch, Value patched,
 
 Status invalid_object(const Work& work, std::string_view name, const FieldErrors& errors) {
   return invalid(work.served->group(), work.served->kind(), name, errors);
+}
+
+// What is accepted and yet worth a word.
+void warn_of(Work& work, Value object, Value before) {
+  if (!work.dynamic) return;
+  auto all = work.served->custom ? finalizer_warnings(object["metadata"], before["metadata"])
+                                 : write_warnings(*work.served->resource, object, before);
+  for (std::string& one : all) {
+    if (work.warnings.size() >= warnings_max) return;
+    work.warn(std::move(one));
+  }
 }
 
 // Everything but metadata and, where it has a path of its own, status: what metadata.generation counts.
@@ -182,6 +195,7 @@ ApiResult<Answer> Registry::create(Work& work, Document body) {
       return fail(std::move(status));
     };
     if (FieldErrors errors = validate_create(served, whole); !errors.empty()) return undo(invalid_object(work, name, errors));
+    warn_of(work, whole, {});
     if (auto ok = admit_validating({work, "CREATE", {}}, whole); !ok) return undo(std::move(ok.error()));
     if (work.dry_run) {
       if (store_.snapshot().get(served.key(work.ns, name))) return undo(already_exists(served.group(), served.plural(), name));
@@ -268,6 +282,7 @@ ApiResult<Answer> Registry::modify(Work& work, const Change& change, bool retry_
     Document now = draft.freeze();
     if (FieldErrors errors = validate_update(served, now, before, work.subresource); !errors.empty())
       return undo(invalid_object(work, work.name, errors));
+    if (work.subresource.empty()) warn_of(work, now, before);
     if (auto ok = admit_validating({work, "UPDATE", before}, now); !ok) return undo(std::move(ok.error()));
     bool unchanged = now.root() == before.root() && !store_.stale((*entry)->key);
     if (!unchanged && !(now.root() == before.root()) && only_times_differ(before, now)) {
