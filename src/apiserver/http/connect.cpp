@@ -1,8 +1,10 @@
 #include "apiserver/http/connect.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <fstream>
+#include <optional>
 #include <sstream>
 
 #include "apiserver/http/spdy_bridge.h"
@@ -32,13 +34,47 @@ bool needs_pod(std::string_view subresource) {
 struct Named {
   std::string scheme = "http", name, port;
 };
-Named read_named(std::string_view text) {
+std::optional<Named> read_named(std::string_view text) {
   auto parts = split(text, ':');
   Named out;
   if (parts.size() == 3) out = {std::string(parts[0].empty() ? "http" : parts[0]), std::string(parts[1]), std::string(parts[2])};
   else if (parts.size() == 2) out = {"http", std::string(parts[0]), std::string(parts[1])};
-  else out.name = text;
+  else if (parts.size() == 1) out.name = text;
+  if (out.name.empty() || (out.scheme != "http" && out.scheme != "https")) return std::nullopt;
   return out;
+}
+
+// The path up to and with the subresource, and what follows it, both as the client wrote them: what is escaped stays so.
+std::pair<std::string_view, std::string_view> split_proxy_path(std::string_view path, bool namespaced) {
+  std::size_t at = 0;
+  for (int left = namespaced ? 7 : 5; left > 0 && at < path.size(); --left) {
+    at = std::min(path.find_first_not_of('/', at), path.size());
+    at = std::min(path.find('/', at), path.size());
+  }
+  return {path.substr(0, at), path.substr(at)};
+}
+
+// Addresses of this machine or of its link are no pods or nodes; what listens there trusts whoever can reach it.
+bool may_be_proxied_to(std::string_view host) {
+  in6_addr six{};
+  in_addr four{};
+  std::string text(host);
+  if (::inet_pton(AF_INET, text.c_str(), &four) == 1) {
+    std::uint32_t address = ntohl(four.s_addr);
+    return address >> 24 != 127 && address >> 16 != 0xa9fe && address >> 8 != 0xe00000;
+  }
+  if (::inet_pton(AF_INET6, text.c_str(), &six) == 1) {
+    if (IN6_IS_ADDR_V4MAPPED(&six))
+      return may_be_proxied_to(fmt::format("{}.{}.{}.{}", six.s6_addr[12], six.s6_addr[13], six.s6_addr[14], six.s6_addr[15]));
+    return !IN6_IS_ADDR_LOOPBACK(&six) && !IN6_IS_ADDR_LINKLOCAL(&six) && !IN6_IS_ADDR_MC_LINKLOCAL(&six) &&
+           !IN6_IS_ADDR_MC_NODELOCAL(&six);
+  }
+  return text != "localhost" && !text.ends_with(".localhost");
+}
+
+std::string joined(std::string_view host, std::string_view port) {
+  std::string out = host.find(':') == std::string_view::npos ? std::string(host) : fmt::format("[{}]", host);
+  return port.empty() ? out : out.append(":").append(port);
 }
 
 class KubeletConnector : public Connector {
@@ -68,8 +104,19 @@ class KubeletConnector : public Connector {
     return std::move(*document);
   }
 
-  void connect(Work work, std::string rest, std::shared_ptr<net::Exchange> exchange) override {
-    auto target = target_of(work, rest, exchange->request());
+  void connect(Work work, std::shared_ptr<net::Exchange> exchange) override {
+    const net::Request& request = exchange->request();
+    auto [begin, rest] = split_proxy_path(request.path, work.served->namespaced());
+    if (work.subresource == "proxy" && rest.empty() && !is_upgrade(request) && (request.method == "GET" || request.method == "HEAD")) {
+      // Relative links of what is there would lead astray.
+      std::string query = request.query.empty() ? "" : "?" + request.query;
+      if (auto known = target_of(work, "", request); known) return exchange->respond({301, {{"location", request.path + "/" + query}}, ""});
+    }
+    auto target = target_of(work, std::string(rest), request);
+    if (target && work.subresource == "proxy") {
+      ClientFacts facts{std::string(begin), std::string(rest), request};
+      add_proxy_facts(target->first, facts);
+    }
     if (target && needs_pod(work.subresource) && wants_spdy(exchange->request()))
       return bridge_spdy(std::move(target->first), work.subresource == "portforward", std::move(exchange));
     if (target) return tunnel(std::move(target->first), std::move(target->second), std::move(exchange));
@@ -84,21 +131,40 @@ class KubeletConnector : public Connector {
  private:
   using Target = std::pair<TunnelTarget, std::string>;
 
+  struct ClientFacts {
+    std::string prefix, rest;
+    const net::Request& request;
+  };
+  // What a reverse proxy tells the server behind it, and what it needs to know of its answers.
+  static void add_proxy_facts(TunnelTarget& target, const ClientFacts& facts) {
+    net::Headers& headers = target.request.headers;
+    std::string host(facts.request.headers.get("host")), address = facts.request.remote_address;
+    address = address.substr(0, address.rfind(':'));
+    if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
+    if (!host.empty()) headers.set("host", host);
+    std::string before(headers.get("x-forwarded-for"));
+    headers.set("x-forwarded-for", before.empty() ? address : before + ", " + address);
+    headers.set("x-forwarded-uri", facts.prefix + (facts.rest.empty() ? "/" : facts.rest));
+    std::string_view url = target.options.url;
+    target.links = ProxyLinks{facts.prefix, std::string(url.substr(url.find("//") + 2)), std::move(host)};
+  }
+
   ApiResult<Target> target_of(Work& work, const std::string& rest, const net::Request& request) {
     if (work.served->plural() == "services") return service_target(work, rest, request);
-    if (work.served->plural() == "nodes") {
-      Named named = read_named(work.name);
-      return kubelet_target(named.name, rest.empty() ? "/" : rest, request.query, request);
-    }
-    Named named = work.subresource == "proxy" ? read_named(work.name) : Named{"", work.name, ""};
+    if (work.served->plural() == "nodes") return node_target(work, rest, request);
+    auto read = work.subresource == "proxy" ? read_named(work.name) : Named{"", work.name, ""};
+    if (!read) return fail(bad_request(fmt::format("invalid pod request {}", go_quote(work.name))));
+    Named named = std::move(*read);
     Document pod = registry_.read("", "v1", "pods", work.ns, named.name);
     if (!pod) return fail(not_found("", "pods", named.name));
     if (work.subresource == "proxy") {
       std::string ip = pod["status"]["podIP"].str();
-      if (ip.empty()) return fail(bad_request("address not allowed"));
-      std::string port =
-          named.port.empty() ? std::to_string(pod["spec"]["containers"][0]["ports"][0]["containerPort"].as_int(80)) : named.port;
-      return plain_target(named.scheme, ip + ":" + port, rest, request);
+      if (ip.empty() || !(options_.local_targets || may_be_proxied_to(ip))) return fail(bad_request("address not allowed"));
+      for (Value container : pod["spec"]["containers"].items()) {
+        if (!named.port.empty()) break;
+        if (container["ports"].size()) named.port = std::to_string(container["ports"][0]["containerPort"].as_int());
+      }
+      return plain_target(named.scheme, joined(ip, named.port), rest, request);
     }
     std::string node = pod["spec"]["nodeName"].str();
     if (node.empty()) {
@@ -134,6 +200,21 @@ class KubeletConnector : public Connector {
     return fail(bad_request(fmt::format("container {} is not valid for pod {}", given, work.name)));
   }
 
+  // The kubelet itself, or with another port whatever else listens on the node.
+  ApiResult<Target> node_target(Work& work, const std::string& rest, const net::Request& request) {
+    auto named = read_named(work.name);
+    if (!named) return fail(bad_request(fmt::format("invalid node request {}", go_quote(work.name))));
+    auto kubelet = kubelet_target(named->name, rest.empty() ? "/" : rest, request.query, request);
+    if (!kubelet) return kubelet;
+    std::string_view url = kubelet->first.options.url;
+    std::string_view host = url.substr(url.find("//") + 2), port = host.substr(host.rfind(':') + 1);
+    std::string address(host.substr(0, host.rfind(':')));
+    if (address.starts_with('[')) address = address.substr(1, address.size() - 2);
+    if (!options_.local_targets && !may_be_proxied_to(address)) return fail(bad_request("address not allowed"));
+    if (named->port.empty() || named->port == port) return kubelet;
+    return plain_target(named->scheme, joined(address, named->port), rest, request);
+  }
+
   ApiResult<Target> kubelet_target(const std::string& node, std::string path, const std::string& query, const net::Request& request) {
     Document object = registry_.read("", "v1", "nodes", "", node);
     if (!object) return fail(not_found("", "nodes", node));
@@ -145,7 +226,7 @@ class KubeletConnector : public Connector {
       return fail(service_unavailable(fmt::format("no preferred addresses found for node {}; known addresses: []", go_quote(node))));
     std::int64_t port = object["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_int(kubelet_port);
     TunnelTarget target;
-    target.options.url = fmt::format("https://{}:{}", address, port);
+    target.options.url = "https://" + joined(address, std::to_string(port));
     target.options.tls = {read_file(options_.kubelet_ca_file), read_file(options_.client_certificate_file),
                           read_file(options_.client_key_file), "", false};
     fill(target, path + (query.empty() ? "" : "?" + query), request);
@@ -161,7 +242,9 @@ class KubeletConnector : public Connector {
   }
 
   ApiResult<Target> service_target(Work& work, const std::string& rest, const net::Request& request) {
-    Named named = read_named(work.name);
+    auto read = read_named(work.name);
+    if (!read) return fail(bad_request(fmt::format("invalid service request {}", go_quote(work.name))));
+    Named named = std::move(*read);
     Document service = registry_.read("", "v1", "services", work.ns, named.name);
     if (!service) return fail(not_found("", "services", named.name));
     Value wanted;
@@ -179,7 +262,7 @@ class KubeletConnector : public Connector {
         if (port["name"].as_string() != wanted["name"].as_string()) continue;
         for (Value endpoint : slice["endpoints"].items())
           if (endpoint["conditions"]["ready"].as_bool(true))
-            hosts.push_back(fmt::format("{}:{}", endpoint["addresses"][0].as_string(), port["port"].as_int()));
+            hosts.push_back(joined(endpoint["addresses"][0].as_string(), std::to_string(port["port"].as_int())));
       }
       return true;
     });

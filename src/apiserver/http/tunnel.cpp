@@ -73,6 +73,35 @@ void pump(Source& from, const std::shared_ptr<net::BodyStream>& to, const std::s
   to->finish();
 }
 
+void pump_page(net::ClientStream& from, const std::shared_ptr<net::BodyStream>& to, const std::shared_ptr<std::atomic<bool>>& closed,
+               HtmlLinks& page) {
+  Room room;
+  while (room.wait(*to, *closed)) {
+    auto bytes = from.read();
+    if (!bytes) return;  // broken off, and so is the page
+    std::string out;
+    page.feed(*bytes, bytes->empty(), out);
+    if (!out.empty() && !to->write(std::move(out))) break;
+    if (bytes->empty()) break;
+  }
+  to->finish();
+}
+
+// A redirect leads back through the proxy; so do the links of a page, unless it is compressed. What it says of CORS was said
+// for another origin.
+std::optional<HtmlLinks> rewrite_answer(const ProxyLinks& links, net::Headers& headers) {
+  for (std::string_view cors :
+       {"access-control-allow-credentials", "access-control-allow-headers", "access-control-allow-methods", "access-control-allow-origin"})
+    headers.erase(cors);
+  if (std::string location(headers.get("location")); !location.empty()) {
+    headers.set("location", links.rewritten(location));
+    return std::nullopt;
+  }
+  std::string_view type = headers.get("content-type");
+  if (trim(type.substr(0, type.find(';'))) != "text/html" || !headers.get("content-encoding").empty()) return std::nullopt;
+  return HtmlLinks(links);
+}
+
 void run_upgrade(net::HttpClient& client, TunnelTarget& target, const std::string& what, net::Exchange& exchange) {
   auto opened = client.upgrade(std::move(target.request));
   if (!opened) return refuse_unreachable(exchange, target, "error dialing backend", what, opened.error().message);
@@ -105,13 +134,16 @@ void run_plain(net::HttpClient& client, TunnelTarget& target, const std::string&
   for (const auto& [name, value] : far->headers().fields())
     if (name != "connection" && name != "transfer-encoding" && name != "keep-alive" && name != "content-length" && name != "date")
       headers.add(name, value);
+  std::optional<HtmlLinks> page;
+  if (target.links) page = rewrite_answer(*target.links, headers);
   std::shared_ptr<net::BodyStream> near = exchange.respond_stream(far->status(), std::move(headers));
   auto closed = std::make_shared<std::atomic<bool>>(false);
   near->on_close([far, closed] {
     *closed = true;
     far->close();
   });
-  pump(*far, near, closed);
+  if (page) pump_page(*far, near, closed, *page);
+  else pump(*far, near, closed);
   far->close();
 }
 

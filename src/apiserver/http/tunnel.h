@@ -3,8 +3,10 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "apiserver/http/proxy_links.h"
 #include "net/client.h"
 #include "net/server.h"
 
@@ -12,8 +14,9 @@ namespace kybern::apiserver {
 
 struct TunnelTarget {
   net::ClientOptions options;
-  net::ClientRequest request;   // method, target, headers and body as the target is to see them
-  bool plain_refusals = false;  // what cannot be reached is told as text, not as a Status
+  net::ClientRequest request;         // method, target, headers and body as the target is to see them
+  bool plain_refusals = false;        // what cannot be reached is told as text, not as a Status
+  std::optional<ProxyLinks> links{};  // links and redirects in answers are to lead back here
 };
 
 // Sends the request on and gives its answer to the exchange as it comes. Works on a thread of its own, which ends when

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "apiserver/admission/admission.h"
 #include "apiserver/admission/plugins.h"
@@ -108,8 +109,9 @@ ApiResult<Answer> token(SubresourceCall& call) {
 
 // --- writes of a part of the object: what the request changes elsewhere is put back
 
-using Part = std::initializer_list<std::string_view>;
-ApiResult<Answer> write_part(SubresourceCall& call, Part part) {
+// Takes over into `now`, the object as it is, what may change.
+using Take = void (*)(Draft& now, Value after);
+ApiResult<Answer> write_part(SubresourceCall& call, Take take) {
   Work& work = call.work;
   if (call.verb == "get") return work.registry.get(work);
   const Served& served = *work.served;
@@ -137,27 +139,42 @@ ApiResult<Answer> write_part(SubresourceCall& call, Part part) {
           return fail(conflict(served.group(), served.plural(), work.name,
                                "the object has been modified; please apply your changes to the latest version and try again"));
         Draft now(before);
-        Value from = after.root();
-        Draft* at = &now;
-        std::size_t depth = 0;
-        for (std::string_view key : part) {
-          from = from[key];
-          if (++depth < part.size()) {
-            at = &(*at)[key];
-          } else if (from.exists()) {
-            (*at)[key] = from;
-          } else {
-            at->erase(key);
-          }
-        }
+        take(now, after.root());
         return now;
       },
       call.verb == "patch");
 }
 
-ApiResult<Answer> ephemeral_containers(SubresourceCall& call) { return write_part(call, {"spec", "ephemeralContainers"}); }
-ApiResult<Answer> resize(SubresourceCall& call) { return write_part(call, {"spec", "containers"}); }
-ApiResult<Answer> approval(SubresourceCall& call) { return write_part(call, {"status", "conditions"}); }
+void put(Draft& at, std::string_view key, Value value) {
+  if (value.exists()) at[key] = value;
+  else at.erase(key);
+}
+
+ApiResult<Answer> ephemeral_containers(SubresourceCall& call) {
+  return write_part(call, [](Draft& now, Value after) { put(now["spec"], "ephemeralContainers", after["spec"]["ephemeralContainers"]); });
+}
+ApiResult<Answer> approval(SubresourceCall& call) {
+  return write_part(call, [](Draft& now, Value after) { put(now["status"], "conditions", after["status"]["conditions"]); });
+}
+
+// Of the containers that there are, in whatever order they come, the amounts and how they may change.
+ApiResult<Answer> resize(SubresourceCall& call) {
+  return write_part(call, [](Draft& now, Value after) {
+    for (std::string_view list : {"containers", "initContainers"}) {
+      Draft* containers = now["spec"].find(list);
+      if (!containers) continue;
+      std::map<std::string_view, Value> asked;
+      for (Value container : after["spec"][list].items()) asked.emplace(container["name"].as_string(), container);
+      for (Draft& container : containers->items()) {
+        const Draft* name = container.find("name");
+        auto found = name ? asked.find(name->as_string()) : asked.end();
+        if (found == asked.end()) continue;
+        put(container, "resources", found->second["resources"]);
+        put(container, "resizePolicy", found->second["resizePolicy"]);
+      }
+    }
+  });
+}
 
 ApiResult<Answer> finalize(SubresourceCall& call) {
   Work& work = call.work;

@@ -279,6 +279,8 @@ void pod_resize_update(Findings& f, Value object, Value old) {
       return;
     }
     for (std::size_t i = 0; i < containers->size(); ++i) {
+      // One that runs to its end before the others begin has nothing to be resized.
+      if (list == std::string_view("initContainers") && text(before[list][i], "restartPolicy") != "Always") continue;
       for (const char* which : {"limits", "requests"}) {
         for (Member amount : before[list][i]["resources"][which].members()) {
           bool gone = !spec[list][i]["resources"][which][amount.key].exists();
