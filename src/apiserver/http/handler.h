@@ -50,8 +50,7 @@ class Handler {
   void serve_connect(std::shared_ptr<ObservedExchange> exchange, Work work);
   void serve_watch(std::shared_ptr<ObservedExchange> exchange, Work& work, const Accepted& accepted,
                    std::function<void(std::function<void()>)> post);
-  void unless_it_waits(const std::shared_ptr<ObservedExchange>& exchange, Work& work,
-                       std::function<void()> go_on);
+  void unless_it_waits(const std::shared_ptr<ObservedExchange>& exchange, Work& work, std::function<void()> go_on);
   void answer_object(ObservedExchange& exchange, Work& work, const Accepted& accepted, std::string_view verb, Document body,
                      PatchKind kind);
   void serve_usage(net::Exchange& exchange, Work& work, const Accepted& accepted);

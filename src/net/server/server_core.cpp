@@ -1,6 +1,7 @@
 #include "net/server/server_core.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -100,7 +101,10 @@ bool ServerCore::make_room() {
 void ServerCore::accept_all() {
   if (listen_fd_ < 0 || !accepting_ || reload_first()) return;
   for (int i = 0; i < accepts_per_turn; ++i) {
-    if (connections() >= options_.max_connections && !make_room()) {
+    const bool full = connections() >= options_.max_connections;
+    pollfd waiting{listen_fd_, POLLIN, 0};
+    if (full && ::poll(&waiting, 1, 0) <= 0) return;
+    if (full && !make_room()) {
       if (!full_logged_)
         log_warn("net", "no more connections are accepted until some end", {{"limit", std::to_string(options_.max_connections)}});
       full_logged_ = true;

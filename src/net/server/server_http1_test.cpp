@@ -478,7 +478,7 @@ TEST(ServerHttp1, IdleConnectionsGiveWay) {
   std::vector<std::unique_ptr<TcpClient>> idle;
   for (int i = 0; i < 20; ++i) {
     idle.push_back(std::make_unique<TcpClient>(server->port()));
-    if (i % 2) EXPECT_EQ(get(*idle.back(), "/").status, 200);
+    if (i % 2) { EXPECT_EQ(get(*idle.back(), "/").status, 200); }
   }
   ASSERT_TRUE(eventually([&] { return server->connections() == 20; }));
   std::vector<std::unique_ptr<TcpClient>> others;
