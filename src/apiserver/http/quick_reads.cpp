@@ -7,6 +7,7 @@
 #include "apiserver/http/media.h"
 #include "apiserver/http/observed.h"
 #include "apiserver/usage/usage_api.h"
+#include "machinery/validate/warnings.h"
 
 namespace kybern::apiserver {
 namespace {
@@ -26,6 +27,7 @@ ReadHeaders look_at(const net::Headers& headers) {
     if (name == "accept") first(out.accept, value);
     else if (name == "authorization") first(out.authorization, value);
     else if (name == audit_id_header) first(out.audit_id, value);
+    else if (name == "user-agent") out.unusual = out.unusual || wants_pretty("", value);
     else if (name == "upgrade" || name == "sec-websocket-protocol" || name.starts_with("impersonate-")) out.unusual = true;
   }
   return out;
@@ -88,7 +90,8 @@ std::unique_ptr<QuickReads::Reader> QuickReads::make_reader(const net::Request& 
   const Served& served = *path.served;
   // A namespace is its own namespace; what is used is asked of the nodes; other versions are made anew from the stored one.
   bool plain = served.namespaced() == !path.ns.empty() && (served.resource->verbs & schema::verb_get) && !served.from_stored &&
-               !served.to_stored && served.group() != UsageApi::group && !(served.plural() == "namespaces" && served.group().empty());
+               !served.to_stored && served.group() != UsageApi::group && !(served.plural() == "namespaces" && served.group().empty()) &&
+               deprecation_warning(*served.resource).empty();
   if (!plain) return nullptr;
   auto accepted = negotiate(accept, true);
   if (!accepted || accepted->shape != Shape::object || accepted->format != Format::json || accepted->pretty) return nullptr;
