@@ -77,6 +77,7 @@ void Checker::look() {
   if (!watching_) relist();
   follow("/nodes/", nodes_watch_, &Checker::saw_node);
   follow("/apps/", apps_watch_, &Checker::saw_apps);
+  if (options_.budgets) follow("/policy/", budgets_watch_, &Checker::saw_budget);
   follow("/pods/", pods_watch_, &Checker::saw_pod);
   for (const std::string& violation : cluster_.fleet().violations())
     if (std::none_of(problems_.begin(), problems_.end(), [&](const std::string& p) { return p.ends_with(violation); })) complain(violation);
@@ -100,6 +101,7 @@ void Checker::relist() {
   };
   nodes_watch_ = begin("/nodes/", &Checker::saw_node);
   apps_watch_ = begin("/apps/", &Checker::saw_apps);
+  if (options_.budgets) budgets_watch_ = begin("/policy/", &Checker::saw_budget);
   pods_watch_ = begin("/pods/", &Checker::saw_pod);
   watching_ = true;
 }
@@ -200,7 +202,21 @@ void Checker::saw_apps(const store::EntryPtr& before, const store::EntryPtr& now
   if (rollout.surge == 0 && rollout.unavailable == 0) rollout.unavailable = 1;
 }
 
+void Checker::saw_budget(const store::EntryPtr& before, const store::EntryPtr& now) {
+  constexpr std::string_view prefix = "/policy/poddisruptionbudgets/";
+  const std::string& key = (now ? now : before)->key;
+  if (!key.starts_with(prefix)) return;
+  rollouts_["/apps/deployments/" + key.substr(prefix.size())].min_available = now ? now->value["spec"]["minAvailable"].as_int() : 0;
+}
+
+void Checker::judge_budget(const std::string& deployment, Rollout& rollout) {
+  if (rollout.available >= rollout.min_available) rollout.budget_met = true;
+  else if (rollout.budget_met)
+    complain(fmt::format("{}: {} pods are available, its budget wants {}", deployment, rollout.available, rollout.min_available));
+}
+
 void Checker::judge_rollout(const std::string& deployment) {
+  if (options_.budgets) judge_budget(deployment, rollouts_[deployment]);
   if (!options_.rollouts) return;
   Rollout& rollout = rollouts_[deployment];
   if (rollout.available >= rollout.replicas && rollout.alive == rollout.replicas && rollout.asked == rollout.replicas)
@@ -233,6 +249,7 @@ void Checker::before_crash(bool in_a_write) {
   pods_watch_.reset();
   nodes_watch_.reset();
   apps_watch_.reset();
+  budgets_watch_.reset();
   watching_ = false;
 }
 

@@ -17,6 +17,7 @@ namespace kybern::sim {
 
 struct CheckOptions {
   bool rollouts = true;  // nothing but rollouts takes pods away: maxUnavailable is kept at every change
+  bool budgets = false;  // nothing but evictions takes pods away: a budget of a deployment's name is kept at every change
 };
 
 class Checker {
@@ -57,19 +58,23 @@ class Checker {
   struct Rollout {
     std::int64_t replicas = 0, surge = 0, unavailable = 0, available = 0, alive = 0, asked = 0;  // asked: by all its ReplicaSets
     bool settled = false;  // was whole since its replicas changed last
+    std::int64_t min_available = 0;
+    bool budget_met = false;  // it was, once
   };
   void follow(std::string_view prefix, std::unique_ptr<store::Watch>& watch,
               void (Checker::*saw)(const store::EntryPtr& before, const store::EntryPtr& now));
   void saw_pod(const store::EntryPtr& before, const store::EntryPtr& now);
   void saw_node(const store::EntryPtr& before, const store::EntryPtr& now);
+  void saw_budget(const store::EntryPtr& before, const store::EntryPtr& now);
   void saw_apps(const store::EntryPtr& before, const store::EntryPtr& now);
   void judge_rollout(const std::string& deployment);
+  void judge_budget(const std::string& deployment, Rollout& rollout);
   void relist();
   bool has_room_for(const PodRecord& pod) const;  // some node
 
   Cluster& cluster_;
   const CheckOptions options_;
-  std::unique_ptr<store::Watch> pods_watch_, nodes_watch_, apps_watch_;
+  std::unique_ptr<store::Watch> pods_watch_, nodes_watch_, apps_watch_, budgets_watch_;
   bool watching_ = false;
   std::map<std::string, PodRecord> pods_;               // by key
   std::unordered_map<std::string, std::string> bound_;  // uid to node, for ever

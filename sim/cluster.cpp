@@ -14,7 +14,9 @@ namespace {
 
 constexpr Duration doomed_look = std::chrono::milliseconds(1);    // whether a component has left its request
 constexpr Duration failed_start_retry = std::chrono::seconds(2);  // as a supervisor does
-constexpr Duration server_start_cost = std::chrono::milliseconds(300);
+constexpr Component all_components[] = {Component::scheduler, Component::scheduler_standby, Component::controllers,
+                                        Component::controllers_standby, Component::server};
+bool schedules(Component c) { return c == Component::scheduler || c == Component::scheduler_standby; }
 
 std::string make_folder() {
   std::error_code error;
@@ -33,6 +35,8 @@ std::string_view name_of(Component component) {
     case Component::server: return "server";
     case Component::controllers: return "controllers";
     case Component::scheduler: return "scheduler";
+    case Component::controllers_standby: return "standby controllers";
+    case Component::scheduler_standby: return "standby scheduler";
   }
   return "";
 }
@@ -56,7 +60,7 @@ Cluster::~Cluster() {
       world_.kill(*process.lane);
     }
   world_.finish_waiting();
-  for (Component c : {Component::scheduler, Component::controllers, Component::server})
+  for (Component c : all_components)
     if (is_up(c)) end(c, false);
   fleet_.reset();
   user_.reset();
@@ -66,8 +70,8 @@ Cluster::~Cluster() {
 
 Result<void> Cluster::start() {
   if (auto ok = start_server(); !ok) return ok;
-  start_controllers();
-  if (auto ok = start_scheduler(); !ok) return ok;
+  for (Component c : all_components)
+    if (c != Component::server && exists(c)) start_process(c);
   fleet_ = std::make_unique<Fleet>(world_, network_, options_.node);
   fleet_->add_nodes(options_.nodes, options_.nodes_within);
   return {};
@@ -94,28 +98,59 @@ Result<void> Cluster::start_server() {
     return std::unexpected(started.error());
   }
   server_ = std::move(*started);
+  ++server_starts_;
   if (server_started) server_started();
   network_.set_server(server_.get());
   return {};
 }
 
-void Cluster::start_controllers() {
-  Process& process = processes_[number(Component::controllers)];
-  process.lane = &world_.lane("controllers");
+bool Cluster::exists(Component component) const {
+  return options_.elect || (component != Component::controllers_standby && component != Component::scheduler_standby);
+}
+
+void Cluster::start_process(Component component) {
+  Process& process = processes_[number(component)];
+  process.lane = &world_.lane(std::string(name_of(component)));
+  if (!options_.elect) return work(component);
+  const std::string user = schedules(component) ? "system:kube-scheduler" : "system:kube-controller-manager";
+  client::LeaderOptions lease;
+  lease.name = user.substr(std::string_view("system:").size());
+  lease.identity = std::string(name_of(component)) + "_" + std::to_string(++incarnations_);
+  // Who loses the lease ends, and is started again, as by a supervisor.
+  const auto lost = [this, component] {
+    user_lane_.post([this, component] {
+      crash(component);
+      user_lane_.post_after(failed_start_retry, [this, component] { restart(component); });
+    });
+  };
+  process.election = std::make_unique<client::LeaderElection>(
+      connect(process, user), process.lane->world(), std::move(lease), [this, component] { work(component); }, lost);
+  process.election->start();
+}
+
+void Cluster::work(Component component) {
+  Process& process = processes_[number(component)];
+  if (schedules(component)) {
+    auto started = scheduler::Scheduler::start(connect(process, "system:kube-scheduler"), process.lane->world(), {});
+    KYBERN_CHECK(started, "a scheduler starts");
+    process.scheduler = std::move(*started);
+    return;
+  }
   controllers::Options options;
   options.for_identity = [this, &process](const std::string& user) -> client::Transport& { return connect(process, user); };
   options.ca_bundle = [] { return std::string("-----BEGIN CERTIFICATE-----\nsimulated\n-----END CERTIFICATE-----\n"); };
-  controllers_ = std::make_unique<controllers::ControllerManager>(process.lane->world(), std::move(options));
-  controllers_->start();
+  process.controllers = std::make_unique<controllers::ControllerManager>(process.lane->world(), std::move(options));
+  process.controllers->start();
 }
 
-Result<void> Cluster::start_scheduler() {
-  Process& process = processes_[number(Component::scheduler)];
-  process.lane = &world_.lane("scheduler");
-  auto started = scheduler::Scheduler::start(connect(process, "system:kube-scheduler"), process.lane->world(), {});
-  if (!started) return std::unexpected(started.error());
-  scheduler_ = std::move(*started);
-  return {};
+bool Cluster::leads(Component component) const {
+  const Process& process = processes_[number(component)];
+  return process.election && process.election->is_leader();
+}
+
+Component Cluster::leading(Component component) const {
+  const Component other = schedules(component) ? Component::scheduler_standby : Component::controllers_standby;
+  return leads(other) ? other : component;
 }
 
 bool Cluster::is_up(Component component) const { return processes_[number(component)].lane != nullptr; }
@@ -136,7 +171,7 @@ void Cluster::crash(Component component, bool power) {
 
 void Cluster::end(Component component, bool power) {
   Process& process = processes_[number(component)];
-  network_.cut(*process.lane);
+  network_.cut(*process.lane);  // nobody who is killed says goodbye
   world_.kill(*process.lane);
   switch (component) {
     case Component::server:
@@ -145,8 +180,10 @@ void Cluster::end(Component component, bool power) {
       server_.reset();
       if (power) disk_.settle();
       break;
-    case Component::controllers: controllers_.reset(); break;
-    case Component::scheduler: scheduler_.reset(); break;
+    default:
+      process.election.reset();
+      process.controllers.reset();
+      process.scheduler.reset();
   }
   process = {};
 }
@@ -157,12 +194,9 @@ void Cluster::restart(Component component) {
     user_lane_.post_after(2 * doomed_look, [this, component] { restart(component); });
     return;
   }
-  Result<void> started;
-  switch (component) {
-    case Component::server: started = start_server(); break;
-    case Component::controllers: start_controllers(); break;
-    case Component::scheduler: started = start_scheduler(); break;
-  }
+  if (!exists(component)) return;
+  if (component != Component::server) return start_process(component);
+  const Result<void> started = start_server();
   if (started) return;
   log_warn("sim", "a component did not start", {{"component", std::string(name_of(component))}, {"why", started.error().message}});
   user_lane_.post_after(failed_start_retry, [this, component] { restart(component); });

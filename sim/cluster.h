@@ -12,6 +12,7 @@
 
 #include "apiserver/server.h"
 #include "base/result.h"
+#include "client/leader.h"
 #include "controllers/controllers.h"
 #include "scheduler/scheduler.h"
 #include "sim/disk.h"
@@ -27,9 +28,12 @@ struct ClusterOptions {
   Duration nodes_within = std::chrono::seconds(5);  // they register one after another
   NodeModel node;
   NetworkOptions network;
+  // Controllers and scheduler run twice, as on two machines: one of each leads, the other stands by.
+  bool elect = false;
 };
 
-enum class Component { server, controllers, scheduler };
+enum class Component { server, controllers, scheduler, controllers_standby, scheduler_standby };
+constexpr std::size_t component_count = 5;
 std::string_view name_of(Component component);
 
 class Cluster {
@@ -55,6 +59,10 @@ class Cluster {
   void restart(Component component);  // does nothing while it runs
   bool is_up(Component component) const;
   Lane* lane(Component component);
+  // With elections: of a component and its standby the one that leads now, or else the first.
+  Component leading(Component component) const;
+  bool leads(Component component) const;  // believes that it does
+  std::uint64_t server_starts() const { return server_starts_; }
   std::function<void()> server_started;  // called each time, before anybody reaches it
 
   // All objects under a prefix such as "/pods/", as the store has them.
@@ -66,11 +74,16 @@ class Cluster {
     Lane* lane = nullptr;
     bool doomed = false;
     std::map<std::string, std::unique_ptr<client::Transport>> transports;
+    std::unique_ptr<client::LeaderElection> election;
+    std::unique_ptr<controllers::ControllerManager> controllers;
+    std::unique_ptr<scheduler::Scheduler> scheduler;
   };
+  bool exists(Component component) const;
+
   client::Transport& connect(Process& process, const std::string& user);
   Result<void> start_server();
-  void start_controllers();
-  Result<void> start_scheduler();
+  void start_process(Component component);
+  void work(Component component);  // what the process is there for
   void end(Component component, bool power);
 
   const ClusterOptions options_;
@@ -78,12 +91,12 @@ class Cluster {
   SimulatedWorld world_;
   Disk disk_;
   Network network_;
-  Process processes_[3];
+  Process processes_[component_count];
   Lane& user_lane_;
   std::unique_ptr<client::Transport> user_;
   std::unique_ptr<apiserver::ApiServer> server_;
-  std::unique_ptr<controllers::ControllerManager> controllers_;
-  std::unique_ptr<scheduler::Scheduler> scheduler_;
+  std::uint64_t server_starts_ = 0;
+  std::uint64_t incarnations_ = 0;  // of processes that take part in elections
   std::unique_ptr<Fleet> fleet_;
 };
 

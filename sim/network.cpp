@@ -105,6 +105,7 @@ class Connection final : public client::Transport {
 
   ApiResult<Document> call(client::Call call) override {
     Network& n = network_;
+    if (n.cut_.contains(&lane_)) return fail(unreachable());
     ++n.calls;
     ++n.calls_by_kind[kind_of(call)];
     travel();

@@ -34,7 +34,7 @@ double memory_mb(const char* what) {
 class Scale {
  public:
   Scale(const ScaleOptions& options)
-      : options_(options), cluster_(cluster_options(options)), user_(cluster_.user()), checker_(cluster_, {.rollouts = false}) {}
+      : options_(options), cluster_(cluster_options(options)), user_(cluster_.user()), checker_(cluster_, {.rollouts = false, .budgets = options.scenario == "drain"}) {}
 
   std::string run(bool& well) {
     well = false;
@@ -87,6 +87,8 @@ class Scale {
     out.seed = options.seed;
     out.nodes = options.nodes;
     out.nodes_within = seconds(10);
+    out.network.longest_request = std::chrono::milliseconds(options.request_ms);
+    out.network.shortest_request = out.network.longest_request / 10;
     out.node.pods = std::max(110, 2 * options.pods / std::max(1, options.nodes));
     return out;
   }
@@ -187,10 +189,13 @@ class Scale {
       for (const std::string& name : names_) (void)user_.update("default", name, 2);
     } else if (s == "drain") {
       for (std::size_t n = 0; n < fleet.size(); n += 10) nodes.push_back(n);
+      // Each deployment may miss a tenth of its pods; who drains is refused and tries again, as kubectl does.
+      for (const std::string& name : names_)
+        (void)user_.make_budget("default", name, options_.pods_per_deployment - std::max(1, options_.pods_per_deployment / 10));
       for (std::size_t n : nodes) (void)user_.cordon(fleet.name(n), true);
-      for (const Document& pod : cluster_.objects("/pods/"))
-        if (fleet.find(pod["spec"]["nodeName"].as_string()) % 10 == 0)
-          (void)user_.evict(pod["metadata"]["namespace"].str(), pod["metadata"]["name"].str());
+      std::size_t left = 1;
+      phase("nodes drain", seconds(5), [&] { return std::exchange(left, evict_cordoned()) == 0; });
+      if (refused_evictions_ == 0) checker_.complain("no budget has refused an eviction");
     } else if (s == "zone") {
       for (std::size_t n = 0; n < fleet.size(); ++n)
         if (fleet.zone_of(n) == "zone-0") nodes.push_back(n);
@@ -234,6 +239,20 @@ class Scale {
     });
   }
 
+  // Says how many pods are still there.
+  std::size_t evict_cordoned() {
+    checker_.look();
+    std::size_t left = 0;
+    for (const Document& pod : cluster_.objects("/pods/")) {
+      if (cluster_.fleet().find(pod["spec"]["nodeName"].as_string()) % 10 != 0) continue;
+      ++left;
+      if (pod["metadata"]["deletionTimestamp"].exists()) continue;
+      auto answer = user_.evict(pod["metadata"]["namespace"].str(), pod["metadata"]["name"].str());
+      if (!answer && answer.error().code == 429) ++refused_evictions_;
+    }
+    return left;
+  }
+
   void totals() {
     const auto stats = cluster_.store()->stats();
     line("memory", fmt::format("{:.0f} MB now, {:.0f} MB at most; {} objects of {:.0f} MB, {} changes kept, file {:.0f} MB",
@@ -269,7 +288,7 @@ class Scale {
   Checker checker_;
   std::vector<std::string> names_;
   std::size_t wanted_ = 0;
-  std::uint64_t changes_ = 0;
+  std::uint64_t changes_ = 0, refused_evictions_ = 0;
   int changes_per_minute_ = options_.changes_per_minute;
   bool living_ = false;
   std::string report_, phase_;

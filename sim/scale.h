@@ -18,6 +18,7 @@ struct ScaleOptions {
   std::string scenario;           // "": none; "update": all deployments at once; "drain": every tenth node; "zone": a zone is
                                   // lost for ten minutes; "namespaces": many come and go; "pause": the controllers stop for an hour
   int namespaces = 1000;          // of that scenario
+  int request_ms = 0;             // the longest that a request travels; 0: no time passes
   bool narrate = true;            // progress on standard error
 };
 

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 
 #include "base/log.h"
 #include "sim/checks.h"
 #include "sim/cluster.h"
+#include "sim/follower.h"
 #include "sim/user.h"
 
 namespace kybern::sim {
@@ -38,6 +40,7 @@ class Stage {
       return result;
     }
     watch_over();
+    for (auto& follower : followers_) follower->start();
     set_up();
     const Duration begin = cluster_.world().elapsed();
     for (const Incident& incident : plan_.incidents) cluster_.user_lane().post_after(incident.at, [this, &incident] { play(incident); });
@@ -59,6 +62,12 @@ class Stage {
     if (result.problems.empty()) check_leaks(result);
     // A user's request that is on its way comes back to where it was made.
     cluster_.run_until([&] { return !cluster_.user_lane().busy(); }, settle_limit, milliseconds(10));
+    for (auto& follower : followers_) {
+      if (result.problems.empty()) follower->compare();
+      result.resumed += follower->resumed();
+      result.expired += follower->expired();
+    }
+    if (result.problems.empty()) result.problems = checker_.problems();
     result.digest = cluster_.digest();
     result.events = cluster_.world().events();
     result.calls = cluster_.network().calls;
@@ -71,6 +80,7 @@ class Stage {
     ClusterOptions out;
     out.seed = plan.seed;
     out.nodes = options.nodes;
+    out.elect = plan.seed % 2 == 0;
     out.node.cpu = is_crowded(plan) ? "2" : "4";
     if (options.requests_take_time) {
       out.network.shortest_request = std::chrono::microseconds(100);
@@ -108,8 +118,26 @@ class Stage {
   void watch_over() {
     cluster_.user_lane().post_after(look_interval, [this] {
       checker_.look();
+      for (Component c : {Component::controllers, Component::scheduler}) check_leader(c);
       watch_over();
     });
+  }
+
+  // Two at once there may be only where a process was stopped and does not know yet how late it is.
+  void check_leader(Component c) {
+    const bool controllers = c == Component::controllers;
+    const Kind pause = controllers ? Kind::pause_controllers : Kind::pause_scheduler;
+    if (std::any_of(plan_.incidents.begin(), plan_.incidents.end(), [&](const Incident& i) { return i.kind == pause; })) return;
+    if (cluster_.leads(c) && cluster_.leads(controllers ? Component::controllers_standby : Component::scheduler_standby))
+      checker_.complain(fmt::format("two {} lead", name_of(c)));
+  }
+
+  std::vector<std::unique_ptr<Follower>> make_followers() {
+    std::vector<std::unique_ptr<Follower>> out;
+    out.push_back(std::make_unique<Follower>(cluster_, checker_, "/pods/", milliseconds(500)));
+    out.push_back(std::make_unique<Follower>(cluster_, checker_, "/apps/replicasets/", seconds(20)));
+    out.push_back(std::make_unique<Follower>(cluster_, checker_, "/coordination.k8s.io/leases/", std::chrono::minutes(12)));
+    return out;
   }
 
   void set_up() {
@@ -193,6 +221,7 @@ class Stage {
 
   void crash_server(Duration lasts, bool power) {
     checker_.before_crash(false);
+    for (auto& follower : followers_) follower->disconnect();
     cluster_.crash(Component::server, power);
     after(lasts, [this] { cluster_.restart(Component::server); });
   }
@@ -204,7 +233,7 @@ class Stage {
     switch (i.kind) {
       case Kind::crash_controllers:
       case Kind::crash_scheduler: {
-        const Component c = i.kind == Kind::crash_controllers ? Component::controllers : Component::scheduler;
+        const Component c = cluster_.leading(i.kind == Kind::crash_controllers ? Component::controllers : Component::scheduler);
         cluster_.crash(c);
         return after(i.lasts, [this, c] { cluster_.restart(c); });
       }
@@ -216,6 +245,7 @@ class Stage {
           ++broken_;
           cluster_.user_lane().post([this, &i] {
             checker_.before_crash(true);
+            for (auto& follower : followers_) follower->disconnect();
             cluster_.crash(Component::server, true);
             cluster_.user_lane().post_after(i.lasts, [this] {
               cluster_.restart(Component::server);
@@ -225,7 +255,8 @@ class Stage {
         });
       case Kind::pause_controllers:
       case Kind::pause_scheduler:
-        if (Lane* lane = cluster_.lane(i.kind == Kind::pause_controllers ? Component::controllers : Component::scheduler))
+        if (Lane* lane =
+                cluster_.lane(cluster_.leading(i.kind == Kind::pause_controllers ? Component::controllers : Component::scheduler)))
           lane->pause(i.lasts);
         return;
       case Kind::lose_requests:
@@ -263,7 +294,9 @@ class Stage {
     cluster_.network().weather = {};
     cluster_.disk().set_fault_rate(0, 0);
     cluster_.disk().set_full(false);
-    for (Component c : {Component::server, Component::controllers, Component::scheduler}) cluster_.restart(c);
+    for (Component c : {Component::server, Component::controllers, Component::scheduler, Component::controllers_standby,
+                        Component::scheduler_standby})
+      cluster_.restart(c);
     for (std::size_t n = 0; n < cluster_.fleet().size(); ++n) cluster_.fleet().restart(n);
   }
 
@@ -293,6 +326,8 @@ class Stage {
   std::vector<std::pair<std::string, std::string>> deployments_;
   std::vector<std::string> namespaces_, cordoned_;
   std::vector<Document> pods_;
+  // One is quick, one may be away for longer than changes are kept.
+  std::vector<std::unique_ptr<Follower>> followers_ = make_followers();
   std::size_t watchers_at_rest_ = 0;
   int serial_ = 0, broken_ = 0;
 };

@@ -80,6 +80,14 @@ ApiResult<Document> User::make_service(const std::string& ns, const std::string&
   return call("POST", client::object_path("v1", "services", ns, ""), body.freeze());
 }
 
+ApiResult<Document> User::make_budget(const std::string& ns, const std::string& name, int min_available) {
+  Draft body = Draft::object({{"kind", "PodDisruptionBudget"}, {"apiVersion", "policy/v1"}});
+  body["metadata"] = Draft::object({{"name", name}, {"namespace", ns}});
+  body["spec"]["minAvailable"] = min_available;
+  body["spec"]["selector"]["matchLabels"]["app"] = name;
+  return call("POST", client::object_path("policy/v1", "poddisruptionbudgets", ns, ""), body.freeze());
+}
+
 ApiResult<Document> User::make_pod(const std::string& ns, const std::string& name, const std::string& cpu) {
   Draft body = Draft::object({{"kind", "Pod"}, {"apiVersion", "v1"}});
   body["metadata"] = Draft::object({{"name", name}, {"namespace", ns}});

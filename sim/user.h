@@ -31,6 +31,8 @@ class User {
   ApiResult<Document> erase(const std::string& ns, const std::string& name, std::string_view propagation = "Background");
   ApiResult<Document> get(const std::string& ns, const std::string& name);
   ApiResult<Document> make_service(const std::string& ns, const std::string& name);  // over the deployment's pods
+  // Of the deployment's pods so many must be there whenever somebody evicts one.
+  ApiResult<Document> make_budget(const std::string& ns, const std::string& name, int min_available);
   ApiResult<Document> make_pod(const std::string& ns, const std::string& name, const std::string& cpu);
   ApiResult<Document> cordon(const std::string& node, bool unschedulable);
   ApiResult<Document> evict(const std::string& ns, const std::string& pod);

@@ -1,6 +1,7 @@
 // `kybern sim`: the control plane against simulated nodes and a simulated clock, disk and network.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "base/log.h"
@@ -61,9 +62,11 @@ int run_sim(const std::vector<std::string>& arguments) {
   flags.add("nodes", &scale.nodes, "simulated nodes");
   flags.add("pods", &scale.pods, "pods, in deployments");
   flags.add("pods-per-deployment", &scale.pods_per_deployment, "how many pods a deployment has");
-  flags.add("live", &live_seconds, "simulated seconds to go on when all pods run");
-  flags.add("changes", &scale.changes_per_minute, "what users change in a simulated minute: scale, update, delete a pod");
-  flags.add("scenario", &scale.scenario, "when all pods run: update, drain, zone, namespaces or pause");
+  flags.add("request-ms", &scale.request_ms, "the longest that a request travels one way; 0: no time passes meanwhile");
+  flags.section("When all pods run");
+  flags.add("live", &live_seconds, "simulated seconds to go on; a day is 86400");
+  flags.add("changes", &scale.changes_per_minute, "what users change in a simulated minute while it goes on: scale, update, delete a pod");
+  flags.add("scenario", &scale.scenario, "first: update, drain, zone, namespaces or pause");
   flags.section("Faults");
   flags.add("trial", &trial, "a small cluster with faults from the seed, everything checked");
   flags.add("trials", &trials, "so many trials, from the seed on");
@@ -73,6 +76,10 @@ int run_sim(const std::vector<std::string>& arguments) {
   if (help) return fmt::print("{}", flags.help()), 0;
   if (seed < 0 || scale.nodes < 1 || scale.pods < 0 || scale.pods_per_deployment < 1)
     return complain("sim: numbers of nodes, pods and the seed are not negative");
+  if (live_seconds < 0 || scale.changes_per_minute < 0 || scale.request_ms < 0) return complain("sim: times and rates are not negative");
+  const std::vector<std::string> scenarios{"", "update", "drain", "zone", "namespaces", "pause"};
+  if (std::find(scenarios.begin(), scenarios.end(), scale.scenario) == scenarios.end())
+    return complain("sim: no scenario is called " + scale.scenario + "; there are update, drain, zone, namespaces and pause");
   const std::vector<std::string> levels{"debug", "info", "warn", "error", "none"};
   for (std::size_t i = 0; i < levels.size(); ++i)
     if (levels[i] == log_level) set_log_level(static_cast<LogLevel>(i));

@@ -39,6 +39,13 @@ bool path_matches(Value paths, std::string_view path) {
   return false;
 }
 
+// system:serviceaccount:NAMESPACE:NAME; asked for every account of every binding at every request.
+bool is_account(std::string_view user, std::string_view ns, std::string_view name) {
+  constexpr std::string_view prefix = "system:serviceaccount:";
+  return user.size() == prefix.size() + ns.size() + 1 + name.size() && user.starts_with(prefix) && user.ends_with(name) &&
+         user.substr(prefix.size(), ns.size()) == ns && user[prefix.size() + ns.size()] == ':';
+}
+
 // The subject of a binding that is this user; absent when none is. `ns` is the binding's, for accounts without one.
 Value subject_of(Value binding, const User& user, std::string_view ns) {
   for (Value s : binding["subjects"].items()) {
@@ -48,7 +55,7 @@ Value subject_of(Value binding, const User& user, std::string_view ns) {
     if (kind == "ServiceAccount") {
       std::string_view account_ns = s["namespace"].as_string(ns);
       if (account_ns.empty()) account_ns = ns;
-      if (!account_ns.empty() && user.name == fmt::format("system:serviceaccount:{}:{}", account_ns, name)) return s;
+      if (!account_ns.empty() && is_account(user.name, account_ns, name)) return s;
     }
   }
   return {};
