@@ -46,6 +46,7 @@ void in_turns(std::span<Item> items, const FlowOf& flow_of) {
 
 struct Reactor::Events {
   std::array<epoll_event, events_per_turn> all;
+  std::vector<const void*> left;  // whose were not dealt with in the turn before; only compared
 };
 
 Result<std::unique_ptr<Reactor>> Reactor::make() {
@@ -148,6 +149,13 @@ void Reactor::wait(int timeout_ms) {
 
 void Reactor::deal_with(std::size_t count) {
   std::span<epoll_event> events(events_->all.data(), count);
+  // epoll would tell of who was first then and is quick before them again.
+  auto& left = events_->left;
+  if (!left.empty()) {
+    std::stable_partition(events.begin(), events.end(),
+                          [&](const epoll_event& event) { return std::find(left.begin(), left.end(), event.data.ptr) != left.end(); });
+    left.clear();
+  }
   in_turns(events, [](const epoll_event& event) { return event.data.ptr ? static_cast<const Watched*>(event.data.ptr)->flow_ : 0; });
   std::size_t done = 0;
   for (const epoll_event& event : events) {
@@ -157,7 +165,9 @@ void Reactor::deal_with(std::size_t count) {
       std::uint64_t value;
       [[maybe_unused]] ssize_t got = ::read(event_fd_, &value, sizeof value);
     }
-    if (++done >= surely_per_turn && done < count && steady_now() - now_ >= turn_limit) return;
+    if (++done < surely_per_turn || done == count || steady_now() - now_ < turn_limit) continue;
+    for (; done < count; ++done) left.push_back(events[done].data.ptr);
+    return;
   }
 }
 
