@@ -199,8 +199,7 @@ TEST(Growth, RoundsOfWorkLeaveNothingOnTheHeap) {
       ASSERT_TRUE(user.make(spec));
     }
     ASSERT_TRUE(cluster.run_until([&] { return checker.is_at_rest(); }, seconds(300), seconds(1)));
-    for (int i = 0; i < deployments; ++i)
-      ASSERT_TRUE(user.erase("default", "app-" + std::to_string(round) + "-" + std::to_string(i)));
+    for (int i = 0; i < deployments; ++i) ASSERT_TRUE(user.erase("default", "app-" + std::to_string(round) + "-" + std::to_string(i)));
     cluster.run_for(std::chrono::minutes(75));
     ASSERT_TRUE(cluster.objects("/pods/").empty());
     in_use.push_back(::mallinfo2().uordblks);

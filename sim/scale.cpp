@@ -34,14 +34,21 @@ double memory_mb(const char* what) {
 class Scale {
  public:
   Scale(const ScaleOptions& options)
-      : options_(options), cluster_(cluster_options(options)), user_(cluster_.user()), checker_(cluster_, {.rollouts = false, .budgets = options.scenario == "drain"}) {}
+      : options_(options),
+        cluster_(cluster_options(options)),
+        user_(cluster_.user()),
+        checker_(cluster_, {.rollouts = false, .budgets = options.scenario == "drain"}) {}
 
   std::string run(bool& well) {
     well = false;
     cluster_.disk().never_fails();
     if (auto ok = cluster_.start(); !ok) return "the cluster did not start: " + ok.error().message + "\n";
     watch_over();
-    cluster_.world().pulse = [this] { narrate(); };
+    // A hundred pods may be made in one event: changes are looked at before they leave the window.
+    cluster_.world().pulse = [this] {
+      checker_.look();
+      narrate();
+    };
     phase("nodes register", seconds(1), [&] { return cluster_.objects("/nodes/").size() == static_cast<std::size_t>(options_.nodes); });
     make_pods();
     const std::uint64_t bound_before = bound();

@@ -255,8 +255,7 @@ class Stage {
         });
       case Kind::pause_controllers:
       case Kind::pause_scheduler:
-        if (Lane* lane =
-                cluster_.lane(cluster_.leading(i.kind == Kind::pause_controllers ? Component::controllers : Component::scheduler)))
+        if (Lane* lane = cluster_.lane(cluster_.leading(i.kind == Kind::pause_controllers ? Component::controllers : Component::scheduler)))
           lane->pause(i.lasts);
         return;
       case Kind::lose_requests:
@@ -294,8 +293,8 @@ class Stage {
     cluster_.network().weather = {};
     cluster_.disk().set_fault_rate(0, 0);
     cluster_.disk().set_full(false);
-    for (Component c : {Component::server, Component::controllers, Component::scheduler, Component::controllers_standby,
-                        Component::scheduler_standby})
+    for (Component c :
+         {Component::server, Component::controllers, Component::scheduler, Component::controllers_standby, Component::scheduler_standby})
       cluster_.restart(c);
     for (std::size_t n = 0; n < cluster_.fleet().size(); ++n) cluster_.fleet().restart(n);
   }

@@ -21,7 +21,7 @@ struct TrialResult {
   std::vector<std::string> problems;  // empty: all is well
   std::uint64_t digest = 0, events = 0, calls = 0, changes = 0;
   std::uint64_t resumed = 0, expired = 0;  // watches that went on where they were, and that had to list anew
-  Duration rested_after{};  // the last incident
+  Duration rested_after{};                 // the last incident
 };
 TrialResult carry_out(const Plan& plan, const TrialOptions& options);
 

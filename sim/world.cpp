@@ -15,7 +15,7 @@ namespace {
 constexpr std::int64_t shortest_start_ns = 1'000, longest_start_ns = 20'000;
 
 constexpr std::int64_t measured_part = 8;  // of the tasks one is measured: reading the processor's clock is a system call
-constexpr std::uint64_t events_per_pulse = 512;
+constexpr std::uint64_t events_per_pulse = 64;
 
 // How long the simulation itself takes, for its report; nothing that happens depends on it.
 // Time of the processor: what else the machine does is not counted.
