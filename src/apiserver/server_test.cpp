@@ -372,7 +372,7 @@ TEST_F(ApiServerTest, AReviewRefusedSaysNoKind) {
   EXPECT_EQ(refused.error().code, 422);
   EXPECT_EQ(refused.error().kind, "");
   EXPECT_TRUE(refused.error().message.starts_with(
-      ".authorization.k8s.io \"\" is invalid: spec.resourceAttributes: Invalid value: \"null\": exactly one of"))
+      ".authorization.k8s.io \"\" is invalid: spec.resourceAttributes: Invalid value: null: exactly one of"))
       << refused.error().message;
 }
 

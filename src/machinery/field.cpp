@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iterator>
+#include <vector>
 
 #include "base/strings.h"
 #include "document/json.h"
@@ -29,6 +31,28 @@ namespace {
 
 using Type = FieldError::Type;
 
+// Fields whose values are maps of texts: upstream writes those in the order of their keys.
+bool is_map(std::string_view field) {
+  return field == "matchLabels" || field == "labels" || field == "annotations" || field == "nodeSelector" || field == "capacity" ||
+         field == "limits" || field == "requests";
+}
+
+// A value as it is shown: fields in the order of the object, keys of maps in theirs.
+Draft in_order(Value value, bool map) {
+  if (value.is_array()) {
+    Draft out = Draft::array();
+    for (Value item : value.items()) out.push_back(in_order(item, false));
+    return out;
+  }
+  if (!value.is_object()) return Draft(value);
+  std::vector<Member> members;
+  for (Member m : value.members()) members.push_back(m);
+  if (map) std::ranges::sort(members, {}, [](const Member& m) { return m.key; });
+  Draft out = Draft::object();
+  for (const Member& m : members) out[m.key] = in_order(m.value, is_map(m.key));
+  return out;
+}
+
 FieldError make(Type type, const Path& path, std::string value, std::string_view detail) {
   return {type, path.str(), std::move(value), std::string(detail)};
 }
@@ -38,9 +62,8 @@ FieldError make(Type type, const Path& path, std::string value, std::string_view
 std::string shown(std::string_view text) { return go_quote(text); }
 
 std::string shown(Value value) {
-  if (value.is_null()) return "\"null\"";
   if (value.is_string()) return go_quote(value.as_string());
-  return to_json(value);
+  return value.is_object() || value.is_array() ? to_json(in_order(value, false)) : to_json(value);
 }
 
 FieldError required(const Path& path, std::string_view detail) { return make(Type::required, path, {}, detail); }
@@ -56,7 +79,11 @@ FieldError invalid(const Path& path, std::int64_t value, std::string_view detail
   return make(Type::invalid, path, fmt::format("{}", value), detail);
 }
 FieldError invalid(const Path& path, int value, std::string_view detail) { return invalid(path, static_cast<std::int64_t>(value), detail); }
-FieldError invalid(const Path& path, Value value, std::string_view detail) { return make(Type::invalid, path, shown(value), detail); }
+FieldError invalid(const Path& path, Value value, std::string_view detail) {
+  std::string at = path.str();
+  bool map = value.is_object() && is_map(std::string_view(at).substr(at.rfind('.') + 1));
+  return {Type::invalid, std::move(at), map ? to_json(in_order(value, true)) : shown(value), std::string(detail)};
+}
 FieldError duplicate(const Path& path, std::string_view value) { return make(Type::duplicate, path, shown(value), {}); }
 FieldError duplicate(const Path& path, Value value) { return make(Type::duplicate, path, shown(value), {}); }
 FieldError not_found(const Path& path, std::string_view value) { return make(Type::not_found, path, shown(value), {}); }

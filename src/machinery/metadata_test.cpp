@@ -57,8 +57,8 @@ TEST(Metadata, Update) {
             "metadata.resourceVersion: Invalid value: \"\": must be specified for an update | metadata.generation: Invalid value: 1: must "
             "not be decremented | "
             "metadata.name: Invalid value: \"b\": field is immutable | metadata.uid: Invalid value: \"2\": field is immutable | "
-            "metadata.creationTimestamp: Invalid value: \"null\": field is immutable | metadata.deletionTimestamp: Invalid value: "
-            "\"null\": field is immutable");
+            "metadata.creationTimestamp: Invalid value: null: field is immutable | metadata.deletionTimestamp: Invalid value: "
+            "null: field is immutable");
 }
 
 TEST(DurationText, AsKubectlPrintsIt) {

@@ -47,12 +47,13 @@ replay() {
     failed=1
   fi
 }
-replay 10_generic 770 773
+replay 10_generic 774 777
 replay 20_core_defaults 124 124
+replay 21_core_validation 295 355
 replay 30_groups_defaults 97 97
-replay 41_patch 123 124
-replay 42_crd 124 125
-replay 43_admission_rbac 164 177
-replay 21_core_validation 296 355
-replay 31_groups_validation 235 350
+replay 31_groups_validation 233 350
+replay 40_apply 119 121
+replay 41_patch 122 124
+replay 42_crd 122 125
+replay 43_admission_rbac 166 178
 exit $failed

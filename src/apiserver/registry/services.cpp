@@ -127,11 +127,13 @@ ApiResult<void> ServiceAllocator::assign_ip(Work& work, Draft& service, Value be
       if (!spec.find("clusterIPs") || spec["clusterIPs"].size() == 0) spec["clusterIPs"] = Draft::array({ip});
       return {};  // validation says what is wrong
     }
-    if (!offset || *offset == 0 || *offset == size_ - 1)
-      why = fmt::format("failed to allocate IP {}: the provided IP is not in the valid range. The range of valid IPs is {}", ip, cidr_);
+    if (!offset) why = fmt::format("failed to allocate IP {}: the provided network does not match the current range", ip);
+    else if (*offset == 0 || *offset == size_ - 1)
+      why = fmt::format("failed to allocate IP {0}: the provided IP ({0}) is not in the valid range. The range of valid IPs is {1}", ip,
+                        cidr_);
     else if (ips_.contains(ip)) why = fmt::format("failed to allocate IP {}: provided IP is already allocated", ip);
     if (!why.empty()) {
-      FieldErrors errors{{FieldError::Type::invalid, "spec.clusterIPs", fmt::format("[]string{{{}}}", go_quote(ip)), why}};
+      FieldErrors errors{{FieldError::Type::invalid, "spec.clusterIPs", fmt::format("[{}]", go_quote(ip)), why}};
       return fail(invalid("", "Service", work.name, errors));
     }
   }

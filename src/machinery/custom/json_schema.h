@@ -38,8 +38,8 @@ FieldErrors validate_embedded(Value value, Value schema);
 bool fits_format(std::string_view format, std::string_view text);
 bool known_format(std::string_view format);
 
-// A bad value as upstream prints a decoded one: map[string]interface {}{"k":"a"}.
-std::string go_value(Value value);
+// A bad value as upstream prints a decoded one: JSON with its keys in order, {"a":1,"b":[]}.
+std::string sorted_json(Value value);
 
 // The item of a list with map semantics that has the same keys as `item`; absent when there is none.
 Value correlated_item(Value list, Value schema, Value item);

@@ -156,7 +156,7 @@ class Checker {
     std::vector<std::string> shown;
     std::set<std::string_view> seen;
     for (Value key : keys.items()) shown.push_back(go_quote(key.as_string()));
-    std::string all = "[]string{" + join(shown, ", ") + "}";
+    std::string all = "[" + join(shown, ",") + "]";
     std::size_t index = 0;
     for (Value key : keys.items()) {
       Value property = items["properties"][key.as_string()];
@@ -191,7 +191,7 @@ class Checker {
   void fallback(Value s, const std::string& at, bool in_metadata) {
     Value value = s["default"];
     if (in_metadata) return forbidden(at + ".default", "must not be set in top-level metadata");
-    if (has_unknown(value, s)) invalid(at + ".default", go_value(value), "must not have unknown fields");
+    if (has_unknown(value, s)) invalid(at + ".default", sorted_json(value), "must not have unknown fields");
     for (FieldError error : validate_value(value, s, "")) {
       error.field = error.field.empty() ? at + ".default" : at + ".default." + error.field;
       if (error.type == Type::type_invalid) error.type = Type::invalid;

@@ -228,7 +228,7 @@ void check_lists(Value v, Value schema, const std::string& name, FieldErrors& ou
         std::string text = to_json(key.root());
         auto at = std::ranges::find(seen, text, &std::pair<std::string, bool>::first);
         if (at == seen.end()) seen.emplace_back(std::move(text), false);
-        else out.push_back({Type::duplicate, fmt::format("{}[{}]", name, i), go_value(key.root()), ""});
+        else out.push_back({Type::duplicate, fmt::format("{}[{}]", name, i), sorted_json(key.root()), ""});
       }
     }
     if (items.exists())
@@ -268,22 +268,18 @@ void check_embedded(Value v, Value schema, const std::string& name, FieldErrors&
 
 }  // namespace
 
-std::string go_value(Value value) {
-  switch (value.kind()) {
-    case Kind::string: return go_quote(value.as_string());
-    case Kind::object: {
-      std::vector<std::string> parts;
-      for (Member m : value.members()) parts.push_back(fmt::format("{}:{}", go_quote(m.key), go_value(m.value)));
-      std::ranges::sort(parts);
-      return "map[string]interface {}{" + join(parts, ", ") + "}";
-    }
-    case Kind::array: {
-      std::vector<std::string> parts;
-      for (Value item : value.items()) parts.push_back(go_value(item));
-      return "[]interface {}{" + join(parts, ", ") + "}";
-    }
-    default: return to_json(value);
+std::string sorted_json(Value value) {
+  if (!value.is_object() && !value.is_array()) return to_json(value);
+  std::vector<std::string> parts;
+  if (value.is_array()) {
+    for (Value item : value.items()) parts.push_back(sorted_json(item));
+    return "[" + join(parts, ",") + "]";
   }
+  std::vector<Member> members;
+  for (Member m : value.members()) members.push_back(m);
+  std::ranges::sort(members, {}, [](const Member& m) { return m.key; });
+  for (const Member& m : members) parts.push_back(to_json(Draft(m.key).freeze().root()) + ":" + sorted_json(m.value));
+  return "{" + join(parts, ",") + "}";
 }
 
 Value correlated_item(Value list, Value schema, Value item) {

@@ -48,6 +48,7 @@ std::string modern(std::string text) {
        "existing tolerations),`spec.terminationGracePeriodSeconds` "
        "(allow it to be set to 1 if it was previously negative)"},
   };
+  replace_all(text, "value: \"null\":", "value: null:");
   for (auto [from, to] : words) replace_all(text, from, to);
   return text;
 }
