@@ -11,6 +11,7 @@
 #include "machinery/custom/structural.h"
 #include "machinery/field.h"
 #include "machinery/names.h"
+#include "machinery/validate/webhook_client.h"
 
 namespace kybern::custom {
 
@@ -39,6 +40,49 @@ class Checker {
     versions();
     all_names();
     conversion();
+  }
+
+  void conversion() {
+    Value conversion = spec_["conversion"];
+    if (!conversion.exists() || conversion.is_null()) return;
+    // Upstream's own names of the fields, which clients see.
+    const Path path("spec.conversion"), client_path = path.child("webhookClientConfig"),
+                                        versions_path = path.child("conversionReviewVersions");
+    std::string_view strategy = conversion["strategy"].as_string();
+    Value webhook = conversion["webhook"], client = webhook["clientConfig"], versions = webhook["conversionReviewVersions"];
+    if (strategy.empty()) {
+      required("spec.conversion.strategy", "");
+    } else if (strategy != "None" && strategy != "Webhook") {
+      add(Type::not_supported, "spec.conversion.strategy", go_quote(strategy), "supported values: \"None\", \"Webhook\"");
+    }
+    if (strategy == "Webhook") {
+      if (spec_["preserveUnknownFields"].as_bool())
+        invalid("spec.conversion.strategy", go_quote(strategy), "must be None if spec.preserveUnknownFields is true");
+      if (client.is_object()) field::append(errors, rules::webhook_client(client, client_path));
+      else errors.push_back(field::required(client_path, "required when strategy is set to Webhook"));
+      return review_versions(versions, versions_path);
+    }
+    constexpr std::string_view not_set = "should not be set when strategy is not set to Webhook";
+    if (client.is_object()) errors.push_back(field::forbidden(client_path, not_set));
+    if (!versions.empty()) errors.push_back(field::forbidden(versions_path, not_set));
+  }
+
+  void review_versions(Value versions, const Path& path) {
+    if (versions.empty()) return errors.push_back(field::required(path));
+    bool known = false;
+    std::set<std::string_view> seen;
+    std::size_t i = 0;
+    for (Value one : versions.items()) {
+      Path at = path.index(i++);
+      std::string_view version = one.as_string();
+      if (!seen.insert(version).second) {
+        errors.push_back(field::invalid(at, version, "duplicate version"));
+        continue;
+      }
+      for (const std::string& why : names::dns1035_label(version)) errors.push_back(field::invalid(at, version, why));
+      known |= version == "v1" || version == "v1beta1";
+    }
+    if (!known) errors.push_back(field::invalid(path, versions, "must include at least one of v1, v1beta1"));
   }
 
  private:
@@ -221,28 +265,6 @@ class Checker {
       invalid("spec.names.listKind", go_quote(given["listKind"].as_string()), "kind and listKind may not be the same");
   }
 
-  void conversion() {
-    Value conversion = spec_["conversion"];
-    std::string_view strategy = conversion["strategy"].as_string();
-    if (strategy == "None" || !conversion.exists()) return;
-    if (strategy != "Webhook")
-      return add(Type::not_supported, "spec.conversion.strategy", go_quote(strategy), "supported values: \"None\", \"Webhook\"");
-    Value webhook = conversion["webhook"], client = webhook["clientConfig"];
-    auto given = [&](const char* field) { return client[field].exists() && !client[field].is_null(); };
-    if (!client.is_object()) required("spec.conversion.webhook.clientConfig", "required when strategy is set to Webhook");
-    else if (given("url") == given("service"))
-      required("spec.conversion.webhook.clientConfig", "exactly one of url or service is required");
-    else if (given("url") && !client["url"].as_string().starts_with("https://"))
-      invalid("spec.conversion.webhook.clientConfig.url",
-              go_quote(client["url"].as_string().substr(0, client["url"].as_string().find(':'))),
-              "'https' is the only allowed URL scheme; desired format: https://host[/path]");
-    Value versions = webhook["conversionReviewVersions"];
-    if (versions.empty()) return required("spec.conversion.webhook.conversionReviewVersions", "");
-    bool known = false;
-    for (Value v : versions.items()) known |= v.as_string() == "v1" || v.as_string() == "v1beta1";
-    if (!known) invalid("spec.conversion.webhook.conversionReviewVersions", to_json(versions), "must include at least one of v1, v1beta1");
-  }
-
   Value definition_, spec_;
 };
 
@@ -268,6 +290,13 @@ FieldErrors validate_definition(Value definition) {
 
 FieldErrors validate_definition_update(Value definition, Value old) {
   FieldErrors errors = validate_definition(definition);
+  // What was stored with a certificate or review versions that nobody knows may stay so.
+  Checker stored(old);
+  stored.conversion();
+  std::erase_if(errors, [&](const FieldError& e) {
+    return (e.field == "spec.conversion.webhookClientConfig.caBundle" || e.field == "spec.conversion.conversionReviewVersions") &&
+           std::ranges::any_of(stored.errors, [&](const FieldError& o) { return o.field == e.field && o.detail == e.detail; });
+  });
   auto immutable = [&](std::string_view path, Value now, Value before) {
     if (!(now == before))
       errors.push_back({Type::invalid, std::string(path), now.is_string() ? go_quote(now.as_string()) : "null", "field is immutable"});

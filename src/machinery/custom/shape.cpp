@@ -9,11 +9,17 @@ namespace {
 
 bool is_type_meta(std::string_view key) { return key == "apiVersion" || key == "kind" || key == "metadata"; }
 
-// Metadata as its type has it, when it fits; an embedded one that does not is left as it is.
-Draft shaped_metadata(Value metadata) {
+// Metadata as its type has it, when it fits; an embedded one that does not is left as it is. What it has no fields for is
+// told under `path`.
+Draft shaped_metadata(Value metadata, std::vector<std::string>* unknown, const std::string& path) {
   static const schema::Type* type = schema::find_type_named("meta.v1.ObjectMeta");
   if (type && metadata.is_object()) {
-    if (auto typed = schema::to_typed(*type, metadata)) {
+    schema::DecodeReport report;
+    if (auto typed = schema::to_typed(*type, metadata, unknown ? &report : nullptr)) {
+      constexpr std::string_view before = "unknown field \"";
+      for (std::string_view text : report.unknown_fields)
+        if (text.starts_with(before) && text.ends_with('"'))
+          unknown->push_back(path + "." + std::string(text.substr(before.size(), text.size() - before.size() - 1)));
       Draft out(*typed);
       if (!metadata["creationTimestamp"].exists() || metadata["creationTimestamp"].is_null()) out.erase("creationTimestamp");
       return out;
@@ -46,7 +52,7 @@ class Shaper {
       std::string at = path.empty() ? std::string(m.key) : path + "." + std::string(m.key);
       Value sub = properties[m.key];
       if (root && is_type_meta(m.key)) {
-        out[m.key] = m.key == "metadata" ? shaped_metadata(m.value) : Draft(m.value);
+        out[m.key] = m.key == "metadata" ? shaped_metadata(m.value, unknown_, at) : Draft(m.value);
         continue;
       }
       if (!sub.exists() && additional.is_object()) sub = additional;

@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "machinery/validate/admission_rules.h"
 #include "machinery/validate/rules.h"
+#include "machinery/validate/webhook_client.h"
 
 namespace kybern::rules {
 namespace {
@@ -205,6 +206,16 @@ void webhooks(Findings& f, Value object, bool mutating) {
 }
 
 }  // namespace
+
+FieldErrors webhook_client(Value config, const Path& path) {
+  Findings f;
+  client(f, config, path);
+  constexpr const char* no_certificate = "unable to load root certificates: unable to parse bytes as PEM block";
+  std::string_view bundle = text(config, "caBundle");
+  if (auto pem = base64_decode(bundle); !bundle.empty() && (!pem || pem->find("-----BEGIN ") == std::string::npos))
+    f.invalid(path.child("caBundle"), bundle, no_certificate);
+  return f.take();
+}
 
 void validating_webhooks_create(Findings& f, Value object) {
   object_meta(f, object, false, name_is_subdomain);
