@@ -37,6 +37,14 @@ Result<void> ensure(Registry& registry, World world, const Place& place, Draft o
   return {};
 }
 
+Result<void> remove(Registry& registry, World world, const Place& place) {
+  Work work = work_at(registry, world, place, "delete");
+  auto gone = registry.remove(work, {});
+  if (!gone && gone.error().code != 404)
+    return fail(Code::internal, fmt::format("{} {}: {}", place.plural, place.name, gone.error().message));
+  return {};
+}
+
 Result<void> ensure_fields(Registry& registry, World world, const Place& place, const Draft& object,
                            std::initializer_list<std::string_view> fields, std::string_view subresource) {
   if (auto ok = ensure(registry, world, place, object); !ok) return ok;

@@ -15,8 +15,14 @@ Result<void> ensure(Registry& registry, World world, const Place& place, Draft o
 // Creates, or brings `fields` of the object to what they should be.
 Result<void> ensure_fields(Registry& registry, World world, const Place& place, const Draft& object,
                            std::initializer_list<std::string_view> fields, std::string_view subresource = {});
+// Removes what is there.
+Result<void> remove(Registry& registry, World world, const Place& place);
 // APIService objects for the group-versions that the server itself serves (bootstrap_apiservices.cpp).
 Result<void> ensure_apiservices(Registry& registry, World world);
+// That of a version of custom resources ("v1.example.com") comes and goes with what is served.
+Result<void> follow_custom_version(Registry& registry, World world, std::string_view name);
+// Told by the registry of every change of one: somebody may have taken away what is kept here.
+void apiservice_committed(Work& work, Value before, Value now);
 
 Result<void> bootstrap_objects(Registry& registry, World world, const std::string& advertise_address, int secure_port);
 

@@ -6,6 +6,8 @@
 #include <set>
 
 #include "apiserver/bootstrap.h"
+#include "apiserver/custom/resources.h"
+#include "apiserver/registry/work.h"
 #include "base/strings.h"
 
 namespace kybern::apiserver {
@@ -66,20 +68,33 @@ int version_priority(std::string_view group, std::string_view version) {
   return version.find("alpha") != std::string_view::npos ? 1 : version.find("beta") != std::string_view::npos ? 9 : 15;
 }
 
-Result<void> ensure_one(Registry& registry, World world, std::string_view group, std::string_view version) {
-  std::string name = fmt::format("{}.{}", version, group);
-  Place place{"apiregistration.k8s.io", "apiservices", "", name};
-  if (registry.read(place.group, "v1", place.plural, "", name)["spec"]["service"].is_object())
-    return {};  // somebody serves the group in our place
-  Draft object = Draft::object();
-  object["metadata"]["labels"]["kube-aggregator.kubernetes.io/automanaged"] = "onstart";
-  Draft& spec = object["spec"];
-  if (!group.empty()) spec["group"] = group;
-  spec["version"] = version;
-  spec["groupPriorityMinimum"] = group_priority(group);
-  spec["versionPriority"] = version_priority(group, version);
-  if (auto ok = ensure_fields(registry, world, place, object, {"spec"}); !ok) return ok;
+constexpr std::string_view managed_label = "kube-aggregator.kubernetes.io/automanaged";
+constexpr std::string_view at_start = "onstart", always = "true", server_user_name = "system:apiserver";
+// Of custom resources: behind every built-in group.
+constexpr int custom_group_priority = 1000, custom_version_priority = 100;
+
+struct Wanted {
+  std::string_view group, version, managed;
+  int group_priority, version_priority;
+};
+
+Place place_of(std::string_view name) { return {"apiregistration.k8s.io", "apiservices", "", name}; }
+
+Result<void> ensure_one(Registry& registry, World world, const Wanted& wanted) {
+  std::string name = fmt::format("{}.{}", wanted.version, wanted.group);
+  Place place = place_of(name);
   Document stored = registry.read(place.group, "v1", place.plural, "", name);
+  if (stored["spec"]["service"].is_object()) return {};  // somebody serves the group in our place
+  if (wanted.managed == always && stored && !stored["metadata"]["labels"][managed_label].exists()) return {};  // somebody's own
+  Draft object = Draft::object();
+  object["metadata"]["labels"][managed_label] = wanted.managed;
+  Draft& spec = object["spec"];
+  if (!wanted.group.empty()) spec["group"] = wanted.group;
+  spec["version"] = wanted.version;
+  spec["groupPriorityMinimum"] = wanted.group_priority;
+  spec["versionPriority"] = wanted.version_priority;
+  if (auto ok = ensure_fields(registry, world, place, object, {"spec"}); !ok) return ok;
+  stored = registry.read(place.group, "v1", place.plural, "", name);
   for (Value condition : stored["status"]["conditions"].items())
     if (condition["type"].as_string() == "Available" && condition["status"].as_string() == "True" &&
         condition["reason"].as_string() == "Local")
@@ -98,11 +113,38 @@ Result<void> ensure_one(Registry& registry, World world, std::string_view group,
 
 Result<void> ensure_apiservices(Registry& registry, World world) {
   std::set<std::pair<std::string_view, std::string_view>> served;
-  for (const auto& s : registry.catalog().all())
-    if (s->group() != "apiregistration.k8s.io") served.emplace(s->group(), s->resource->version);
+  std::set<std::string> custom;
+  for (const auto& s : registry.catalog().all()) {
+    if (s->custom) custom.insert(fmt::format("{}.{}", s->resource->version, s->group()));
+    else if (s->group() != "apiregistration.k8s.io") served.emplace(s->group(), s->resource->version);
+  }
   for (const auto& [group, version] : served)
-    if (auto ok = ensure_one(registry, world, group, version); !ok) return ok;
+    if (auto ok = ensure_one(registry, world, {group, version, at_start, group_priority(group), version_priority(group, version)}); !ok)
+      return ok;
+  registry.each("apiregistration.k8s.io", "v1", "apiservices", "", [&](Value one) {
+    if (one["metadata"]["labels"][managed_label].as_string() == always) custom.insert(one["metadata"]["name"].str());
+    return true;
+  });
+  for (const std::string& name : custom)
+    if (auto ok = follow_custom_version(registry, world, name); !ok) return ok;
   return {};
+}
+
+Result<void> follow_custom_version(Registry& registry, World world, std::string_view name) {
+  const std::string_view version = name.substr(0, name.find('.')), group = name.substr(std::min(version.size() + 1, name.size()));
+  for (const auto& s : registry.catalog().all())
+    if (s->custom && s->group() == group && s->resource->version == version)
+      return ensure_one(registry, world, {group, version, always, custom_group_priority, custom_version_priority});
+  const Place place = place_of(name);
+  Document stored = registry.read(place.group, "v1", place.plural, "", std::string(name));
+  if (stored["metadata"]["labels"][managed_label].as_string() != always) return {};
+  return remove(registry, world, place);
+}
+
+void apiservice_committed(Work& work, Value before, Value now) {
+  Value one = now.exists() ? now : before;
+  if (work.user.name == server_user_name || one["metadata"]["labels"][managed_label].as_string() != always) return;
+  work.registry.customs().follow(one["metadata"]["name"].str());
 }
 
 }  // namespace kybern::apiserver

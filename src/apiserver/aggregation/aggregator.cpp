@@ -63,7 +63,7 @@ std::optional<Aggregator::Place> Aggregator::place_of(Value registration, Findin
   const std::string ns = reference["namespace"].str(), name = reference["name"].str();
   const std::int64_t port = reference["port"].as_int(443);
   auto no = [&](std::string reason, std::string message) -> std::optional<Place> {
-    why_not = Finding{"False", std::move(reason), std::move(message), {}, {}};
+    why_not = Finding{"False", std::move(reason), std::move(message), {}, {}, {}, {}};
     return std::nullopt;
   };
   Document service = registry_.read("", "v1", "services", ns, name);
@@ -127,17 +127,18 @@ void Aggregator::proxy(const User& user, Document registration, std::shared_ptr<
   tunnel(std::move(target), "", std::move(exchange));
 }
 
-Aggregator::Finding Aggregator::ask(Value registration, const Place& place) const {
+Aggregator::Finding Aggregator::ask(Value registration, const Place& place, const Finding& last) const {
   const std::string path =
       fmt::format("apis/{}/{}", registration["spec"]["group"].as_string(), registration["spec"]["version"].as_string());
   const std::string url = fmt::format("https://{}:{}/{}", bracketed(place.host), place.port, path);
   auto failed = [&](const std::string& why) {
-    return Finding{"False", "FailedDiscoveryCheck", fmt::format("failing or missing response from {}: {}", url, why), {}, {}};
+    return Finding{"False", "FailedDiscoveryCheck", fmt::format("failing or missing response from {}: {}", url, why), {}, {}, {}, {}};
   };
   auto client = net::HttpClient::make(client_options(registration, place));
   if (!client) return failed(client.error().message);
-  auto get = [&](const std::string& target) {
+  auto get = [&](const std::string& target, const std::string& known_tag = "") {
     net::ClientRequest request;
+    if (!known_tag.empty()) request.headers.set("if-none-match", known_tag);
     request.target = target;
     request.headers.set("accept", "application/json");
     request.timeout = look_timeout;
@@ -147,20 +148,30 @@ Aggregator::Finding Aggregator::ask(Value registration, const Place& place) cons
   auto answer = get("/" + path);
   if (!answer) return failed(fmt::format("Get \"{}\": {}", url, answer.error().message));
   if (answer->status < 200 || answer->status > 299) return failed(fmt::format("bad status from {}: {}", url, answer->status));
-  Finding out{"True", "Passed", "all checks passed", {}, {}};
+  Finding out{"True", "Passed", "all checks passed", {}, {}, {}, {}};
   if (auto resources = parse_json(answer->body)) out.resources = std::move(*resources);
   if (auto index = get("/openapi/v3"); index && index->status == 200)
     if (auto paths = parse_json(index->body)) {
       const std::string relative = (*paths)["paths"][path]["serverRelativeURL"].str();
       if (std::size_t at = relative.find("hash="); at != std::string::npos) out.openapi_hash = relative.substr(at + 5);
     }
+  auto v2 = get("/openapi/v2", last.openapi_v2_tag);
+  if (v2 && v2->status == 304) {
+    out.openapi_v2 = last.openapi_v2;
+    out.openapi_v2_tag = last.openapi_v2_tag;
+  } else if (v2 && v2->status == 200) {
+    if (auto document = parse_json(v2->body)) {
+      out.openapi_v2 = std::move(*document);
+      out.openapi_v2_tag = v2->headers.get("etag");
+    }
+  }
   return out;
 }
 
-Aggregator::Finding Aggregator::look_at(Value registration) const {
+Aggregator::Finding Aggregator::look_at(Value registration, const Finding& last) const {
   Finding out;
   auto place = place_of(registration, out);
-  return place ? ask(registration, *place) : out;
+  return place ? ask(registration, *place, last) : out;
 }
 
 void Aggregator::write_condition(const Document& registration, const Finding& finding) const {
@@ -206,11 +217,16 @@ void Aggregator::look_at_all() {
   std::map<std::string, Finding> findings;
   for (const Document& registration : all) {
     const std::string name = registration["metadata"]["name"].str();
-    Finding finding = look_at(registration);
+    Finding last;
+    {
+      std::lock_guard lock(mutex_);
+      if (auto found = findings_.find(name); found != findings_.end()) last = found->second;
+    }
+    Finding finding = look_at(registration, last);
     std::lock_guard lock(mutex_);
     if (stopped_) return;
     // What it served while it was there is still told, as stale.
-    if (auto last = findings_.find(name); !finding.resources && last != findings_.end()) finding.resources = last->second.resources;
+    if (!finding.resources) finding.resources = last.resources;
     findings_[name] = findings[name] = std::move(finding);
   }
   {
@@ -231,11 +247,15 @@ std::vector<ExternalVersion> Aggregator::versions() const {
                         spec["versionPriority"].as_int(),
                         is_available(r),
                         {},
+                        {},
+                        {},
                         {}};
     std::lock_guard lock(mutex_);
     if (auto found = findings_.find(r["metadata"]["name"].str()); found != findings_.end()) {
       one.resources = found->second.resources;
       one.openapi_hash = found->second.openapi_hash;
+      one.openapi_v2 = found->second.openapi_v2;
+      one.openapi_v2_tag = found->second.openapi_v2_tag;
     }
     out.push_back(std::move(one));
     return true;
@@ -243,17 +263,36 @@ std::vector<ExternalVersion> Aggregator::versions() const {
   return out;
 }
 
+namespace {
+
+// Whether a registration of another server came, went or changed; of our own group-versions there is nothing to look after.
+bool others_changed(store::Watch& watch) {
+  constexpr std::size_t changes_per_take = 256;
+  auto by_service = [](const store::EntryPtr& entry) { return entry && entry->value["spec"]["service"].is_object(); };
+  bool out = false;
+  for (std::vector<store::ChangePtr> changes;; changes.clear()) {
+    if (!watch.take(changes, changes_per_take)) return true;
+    if (changes.empty()) return out;
+    for (const store::ChangePtr& change : changes) out = out || by_service(change->now) || by_service(change->before);
+  }
+}
+
+}  // namespace
+
 void Aggregator::run() {
+  auto next = std::chrono::steady_clock::now();
   std::unique_lock lock(mutex_);
   while (!stopped_) {
     poked_ = false;
-    std::vector<store::ChangePtr> changes;
-    while (watch_ && watch_->take(changes, 256) && !changes.empty()) changes.clear();
-    lock.unlock();
-    look_at_all();
-    lock.lock();
-    const bool all_well = std::all_of(findings_.begin(), findings_.end(), [](const auto& f) { return f.second.status == "True"; });
-    changed_.wait_for(lock, all_well ? look_interval : retry_interval, [&] { return stopped_ || poked_; });
+    const bool changed = watch_ && others_changed(*watch_);
+    if (changed || std::chrono::steady_clock::now() >= next) {
+      lock.unlock();
+      look_at_all();
+      lock.lock();
+      const bool all_well = std::all_of(findings_.begin(), findings_.end(), [](const auto& f) { return f.second.status == "True"; });
+      next = std::chrono::steady_clock::now() + (all_well ? look_interval : retry_interval);
+    }
+    changed_.wait_until(lock, next, [&] { return stopped_ || poked_; });
   }
 }
 

@@ -45,13 +45,15 @@ class Aggregator {
     std::string status, reason, message;
     Document resources;  // APIResourceList
     std::string openapi_hash;
+    Document openapi_v2 = {};
+    std::string openapi_v2_tag = {};  // as the server gave it: asked for again only when it is another
   };
   struct Place {
     std::string host, server_name;
     std::int64_t port = 0;
   };
-  Finding look_at(Value registration) const;
-  Finding ask(Value registration, const Place& place) const;
+  Finding look_at(Value registration, const Finding& last) const;
+  Finding ask(Value registration, const Place& place, const Finding& last) const;
   std::optional<Place> place_of(Value registration, Finding& why_not) const;
   net::ClientOptions client_options(Value registration, const Place& place) const;
   void write_condition(const Document& registration, const Finding& finding) const;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "apiserver/bootstrap.h"
 #include "apiserver/custom/converter.h"
 #include "apiserver/custom/custom.h"
 #include "apiserver/registry/work.h"
@@ -49,6 +50,36 @@ void CustomResources::load() {
     return true;
   });
   for (const std::string& name : names) settle(name);
+  std::lock_guard lock(follow_mutex_);
+  loaded_ = true;
+}
+
+// Not while the definition is being written: that waits for no other object.
+void CustomResources::follow(std::string api_service) {
+  std::lock_guard lock(follow_mutex_);
+  if (!loaded_) return;
+  to_follow_.insert(std::move(api_service));
+  if (std::exchange(following_, true)) return;
+  registry_.world().executor.post([this] { follow_all(); });
+}
+
+void CustomResources::follow_versions(Value definition) {
+  for (Value version : definition["spec"]["versions"].items())
+    follow(fmt::format("{}.{}", version["name"].as_string(), definition["spec"]["group"].as_string()));
+}
+
+void CustomResources::follow_all() {
+  for (;;) {
+    std::string name;
+    {
+      std::lock_guard lock(follow_mutex_);
+      following_ = !to_follow_.empty();
+      if (!following_) return;
+      name = std::move(to_follow_.extract(to_follow_.begin()).value());
+    }
+    if (auto ok = follow_custom_version(registry_, registry_.world(), name); !ok)
+      log_warn("apiserver", "the APIService of custom resources could not be written", {{"name", name}, {"why", ok.error().message}});
+  }
 }
 
 void CustomResources::changed(Value before, Value now) {
@@ -64,6 +95,7 @@ void CustomResources::changed(Value before, Value now) {
       published_.erase(name);
       catalog_.replace_custom(name, {});
     }
+    follow_versions(definition);
     settle_others(group, name);
     return;
   }
@@ -132,7 +164,9 @@ void CustomResources::publish(const Document& definition) {
   if (definition["spec"]["conversion"]["strategy"].as_string() == "Webhook")
     converter = std::make_shared<const Converter>(definition, registry_.hook_clients(), registry_.world());
   catalog_.replace_custom(name, serve_definition(definition, std::move(converter)));
+  if (at != published_.end()) follow_versions(at->second.root());  // a version may be gone
   published_.insert_or_assign(name, definition);
+  follow_versions(definition.root());
 }
 
 void CustomResources::object_gone(const Served& served) {

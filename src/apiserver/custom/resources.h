@@ -4,6 +4,7 @@
 
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include "apiserver/registry/registry.h"
@@ -19,18 +20,24 @@ class CustomResources {
   void load();                             // the stored definitions, when the server starts
   void changed(Value before, Value now);   // of a definition; `now` absent: it is gone
   void object_gone(const Served& served);  // an object of a custom resource is no more
+  void follow(std::string api_service);    // in a while it is there or not, as its group-version ("v1.example.com") is served
 
  private:
   void settle(const std::string& name);  // conditions, then the catalog
   void publish(const Document& definition);
   void clean_up(const std::string& name);
   void settle_others(std::string_view group, std::string_view name);
+  void follow_versions(Value definition);
+  void follow_all();
   Work work_for(const std::string& name, std::string subresource) const;
 
   Registry& registry_;
   Catalog& catalog_;
   std::mutex mutex_;
   std::map<std::string, Document, std::less<>> published_;  // spec and names that the catalog shows
+  std::mutex follow_mutex_;
+  std::set<std::string> to_follow_;          // APIServices
+  bool loaded_ = false, following_ = false;  // following: a task is at work on them
 };
 
 // Hooks of the registry.

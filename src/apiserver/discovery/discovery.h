@@ -35,6 +35,8 @@ struct ExternalVersion {
   bool current = false;      // it answers
   Document resources;        // APIResourceList, as it gave it; may be empty
   std::string openapi_hash;  // of its OpenAPI v3 document; "" when it has none
+  Document openapi_v2;       // what it says in OpenAPI v2, and its tag there; empty when it has none
+  std::string openapi_v2_tag;
 };
 
 class Discovery {

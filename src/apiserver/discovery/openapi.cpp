@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <list>
+#include <map>
 #include <mutex>
+#include <set>
+#include <span>
 
 #include "apiserver/custom/custom.h"
 #include "apiserver/discovery/discovery.h"
@@ -27,23 +30,21 @@ constexpr std::string_view v3_protobuf = "application/com.github.proto-openapi.s
 constexpr std::size_t cache_max_bytes = 2 << 20;
 constexpr std::string_view format_version = "1";  // counts changes of how documents are written, for ETags
 
-// Group-versions as the index names them: "api/v1", "apis/apps/v1".
+// A document of v3 as the index names it: "api/v1", "apis/apps/v1". What it says depends on what it is about and on the
+// tables alone, so that a definition that comes or goes changes no other document.
 struct Section {
-  std::string path;
   std::string_view group, version;  // both empty: "api", "apis"; version empty: a group
+  std::vector<const Served*> about;
 };
+using Sections = std::map<std::string, Section>;  // by path
 
-std::vector<Section> sections_of(const Catalog& catalog) {
-  std::vector<Section> out{{"api", {}, {}}, {"apis", {}, {}}};
-  auto add = [&](Section section) {
-    if (std::none_of(out.begin(), out.end(), [&](const Section& s) { return s.path == section.path; })) out.push_back(std::move(section));
-  };
-  for (const auto& s : catalog.all()) {
-    if (!s->group().empty()) add({fmt::format("apis/{}", s->group()), s->group(), {}});
-    add({s->group().empty() ? fmt::format("api/{}", s->resource->version) : fmt::format("apis/{}/{}", s->group(), s->resource->version),
-         s->group(), s->resource->version});
+Sections sections_of(const Catalog::All& all) {
+  Sections out{{"api", {}}, {"apis", {}}};
+  for (const Served* s : all) {
+    if (!s->group().empty()) out.try_emplace(fmt::format("apis/{}", s->group()), Section{s->group(), {}, {}});
+    std::string path = fmt::format("{}/{}", s->group().empty() ? "api" : "apis", s->api_version);
+    out.try_emplace(std::move(path), Section{s->group(), s->resource->version, {}}).first->second.about.push_back(s);
   }
-  std::sort(out.begin(), out.end(), [](const Section& a, const Section& b) { return a.path < b.path; });
   return out;
 }
 
@@ -84,10 +85,10 @@ std::uint64_t tables_hash() {
   return value;
 }
 
-std::string etag_of(const Catalog& catalog, std::string_view path, std::string_view form) {
+std::string etag_of(std::span<const Served* const> about, std::string_view path, std::string_view form) {
   Hash hash;
   hash.add(std::to_string(tables_hash()));
-  for (const auto& s : catalog.all()) {
+  for (const Served* s : about) {
     hash.add(s->api_version);
     hash.add(s->plural());
     // A definition's spec is known by its uid and the count of its changes.
@@ -98,6 +99,9 @@ std::string etag_of(const Catalog& catalog, std::string_view path, std::string_v
   hash.add(path);
   hash.add(form);
   return fmt::format("{:016X}", hash.value());
+}
+std::string etag_of(const Catalog::All& all, std::string_view path, std::string_view form) {
+  return etag_of(std::vector<const Served*>(all.begin(), all.end()), path, form);
 }
 
 void write_info(JsonText& json) {
@@ -112,24 +116,24 @@ void write_security(JsonText& json, std::string_view member) {
       R"({"BearerToken":{"description":"Bearer Token authentication","in":"header","name":"authorization","type":"apiKey"}})");
 }
 
-void write_section(JsonText& json, SchemaSet& schemas, OpenapiVersion version, const Catalog& catalog, const Section& section) {
-  std::string path = "/" + section.path + "/";
-  if (section.path == "api")
+void write_section(JsonText& json, SchemaSet& schemas, OpenapiVersion version, const std::string& name, const Section& section) {
+  std::string path = "/" + name + "/";
+  if (name == "api")
     write_discovery_path(json, schemas, version, path, "getCoreAPIVersions", "core", "get available API versions", "meta.v1.APIVersions");
-  else if (section.path == "apis")
+  else if (name == "apis")
     write_discovery_path(json, schemas, version, path, "getAPIVersions", "apis", "get available API versions", "meta.v1.APIGroupList");
   else if (section.version.empty())
     write_discovery_path(json, schemas, version, path, "get" + group_words(section.group, true) + "APIGroup",
                          group_words(section.group, false), "get information of a group", "meta.v1.APIGroup");
-  else write_paths(json, schemas, version, catalog, section.group, section.version);
+  else write_paths(json, schemas, version, section.about, section.group, section.version);
 }
 
-std::string v3_document(const Catalog& catalog, const Section& section) {
+std::string v3_document(const Catalog::All& all, const std::string& name, const Section& section) {
   std::string out, paths;
-  SchemaSet schemas(OpenapiVersion::v3, catalog);
+  SchemaSet schemas(OpenapiVersion::v3, all, section.about);
   JsonText path_json(paths);
   path_json.begin_object();
-  write_section(path_json, schemas, OpenapiVersion::v3, catalog, section);
+  write_section(path_json, schemas, OpenapiVersion::v3, name, section);
   path_json.end_object();
   JsonText json(out);
   json.begin_object();
@@ -146,17 +150,45 @@ std::string v3_document(const Catalog& catalog, const Section& section) {
   return out;
 }
 
-std::string v2_document(const Catalog& catalog) {
+// What another server says of its group-version: its paths, and the schemas that we have none of under the same name.
+class OthersV2 {
+ public:
+  explicit OthersV2(const std::vector<ExternalVersion>& others) : others_(others) {}
+
+  void write_paths(JsonText& json) const {
+    for (const ExternalVersion& other : others_) {
+      const std::string root = fmt::format("/apis/{}/{}/", other.group, other.version);
+      for (Member path : other.openapi_v2["paths"].members())
+        if (path.key.starts_with(root) || path.key == std::string_view(root).substr(0, root.size() - 1))
+          json.key(path.key).raw(to_json(path.value));
+    }
+  }
+  void write_definitions(JsonText& json, const SchemaSet& ours) const {
+    std::set<std::string_view> written;
+    for (const ExternalVersion& other : others_)
+      for (Member schema : other.openapi_v2["definitions"].members())
+        if (!ours.has(schema.key) && written.insert(schema.key).second) json.key(schema.key).raw(to_json(schema.value));
+  }
+
+ private:
+  const std::vector<ExternalVersion>& others_;
+};
+
+std::string v2_document(const Catalog::All& all, const std::vector<ExternalVersion>& others) {
   std::string out, paths;
-  SchemaSet schemas(OpenapiVersion::v2, catalog);
+  std::vector<const Served*> about(all.begin(), all.end());
+  SchemaSet schemas(OpenapiVersion::v2, all, about);
+  OthersV2 theirs(others);
   JsonText path_json(paths);
   path_json.begin_object();
-  for (const Section& section : sections_of(catalog)) write_section(path_json, schemas, OpenapiVersion::v2, catalog, section);
+  for (const auto& [name, section] : sections_of(all)) write_section(path_json, schemas, OpenapiVersion::v2, name, section);
+  theirs.write_paths(path_json);
   path_json.end_object();
   JsonText json(out);
   json.begin_object();
   json.key("definitions").begin_object();
   schemas.write(json);
+  theirs.write_definitions(json, schemas);
   json.end_object();
   write_info(json);
   json.key("paths").raw(paths);
@@ -296,27 +328,22 @@ std::string_view query_hash(std::string_view query) {
   return {};
 }
 
-net::Response index(const Catalog& catalog, const net::Request& request, const std::vector<ExternalVersion>& others) {
+net::Response index(const Catalog::All& all, const net::Request& request, const std::vector<ExternalVersion>& others) {
   std::string of_others;
   for (const ExternalVersion& other : others) of_others += fmt::format("{}/{} {} ", other.group, other.version, other.openapi_hash);
-  std::string etag = etag_of(catalog, "index", "application/json" + of_others);
-  return serve(request, "application/json", etag, [&] {
+  return serve(request, "application/json", etag_of(all, "index", "application/json" + of_others), [&] {
     std::string out;
     JsonText json(out);
     json.begin_object();
     json.key("paths").begin_object();
-    for (const Section& section : sections_of(catalog)) {
-      json.key(section.path).begin_object();
-      json.member("serverRelativeURL", fmt::format("/openapi/v3/{}?hash={}", section.path, etag_of(catalog, section.path, "")));
-      json.end_object();
-    }
-    for (const ExternalVersion& other : others) {
-      if (other.openapi_hash.empty()) continue;
-      const std::string path = fmt::format("apis/{}/{}", other.group, other.version);
+    auto one = [&](const std::string& path, std::string_view hash) {
       json.key(path).begin_object();
-      json.member("serverRelativeURL", fmt::format("/openapi/v3/{}?hash={}", path, other.openapi_hash));
+      json.member("serverRelativeURL", fmt::format("/openapi/v3/{}?hash={}", path, hash));
       json.end_object();
-    }
+    };
+    for (const auto& [path, section] : sections_of(all)) one(path, etag_of(section.about, path, ""));
+    for (const ExternalVersion& other : others)
+      if (!other.openapi_hash.empty()) one(fmt::format("apis/{}/{}", other.group, other.version), other.openapi_hash);
     json.end_object();
     json.end_object();
     return out;
@@ -324,44 +351,48 @@ net::Response index(const Catalog& catalog, const net::Request& request, const s
 }
 
 // A right `hash=` names content that never changes; a wrong one is sent on to the right one.
-std::optional<net::Response> v3_answer(const Catalog& catalog, const net::Request& request, std::string_view name) {
-  for (const Section& section : sections_of(catalog)) {
-    if (section.path != name) continue;
-    std::string_view form = form_of(request.headers.get("accept"), OpenapiVersion::v3);
-    if (form.empty()) return not_acceptable();
-    std::string hash = etag_of(catalog, section.path, "");
-    std::string_view asked = query_hash(request.query);
-    if (!asked.empty() && asked != hash) {
-      net::Response response;
-      response.status = 301;
-      response.headers.set("location", fmt::format("/openapi/v3/{}?hash={}", section.path, hash));
-      return response;
-    }
-    bool json = form == "application/json";
-    net::Response response = serve(request, form, json ? hash : etag_of(catalog, section.path, form), [&] {
-      std::string text = v3_document(catalog, section);
-      return json ? text : to_protobuf(OpenapiVersion::v3, text);
-    });
-    if (!asked.empty()) {
-      response.headers.set("cache-control", "public, immutable");
-      response.headers.set("expires", "Fri, 31 Dec 9999 23:59:59 GMT");
-    }
+std::optional<net::Response> v3_answer(const Catalog::All& all, const net::Request& request, const std::string& name) {
+  Sections sections = sections_of(all);
+  auto at = sections.find(name);
+  if (at == sections.end()) return std::nullopt;
+  const Section& section = at->second;
+  std::string_view form = form_of(request.headers.get("accept"), OpenapiVersion::v3);
+  if (form.empty()) return not_acceptable();
+  std::string hash = etag_of(section.about, name, "");
+  std::string_view asked = query_hash(request.query);
+  if (!asked.empty() && asked != hash) {
+    net::Response response;
+    response.status = 301;
+    response.headers.set("location", fmt::format("/openapi/v3/{}?hash={}", name, hash));
     return response;
   }
-  return std::nullopt;
+  bool json = form == "application/json";
+  net::Response response = serve(request, form, json ? hash : etag_of(section.about, name, form), [&] {
+    std::string text = v3_document(all, name, section);
+    return json ? text : to_protobuf(OpenapiVersion::v3, text);
+  });
+  if (!asked.empty()) {
+    response.headers.set("cache-control", "public, immutable");
+    response.headers.set("expires", "Fri, 31 Dec 9999 23:59:59 GMT");
+  }
+  return response;
 }
 
 }  // namespace
 
 std::optional<net::Response> openapi_answer(const Catalog& catalog, const net::Request& request, std::string_view path,
                                             const std::vector<ExternalVersion>& others) {
-  if (path == "/openapi/v3") return index(catalog, request, others);
-  if (path.starts_with("/openapi/v3/")) return v3_answer(catalog, request, path.substr(12));
+  const Catalog::All all = catalog.all();
+  if (path == "/openapi/v3") return index(all, request, others);
+  if (path.starts_with("/openapi/v3/")) return v3_answer(all, request, std::string(path.substr(12)));
   if (path != "/openapi/v2") return std::nullopt;
   std::string_view form = form_of(request.headers.get("accept"), OpenapiVersion::v2);
   if (form.empty()) return not_acceptable();
-  return serve(request, form, etag_of(catalog, "v2", form), [&] {
-    std::string text = v2_document(catalog);
+  std::string theirs;
+  for (const ExternalVersion& other : others)
+    if (other.openapi_v2) theirs += fmt::format("{}/{} {} ", other.group, other.version, other.openapi_v2_tag);
+  return serve(request, form, etag_of(all, "v2" + theirs, form), [&] {
+    std::string text = v2_document(all, others);
     return form == "application/json" ? text : to_protobuf(OpenapiVersion::v2, text);
   });
 }

@@ -539,12 +539,11 @@ void write_discovery_path(JsonText& json, SchemaSet& schemas, OpenapiVersion ver
   json.end_object();
 }
 
-void write_paths(JsonText& json, SchemaSet& schemas, OpenapiVersion version, const Catalog& catalog, std::string_view group,
+void write_paths(JsonText& json, SchemaSet& schemas, OpenapiVersion version, std::span<const Served* const> about, std::string_view group,
                  std::string_view group_version) {
   Paths paths(json, schemas, version, group, group_version);
   paths.discovery();
-  for (const auto& served : catalog.all())
-    if (served->group() == group && served->resource->version == group_version) paths.resource(*served);
+  for (const Served* served : about) paths.resource(*served);
 }
 
 }  // namespace kybern::apiserver

@@ -124,9 +124,11 @@ void write_kind(JsonText& json, const GroupVersionKind& kind) {
   json.end_object();
 }
 
-SchemaSet::SchemaSet(OpenapiVersion version, const Catalog& catalog) : version_(version) {
+SchemaSet::SchemaSet(OpenapiVersion version, const Catalog::All& all, std::span<const Served* const> about) : version_(version) {
   std::set<std::pair<std::string_view, std::string_view>> served;
-  for (const Served* s : catalog.all()) {
+  for (const Served* s : all)
+    if (!s->custom) served.emplace(s->group(), s->resource->version);
+  for (const Served* s : about) {
     served.emplace(s->group(), s->resource->version);
     if (!s->custom) continue;
     const Type *type = s->resource->type, *list = &s->custom->list_type();

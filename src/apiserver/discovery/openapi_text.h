@@ -4,6 +4,7 @@
 
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,7 +46,9 @@ void write_kind(JsonText& json, const GroupVersionKind& kind);
 // The named schemas that a document refers to; each is written once, with what it refers to in its turn.
 class SchemaSet {
  public:
-  SchemaSet(OpenapiVersion version, const Catalog& catalog);
+  // `about`: what the document is about; of all others it only says that they are there.
+  SchemaSet(OpenapiVersion version, const Catalog::All& all, std::span<const Served* const> about);
+  bool has(std::string_view name) const { return types_.contains(name) || well_known_.contains(name); }
   void add(const schema::Type* type);
   void add_well_known(std::string_view name) { well_known_.insert(std::string(name)); }
   // {"$ref": ...} of a type's schema, which is then part of the set.
@@ -65,14 +68,14 @@ class SchemaSet {
 
   OpenapiVersion version_;
   std::map<std::string_view, const schema::Type*> types_;
-  std::set<std::string> well_known_;
+  std::set<std::string, std::less<>> well_known_;
   std::map<const schema::Type*, std::vector<GroupVersionKind>> kinds_;
   std::map<const schema::Type*, Value> custom_;                      // types of custom resources, and their schemas
   std::map<const schema::Type*, const schema::Type*> custom_lists_;  // and those of their lists
 };
 
 // The paths of a group-version: one member for each path.
-void write_paths(JsonText& json, SchemaSet& schemas, OpenapiVersion version, const Catalog& catalog, std::string_view group,
+void write_paths(JsonText& json, SchemaSet& schemas, OpenapiVersion version, std::span<const Served* const> about, std::string_view group,
                  std::string_view group_version);
 // One path with one GET that answers with `type`: discovery.
 void write_discovery_path(JsonText& json, SchemaSet& schemas, OpenapiVersion version, std::string_view path, std::string_view operation,

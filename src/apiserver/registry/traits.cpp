@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "apiserver/admission/webhooks.h"
+#include "apiserver/bootstrap.h"
 #include "apiserver/custom/resources.h"
 #include "apiserver/registry/ip_addresses.h"
 #include "apiserver/registry/registry.h"
@@ -130,6 +131,23 @@ ApiResult<void> new_job(Work&, Draft& job) {
   return {};
 }
 
+// How often its template has changed stands in an annotation that nobody else writes.
+constexpr std::string_view template_generation = "deprecated.daemonset.template.generation";
+ApiResult<void> new_daemon_set(Work&, Draft& set) {
+  set["metadata"]["annotations"][template_generation] = "1";
+  return {};
+}
+ApiResult<void> changed_daemon_set(Work&, Draft& set, Value before) {
+  std::int64_t generation = parse_int(before["metadata"]["annotations"][template_generation].as_string()).value_or(1);
+  if (Draft* now = set.find_path({"spec", "template"}); now && !(now->freeze().root() == before["spec"]["template"])) ++generation;
+  set["metadata"]["annotations"][template_generation] = std::to_string(generation);
+  return {};
+}
+ApiResult<void> told_daemon_set(Work&, Draft& set, Value before) {
+  set["metadata"]["annotations"][template_generation] = before["metadata"]["annotations"][template_generation];
+  return {};
+}
+
 // Its generation is said once and does not count.
 ApiResult<void> new_priority_class(Work&, Draft& object) {
   object["metadata"]["generation"] = 1;
@@ -168,7 +186,9 @@ const Row rows[] = {
     {"apps", "deployments", {.generation = true}},
     {"apps", "replicasets", {.generation = true}},
     {"apps", "statefulsets", {.generation = true}},
-    {"apps", "daemonsets", {.generation = true}},
+    {"apps",
+     "daemonsets",
+     {.generation = true, .prepare_create = new_daemon_set, .prepare_update = changed_daemon_set, .prepare_status = told_daemon_set}},
     {"batch", "jobs", {.generation = true, .prepare_create = new_job}},
     {"batch", "cronjobs", {.generation = true}},
     {"coordination.k8s.io", "leases", {.create_on_update = true, .unconditional_update = false}},
@@ -204,7 +224,7 @@ const Row rows[] = {
     {"admissionregistration.k8s.io", "validatingadmissionpolicybindings", {.unconditional_update = false, .generation = true}},
     {"admissionregistration.k8s.io", "mutatingadmissionpolicies", {.unconditional_update = false, .generation = true}},
     {"admissionregistration.k8s.io", "mutatingadmissionpolicybindings", {.unconditional_update = false, .generation = true}},
-    {"apiregistration.k8s.io", "apiservices", {.unconditional_update = false}},
+    {"apiregistration.k8s.io", "apiservices", {.unconditional_update = false, .after_commit = apiservice_committed}},
     {"apiextensions.k8s.io",
      "customresourcedefinitions",
      {.unconditional_update = false,
