@@ -6,8 +6,8 @@
 
 #include "apiserver/admission/policies.h"
 #include "apiserver/admission/policy_parts.h"
-#include "apiserver/admission/request.h"
 #include "apiserver/custom/custom.h"
+#include "apiserver/registry/versions.h"
 #include "base/strings.h"
 #include "machinery/apply/compare.h"
 #include "machinery/apply/merge.h"
@@ -16,7 +16,23 @@
 namespace kybern::apiserver::admission {
 namespace {
 
-apply::Place place_of(const Served& served) { return served.custom ? served.custom->place() : apply::Place::of(*served.resource->type); }
+// What a request's body is: the resource's own kind, or that of a subresource (Scale, Binding, Eviction).
+struct BodyKind {
+  BodyKind(const Served& served, std::string_view subresource) : api_version(served.api_version), kind(served.kind()) {
+    const schema::Subresource* sub = subresource.empty() ? nullptr : served.subresource(subresource);
+    if (!sub || sub->kind.empty() || sub->kind == served.kind() || !sub->type) {
+      place = served.custom ? served.custom->place() : apply::Place::of(*served.resource->type);
+      return;
+    }
+    place = apply::Place::of(*sub->type);
+    kind = sub->kind;
+    if (!sub->version.empty())
+      api_version = sub->group.empty() ? std::string(sub->version) : fmt::format("{}/{}", sub->group, sub->version);
+  }
+  std::string api_version;
+  std::string_view kind;
+  apply::Place place;
+};
 
 // What an apply configuration must not touch, since the rest of it would be lost: lists, maps and structs that are one value.
 void find_atomics(const apply::Place& place, Value value, const std::string& path, std::vector<std::string>& out) {
@@ -30,11 +46,11 @@ void find_atomics(const apply::Place& place, Value value, const std::string& pat
     for (std::size_t i = 0; i < value.size(); ++i) find_atomics(place.item(), value[i], fmt::format("{}[{}]", path, i), out);
 }
 
-std::expected<Document, std::string> merged(const Served& served, Value object, Value said) {
-  apply::Place root = place_of(served);
+std::expected<Document, std::string> merged(const BodyKind& body, Value object, Value said) {
+  const apply::Place& root = body.place;
   Draft config(said);
-  config["apiVersion"] = served.api_version;
-  config["kind"] = served.kind();
+  config["apiVersion"] = body.api_version;
+  config["kind"] = body.kind;
   Document whole = config.freeze();
   auto wrong = [](std::string_view what, std::string_view why) {
     return std::unexpected(fmt::format("error applying patch: {}{}", what, why));
@@ -53,15 +69,11 @@ std::expected<Document, std::string> patched(Value object, Value operations) {
   Draft so_far = Draft::array();
   Document now = object.document();
   for (Value operation : operations.items()) {
-    auto next = json_patch(now, Draft::array({operation}).freeze());
-    if (next) {
-      now = next->freeze();
-    } else if (operation["op"].as_string() == "test") {
-      return object.document();
-    } else {
-      return std::unexpected(fmt::format("JSONPath: {} operation does not apply: doc is missing path: {}", operation["op"].as_string(),
-                                         go_quote(operation["path"].as_string())));
-    }
+    std::string why;
+    auto next = json_patch(now, Draft::array({operation}).freeze(), &why);
+    if (!next && why.ends_with(": test failed")) return object.document();
+    if (!next) return std::unexpected("JSON Patch: " + (why.empty() ? next.error().message : why));
+    now = next->freeze();
   }
   return now;
 }
@@ -78,7 +90,13 @@ struct PolicyError {
 class Mutator {
  public:
   Mutator(const AdmissionAttributes& a, Draft& object, bool again)
-      : a_(a), served_(*a.work.served), draft_(object), again_(again), object_(object.freeze()), authorizer_(a) {}
+      : a_(a),
+        served_(*a.work.served),
+        draft_(object),
+        again_(again),
+        object_(object.freeze()),
+        target_(target_of(a, object_)),
+        authorizer_(a.work, target_) {}
   std::vector<PolicyError> errors;
   bool changed = false;
 
@@ -88,8 +106,8 @@ class Mutator {
     const Registry& registry = a_.work.registry;
     fails_ = spec["failurePolicy"].as_string() != "Ignore";
     name_ = in_force.policy["metadata"]["name"].str();
-    MatchTarget target = target_of(a_, object_);
-    auto as = match_resources(spec["matchConstraints"], target, registry, false);
+    target_.object = object_;
+    auto as = match_resources(spec["matchConstraints"], target_, registry, false);
     if (!as) return failed("", "failed to configure policy: " + as.error().message, "");
     if (!*as) return {};
     if (std::string why = unknown_param_kind(registry, in_force.policy); !why.empty())
@@ -98,11 +116,11 @@ class Mutator {
     for (const Document& binding : in_force.bindings) {
       std::string name = binding["metadata"]["name"].str();
       if (Value resources = binding["spec"]["matchResources"]; resources.is_object()) {
-        auto bound = match_resources(resources, target, registry, true);
+        auto bound = match_resources(resources, target_, registry, true);
         if (!bound) failed(name, "failed to configure binding: " + bound.error().message, "");
         if (!bound || !*bound) continue;
       }
-      auto params = params_of(registry, in_force.policy, binding, target.ns);
+      auto params = params_of(registry, in_force.policy, binding, target_.ns);
       if (!params) {
         failed(name, "failed to configure binding: " + params.error(), "");
         continue;
@@ -121,35 +139,42 @@ class Mutator {
   }
 
   ApiResult<void> mutate(const std::string& binding, const Served& as, const Document& ns, const Document& params) {
-    Document request = request_of(a_, as), before = in_version(a_.before, served_, as);
+    const Registry& registry = a_.work.registry;
+    Document request = admission_request(a_, target_, as).freeze();
+    auto before = in_version(registry, served_, as, a_.before);
+    if (!before) return fail(std::move(before.error()));
+    const BodyKind body(as, target_.subresource);
     for (std::size_t i = 0; i < policy_->mutations.size(); ++i) {
-      Document object = in_version(object_, served_, as);
-      cel::PolicyValues values{{object, before, request, authorizer_.value(), authorizer_.resource_check()}, ns, params};
+      auto seen = in_version(registry, served_, as, object_);
+      if (!seen) return fail(std::move(seen.error()));
+      const Document& object = *seen;
+      cel::PolicyValues values{{object, *before, request, authorizer_.whole.get(), authorizer_.resource_check.get()}, ns, params};
       if (i == 0) {
         Conditions conditions = conditions_hold(*policy_, values);
         if (!conditions.hold) return {};
         if (!conditions.error.empty()) return failed(binding, conditions.error, "Invalid");
       }
-      auto next = one(as, object, values, i);
+      auto next = one(body, object, values, i);
       if (!next) {
         failed(binding, next.error(), "Invalid");
         continue;
       }
       if (next->root() == object.root()) continue;
       // As a client's object: fitted to its type, with defaults.
-      Work work = a_.work;
-      work.field_validation = FieldValidation::ignore;
-      auto typed = work.registry.typed(work, as, *next);
+      auto typed = retyped(a_.work, as, target_.subresource, *next);
       if (!typed) return fail(std::move(typed.error()));
       if (typed->root() == object.root()) continue;
-      object_ = in_version(*typed, as, served_);
+      auto back = in_version(registry, as, served_, *typed);
+      if (!back) return fail(std::move(back.error()));
+      object_ = std::move(*back);
+      target_.object = object_;
       draft_ = Draft(object_);
       changed = true;
     }
     return {};
   }
 
-  std::expected<Document, std::string> one(const Served& as, Value object, const cel::PolicyValues& values, std::size_t i) {
+  std::expected<Document, std::string> one(const BodyKind& body, Value object, const cel::PolicyValues& values, std::size_t i) {
     const cel::Expression& mutation = policy_->mutations[i];
     if (!mutation.program) return std::unexpected(mutation.error);
     cel::PolicyRun run(policy_->compiler, values, cel::policy_limit);
@@ -157,7 +182,7 @@ class Mutator {
     if (!result.error.empty()) return std::unexpected(result.error);
     if (!result.outcome.mismatch.empty()) return std::unexpected("type mismatch: " + result.outcome.mismatch);
     bool patch = policy_->policy["spec"]["mutations"][i]["patchType"].as_string() == "JSONPatch";
-    return patch ? patched(object, result.outcome.document) : merged(as, object, result.outcome.document);
+    return patch ? patched(object, result.outcome.document) : merged(body, object, result.outcome.document);
   }
 
   const AdmissionAttributes& a_;
@@ -165,6 +190,7 @@ class Mutator {
   Draft& draft_;
   bool again_;
   Document object_;
+  MatchTarget target_;
   PolicyAuthorizer authorizer_;
   std::shared_ptr<const CompiledPolicy> policy_;
   std::string name_;
@@ -174,9 +200,7 @@ class Mutator {
 }  // namespace
 
 ApiResult<bool> mutating_policies(const AdmissionAttributes& a, Draft& object, bool again) {
-  const Draft* kind = object.find("kind");
-  bool own_kind = kind && kind->as_string() == a.work.served->kind();  // a Scale or Binding is no object of the resource's type
-  if (!own_kind || policy_exempt(a.work)) return false;
+  if (policy_exempt(a.work) || a.operation == "CONNECT") return false;
   auto in_force = policies_in_force(a.work.registry, true);
   if (in_force.empty()) return false;
   Mutator mutator(a, object, again);

@@ -10,7 +10,8 @@
 
 #include "apiserver/admission/match.h"
 #include "apiserver/admission/policy_parts.h"
-#include "apiserver/admission/request.h"
+#include "apiserver/admission/review.h"
+#include "apiserver/registry/versions.h"
 #include "base/strings.h"
 #include "document/json.h"
 
@@ -183,7 +184,7 @@ int code_of(std::string_view reason) {
 // One policy about one request.
 class Judge {
  public:
-  Judge(const AdmissionAttributes& a, const MatchTarget& target, PolicyAuthorizer& authorizer, const PolicyInForce& in_force)
+  Judge(const AdmissionAttributes& a, const MatchTarget& target, const PolicyAuthorizer& authorizer, const PolicyInForce& in_force)
       : a_(a),
         target_(target),
         authorizer_(authorizer),
@@ -200,9 +201,11 @@ class Judge {
     if (!*as) return;
     if (std::string why = unknown_param_kind(registry, in_force_.policy); !why.empty()) return configuration_error(why, nullptr);
     policy_ = compiled_policy(in_force_.policy, false);
-    object_ = in_version(object, *a_.work.served, **as);
-    before_ = in_version(a_.before, *a_.work.served, **as);
-    request_ = request_of(a_, **as);
+    auto now = in_version(registry, *a_.work.served, **as, object), before = in_version(registry, *a_.work.served, **as, a_.before);
+    if (!now || !before) return configuration_error((now ? before : now).error().message, nullptr);
+    object_ = std::move(*now);
+    before_ = std::move(*before);
+    request_ = admission_request(a_, target_, **as).freeze();
     for (const Document& binding : in_force_.bindings) bound(binding);
     for (const auto& [key, values] : noted_) a_.work.audit_annotations.try_emplace(name_ + "/" + key, join(values, ", "));
   }
@@ -224,7 +227,7 @@ class Judge {
     if (!params) return configuration_error(params.error(), &binding);
     Document ns = namespace_object(a_);
     for (const Document& one : *params)
-      judge(binding, {{object_, before_, request_, authorizer_.value(), authorizer_.resource_check()}, ns, one});
+      judge(binding, {{object_, before_, request_, authorizer_.whole.get(), authorizer_.resource_check.get()}, ns, one});
   }
 
   void failed(const Document& binding, std::size_t index, const std::string& message) {
@@ -307,7 +310,7 @@ class Judge {
 
   const AdmissionAttributes& a_;
   const MatchTarget& target_;
-  PolicyAuthorizer& authorizer_;
+  const PolicyAuthorizer& authorizer_;
   const PolicyInForce& in_force_;
   Value spec_;
   std::string name_;
@@ -324,7 +327,7 @@ ApiResult<void> validating_policies(const AdmissionAttributes& a, Value object) 
   auto in_force = policies_in_force(a.work.registry, false);
   if (in_force.empty()) return {};
   MatchTarget target = target_of(a, object);
-  PolicyAuthorizer authorizer(a);
+  PolicyAuthorizer authorizer(a.work, target);
   std::vector<Denial> denials;
   for (const PolicyInForce& one : in_force) {
     Judge judge(a, target, authorizer, one);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apiserver/admission/match.h"
+#include "apiserver/admission/review.h"
 #include "machinery/cel/policy.h"
 
 namespace kybern::apiserver::admission {
@@ -40,6 +41,16 @@ std::string unknown_param_kind(const Registry& registry, Value policy);
 std::expected<std::vector<Document>, std::string> params_of(const Registry& registry, Value policy, Value binding,
                                                             std::string_view request_ns);
 Document namespace_object(const AdmissionAttributes& a);
+
+// `authorizer` and `authorizer.requestResource` of one request.
+struct PolicyAuthorizer {
+  PolicyAuthorizer(const Work& work, const MatchTarget& target)
+      : authorizer(work, target),
+        whole(cel::authorizer_value(authorizer)),
+        resource_check(cel::resource_check_value(authorizer, authorizer.resource())) {}
+  RequestAuthorizer authorizer;
+  std::unique_ptr<cel::Opaque> whole, resource_check;
+};
 
 struct Conditions {
   bool hold = true;

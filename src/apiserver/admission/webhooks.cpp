@@ -335,7 +335,9 @@ ApiResult<void> Webhooks::mutate(const AdmissionAttributes& a, Draft* object, Re
         return fail(internal_error(fmt::format(
             "admission webhook {} attempted to modify the object, which is not supported for this operation", go_quote(hook->name))));
       }
-      auto patched = json_patch(seen->root(), outcome.patch.root());
+      std::string why;
+      auto patched = json_patch(seen->root(), outcome.patch.root(), &why);
+      if (!patched && !why.empty()) patched.error().message = std::move(why);
       ApiResult<Document> typed =
           patched ? retyped(work, **as, target.subresource, patched->freeze()) : ApiResult<Document>(fail(std::move(patched.error())));
       auto back = typed ? in_version(registry_, **as, *target.served, typed->root()) : std::move(typed);

@@ -19,8 +19,9 @@ inline constexpr std::size_t json_patch_max_depth = 1000;                    // 
 inline constexpr std::size_t json_patch_max_steps = 20'000'000;  // items of lists that make room, values that are moved: a second
 
 // RFC 6902. `patch` is the array of operations. Array indices may count from the end ("-1": after the last, as upstream
-// reads them). 400 for what is no patch, 413 for too many operations, 422 (unexplained, as upstream) for one that fails.
-ApiResult<Draft> json_patch(Value original, Value patch);
+// reads them). 400 for what is no patch, 413 for too many operations, 422 (unexplained, as upstream) for one that fails;
+// `why` gets what upstream tells of it where it explains: to a webhook's and a policy's author.
+ApiResult<Draft> json_patch(Value original, Value patch, std::string* why = nullptr);
 
 // RFC 7386. `patch` must be an object: 400 otherwise.
 ApiResult<Draft> merge_patch(Value original, Value patch);

@@ -70,6 +70,38 @@ TEST(JsonPatch, DepthIsBounded) {
       "!422");
 }
 
+// What the author of a webhook or a policy is told of a patch that does not apply.
+TEST(JsonPatch, SaysWhy) {
+  const Row rows[] = {
+      {"add", R"({})", R"([{"op":"add","path":"/a/b","value":1}])",
+       R"(add operation does not apply: doc is missing path: "/a/b": missing value)"},
+      {"add too far", R"({"a":[1]})", R"([{"op":"add","path":"/a/2","value":2}])",
+       "error in add for path: '/a/2': Unable to access invalid index: 2: invalid index referenced"},
+      {"add at a name", R"({"a":[1]})", R"([{"op":"add","path":"/a/x","value":2}])",
+       R"(error in add for path: '/a/x': value was not a proper array index: 'x': strconv.Atoi: parsing "x": invalid syntax)"},
+      {"remove below nothing", R"({})", R"([{"op":"remove","path":"/a/b"}])",
+       R"(remove operation does not apply: doc is missing path: "/a/b": missing value)"},
+      {"remove", R"({})", R"([{"op":"remove","path":"/a"}])",
+       "error in remove for path: '/a': Unable to remove nonexistent key: a: missing value"},
+      {"replace below nothing", R"({})", R"([{"op":"replace","path":"/a/b","value":1}])",
+       "replace operation does not apply: doc is missing path: /a/b: missing value"},
+      {"replace", R"({})", R"([{"op":"replace","path":"/a","value":1}])",
+       "replace operation does not apply: doc is missing key: /a: missing value"},
+      {"move", R"({})", R"([{"op":"move","from":"/a","path":"/b"}])",
+       "error in move for path: 'a': unable to get nonexistent key: a: missing value"},
+      {"copy", R"({"a":1})", R"([{"op":"copy","from":"/a","path":"/b/c"}])",
+       "copy operation does not apply: doc is missing destination path: /b/c: missing value"},
+      {"test", R"({"a":1})", R"([{"op":"test","path":"/a","value":2}])", "testing value /a failed: test failed"},
+      {"test of nothing", R"({})", R"([{"op":"test","path":"/a","value":2}])", "testing path /a failed: test failed"},
+      {"unknown", R"({})", R"([{"op":"grow","path":"/a"}])", "Unexpected kind: grow"},
+  };
+  for (const Row& row : rows) {
+    std::string why;
+    EXPECT_FALSE(json_patch(*parse_json(row.original), *parse_json(row.patch), &why)) << row.name;
+    EXPECT_EQ(why, row.result) << row.name;
+  }
+}
+
 TEST(MergePatch, Table) {
   const Row rows[] = {
       {"replace", R"({"a":"b"})", R"({"a":"c"})", R"({"a":"c"})"},
