@@ -15,8 +15,11 @@ inline constexpr std::size_t checked_types_max = 10;  // of one rule
 struct Warning {
   std::string field, text;
 };
-std::vector<Warning> check_types(Value policy);
+// `definitions`: of custom resources, those that the policy may be about.
+std::vector<Warning> check_types(Value policy, const std::vector<Document>& definitions = {});
+// Whether the policy names resources or parameters that are not built in, so that definitions have to be read.
+bool needs_definitions(Value policy);
 
-Plan reconcile(const Document& policy);
+Plan reconcile(const Document& policy, const std::vector<Document>& definitions = {});
 
 }  // namespace kybern::controllers::admissionpolicystatus

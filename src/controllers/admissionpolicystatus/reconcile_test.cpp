@@ -72,5 +72,27 @@ TEST(AdmissionPolicyStatus, WritesOnceForEachGeneration) {
   EXPECT_EQ(describe(reconcile(seen.freeze())), "");
 }
 
+TEST(AdmissionPolicyStatus, KnowsCustomResourcesByTheirDefinitions) {
+  auto definitions = parse_yaml(
+      "spec: {group: example.com, names: {plural: widgets, kind: Widget}, versions: [{name: v1, served: true, schema: {openAPIV3Schema: "
+      "{type: object, properties: {spec: {type: object, properties: {size: {type: integer}}}}}}}]}");
+  ASSERT_TRUE(definitions);
+  const std::string about =
+      "  matchConstraints: {resourceRules: [{apiGroups: [example.com], apiVersions: [v1], resources: [widgets], operations: ['*']}]}\n";
+  Document good = policy(about + "  validations: [{expression: \"object.spec.size > 1 && object.metadata.labels['a'] == 'b'\"}]");
+  Document bad = policy(about +
+                        "  paramKind: {apiVersion: example.com/v1, kind: Widget}\n  validations: [{expression: 'object.spec.color == "
+                        "params.spec.size'}]");
+  EXPECT_TRUE(needs_definitions(good));
+  EXPECT_FALSE(needs_definitions(policy(std::string(deployments) + "  validations: [{expression: 'true'}]")));
+  EXPECT_TRUE(check_types(good, *definitions).empty());
+  EXPECT_TRUE(check_types(bad).empty());  // nothing is known
+  auto warnings = check_types(bad, *definitions);
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_EQ(warnings[0].text,
+            "example.com/v1, Kind=Widget: ERROR: <input>:1:12: undefined field 'color'\n | object.spec.color == "
+            "params.spec.size\n | ...........^\n");
+}
+
 }  // namespace
 }  // namespace kybern::controllers::admissionpolicystatus

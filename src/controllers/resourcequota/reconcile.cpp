@@ -30,7 +30,6 @@ Plan reconcile(const Document& quota, const std::vector<Counted>& counted) {
     const kybern::quota::Kind of{kind.group, kind.plural};
     for (const Document& object : kind.objects)
       if (kybern::quota::in_scopes(of, quota, object)) kybern::quota::add(used, kybern::quota::usage_of(of, object));
-    if (kind.plural != "pods" && kind.plural != "services") plan.wake_after = unseen_resync;
   }
   Draft wanted(quota);
   Draft status = Draft::object();

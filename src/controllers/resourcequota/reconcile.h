@@ -10,8 +10,8 @@
 
 namespace kybern::controllers::resourcequota {
 
-inline constexpr Duration resync = std::chrono::minutes(5);          // whatever happened
-inline constexpr Duration unseen_resync = std::chrono::seconds(10);  // when kinds are counted that are not watched
+inline constexpr Duration resync = std::chrono::minutes(5);         // whatever happened
+inline constexpr Duration unread_retry = std::chrono::seconds(10);  // when a kind could not be read
 
 struct Counted {
   std::string group, version, plural;

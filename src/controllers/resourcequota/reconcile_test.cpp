@@ -50,7 +50,7 @@ TEST(ResourceQuota, CountsPodsThatAreNotDone) {
   // What is written once is not written again.
   Plan again = reconcile(plan.status->body, {pods, {"", "v1", "secrets", {}}});
   EXPECT_FALSE(again.status);
-  EXPECT_EQ(again.wake_after, unseen_resync);
+  EXPECT_EQ(again.wake_after, resync);
 }
 
 TEST(ResourceQuota, AnEmptyQuotaHasAnEmptyStatus) {

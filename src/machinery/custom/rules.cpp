@@ -9,6 +9,7 @@
 #include "base/strings.h"
 #include "machinery/cel/cel.h"
 #include "machinery/custom/json_schema.h"
+#include "machinery/custom/object_type.h"
 
 namespace kybern::custom {
 
@@ -291,6 +292,17 @@ struct Compiled {
 };
 
 }  // namespace
+
+const cel::Type* object_type(cel::TypePool& pool, Value schema, const std::string& name, const cel::Type* metadata) {
+  if (preserves_unknown(schema) || schema["properties"].empty()) return &cel::types::dyn;
+  const cel::Type* made = Typist(pool).run(schema, true, name).type;
+  if (!made) return &cel::types::dyn;
+  cel::Type* whole = pool.make(cel::TypeKind::object);
+  *whole = *made;
+  for (cel::TypeField& field : whole->fields)
+    if (field.property == "metadata") field.type = metadata;
+  return whole;
+}
 
 FieldErrors check_rules(Value schema, const std::string& path) {
   if (!has_rules(schema)) return {};
