@@ -96,4 +96,19 @@ ApiResult<Document> TokenIssuer::issue(Work& work, Value request) const {
   return answer.freeze();
 }
 
+std::optional<TokenIssuer::About> TokenIssuer::about(std::string_view path, std::string_view host) const {
+  while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+  const bool keys = path == "/openid/v1/jwks";
+  if (!keys && path != "/.well-known/openid-configuration") return std::nullopt;
+  auto set = net::jwks_json({key_});
+  if (!set) return std::nullopt;
+  if (keys) return About{"application/jwk-set+json", std::move(*set)};
+  auto parsed = parse_json(*set);
+  Draft out = Draft::object({{"issuer", issuer_}, {"jwks_uri", fmt::format("https://{}/openid/v1/jwks", host)}});
+  out["response_types_supported"] = Draft::array({"id_token"});
+  out["subject_types_supported"] = Draft::array({"public"});
+  out["id_token_signing_alg_values_supported"] = Draft::array({(*parsed)["keys"][0]["alg"].as_string("RS256")});
+  return About{"application/json", to_json(out)};
+}
+
 }  // namespace kybern::apiserver

@@ -1,7 +1,10 @@
 // Bound service-account tokens (KEP-1205): made for TokenRequest, checked by the authenticator.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "apiserver/registry/registry.h"
 
@@ -15,6 +18,14 @@ class TokenIssuer {
   // The TokenRequest with its status, for the account that `work` names.
   ApiResult<Document> issue(Work& work, Value request) const;
   const std::string& issuer() const { return issuer_; }
+
+  // What others verify the tokens by (OpenID Connect Discovery 1.0): /.well-known/openid-configuration and the key set that
+  // it names, on `host` as the client knows this server; empty for other paths.
+  struct About {
+    std::string_view content_type;
+    std::string body;
+  };
+  std::optional<About> about(std::string_view path, std::string_view host) const;
 
  private:
   std::string key_, issuer_;

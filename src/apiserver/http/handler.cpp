@@ -10,6 +10,7 @@
 #include "apiserver/http/connect.h"
 #include "apiserver/http/watch_stream.h"
 #include "apiserver/registry/continue.h"
+#include "apiserver/tokens.h"
 #include "apiserver/usage/usage_api.h"
 #include "base/debug.h"
 #include "base/log.h"
@@ -479,6 +480,11 @@ void Handler::proceed(std::shared_ptr<ObservedExchange> exchange, const User& us
     if (debug::serve(registry_.world().executor, info.path, request.query, reply)) return;
   }
   if (auto response = discovery_.answer(request, info.path)) return exchange->respond(std::move(*response));
+  if (auto about = registry_.token_issuer() ? registry_.token_issuer()->about(info.path, request.headers.get("host")) : std::nullopt) {
+    exchange->may_compress();
+    return exchange->respond(
+        {200, {{"content-type", about->content_type}, {"cache-control", "public, max-age=3600"}}, std::move(about->body)});
+  }
   if (!info.path.starts_with("/api/")) return respond_text(*exchange, 404, "404 page not found\n");
   respond_status(*exchange, generic_not_found());
 }
@@ -606,6 +612,11 @@ void Handler::answer_object(ObservedExchange& exchange, Work& work, const Accept
                             PatchKind kind) {
   audit::Record* record = exchange.observation().record();
   if (record) record->asked(body);
+  if (accepted.shape == Shape::table && find_review(work.served->group(), work.served->plural()))
+    return respond_status(
+        exchange,
+        not_acceptable(
+            "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"));
   work.wants_json = accepted.shape == Shape::object && accepted.format == Format::json && !accepted.pretty;
   auto answer = run_object_request(work, verb, std::move(body), kind);
   if (record) record->annotate(work.audit_annotations);
