@@ -2,14 +2,10 @@
 // be given; what is said besides.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
-
-#include <filesystem>
-#include <fstream>
 
 #include "apiserver/http/gzip.h"
 #include "apiserver/http/media.h"
-#include "apiserver/server.h"
+#include "apiserver/testing/live_server.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "document/json.h"
@@ -91,43 +87,24 @@ TEST(Media, GzipIsAskedFor) {
   EXPECT_FALSE(accepts_gzip("gzip;q=0.0"));
 }
 
-class FormsTest : public testing::Test {
+class FormsTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    char pattern[] = "/tmp/forms-test-XXXXXX";
-    folder_ = ::mkdtemp(pattern);
-    set_log_level(LogLevel::error);
-    std::ofstream(folder_ + "/tokens") << "secret,admin,admin-uid,\"system:masters\"\n";
-    ServerOptions options;
-    options.data_dir = folder_;
-    options.bind_address = "127.0.0.1";
-    options.secure_port = 0;
-    options.advertise_address = "127.0.0.1";
-    options.token_file = folder_ + "/tokens";
-    auto server = ApiServer::start(options, real_world());
-    ASSERT_TRUE(server) << server.error().message;
-    server_ = std::move(*server);
-    net::ClientOptions client;
-    client.url = fmt::format("https://127.0.0.1:{}", server_->port());
-    client.tls.insecure = true;
-    client_ = std::move(*net::HttpClient::make(client));
+    ASSERT_TRUE(live_.start());
     ASSERT_EQ(ask("POST", maps, "", R"({"metadata":{"name":"a"},"data":{"k":"v"}})").status, 201);
   }
   void TearDown() override {
-    client_.reset();
-    if (server_) server_->stop(std::chrono::seconds(1));
-    server_.reset();
-    std::filesystem::remove_all(folder_);
+    live_.stop();
     set_log_level(LogLevel::warn);
   }
   net::ClientRequest request(std::string method, std::string target, std::string accept, std::string body = "") {
-    net::ClientRequest out{std::move(method), std::move(target), {{"authorization", "Bearer secret"}}, std::move(body)};
+    net::ClientRequest out{std::move(method), std::move(target), {{"authorization", "Bearer secret-admin"}}, std::move(body)};
     if (!accept.empty()) out.headers.set("accept", accept);
     if (!out.body.empty()) out.headers.set("content-type", "application/json");
     return out;
   }
   net::Response ask(std::string method, std::string target, std::string accept = "", std::string body = "") {
-    auto out = client_->call(request(std::move(method), std::move(target), std::move(accept), std::move(body)));
+    auto out = live_.client().call(request(std::move(method), std::move(target), std::move(accept), std::move(body)));
     EXPECT_TRUE(out) << out.error().message;
     return out.value_or(net::Response{0, {}, ""});
   }
@@ -139,7 +116,7 @@ class FormsTest : public testing::Test {
   // The first events of a watch.
   std::vector<Document> events(const std::string& target, const std::string& accept, std::size_t count) {
     std::vector<Document> out;
-    auto stream = client_->stream(request("GET", target, accept));
+    auto stream = live_.client().stream(request("GET", target, accept));
     EXPECT_TRUE(stream) << stream.error().message;
     if (!stream) return out;
     EXPECT_EQ((*stream)->status(), 200);
@@ -158,9 +135,7 @@ class FormsTest : public testing::Test {
 
   const std::string maps = "/api/v1/namespaces/default/configmaps";
   const std::string watched = maps + "?watch=1&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
-  std::string folder_;
-  std::unique_ptr<ApiServer> server_;
-  std::unique_ptr<net::HttpClient> client_;
+  testing::LiveServer live_;
 };
 
 const std::string as_table = "application/json;as=Table;g=meta.k8s.io;v=", as_metadata = ";as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
@@ -212,7 +187,7 @@ TEST_F(FormsTest, MetadataInProtobuf) {
   net::Response list = ask("GET", maps, protobuf + ";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1");
   EXPECT_EQ(list.status, 200);
   EXPECT_NE(list.body.find("PartialObjectMetadataList"), std::string::npos);
-  auto stream = client_->stream(request("GET", watched + "&fieldSelector=metadata.name%3Da", protobuf + as_metadata));
+  auto stream = live_.client().stream(request("GET", watched + "&fieldSelector=metadata.name%3Da", protobuf + as_metadata));
   ASSERT_TRUE(stream);
   EXPECT_EQ((*stream)->headers().get("content-type"), protobuf + ";stream=watch");
   std::string bytes;
@@ -258,7 +233,7 @@ TEST_F(FormsTest, WhatCannotBeGiven) {
   }
   net::ClientRequest strange = request("POST", maps, "", "<a/>");
   strange.headers.set("content-type", "text/xml");
-  auto out = client_->call(strange);
+  auto out = live_.client().call(strange);
   ASSERT_TRUE(out);
   EXPECT_EQ(out->status, 415);
   EXPECT_EQ(json(out->body)["reason"].as_string(), "UnsupportedMediaType");
@@ -272,7 +247,7 @@ TEST_F(FormsTest, RefusalsInTheClientsForm) {
   EXPECT_NE(missing.body.find("reason: NotFound"), std::string::npos) << missing.body;
   net::ClientRequest stranger = request("GET", maps, "application/yaml");
   stranger.headers.set("authorization", "Bearer nonsense");
-  auto out = client_->call(stranger);
+  auto out = live_.client().call(stranger);
   ASSERT_TRUE(out);
   EXPECT_EQ(out->status, 401);
   EXPECT_NE(out->body.find("reason: Unauthorized"), std::string::npos) << out->body;
@@ -285,7 +260,7 @@ TEST_F(FormsTest, IndentedForPeople) {
   auto with_agent = [&](const std::string& target, const std::string& accept = "") {
     net::ClientRequest asked = request("GET", target, accept);
     asked.headers.set("user-agent", "curl/8.0");
-    auto out = client_->call(asked);
+    auto out = live_.client().call(asked);
     EXPECT_TRUE(out && out->status == 200);
     return out ? out->body : "";
   };
@@ -313,12 +288,12 @@ TEST_F(FormsTest, DiscoveryHasTags) {
   EXPECT_EQ(first.headers.get("vary"), "Accept");
   net::ClientRequest again = request("GET", "/apis", accept);
   again.headers.set("if-none-match", etag);
-  auto second = client_->call(again);
+  auto second = live_.client().call(again);
   ASSERT_TRUE(second);
   EXPECT_EQ(second->status, 304);
   EXPECT_TRUE(second->body.empty());
   again.headers.set("if-none-match", "\"other\"");
-  EXPECT_EQ(client_->call(again)->status, 200);
+  EXPECT_EQ(live_.client().call(again)->status, 200);
 }
 
 TEST_F(FormsTest, WarningHeaders) {

@@ -2,18 +2,16 @@
 // others are served meanwhile.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 #include <zlib.h>
 
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <filesystem>
 #include <fstream>
 #include <mutex>
 #include <thread>
 
-#include "apiserver/server.h"
+#include "apiserver/testing/live_server.h"
 #include "base/log.h"
 #include "net/client.h"
 
@@ -93,48 +91,32 @@ std::vector<Hostile> json_bodies() {
   };
 }
 
-class HostileTest : public testing::Test {
+class HostileTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    char pattern[] = "/tmp/hostile-test-XXXXXX";
-    folder_ = ::mkdtemp(pattern);
-    set_log_level(LogLevel::error);
-    std::ofstream(folder_ + "/tokens") << "secret,admin,admin-uid,\"system:masters\"\n";
-    ServerOptions options;
-    options.data_dir = folder_;
-    options.bind_address = "127.0.0.1";
-    options.secure_port = 0;
-    options.advertise_address = "127.0.0.1";
-    options.token_file = folder_ + "/tokens";
-    auto server = ApiServer::start(options, real_world());
-    ASSERT_TRUE(server) << server.error().message;
-    server_ = std::move(*server);
-    net::ClientOptions client;
-    client.url = fmt::format("https://127.0.0.1:{}", server_->port());
-    client.tls.insecure = true;
-    client_ = std::move(*net::HttpClient::make(client));
+    ASSERT_TRUE(live_.start());
     EXPECT_EQ(
         status("POST", "/api/v1/namespaces/default/configmaps", "application/json", R"({"metadata":{"name":"there"},"data":{"k":"v"}})"),
         201);
   }
   void TearDown() override {
-    client_.reset();
-    if (server_) server_->stop(std::chrono::seconds(1));
-    server_.reset();
-    std::filesystem::remove_all(folder_);
+    live_.stop();
     set_log_level(LogLevel::warn);
   }
   // 0: the connection was closed.
   int status(std::string method, std::string path, std::string type, std::string body) {
     auto begin = std::chrono::steady_clock::now();
-    auto out = client_->call(
-        {std::move(method), std::move(path), {{"authorization", "Bearer secret"}, {"content-type", type}}, std::move(body), patience});
+    auto out = live_.client().call({std::move(method),
+                                    std::move(path),
+                                    {{"authorization", "Bearer secret-admin"}, {"content-type", type}},
+                                    std::move(body),
+                                    patience});
     EXPECT_LT(std::chrono::steady_clock::now() - begin, patience);  // 0 is a connection that was closed, not one that hangs
     return out ? out->status : 0;
   }
   // Whatever the answer is, there is one, soon, and no failure of the server.
   void answered(const char* what, std::string method, std::string path, const std::string& type, const std::string& body) {
-    auto out = client_->call({method, path, {{"authorization", "Bearer secret"}, {"content-type", type}}, body, patience});
+    auto out = live_.client().call({method, path, {{"authorization", "Bearer secret-admin"}, {"content-type", type}}, body, patience});
     ASSERT_TRUE(out) << method << " " << type << ", " << what << ": " << out.error().message;
     bool mismatch = out->body.find("failed to create typed patch object") != std::string::npos;  // which upstream answers so
     EXPECT_TRUE(out->status != 500 || mismatch) << method << " " << type << ", " << what << ": " << out->body.substr(0, 200);
@@ -147,13 +129,11 @@ class HostileTest : public testing::Test {
     const int code = status(method, std::move(path), type, body);
     EXPECT_TRUE(code == 0 || code == 400 || code == 413 || code == 415 || code == 422)
         << method << " " << type << ", " << what << ": " << code;
-    auto health = client_->call({"GET", "/healthz", {}, ""});
+    auto health = live_.client().call({"GET", "/healthz", {}, ""});
     EXPECT_TRUE(health && health->status == 200) << method << " " << type << ", " << what;
   }
 
-  std::string folder_;
-  std::unique_ptr<ApiServer> server_;
-  std::unique_ptr<net::HttpClient> client_;
+  testing::LiveServer live_;
 };
 
 const std::string collection = "/api/v1/namespaces/default/configmaps", one = collection + "/there";
@@ -168,7 +148,7 @@ class Other {
       options.tls.insecure = true;
       auto client = net::HttpClient::make(options);
       while (!done_) {
-        auto out = (*client)->call({"GET", one, {{"authorization", "Bearer secret"}}, ""});
+        auto out = (*client)->call({"GET", one, {{"authorization", "Bearer secret-admin"}}, ""});
         ++(out && out->status == 200 ? served_ : failed_);
         std::unique_lock lock(mutex_);
         wake_.wait_for(lock, std::chrono::milliseconds(20), [this] { return done_.load(); });
@@ -194,7 +174,7 @@ class Other {
 TEST_F(HostileTest, EveryTypeAndVerbRefusesThem) {
   const std::size_t before = resident_bytes();
   {
-    Other other(server_->port());
+    Other other(live_.server().port());
     for (const Hostile& row : json_bodies()) {
       for (const char* type : {"application/json", "application/vnd.kubernetes.protobuf", "application/octet-stream"}) {
         refused(row.what, "POST", collection, type, row.body);
@@ -234,7 +214,7 @@ TEST_F(HostileTest, Yaml) {
                                   {"a name of dots", "metadata: {name: " + std::string(500'000, '.') + "}"},
                                   {"tags", "a: !!binary " + repeated("!!x ", 1000)}};
   {
-    Other other(server_->port());
+    Other other(live_.server().port());
     for (const Hostile& row : yaml) {
       refused(row.what, "POST", collection, "application/yaml", row.body);
       refused(row.what, "PUT", one, "application/yaml", row.body);
@@ -290,7 +270,7 @@ TEST_F(HostileTest, AsDeepAsIsTaken) {
 // Long lists and large maps: what is done to them takes steps as many as their members, not as their square.
 TEST_F(HostileTest, ManyMembers) {
   constexpr int count = 30'000;
-  Other other(server_->port());
+  Other other(live_.server().port());
   // 30,000 keys, and all of them taken away again.
   std::string keys, nulls, removals;
   for (int i = 0; i < count; ++i) {
@@ -402,10 +382,11 @@ TEST_F(HostileTest, Protobuf) {
 TEST_F(HostileTest, CompressedBodies) {
   const std::string bomb = zipped(std::string(100'000'000, ' '));
   for (const char* coding : {"gzip", "deflate", "br", "gzip, gzip"}) {
-    auto out = client_->call({"POST",
-                              collection,
-                              {{"authorization", "Bearer secret"}, {"content-type", "application/json"}, {"content-encoding", coding}},
-                              bomb});
+    auto out =
+        live_.client().call({"POST",
+                             collection,
+                             {{"authorization", "Bearer secret-admin"}, {"content-type", "application/json"}, {"content-encoding", coding}},
+                             bomb});
     ASSERT_TRUE(out);
     EXPECT_TRUE(out->status == 400 || out->status == 415) << coding << ": " << out->status;
   }

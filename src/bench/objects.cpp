@@ -62,18 +62,16 @@ std::string custom_text(std::string_view group, std::string_view ns, std::size_t
 }
 
 std::string role_text(std::string_view ns) {
-  return fmt::format(
-      R"({{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"Role","metadata":{{"name":"load","namespace":"{}"}},)"
-      R"("rules":[{{"apiGroups":[""],"resources":["pods","configmaps"],"verbs":["*"]}}]}})",
-      ns);
+  return fmt::format(R"({{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"Role","metadata":{{"name":"load","namespace":"{}"}},)"
+                     R"("rules":[{{"apiGroups":[""],"resources":["pods","configmaps"],"verbs":["*"]}}]}})",
+                     ns);
 }
 
 std::string role_binding_text(std::string_view ns) {
-  return fmt::format(
-      R"({{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{{"name":"load","namespace":"{0}"}},)"
-      R"("roleRef":{{"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"load"}},)"
-      R"("subjects":[{{"apiGroup":"rbac.authorization.k8s.io","kind":"Group","name":"{0}"}}]}})",
-      ns);
+  return fmt::format(R"({{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{{"name":"load","namespace":"{0}"}},)"
+                     R"("roleRef":{{"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"load"}},)"
+                     R"("subjects":[{{"apiGroup":"rbac.authorization.k8s.io","kind":"Group","name":"{0}"}}]}})",
+                     ns);
 }
 
 }  // namespace kybern::bench
