@@ -148,6 +148,18 @@ ApiResult<void> told_daemon_set(Work&, Draft& set, Value before) {
   return {};
 }
 
+// What this server serves itself is there as soon as it is registered.
+ApiResult<void> new_registration(Work& work, Draft& registration) {
+  if (const Draft* service = registration.find_path({"spec", "service"}); service && service->is_object()) return {};
+  Draft condition = Draft::object({{"type", "Available"},
+                                   {"status", "True"},
+                                   {"lastTransitionTime", format_rfc3339(work.world.clock.now())},
+                                   {"reason", "Local"},
+                                   {"message", "Local APIServices are always available"}});
+  registration["status"]["conditions"] = Draft::array({std::move(condition)});
+  return {};
+}
+
 // Its generation is said once and does not count.
 ApiResult<void> new_priority_class(Work&, Draft& object) {
   object["metadata"]["generation"] = 1;
@@ -224,7 +236,9 @@ const Row rows[] = {
     {"admissionregistration.k8s.io", "validatingadmissionpolicybindings", {.unconditional_update = false, .generation = true}},
     {"admissionregistration.k8s.io", "mutatingadmissionpolicies", {.unconditional_update = false, .generation = true}},
     {"admissionregistration.k8s.io", "mutatingadmissionpolicybindings", {.unconditional_update = false, .generation = true}},
-    {"apiregistration.k8s.io", "apiservices", {.unconditional_update = false, .after_commit = apiservice_committed}},
+    {"apiregistration.k8s.io",
+     "apiservices",
+     {.unconditional_update = false, .prepare_create = new_registration, .after_commit = apiservice_committed}},
     {"apiextensions.k8s.io",
      "customresourcedefinitions",
      {.unconditional_update = false,
