@@ -62,6 +62,7 @@ class ControlPlane : public testing::Test {
     options.bind_address = "127.0.0.1";
     options.secure_port = 0;
     options.advertise_address = "127.0.0.1";
+    options.bootstrap_tokens = true;
     auto server = apiserver::ApiServer::start(options, real_world());
     ASSERT_TRUE(server) << server.error().message;
     server_ = std::move(*server);
@@ -80,8 +81,10 @@ class ControlPlane : public testing::Test {
     };
     wanted.ca_bundle = [] { return std::string("-----BEGIN CERTIFICATE-----\n"); };
     wanted.node_grace = std::chrono::seconds(3);
-    wanted.signing_certificate_pem = read_file(server_->credentials().ca_file);
-    wanted.signing_key_pem = read_file(server_->credentials().ca_key);
+    std::filesystem::copy_file(server_->credentials().ca_file, folder_ + "/signing.crt");
+    std::filesystem::copy_file(server_->credentials().ca_key, folder_ + "/signing.key");
+    wanted.signing_authority = [] { return std::pair(read_file(folder_ + "/signing.crt"), read_file(folder_ + "/signing.key")); };
+    wanted.account_key_pem = [] { return read_file(server_->credentials().service_account_key); };
     controllers_ = std::make_unique<controllers::ControllerManager>(real_world(), wanted);
     controllers_->start();
   }
@@ -540,6 +543,80 @@ TEST_F(ControlPlane, ANodesOwnRequestIsApprovedWhenItMay) {
   EXPECT_EQ(other.error().message,
             "certificatesigningrequests.certificates.k8s.io \"" + ns_ + "x\" is forbidden: can only create a node CSR with CN=" + node);
   call("DELETE", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/renewal");
+}
+
+TEST_F(ControlPlane, ARequestIsSignedByTheAuthorityOfTheDay) {
+  const Time now = real_world().clock.now();
+  const std::string certificate = read_file(folder_ + "/signing.crt"), key = read_file(folder_ + "/signing.key");
+  auto write = [](const std::string& name, const std::string& text) { std::ofstream(folder_ + "/" + name) << text; };
+  const net::KeyPair next = *net::new_ca("next-ca", now - std::chrono::hours(1), now + std::chrono::hours(24));
+  for (const auto& [serial, ca] : {std::pair("a", net::KeyPair{certificate, key}), std::pair("b", next)}) {
+    write("signing.crt", ca.certificate_pem);
+    write("signing.key", ca.key_pem);
+    const std::string name = ns_ + serial, path = requests_path + "/" + name;
+    call("POST", requests_path, json(certificate_request(name, *net::new_private_key_pem(), "jane", "people", "kube-apiserver-client")));
+    call("PATCH", path + "/approval", json(R"({"status":{"conditions":[{"type":"Approved","status":"True"}]}})"));
+    ASSERT_TRUE(eventually([&] { return call("GET", path)["status"]["certificate"].exists(); }));
+    EXPECT_TRUE(net::issued_by(*base64_decode(call("GET", path)["status"]["certificate"].as_string()), ca.certificate_pem)) << serial;
+  }
+  write("signing.crt", certificate);
+  write("signing.key", key);
+}
+
+TEST_F(ControlPlane, ATokenSecretIsFilledAndGoesWithItsAccount) {
+  make("v1", "serviceaccounts", ns_,
+       R"({"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"robot"},"secrets":[{"name":"robot-token"}]})");
+  auto make_secret = [&](const std::string& name) {
+    make("v1", "secrets", ns_,
+         R"({"apiVersion":"v1","kind":"Secret","type":"kubernetes.io/service-account-token","metadata":{"name":")" + name +
+             R"(","annotations":{"kubernetes.io/service-account.name":"robot"}}})");
+    ASSERT_TRUE(eventually([&] { return get("v1", "secrets", name)["data"]["token"].exists(); }));
+  };
+  make_secret("robot-token");
+  make_secret("other-token");
+  const Document secret = get("v1", "secrets", "robot-token");
+  EXPECT_EQ(base64_decode(secret["data"]["namespace"].as_string()), ns_);
+  EXPECT_EQ(base64_decode(secret["data"]["ca.crt"].as_string()), "-----BEGIN CERTIFICATE-----\n");
+  const std::string token = *base64_decode(secret["data"]["token"].as_string());
+  net::ClientOptions options;
+  options.url = "https://127.0.0.1:" + std::to_string(server_->port());
+  options.tls.ca_pem = read_file(server_->credentials().ca_file);
+  auto client = net::HttpClient::make(options);
+  auto who = [&] {
+    auto answer = (*client)->call({"POST",
+                                   "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+                                   {{"content-type", "application/json"}, {"authorization", "Bearer " + token}},
+                                   R"({"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"})"});
+    EXPECT_TRUE(answer);
+    return json(answer->body)["status"]["userInfo"]["username"].str();
+  };
+  EXPECT_EQ(who(), "system:serviceaccount:" + ns_ + ":robot");
+  // The account forgets the one, and takes the other with it.
+  erase("v1", "secrets", "robot-token");
+  EXPECT_EQ(who(), "");
+  EXPECT_TRUE(eventually([&] { return get("v1", "serviceaccounts", "robot")["secrets"].empty(); }));
+  erase("v1", "serviceaccounts", "robot");
+  EXPECT_TRUE(eventually([&] { return !get("v1", "secrets", "other-token"); }));
+}
+
+TEST_F(ControlPlane, BootstrapTokensSignAndEnd) {
+  const std::string secrets = "/api/v1/namespaces/kube-system/secrets", info = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
+  auto token = [&](const std::string& id, const std::string& expiration) {
+    call("POST", secrets,
+         json(R"({"apiVersion":"v1","kind":"Secret","type":"bootstrap.kubernetes.io/token","metadata":{"name":"bootstrap-token-)" + id +
+              R"("},"stringData":{"token-id":")" + id +
+              R"(","token-secret":"0123456789abcdef","usage-bootstrap-signing":"true","expiration":")" + expiration + R"("}})"));
+  };
+  const std::string id = "abcd" + std::string(2 - std::min<std::size_t>(2, ns_.size() - 1), '0') + ns_.substr(1, 2),
+                    key = "jws-kubeconfig-" + id;
+  token(id, format_rfc3339(real_world().clock.now() + std::chrono::hours(1)));
+  ASSERT_TRUE(eventually([&] { return call("GET", info)["data"][key].exists(); })) << to_json(call("GET", info).root());
+  EXPECT_TRUE(call("GET", info)["data"]["kubeconfig"].as_string().find("certificate-authority-data") != std::string::npos);
+  call("DELETE", secrets + "/bootstrap-token-" + id);
+  EXPECT_TRUE(eventually([&] { return !call("GET", info)["data"][key].exists(); }));
+  token(id, "2020-01-01T00:00:00Z");
+  EXPECT_TRUE(eventually(
+      [&] { return !transport_->call({.method = "GET", .path = secrets + "/bootstrap-token-" + id, .query = {}, .body = {}}); }));
 }
 
 TEST_F(ControlPlane, ABudgetHoldsEvictionsBackUntilOthersAreReady) {

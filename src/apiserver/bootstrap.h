@@ -24,6 +24,9 @@ Result<void> follow_custom_version(Registry& registry, World world, std::string_
 // Told by the registry of every change of one: somebody may have taken away what is kept here.
 void apiservice_committed(Work& work, Value before, Value now);
 
+// Where the cluster is, for who has a bootstrap token (bootstrap_cluster_info.cpp).
+Result<void> ensure_cluster_info(Registry& registry, World world, const std::string& url, const std::string& ca_pem);
+
 Result<void> bootstrap_objects(Registry& registry, World world, const std::string& advertise_address, int secure_port);
 
 }  // namespace kybern::apiserver

@@ -18,6 +18,8 @@
 #include "apiserver/admission/webhooks.h"
 #include "apiserver/aggregation/aggregator.h"
 #include "apiserver/authn/authenticator.h"
+#include "apiserver/authn/legacy_tokens.h"
+#include "apiserver/authn/trust_map.h"
 #include "apiserver/authz/authorizer.h"
 #include "apiserver/bootstrap.h"
 #include "apiserver/custom/custom.h"
@@ -39,6 +41,7 @@ namespace kybern::apiserver {
 namespace {
 
 constexpr Duration certificate_check_interval = std::chrono::hours(12);
+constexpr Duration authorities_interval = std::chrono::seconds(10);
 constexpr std::size_t changes_per_turn = 1024;
 constexpr int most_local_waiting = 16;
 
@@ -258,6 +261,7 @@ class ApiServerImpl : public ApiServer {
     auto credentials = ensure_pki(options_, registry_->services().first_ip(), options_.advertise_address, world_.clock.now());
     if (!credentials) return std::unexpected(credentials.error());
     credentials_ = std::move(*credentials);
+    if (auto ok = settle_front_proxy(); !ok) return ok;
     std::string issuer = options_.service_account_issuer.empty() ? "https://kubernetes.default.svc." + options_.cluster_domain
                                                                  : options_.service_account_issuer;
     std::string key = read_file(credentials_.service_account_key);
@@ -265,6 +269,7 @@ class ApiServerImpl : public ApiServer {
     if (!public_key) return fail(Code::invalid, fmt::format("{}: {}", credentials_.service_account_key, public_key.error().message));
     issuer_ = std::make_unique<TokenIssuer>(key, issuer, std::vector<std::string>{issuer});
     registry_->set_token_issuer(issuer_.get());
+    token_use_ = std::make_unique<TokenUse>(*registry_);
     AuthenticationOptions authentication{options_.token_file,
                                          {*public_key},
                                          issuer,
@@ -273,11 +278,14 @@ class ApiServerImpl : public ApiServer {
                                          options_.bootstrap_tokens,
                                          options_.token_webhook,
                                          options_.oidc,
-                                         options_.authentication_config};
+                                         options_.authentication_config,
+                                         options_.front_proxy,
+                                         [this](const Document& secret) { token_use_->note(secret); }};
     auto authenticator = Authenticator::make(std::move(authentication), *registry_);
     if (!authenticator) return std::unexpected(authenticator.error());
     authenticator_ = std::move(*authenticator);
     authorizer_ = std::make_unique<Authorizer>(*registry_);
+    if (auto ok = set_authorities(); !ok) return ok;
     registry_->set_access(authenticator_.get(), authorizer_.get());
     registry_->customs().load();
     discovery_ = std::make_unique<Discovery>(registry_->catalog());
@@ -286,11 +294,11 @@ class ApiServerImpl : public ApiServer {
     if (!connector) return std::unexpected(connector.error());
     connector_ = std::move(*connector);
     handler_ = std::make_unique<Handler>(*registry_, *authenticator_, *authorizer_, *discovery_, *connector_, options_.max_requests);
+    if (encryption_) handler_->set_health_checks([this] { return key_service_checks(); });
     auto auditor = audit::Auditor::make(options_.audit, world_);
     if (!auditor) return std::unexpected(auditor.error());
     handler_->set_auditor(std::move(*auditor));
-    aggregator_ =
-        std::make_unique<Aggregator>(AggregatorOptions{credentials_.front_proxy_certificate, credentials_.front_proxy_key}, *registry_);
+    aggregator_ = std::make_unique<Aggregator>(AggregatorOptions{options_.proxy_client_certificate, options_.proxy_client_key}, *registry_);
     usage_ = std::make_unique<UsageApi>(*registry_, [this](const std::string& node) { return connector_->summary(node); });
     handler_->set_neighbours(aggregator_.get(), usage_.get());
     discovery_->set_external([this] { return aggregator_->versions(); });
@@ -298,6 +306,7 @@ class ApiServerImpl : public ApiServer {
       if (auto ok = listen(); !ok) return ok;
     if (auto ok = bootstrap_objects(*registry_, world_, options_.advertise_address, port()); !ok) return ok;
     if (auto ok = tell_extension_servers(); !ok) return ok;
+    if (auto ok = tell_joining_nodes(); !ok) return ok;
     if (auto ok = write_admin_kubeconfig(); !ok) return ok;
     handler_->set_ready(true);
     if (options_.listen) aggregator_->start();
@@ -309,7 +318,8 @@ class ApiServerImpl : public ApiServer {
     net::ServerOptions server_options;
     server_options.bind_address = options_.bind_address;
     server_options.port = options_.secure_port;
-    server_options.tls = net::TlsFiles{credentials_.server_certificate, credentials_.server_key, credentials_.ca_file};
+    server_options.tls =
+        net::TlsFiles{credentials_.server_certificate, credentials_.server_key, credentials_.ca_file, options_.front_proxy.client_ca_file};
     server_options.at_once = [this](const std::shared_ptr<net::Exchange>& exchange) {
       net::Server* live = live_.load();
       if (!live) return false;
@@ -337,6 +347,8 @@ class ApiServerImpl : public ApiServer {
 
   void stop(std::chrono::milliseconds grace) override {
     world_.executor.cancel(renewal_);
+    world_.executor.cancel(authorities_timer_);
+    trust_.reset();
     if (aggregator_) aggregator_->stop();
     if (server_) server_->stop(grace);
   }
@@ -445,19 +457,86 @@ class ApiServerImpl : public ApiServer {
     return out.freeze();
   }
 
-  // Where a server behind this one reads whom to believe (kube-system/extension-apiserver-authentication). Without a
-  // listener there is none behind it, and a simulated cluster's objects must not hold what no seed gives.
+  // One for each key service; where the file may change, one for all of them.
+  std::vector<std::pair<std::string, bool>> key_service_checks() {
+    std::vector<std::pair<std::string, bool>> out;
+    bool all = true;
+    for (const Result<void>& service : encryption_->services()) {
+      all = all && service.has_value();
+      if (!options_.encryption_reload) out.emplace_back(fmt::format("kms-provider-{}", out.size()), service.has_value());
+    }
+    if (options_.encryption_reload) out.emplace_back("kms-providers", all);
+    return out;
+  }
+
+  Result<void> set_authorities() {
+    const std::string& file = options_.authorization.config_file;
+    const std::string text = file.empty() ? "" : read_file(file);
+    auto chain = authorization_chain(options_.authorization, world_);
+    if (!chain) return std::unexpected(chain.error());
+    authorizer_->ask(std::move(*chain));
+    if (!file.empty()) follow_authorities(text);
+    return {};
+  }
+  // The file is read again when it has changed. A bad one changes nothing.
+  void follow_authorities(std::string text) {
+    authorities_timer_ = world_.executor.post_after(authorities_interval, [this, text]() mutable {
+      std::string now = read_file(options_.authorization.config_file);
+      if (now == text) return follow_authorities(std::move(text));
+      auto chain = read_authorization_configuration(now, world_);
+      if (chain) {
+        authorizer_->ask(std::move(*chain));
+        log_info("authz", "the authorization configuration is read again", {{"file", options_.authorization.config_file}});
+      } else {
+        log_error("authz", "the authorization configuration has changed and is no good",
+                  {{"file", options_.authorization.config_file}, {"why", chain.error().message}});
+      }
+      follow_authorities(std::move(now));
+    });
+  }
+
+  // What a server behind this one should believe. Without a listener there is none behind it, and a simulated cluster's
+  // objects must not hold what no seed gives.
   Result<void> tell_extension_servers() {
     if (!options_.listen) return {};
-    Draft map = Draft::object();
-    map["data"] = Draft::object({{"client-ca-file", read_file(credentials_.ca_file)},
-                                 {"requestheader-client-ca-file", read_file(credentials_.front_proxy_ca_file)},
-                                 {"requestheader-allowed-names", "[\"front-proxy-client\"]"},
-                                 {"requestheader-extra-headers-prefix", "[\"X-Remote-Extra-\"]"},
-                                 {"requestheader-group-headers", "[\"X-Remote-Group\"]"},
-                                 {"requestheader-uid-headers", "[\"X-Remote-Uid\"]"},
-                                 {"requestheader-username-headers", "[\"X-Remote-User\"]"}});
-    return ensure_fields(*registry_, world_, {"", "configmaps", "kube-system", "extension-apiserver-authentication"}, map, {"data"});
+    trust_ = std::make_unique<TrustMap>(*registry_, [this] {
+      auto list = [](const std::vector<std::string>& texts) {
+        Draft out = Draft::array();
+        for (const std::string& text : texts) out.push_back(text);
+        return to_json(out);
+      };
+      const FrontProxyOptions& proxy = options_.front_proxy;
+      return Draft::object({{"client-ca-file", read_file(credentials_.ca_file)},
+                            {"requestheader-client-ca-file", read_file(proxy.client_ca_file)},
+                            {"requestheader-allowed-names", list(proxy.allowed_names)},
+                            {"requestheader-extra-headers-prefix", list(proxy.extra_prefixes)},
+                            {"requestheader-group-headers", list(proxy.group_headers)},
+                            {"requestheader-uid-headers", list(proxy.uid_headers)},
+                            {"requestheader-username-headers", list(proxy.username_headers)}});
+    });
+    return trust_->begin();
+  }
+
+  Result<void> tell_joining_nodes() {
+    if (!options_.bootstrap_tokens) return {};
+    const std::string& host = options_.advertise_address.empty() ? options_.bind_address : options_.advertise_address;
+    return ensure_cluster_info(*registry_, world_, fmt::format("https://{}:{}", host, port()), read_file(credentials_.ca_file));
+  }
+
+  // Without other files the own authority vouches for front proxies, and for this server as one.
+  Result<void> settle_front_proxy() {
+    FrontProxyOptions& proxy = options_.front_proxy;
+    if (proxy.client_ca_file.empty()) {
+      proxy.client_ca_file = credentials_.front_proxy_ca_file;
+      if (proxy.allowed_names.empty()) proxy.allowed_names = {"front-proxy-client"};
+    }
+    if (options_.proxy_client_certificate.empty() != options_.proxy_client_key.empty())
+      return fail(Code::invalid, "--proxy-client-cert-file and --proxy-client-key-file go together");
+    if (options_.proxy_client_certificate.empty()) {
+      options_.proxy_client_certificate = credentials_.front_proxy_certificate;
+      options_.proxy_client_key = credentials_.front_proxy_key;
+    }
+    return {};
   }
 
   Result<void> write_admin_kubeconfig() {
@@ -476,7 +555,9 @@ class ApiServerImpl : public ApiServer {
       if (!renewed) log_error("apiserver", "certificates could not be renewed", {{"why", renewed.error().message}});
       else if (auto ok = write_admin_kubeconfig(); !ok)
         log_error("apiserver", "kubeconfig could not be written", {{"why", ok.error().message}});
-      else if (ok = tell_extension_servers(); !ok)
+      else if (ok = tell_joining_nodes(); !ok)
+        log_error("apiserver", "joining nodes could not be told of the authority", {{"why", ok.error().message}});
+      else if (ok = trust_ ? trust_->write() : ok; !ok)
         log_error("apiserver", "extension servers could not be told of the authority", {{"why", ok.error().message}});
       arm_renewal();
     });
@@ -489,6 +570,7 @@ class ApiServerImpl : public ApiServer {
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<Registry> registry_;
   std::unique_ptr<TokenIssuer> issuer_;
+  std::unique_ptr<TokenUse> token_use_;
   std::unique_ptr<Authenticator> authenticator_;
   std::unique_ptr<Authorizer> authorizer_;
   std::unique_ptr<Discovery> discovery_;
@@ -496,9 +578,10 @@ class ApiServerImpl : public ApiServer {
   std::unique_ptr<Aggregator> aggregator_;
   std::unique_ptr<UsageApi> usage_;
   std::unique_ptr<Handler> handler_;
+  std::unique_ptr<TrustMap> trust_;
   std::unique_ptr<net::Server> server_;
   std::atomic<net::Server*> live_{nullptr};  // set once the listener is ours to use
-  TimerId renewal_ = 0;
+  TimerId renewal_ = 0, authorities_timer_ = 0;
   std::atomic<int> local_waiting_{0};  // requests from inside that wait for webhooks
 };
 

@@ -7,8 +7,10 @@
 #include <vector>
 
 #include "apiserver/audit/sink.h"
+#include "apiserver/authn/front_proxy.h"
 #include "apiserver/authn/oidc.h"
 #include "apiserver/authn/token_webhook.h"
+#include "apiserver/authz/chain.h"
 #include "apiserver/user.h"
 #include "base/result.h"
 #include "base/world.h"
@@ -34,6 +36,9 @@ struct ServerOptions {
   TokenWebhookOptions token_webhook;
   OidcOptions oidc;
   std::string authentication_config;
+  FrontProxyOptions front_proxy;
+  std::string proxy_client_certificate, proxy_client_key;  // how servers behind this one know it; "": of the own authority
+  AuthorizationOptions authorization;
   std::string encryption_config;   // how secrets lie on disk; "": as they are
   bool encryption_reload = false;  // the file is followed
   audit::SinkOptions audit;        // what is kept of requests, and where

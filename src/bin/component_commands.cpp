@@ -111,6 +111,7 @@ int run_controller_manager(const std::vector<std::string>& arguments) {
   Flags flags("kybern controller-manager", "The controllers, against any Kubernetes API.");
   ApiClient api;
   std::string root_ca;
+  std::string account_key;
   int grace_s = 40;
   SigningFlags signing;
   api.add_to(flags);
@@ -119,19 +120,25 @@ int run_controller_manager(const std::vector<std::string>& arguments) {
   flags.add("root-ca-file", &root_ca, "what is published to every namespace as kube-root-ca.crt; empty: the CA of the kubeconfig");
   flags.add("node-monitor-grace-period", &grace_s, "seconds without a sign after which a node is unknown");
   signing.add_to(flags);
+  flags.add("service-account-private-key-file", &account_key, "signs accounts' tokens that lie in Secrets; empty: nobody does");
   if (auto status = prepare(flags, api, "controller-manager", arguments)) return *status;
   controllers::Options options;
   if (auto ok = signing.apply(options, "", ""); !ok) return complain(ok.error().message);
+  auto read_file = [](const std::string& file) {
+    std::ifstream in(file);
+    std::stringstream text;
+    text << in.rdbuf();
+    return in ? text.str() : std::string();
+  };
+  if (!account_key.empty()) {
+    if (read_file(account_key).empty()) return complain(fmt::format("--service-account-private-key-file {}: cannot be read", account_key));
+    options.account_key_pem = [=] { return read_file(account_key); };
+  }
   options.for_identity = [&](const std::string&) -> client::Transport& { return *api.transport; };
   options.ca_bundle = [pem = api.ca_pem] { return pem; };
   options.node_grace = std::chrono::seconds(grace_s);
   if (!root_ca.empty()) {
-    options.ca_bundle = [root_ca] {
-      std::ifstream in(root_ca);
-      std::stringstream text;
-      text << in.rdbuf();
-      return in ? text.str() : std::string();
-    };
+    options.ca_bundle = [=] { return read_file(root_ca); };
     if (options.ca_bundle().empty()) return complain(fmt::format("--root-ca-file {}: cannot be read", root_ca));
   }
   controllers::ControllerManager manager(real_world(), std::move(options));

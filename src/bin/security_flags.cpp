@@ -47,12 +47,36 @@ void add_authentication(Flags& flags, apiserver::ServerOptions& options) {
   flags.add("oidc-groups-prefix", &oidc.groups_prefix, "goes before each of them");
   flags.add("oidc-required-claim", &oidc.required_claims, "name=value that a token has to hold");
   flags.add("oidc-signing-algs", &oidc.signing_algorithms, "the signatures that are taken: RS256, ES256");
+  apiserver::FrontProxyOptions& proxy = options.front_proxy;
+  flags.add("requestheader-client-ca-file", &proxy.client_ca_file,
+            "signs the certificates of front proxies, whose word on the user is taken; empty: pki/front-proxy-ca.crt");
+  flags.add("requestheader-allowed-names", &proxy.allowed_names,
+            "the common names that such certificates may have; empty: any, of the own authority's front-proxy-client");
+  flags.add("requestheader-username-headers", &proxy.username_headers, "the headers in which a front proxy names the user");
+  flags.add("requestheader-uid-headers", &proxy.uid_headers, "in which it gives the user's uid");
+  flags.add("requestheader-group-headers", &proxy.group_headers, "in which it lists the user's groups");
+  flags.add("requestheader-extra-headers-prefix", &proxy.extra_prefixes, "with which headers begin that hold more about the user");
+  flags.add("proxy-client-cert-file", &options.proxy_client_certificate,
+            "the certificate shown to API servers behind this one; empty: pki/front-proxy-client.crt");
+  flags.add("proxy-client-key-file", &options.proxy_client_key, "and its key");
+}
+
+void add_authorization(Flags& flags, apiserver::AuthorizationOptions& options) {
+  flags.add("authorization-mode", &options.modes,
+            "who is asked what may be done, in this order: Node, RBAC, Webhook, AlwaysAllow, AlwaysDeny; empty: Node,RBAC");
+  flags.add("authorization-config", &options.config_file,
+            "the same with more than one webhook: a file of AuthorizationConfiguration; followed when it changes");
+  flags.add("authorization-webhook-config-file", &options.webhook_config_file, "a kubeconfig of the service that mode Webhook asks");
+  flags.add("authorization-webhook-version", &options.webhook_version, "the version of SubjectAccessReview it takes; empty: v1beta1");
+  flags.add("authorization-webhook-cache-authorized-ttl", &options.webhook_authorized_ttl, "how long a yes is kept; empty: 5m0s");
+  flags.add("authorization-webhook-cache-unauthorized-ttl", &options.webhook_unauthorized_ttl, "and a no; empty: 30s");
 }
 
 }  // namespace
 
 void add_security_flags(Flags& flags, apiserver::ServerOptions& options) {
   add_authentication(flags, options);
+  add_authorization(flags, options.authorization);
   flags.add("encryption-provider-config", &options.encryption_config,
             "which resources are encrypted on disk, and how: a file of EncryptionConfiguration");
   flags.add("encryption-provider-config-automatic-reload", &options.encryption_reload, "read that file again when it changes");

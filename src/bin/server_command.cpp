@@ -175,6 +175,7 @@ int run_server(const std::vector<std::string>& arguments) {
   controller_options.node_grace = std::chrono::seconds(node.grace_s);
   controller_options.for_identity = [&](const std::string& name) -> client::Transport& { return identities.of(name); };
   controller_options.ca_bundle = [file = server.credentials().ca_file] { return read_file(file); };
+  controller_options.account_key_pem = [file = server.credentials().service_account_key] { return read_file(file); };
   if (auto ok = node.signing.apply(controller_options, server.credentials().ca_file, server.credentials().ca_key); !ok)
     return complain(ok.error().message);
   controllers::ControllerManager controllers(world, std::move(controller_options));

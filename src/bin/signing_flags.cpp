@@ -31,14 +31,14 @@ void SigningFlags::add_to(Flags& flags) {
 Result<void> SigningFlags::apply(controllers::Options& options, std::string default_certificate, std::string default_key) const {
   if (certificate.empty() != key.empty())
     return fail(Code::invalid, "--cluster-signing-cert-file and --cluster-signing-key-file go together");
-  auto pem = read("--cluster-signing-cert-file", certificate.empty() ? default_certificate : certificate);
-  auto key_pem = read("--cluster-signing-key-file", key.empty() ? default_key : key);
+  const std::string file = certificate.empty() ? default_certificate : certificate, key_file = key.empty() ? default_key : key;
+  auto pem = read("--cluster-signing-cert-file", file), key_pem = read("--cluster-signing-key-file", key_file);
   if (!pem || !key_pem) return std::unexpected((pem ? key_pem : pem).error());
   auto length = parse_duration(duration);
   if (!length || *length <= Duration(0))
     return fail(Code::invalid, fmt::format("--cluster-signing-duration: {} is no duration such as 8760h", go_quote(duration)));
-  options.signing_certificate_pem = std::move(*pem);
-  options.signing_key_pem = std::move(*key_pem);
+  if (!key_file.empty())
+    options.signing_authority = [file, key_file] { return std::pair(read("", file).value_or(""), read("", key_file).value_or("")); };
   options.signing_duration = *length;
   return {};
 }

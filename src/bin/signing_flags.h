@@ -1,4 +1,4 @@
-// Which CA signs CertificateSigningRequests, and for how long.
+// Which CA signs CertificateSigningRequests, and for how long; the files are read whenever it signs.
 #pragma once
 
 #include <string>

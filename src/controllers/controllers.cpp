@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "controllers/admissionpolicystatus/run.h"
+#include "controllers/bootstraptokens/run.h"
 #include "controllers/certificates/run.h"
 #include "controllers/deployment/run.h"
 #include "controllers/disruption/run.h"
@@ -25,6 +26,7 @@
 #include "controllers/rootca/run.h"
 #include "controllers/run.h"
 #include "controllers/serviceaccount/run.h"
+#include "controllers/serviceaccount/tokens_run.h"
 #include "controllers/tainteviction/run.h"
 
 namespace kybern::controllers {
@@ -60,8 +62,14 @@ struct ControllerManager::State {
     controllers.push_back(tainteviction::make_controller(as("node-controller")));
     controllers.push_back(
         podgc::make_controller(as("pod-garbage-collector"), static_cast<std::size_t>(std::max(0, options.terminated_pods_limit))));
-    controllers.push_back(certificates::make_controller(
-        as("certificate-controller"), {options.signing_certificate_pem, options.signing_key_pem, options.signing_duration}));
+    controllers.push_back(
+        certificates::make_controller(as("certificate-controller"), {options.signing_authority, options.signing_duration}));
+    controllers.push_back(bootstraptokens::make_cleaner(as("token-cleaner")));
+    controllers.push_back(bootstraptokens::make_signer(as("bootstrap-signer")));
+    // The one that reads and writes Secrets everywhere works under the manager's own name, as upstream's.
+    if (options.account_key_pem)
+      controllers.push_back(serviceaccount::make_token_runner({options.for_identity("system:kube-controller-manager"), world, mirrors},
+                                                              {options.account_key_pem, options.ca_bundle}));
     controllers.push_back(garbage::make_controller(as("generic-garbage-collector")));
   }
 

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/time.h"
 #include "base/world.h"
@@ -19,8 +20,11 @@ struct Options {
   // The transport of an identity; called from the constructor, must stay valid until the manager is destroyed. One
   // transport for all is fine too (a separate process with one kubeconfig).
   std::function<client::Transport&(const std::string& user)> for_identity;
-  std::function<std::string()> ca_bundle;                   // what kube-root-ca.crt publishes; asked again now and then
-  std::string signing_certificate_pem, signing_key_pem;     // the CA that signs CertificateSigningRequests; no key: nobody does
+  std::function<std::string()> ca_bundle;  // what kube-root-ca.crt publishes; asked again now and then
+  // The CA that signs CertificateSigningRequests: certificate and key, asked for each time, as both change with the years.
+  // None: nobody signs.
+  std::function<std::pair<std::string, std::string>()> signing_authority;
+  std::function<std::string()> account_key_pem;             // signs accounts' tokens that lie in Secrets; none: nobody does
   Duration signing_duration{std::chrono::hours(24 * 365)};  // the longest that such a certificate is valid
   Duration node_grace{std::chrono::seconds(40)};            // a silent node is unknown after this time
   int terminated_pods_limit = 12500;                        // more finished pods are deleted, oldest first; 0: no limit

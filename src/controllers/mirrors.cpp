@@ -23,6 +23,10 @@ std::vector<std::string> by_service(Value slice) {
   return {Mirrors::service_key(namespace_of(slice), service.as_string())};
 }
 
+std::vector<std::string> by_account(Value secret) {
+  return {std::string(namespace_of(secret)) + "/" + secret["metadata"]["annotations"]["kubernetes.io/service-account.name"].str()};
+}
+
 }  // namespace
 
 Mirrors::Mirrors(client::Transport& transport)
@@ -41,6 +45,11 @@ Mirrors::Mirrors(client::Transport& transport)
       resource_quotas(transport, "/api/v1/resourcequotas"),
       certificate_requests(transport, "/apis/certificates.k8s.io/v1/certificatesigningrequests"),
       budgets(transport, "/apis/policy/v1/poddisruptionbudgets"),
+      token_secrets(transport, "/api/v1/secrets", client::make_query({{"fieldSelector", "type=kubernetes.io/service-account-token"}})),
+      bootstrap_secrets(transport, "/api/v1/namespaces/kube-system/secrets",
+                        client::make_query({{"fieldSelector", "type=bootstrap.kubernetes.io/token"}})),
+      cluster_info(transport, "/api/v1/namespaces/kube-public/configmaps",
+                   client::make_query({{"fieldSelector", "metadata.name=cluster-info"}})),
       all_{{"v1", "pods", &pods},
            {"v1", "replicationcontrollers", &replication_controllers},
            {"apps/v1", "replicasets", &replica_sets},
@@ -55,11 +64,16 @@ Mirrors::Mirrors(client::Transport& transport)
            {"coordination.k8s.io/v1", "leases", &node_leases},
            {"v1", "resourcequotas", &resource_quotas},
            {"certificates.k8s.io/v1", "certificatesigningrequests", &certificate_requests},
-           {"policy/v1", "poddisruptionbudgets", &budgets}} {
+           {"policy/v1", "poddisruptionbudgets", &budgets},
+           // Parts of a resource: what is written is not shown to them, it may be of another part.
+           {"", "", &token_secrets},
+           {"", "", &bootstrap_secrets},
+           {"", "", &cluster_info}} {
   pods.add_index("controller", by_controller);
   pods.add_index("node", by_node);
   replica_sets.add_index("controller", by_controller);
   endpoint_slices.add_index("service", by_service);
+  token_secrets.add_index("account", by_account);
 }
 
 void Mirrors::start() {

@@ -3,6 +3,7 @@
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 
@@ -98,6 +99,14 @@ Result<std::string> open_cbc(std::string_view key, std::string_view sealed) {
     return failure(Code::invalid, "invalid padding on input");
   plain.resize(static_cast<std::size_t>(n + rest));
   return plain;
+}
+
+std::string hmac_sha256(std::string_view key, std::string_view text) {
+  std::string mac(EVP_MAX_MD_SIZE, '\0');
+  unsigned int bytes = 0;
+  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), in(text), text.size(), out(mac, 0), &bytes);
+  mac.resize(bytes);
+  return mac;
 }
 
 Result<std::string> hkdf_expand(std::string_view key, std::string_view info, std::size_t bytes) {

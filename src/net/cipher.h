@@ -17,6 +17,11 @@ Result<std::string> open_gcm(std::string_view key, std::string_view sealed, std:
 // Random IV, then whole blocks, padded as PKCS #7 says. There is nothing that tells a wrong key but its padding.
 Result<std::string> seal_cbc(std::string_view key, std::string_view plain);
 Result<std::string> open_cbc(std::string_view key, std::string_view sealed);
+std::string hmac_sha256(std::string_view key, std::string_view text);  // 32 raw bytes
+// XSalsa20 and Poly1305 (NaCl's secretbox): a key of 32 bytes, a nonce of 24; the result is tag and ciphertext. A wrong key
+// or a changed byte: Code::invalid "cipher: message authentication failed".
+Result<std::string> seal_secretbox(std::string_view key, std::string_view nonce, std::string_view plain);
+Result<std::string> open_secretbox(std::string_view key, std::string_view nonce, std::string_view sealed);
 // HKDF-Expand with SHA-256.
 Result<std::string> hkdf_expand(std::string_view pseudorandom_key, std::string_view info, std::size_t bytes);
 

@@ -44,8 +44,9 @@ struct Request {
   Headers headers;
   std::string body;                             // whole; the server has enforced its limit
   std::shared_ptr<const PeerCertificate> peer;  // null: none, or not a good one
-  std::string peer_error;      // a client certificate was shown and is not good: why ("x509: certificate signed by unknown authority")
-  std::string remote_address;  // "127.0.0.1:40000"
+  std::string peer_error;  // a client certificate was shown and is not good: why ("x509: certificate signed by unknown authority")
+  std::shared_ptr<const PeerCertificate> proxy;  // the certificate, when it is one of a front proxy: who may say who asks
+  std::string remote_address;                    // "127.0.0.1:40000"
   bool tls = false;
 };
 

@@ -62,6 +62,7 @@ using Handler = std::function<void(std::shared_ptr<Exchange>)>;
 struct TlsFiles {                          // read again when a file's time or size changes: rotation needs no restart
   std::string certificate_file, key_file;  // PEM chain and key
   std::string client_ca_file;              // client certificates are asked for, and verified against this; "" to not ask
+  std::string proxy_ca_file{};             // and against this: whom it vouches for is a front proxy (Request::proxy)
 };
 
 struct ServerOptions {

@@ -73,8 +73,8 @@ ApiResult<void> create_pod(const Asked& q, Value pod) {
   if (pod["spec"]["nodeName"].as_string() != node)
     return q.refuse(fmt::format("node \"{}\" can only create pods with spec.nodeName set to itself", node));
   Value owners = pod["metadata"]["ownerReferences"];
-  if (owners.size() != 1)
-    return q.refuse(fmt::format("node \"{}\" can only create pods with a single owner reference set to itself", node));
+  if (owners.size() > 1) return q.refuse(fmt::format("node \"{}\" can only create pods with a single owner reference set to itself", node));
+  if (owners.empty()) return q.refuse(fmt::format("node \"{}\" can only create pods with an owner reference set to itself", node));
   Value owner = owners[0];
   if (owner["apiVersion"].as_string() != "v1" || owner["kind"].as_string() != "Node" || owner["name"].as_string() != node)
     return q.refuse(fmt::format("node \"{}\" can only create pods with an owner reference set to itself", node));
@@ -91,6 +91,10 @@ ApiResult<void> create_pod(const Asked& q, Value pod) {
   if (!refs.secrets.empty()) return q.refuse(fmt::format("node \"{}\" can not create pods that reference secrets", node));
   if (!refs.config_maps.empty()) return q.refuse(fmt::format("node \"{}\" can not create pods that reference configmaps", node));
   if (!refs.claims.empty()) return q.refuse(fmt::format("node \"{}\" can not create pods that reference persistentvolumeclaims", node));
+  for (Value volume : pod["spec"]["volumes"].items())
+    for (Value source : volume["projected"]["sources"].items())
+      if (source["clusterTrustBundle"].is_object())
+        return q.refuse(fmt::format("node \"{}\" can not create pods that reference clustertrustbundles", node));
   if (!pod["spec"]["resourceClaims"].empty())
     return q.refuse(fmt::format("node \"{}\" can not create pods that reference resourceclaims", node));
   return {};
@@ -133,6 +137,8 @@ ApiResult<void> check_node(const Asked& q, Value object) {
   if (a.operation == "UPDATE") {
     if (!(a.before["metadata"]["ownerReferences"] == object["metadata"]["ownerReferences"]))
       return q.refuse(fmt::format("node \"{}\" is not allowed to modify ownerReferences", q.node));
+    if (object["spec"]["configSource"].exists() && !(a.before["spec"]["configSource"] == object["spec"]["configSource"]))
+      return q.refuse(fmt::format("node \"{}\" is not allowed to update configSource to a new non-nil configSource", q.node));
     // The taints that kubelets set are given at the creation: a running one must not clear those that keep pods away.
     if (!(a.before["spec"]["taints"] == object["spec"]["taints"]))
       return q.refuse(fmt::format("node \"{}\" is not allowed to modify taints", q.node));

@@ -76,9 +76,9 @@ Draft admission_request(const AdmissionAttributes& a, const MatchTarget& target,
 cel::AuthorizationAnswer RequestAuthorizer::authorize(const cel::AuthorizationQuestion& q) {
   const apiserver::Authorizer* authorizer = work_.registry.authorizer();
   if (!authorizer) return {};
-  Attributes attributes{work_.user, q.verb,         q.group,         q.version.empty() ? "*" : q.version,
-                        q.resource, q.subresource,  q.name,          q.ns,
-                        q.path,     q.path.empty(), q.field_selector};
+  Attributes attributes{work_.user, q.verb,         q.group,          q.version.empty() ? "*" : q.version,
+                        q.resource, q.subresource,  q.name,           q.ns,
+                        q.path,     q.path.empty(), q.field_selector, q.label_selector};
   if (!q.service_account_name.empty()) {
     attributes.user = {fmt::format("system:serviceaccount:{}:{}", q.service_account_namespace, q.service_account_name),
                        "",
@@ -86,7 +86,7 @@ cel::AuthorizationAnswer RequestAuthorizer::authorize(const cel::AuthorizationQu
                        {}};
   }
   Decision decision = authorizer->authorize(attributes);
-  return {decision.allowed, decision.reason, ""};
+  return {decision.allowed, decision.reason, decision.allowed ? "" : decision.error};
 }
 
 cel::AuthorizationQuestion RequestAuthorizer::resource() const {

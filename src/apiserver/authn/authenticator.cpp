@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "apiserver/authn/bootstrap_tokens.h"
+#include "apiserver/authn/legacy_tokens.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "document/json.h"
@@ -102,7 +103,15 @@ bool Authenticator::anonymous_may(std::string_view path) const {
   return anonymous_.paths.empty() || std::find(anonymous_.paths.begin(), anonymous_.paths.end(), path) != anonymous_.paths.end();
 }
 
+// Each way is tried in its turn; credentials that are no good are no way to be anonymous.
 ApiResult<User> Authenticator::authenticate(const net::Request& request) const {
+  bool refused = !request.peer_error.empty();
+  if (auto user = front_proxy_.user_of(request)) return with_authenticated(std::move(*user));
+  if (std::string fault = front_proxy_.fault_of(request); !fault.empty()) {
+    refused = true;
+    log_debug("authn", "a front proxy is refused", {{"peer", request.remote_address}, {"why", fault}});
+  }
+  if (request.peer) return with_authenticated({request.peer->common_name, request.peer->uid, request.peer->organizations, {}});
   std::string_view header = request.headers.get("authorization");
   if (!header.empty()) {
     auto space = header.find(' ');
@@ -110,7 +119,7 @@ ApiResult<User> Authenticator::authenticate(const net::Request& request) const {
     std::string_view token = space == std::string_view::npos ? std::string_view() : trim(header.substr(space + 1));
     if (equals_ignore_case(scheme, "Bearer") && !token.empty()) {
       if (auto user = check_token(token, options_.audiences)) return *user;
-      return fail(unauthorized());
+      refused = true;
     }
   }
   // A browser's WebSocket cannot set headers: the token comes as a sub-protocol.
@@ -120,12 +129,31 @@ ApiResult<User> Authenticator::authenticate(const net::Request& request) const {
     auto token = base64url_decode(trim(offered).substr(prefix.size()));
     if (token)
       if (auto user = check_token(*token, options_.audiences)) return *user;
-    return fail(unauthorized());
+    refused = true;
   }
-  if (request.peer) return with_authenticated({request.peer->common_name, request.peer->uid, request.peer->organizations, {}});
-  if (!request.peer_error.empty()) return fail(unauthorized());  // a bad certificate is no anonymous request
-  if (!anonymous_may(request.path)) return fail(unauthorized());
+  if (refused || !anonymous_may(request.path)) return fail(unauthorized());
   return anonymous_user();
+}
+
+bool Authenticator::asks_outside() const {
+  return std::any_of(sources_.begin(), sources_.end(), [](const auto& source) { return source->asks_outside(); });
+}
+
+bool Authenticator::may_wait(const net::Request& request) const {
+  if (!asks_outside() || request.peer) return false;
+  if (request.headers.find("sec-websocket-protocol")) return true;
+  std::string_view header = request.headers.get("authorization");
+  auto space = header.find(' ');
+  if (space == std::string_view::npos) return false;
+  std::string_view token = trim(header.substr(space + 1));
+  if (static_tokens_.contains(net::sha256(token)) || check_service_account(token, options_.audiences)) return false;
+  return std::any_of(sources_.begin(), sources_.end(),
+                     [&](const auto& source) { return source->asks_outside() && !source->knows(token, options_.audiences); });
+}
+
+void Authenticator::strip(net::Request& request) const {
+  request.headers.erase("authorization");
+  if (request.proxy) front_proxy_.strip(request.headers);
 }
 
 std::optional<User> Authenticator::check_token(std::string_view token, const std::vector<std::string>& audiences) const {
@@ -170,8 +198,22 @@ bool Authenticator::answers_at_once(const net::Request& request) const {
 std::optional<User> Authenticator::check_service_account(std::string_view token, const std::vector<std::string>& audiences) const {
   if (std::count(token.begin(), token.end(), '.') != 2) return std::nullopt;
   auto claims = signed_claims(token);
-  if (!claims || (*claims)["iss"].as_string() != options_.issuer) return std::nullopt;
-  std::int64_t now = std::chrono::duration_cast<std::chrono::seconds>(registry_.world().clock.now().time_since_epoch()).count();
+  if (!claims) return std::nullopt;
+  const Time time = registry_.world().clock.now();
+  if ((*claims)["iss"].as_string() == legacy_issuer) {
+    // It names no audience: it is for this server alone.
+    if (std::none_of(audiences.begin(), audiences.end(), [&](const std::string& a) {
+          return std::find(options_.audiences.begin(), options_.audiences.end(), a) != options_.audiences.end();
+        }))
+      return std::nullopt;
+    auto user = legacy_account(registry_, token, claims->root(), day_of(time), [&](const Document& secret) {
+      if (options_.token_used) options_.token_used(secret);
+    });
+    if (!user) return std::nullopt;
+    return with_authenticated(std::move(*user));
+  }
+  if ((*claims)["iss"].as_string() != options_.issuer) return std::nullopt;
+  std::int64_t now = std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
   constexpr std::int64_t clock_leeway_s = 60;
   if ((*claims)["exp"].as_int() <= now - 0 || (*claims)["nbf"].as_int() > now + clock_leeway_s) return std::nullopt;
   bool meant = false;
@@ -181,7 +223,8 @@ std::optional<User> Authenticator::check_service_account(std::string_view token,
   Value bound = (*claims)["kubernetes.io"];
   std::string ns = bound["namespace"].str(), name = bound["serviceaccount"]["name"].str();
   Document account = registry_.read("", "v1", "serviceaccounts", ns, name);
-  if (!account || account["metadata"]["uid"].as_string() != bound["serviceaccount"]["uid"].as_string()) return std::nullopt;
+  if (!account || account["metadata"]["uid"].as_string() != bound["serviceaccount"]["uid"].as_string() || gone_for_good(account, time))
+    return std::nullopt;
   User user{fmt::format("{}{}:{}", account_prefix, ns, name),
             bound["serviceaccount"]["uid"].str(),
             {"system:serviceaccounts", "system:serviceaccounts:" + ns},
@@ -189,7 +232,8 @@ std::optional<User> Authenticator::check_service_account(std::string_view token,
   for (auto [claim, plural] : {std::pair("pod", "pods"), std::pair("secret", "secrets")}) {
     if (!bound[claim].exists()) continue;
     Document object = registry_.read("", "v1", plural, ns, bound[claim]["name"].as_string());
-    if (!object || object["metadata"]["uid"].as_string() != bound[claim]["uid"].as_string()) return std::nullopt;
+    if (!object || object["metadata"]["uid"].as_string() != bound[claim]["uid"].as_string() || gone_for_good(object, time))
+      return std::nullopt;
     if (std::string_view(claim) == "pod") {
       user.extra.push_back({"authentication.kubernetes.io/pod-name", {bound[claim]["name"].str()}});
       user.extra.push_back({"authentication.kubernetes.io/pod-uid", {bound[claim]["uid"].str()}});
@@ -198,7 +242,7 @@ std::optional<User> Authenticator::check_service_account(std::string_view token,
   // A token of a node alone ends with it; of a pod's the node is only told.
   if (bound["node"].exists() && !bound["pod"].exists()) {
     Document node = registry_.read("", "v1", "nodes", "", bound["node"]["name"].as_string());
-    if (!node || node["metadata"]["uid"].as_string() != bound["node"]["uid"].as_string()) return std::nullopt;
+    if (!node || node["metadata"]["uid"].as_string() != bound["node"]["uid"].as_string() || gone_for_good(node, time)) return std::nullopt;
   }
   if (bound["node"].exists()) {
     user.extra.push_back({"authentication.kubernetes.io/node-name", {bound["node"]["name"].str()}});

@@ -1,6 +1,7 @@
-// Who is asking: client certificate, static token, or service-account token.
+// Who is asking: a front proxy's word, a client certificate, or a token.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <shared_mutex>
@@ -8,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "apiserver/authn/front_proxy.h"
 #include "apiserver/authn/oidc.h"
 #include "apiserver/authn/token_source.h"
 #include "apiserver/authn/token_webhook.h"
@@ -27,6 +29,8 @@ struct AuthenticationOptions {
   TokenWebhookOptions webhook;  // no file: none
   OidcOptions oidc;
   std::string configuration_file;  // AuthenticationConfiguration; not together with oidc
+  FrontProxyOptions front_proxy;
+  std::function<void(const Document& secret)> token_used{};  // a token that lies in a Secret, for the first time that day
 };
 
 class Authenticator {
@@ -35,15 +39,21 @@ class Authenticator {
 
   // The user of a request: system:anonymous without credentials. 401 when the credentials are wrong.
   ApiResult<User> authenticate(const net::Request& request) const;
+  // Takes the credentials out of a request whose user is known: they are nobody else's business.
+  void strip(net::Request& request) const;
   // Whether authenticate() takes microseconds and asks nobody: no token, or one whose signature has been seen to be good.
   bool answers_at_once(const net::Request& request) const;
+  // Whether it may have to ask a service outside: then it is for the waiting room (hooks/waiting_room.h).
+  bool may_wait(const net::Request& request) const;
+  bool asks_outside() const;
   // A token alone (TokenReview, bearer). Empty: not valid.
   std::optional<User> check_token(std::string_view token, const std::vector<std::string>& audiences) const;
   const std::vector<std::string>& audiences() const { return options_.audiences; }
 
  private:
   std::optional<Document> signed_claims(std::string_view token) const;
-  Authenticator(AuthenticationOptions options, const Registry& registry) : options_(std::move(options)), registry_(registry) {}
+  Authenticator(AuthenticationOptions options, const Registry& registry)
+      : options_(std::move(options)), registry_(registry), front_proxy_(options_.front_proxy) {}
   std::optional<User> check_service_account(std::string_view token, const std::vector<std::string>& audiences) const;
 
   AuthenticationOptions options_;
@@ -53,6 +63,7 @@ class Authenticator {
   std::unordered_map<std::string, User> static_tokens_;
   std::vector<std::unique_ptr<TokenSource>> sources_;  // asked in this order, after accounts
   AnonymousRule anonymous_;
+  FrontProxy front_proxy_;
   mutable std::shared_mutex verified_mutex_;
   mutable std::unordered_map<std::string, Document> verified_;  // claims by the token's digest
 };

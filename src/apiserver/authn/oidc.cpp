@@ -98,12 +98,11 @@ class OidcIssuer final : public TokenSource {
  public:
   OidcIssuer(Issuer issuer, World world) : issuer_(std::move(issuer)), world_(world) {}
 
+  bool knows(std::string_view token, const std::vector<std::string>&) override { return !of_issuer(token); }
+
   std::optional<User> check(std::string_view token, const std::vector<std::string>&) override {
-    if (std::count(token.begin(), token.end(), '.') != 2) return std::nullopt;
-    auto unverified = net::decode_jwt(token);
+    auto unverified = of_issuer(token);
     if (!unverified) return std::nullopt;
-    auto glance = parse_json(unverified->claims_json);
-    if (!glance || (*glance)["iss"].as_string() != issuer_.url) return std::nullopt;
     auto user = verified(token, *unverified);
     if (user) return *user;
     log_warn("authn", "a token is refused", {{"issuer", issuer_.url}, {"why", user.error().message}});
@@ -111,6 +110,16 @@ class OidcIssuer final : public TokenSource {
   }
 
  private:
+  // A token that says to be this issuer's.
+  std::optional<net::Jwt> of_issuer(std::string_view token) const {
+    if (std::count(token.begin(), token.end(), '.') != 2) return std::nullopt;
+    auto unverified = net::decode_jwt(token);
+    if (!unverified) return std::nullopt;
+    auto glance = parse_json(unverified->claims_json);
+    if (!glance || (*glance)["iss"].as_string() != issuer_.url) return std::nullopt;
+    return std::move(*unverified);
+  }
+
   Result<User> verified(std::string_view token, const net::Jwt& unverified) {
     auto header = parse_json(unverified.header_json);
     auto jwt = verify(token, header ? (*header)["kid"].str() : "");

@@ -2,10 +2,16 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <condition_variable>
+#include <fstream>
+#include <future>
+#include <iterator>
+#include <mutex>
 
 #include "apiserver/authn/oidc.h"
 #include "apiserver/testing/live_server.h"
 #include "base/strings.h"
+#include "base/testing/eventually.h"
 #include "document/json.h"
 #include "net/certificates.h"
 #include "net/server.h"
@@ -44,6 +50,10 @@ class TokenSources : public ::testing::Test {
       return exchange.respond({200, {}, R"({"issuer":")" + url_ + R"(","jwks_uri":")" + url_ + R"(/keys"})"});
     if (request.path == "/keys") return exchange.respond({200, {}, *net::jwks_json({*net::public_key_pem(key_)})});
     ++asked_;
+    {
+      std::unique_lock lock(hold_mutex_);
+      released_.wait(lock, [&] { return !held_; });
+    }
     auto review = parse_json(request.body);
     const bool known = review && (*review)["spec"]["token"].as_string() == "from-outside";
     exchange.respond(
@@ -74,6 +84,9 @@ class TokenSources : public ::testing::Test {
   std::string url_, key_ = *net::new_private_key_pem();
   net::KeyPair ca_;
   std::atomic<int> asked_ = 0;
+  std::mutex hold_mutex_;
+  std::condition_variable released_;
+  bool held_ = false;
   std::unique_ptr<net::Server> outside_;
 };
 
@@ -99,6 +112,72 @@ TEST_F(TokenSources, BootstrapTokensLetNodesJoin) {
   for (const char* bad : {"aaaaaa.0123456789abcdee", "bbbbbb.0123456789abcdef", "cccccc.0123456789abcdef", "dddddd.0123456789abcdef",
                           "eeeeee.0123456789abcdef", "AAAAAA.0123456789abcdef"})
     EXPECT_FALSE(who(bad)["username"].exists()) << bad;
+}
+
+// As the token controller fills them in.
+TEST_F(TokenSources, ATokenInASecretIsItsAccounts) {
+  start(live_.options());
+  auto call = [&](std::string_view method, const std::string& path, const std::string& body = "") {
+    return live_.must(method, "/api/v1/namespaces/default" + path, body);
+  };
+  const Document account = call("POST", "/serviceaccounts", R"({"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"robot"}})");
+  const std::string uid = account["metadata"]["uid"].str();
+  std::ifstream in(live_.server().credentials().service_account_key);
+  const std::string key{std::istreambuf_iterator<char>(in), {}};
+  auto token_of = [&](const std::string& of_uid, const std::string& secret = "robot-token") {
+    return *net::sign_jwt(key, R"({"iss":"kubernetes/serviceaccount","kubernetes.io/serviceaccount/namespace":"default",)"
+                               R"("kubernetes.io/serviceaccount/secret.name":")" +
+                                   secret + R"(","kubernetes.io/serviceaccount/service-account.name":"robot",)" +
+                                   R"("kubernetes.io/serviceaccount/service-account.uid":")" + of_uid +
+                                   R"(","sub":"system:serviceaccount:default:robot"})");
+  };
+  const std::string good = token_of(uid);
+  call(
+      "POST", "/secrets",
+      R"({"apiVersion":"v1","kind":"Secret","metadata":{"name":"robot-token","annotations":{"kubernetes.io/service-account.name":"robot"}},)"
+      R"("type":"kubernetes.io/service-account-token","data":{"token":")" +
+          base64_encode(good) + "\"}}");
+  const Document user = who(good);
+  EXPECT_EQ(user["username"].as_string(), "system:serviceaccount:default:robot");
+  EXPECT_EQ(user["uid"].as_string(), uid);
+  EXPECT_EQ(to_json(user["groups"]), R"(["system:serviceaccounts","system:serviceaccounts:default","system:authenticated"])");
+  const std::string today = format_rfc3339(real_world().clock.now()).substr(0, 10);
+  auto label = [&] { return call("GET", "/secrets/robot-token")["metadata"]["labels"]["kubernetes.io/legacy-token-last-used"].str(); };
+  EXPECT_TRUE(eventually([&] { return label() >= today; }));
+  EXPECT_FALSE(who(token_of("another"))["username"].exists()) << "not what the Secret holds";
+  EXPECT_FALSE(who(token_of(uid, "other"))["username"].exists()) << "no such Secret";
+  call("PATCH", "/secrets/robot-token", R"({"metadata":{"labels":{"kubernetes.io/legacy-token-invalid-since":"2026-01-01"}}})");
+  EXPECT_FALSE(who(good)["username"].exists());
+  call("PATCH", "/secrets/robot-token", R"({"metadata":{"labels":{"kubernetes.io/legacy-token-invalid-since":null}}})");
+  EXPECT_TRUE(who(good)["username"].exists());
+  call("DELETE", "/secrets/robot-token");
+  EXPECT_FALSE(who(good)["username"].exists());
+}
+
+// Many tokens that a webhook must be asked about, which hangs: others are served as ever.
+TEST_F(TokenSources, AWebhookThatHangsHoldsUpNobodyElse) {
+  ServerOptions with = live_.options();
+  with.token_webhook.config_file =
+      live_.write("webhook", "clusters: [{name: b, cluster: {server: '" + url_ +
+                                 "/review', certificate-authority-data: " + base64_encode(ca_.certificate_pem) + "}}]\n");
+  start(with);
+  {
+    std::lock_guard lock(hold_mutex_);
+    held_ = true;
+  }
+  constexpr int many = 100;
+  std::vector<std::future<bool>> waiting;
+  for (int i = 0; i < many; ++i)
+    waiting.push_back(std::async(std::launch::async, [this, i] { return who("t" + std::to_string(i))["username"].exists(); }));
+  EXPECT_TRUE(eventually([&] { return asked_ >= many; }));
+  EXPECT_EQ(who("secret-user")["username"].as_string(), "jane");
+  EXPECT_EQ(live_.http("GET", "/livez", {}, "", nullptr).status, 200);
+  {
+    std::lock_guard lock(hold_mutex_);
+    held_ = false;
+  }
+  released_.notify_all();
+  for (auto& one : waiting) EXPECT_FALSE(one.get());
 }
 
 TEST_F(TokenSources, AWebhookIsAskedAndItsAnswerKept) {

@@ -16,6 +16,8 @@ class TokenSource {
   virtual ~TokenSource() = default;
   // The user, without system:authenticated. Nothing: it is not one of these, or no good. `audiences`: for whom it has to be
   // meant; one of them is enough.
+  virtual bool asks_outside() const { return true; }                                       // check() may wait for somebody
+  virtual bool knows(std::string_view, const std::vector<std::string>&) { return false; }  // but not for this token
   virtual std::optional<User> check(std::string_view token, const std::vector<std::string>& audiences) = 0;
 };
 

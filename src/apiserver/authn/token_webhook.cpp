@@ -22,9 +22,14 @@ class TokenWebhook final : public TokenSource {
  public:
   TokenWebhook(std::unique_ptr<OutsideCaller> caller, Duration ttl, World world) : caller_(std::move(caller)), ttl_(ttl), world_(world) {}
 
+  bool knows(std::string_view token, const std::vector<std::string>& audiences) override {
+    std::lock_guard lock(mutex_);
+    auto found = answers_.find(key_of(token, audiences));
+    return found != answers_.end() && world_.clock.steady() < found->second.until;
+  }
+
   std::optional<User> check(std::string_view token, const std::vector<std::string>& audiences) override {
-    // Only a hash of the token is kept.
-    const std::string key = net::sha256(std::string(token) + '\0' + join(audiences, std::string(1, '\0')));
+    const std::string key = key_of(token, audiences);
     const Instant now = world_.clock.steady();
     {
       std::lock_guard lock(mutex_);
@@ -52,6 +57,10 @@ class TokenWebhook final : public TokenSource {
   }
 
  private:
+  // Only a hash of the token is kept.
+  static std::string key_of(std::string_view token, const std::vector<std::string>& audiences) {
+    return net::sha256(std::string(token) + '\0' + join(audiences, std::string(1, '\0')));
+  }
   struct Answer {
     std::optional<User> user;
     Instant until;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "apiserver/authz/chain.h"
 #include "apiserver/authz/node_authorizer.h"
 #include "base/strings.h"
 #include "store/changed_at.h"
@@ -132,27 +133,90 @@ std::string& question_of(const Attributes& a) {
 bool rule_allows(Value rule, const Attributes& a) { return covers_but_names(rule, a) && covers_name(rule, a); }
 
 Authorizer::Authorizer(Registry& registry)
-    : registry_(registry), store_(registry.store()), nodes_(std::make_unique<NodeAuthorizer>(registry)) {}
+    : registry_(registry), store_(registry.store()), nodes_(std::make_unique<NodeAuthorizer>(registry)) {
+  AuthorizationChain usual;
+  usual.push_back({Authority::Kind::node});
+  usual.push_back({Authority::Kind::rbac});
+  ask(std::move(usual));
+}
 Authorizer::~Authorizer() = default;
+
+void Authorizer::ask(AuthorizationChain chain) {
+  may_wait_ = std::any_of(chain.begin(), chain.end(), [](const Authority& one) { return one.kind == Authority::Kind::webhook; });
+  chain_.store(std::make_shared<const AuthorizationChain>(std::move(chain)));
+}
 
 Attributes attributes_of(const User& user, const RequestInfo& info) {
   // A collection of which one object is selected by its name counts as that object.
   const std::string& name = info.name.empty() ? info.selected_name : info.name;
-  return {user, info.verb, info.group, info.version,     info.resource,      info.subresource,
-          name, info.ns,   info.path,  info.is_resource, info.field_selector};
+  return {user, info.verb, info.group, info.version,     info.resource,       info.subresource,
+          name, info.ns,   info.path,  info.is_resource, info.field_selector, info.label_selector};
 }
 
-Decision Authorizer::authorize(const Attributes& a) const {
-  if (a.user.in_group("system:masters")) return {true, ""};
-  std::string why;
-  if (auto node = node_of(a.user)) {
-    Decision decision = nodes_->authorize(*node, a);
-    if (decision.allowed) return decision;
-    why = std::move(decision.reason);
+Decision Authorizer::authorize(const Attributes& a) const { return *decide(a, true); }
+
+std::optional<Decision> Authorizer::authorize_at_once(const Attributes& a) const { return decide(a, false); }
+
+std::optional<Decision> Authorizer::decide(const Attributes& a, bool may_wait) const {
+  if (a.user.in_group("system:masters")) return Decision{true, ""};
+  const auto chain = chain_.load();
+  std::vector<std::string> reasons, errors;
+  for (const Authority& one : *chain) {
+    Decision decision;
+    switch (one.kind) {
+      case Authority::Kind::node:
+        if (auto node = node_of(a.user)) decision = nodes_->authorize(*node, a);
+        break;
+      case Authority::Kind::rbac: decision = by_roles(a); break;
+      case Authority::Kind::always_allow: decision.allowed = true; break;
+      case Authority::Kind::always_deny: decision.reason = "Everything is forbidden."; break;
+      case Authority::Kind::webhook:
+        if (auto known = may_wait ? one.webhook->ask(a) : one.webhook->recall(a)) decision = std::move(*known);
+        else return std::nullopt;
+        break;
+    }
+    if (decision.allowed || decision.denied) return decision;
+    if (!decision.reason.empty()) reasons.push_back(std::move(decision.reason));
+    if (!decision.error.empty()) errors.push_back(std::move(decision.error));
   }
-  Decision decision = by_roles(a);
-  if (!decision.allowed && decision.reason.empty()) decision.reason = std::move(why);
-  return decision;
+  Decision out{false, join(reasons, "\n")};
+  if (!errors.empty()) out.error = errors.size() == 1 ? errors[0] : "[" + join(errors, ", ") + "]";
+  return out;
+}
+
+Authorizer::Rules Authorizer::told_rules(const User& user, std::string_view ns) const {
+  Rules out;
+  const auto chain = chain_.load();
+  for (const Authority& one : *chain) {
+    switch (one.kind) {
+      case Authority::Kind::node:
+        if (!node_of(user)) break;
+        out.incomplete = true;
+        out.errors.push_back("node authorizer does not support user rule resolution");
+        break;
+      case Authority::Kind::rbac:
+        bindings_of(
+            registry_, user, ns,
+            [&](Value, Value role, Value, bool) {
+              for (Value rule : role["rules"].items()) out.rules.push_back(rule.document());
+              return true;
+            },
+            &out.errors);
+        break;
+      case Authority::Kind::always_allow: {
+        Draft all = Draft::array({"*"});
+        out.rules.push_back(Draft::object({{"verbs", all}, {"apiGroups", all}, {"resources", all}}).freeze());
+        out.rules.push_back(Draft::object({{"verbs", all}, {"nonResourceURLs", all}}).freeze());
+        break;
+      }
+      case Authority::Kind::always_deny: break;
+      case Authority::Kind::webhook:
+        out.incomplete = true;
+        out.errors.push_back("webhook authorizer does not support user rule resolution");
+        break;
+    }
+  }
+  return out;
 }
 
 std::optional<Decision> Authorizer::decided(const std::string& question, store::Revision at) const {

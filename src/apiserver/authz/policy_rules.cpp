@@ -368,6 +368,19 @@ controllers
 
 namespaced kube-system extension-apiserver-authentication-reader
   r core configmaps extension-apiserver-authentication
+bind-in kube-system system::extension-apiserver-authentication-reader Role/extension-apiserver-authentication-reader u:system:kube-controller-manager u:system:kube-scheduler
+namespaced kube-system system:controller:bootstrap-signer
+  r core secrets
+bind-in kube-system system:controller:bootstrap-signer Role/system:controller:bootstrap-signer s:kube-system/bootstrap-signer
+namespaced kube-public system:controller:bootstrap-signer
+  r core configmaps
+  update core configmaps cluster-info
+  create,patch,update core events
+bind-in kube-public system:controller:bootstrap-signer Role/system:controller:bootstrap-signer s:kube-system/bootstrap-signer
+namespaced kube-system system:controller:token-cleaner
+  delete,get,list,watch core secrets
+  create,patch,update core events
+bind-in kube-system system:controller:token-cleaner Role/system:controller:token-cleaner s:kube-system/token-cleaner
 namespaced kube-system system::leader-locking-kube-controller-manager
   watch core configmaps
   get,update core configmaps kube-controller-manager

@@ -24,6 +24,32 @@ Draft texts(const std::vector<std::string>& list) {
   return out;
 }
 
+// The selectors of a question, as a request would have them. What has no such text narrows nothing.
+std::string field_selector_of(Value selector) {
+  if (!selector["requirements"].exists()) return selector["rawSelector"].str();
+  std::string out;
+  for (Value r : selector["requirements"].items()) {
+    std::string_view op = r["operator"].as_string();
+    if (r["values"].size() != 1 || (op != "In" && op != "NotIn")) continue;
+    out += fmt::format("{}{}{}{}", out.empty() ? "" : ",", r["key"].as_string(), op == "In" ? "=" : "!=", r["values"][0].as_string());
+  }
+  return out;
+}
+std::string label_selector_of(Value selector) {
+  if (!selector["requirements"].exists()) return selector["rawSelector"].str();
+  std::string out;
+  for (Value r : selector["requirements"].items()) {
+    std::string_view op = r["operator"].as_string(), key = r["key"].as_string();
+    std::vector<std::string> values;
+    for (Value v : r["values"].items()) values.push_back(v.str());
+    if (!out.empty()) out += ',';
+    if (op == "Exists") out += key;
+    else if (op == "DoesNotExist") out += fmt::format("!{}", key);
+    else out += fmt::format("{} {} ({})", key, op == "NotIn" ? "notin" : "in", join(values, ","));
+  }
+  return out;
+}
+
 // The question of a review's spec; the user is the review's or the asker's own.
 Attributes question(Value spec, User user) {
   Attributes a;
@@ -38,6 +64,8 @@ Attributes question(Value spec, User user) {
     a.subresource = r["subresource"].str();
     a.name = r["name"].str();
     a.ns = r["namespace"].str();
+    a.field_selector = field_selector_of(r["fieldSelector"]);
+    a.label_selector = label_selector_of(r["labelSelector"]);
   } else {
     a.is_resource = false;
     a.verb = spec["nonResourceAttributes"]["verb"].str();
@@ -60,10 +88,17 @@ ApiResult<Answer> decide(Work& work, Document body, bool self, bool local) {
   if (!self) {
     user = User{spec["user"].str(), spec["uid"].str(), {}, {}};
     for (Value g : spec["groups"].items()) user.groups.push_back(g.str());
+    for (Member m : spec["extra"].members()) {
+      std::vector<std::string> values;
+      for (Value v : m.value.items()) values.push_back(v.str());
+      user.extra.emplace_back(m.key, std::move(values));
+    }
   }
   Decision decision = work.registry.authorizer()->authorize(question(spec, user));
   (*review)["status"] = Draft::object({{"allowed", decision.allowed}});
+  if (decision.denied) (*review)["status"]["denied"] = true;
   if (!decision.reason.empty()) (*review)["status"]["reason"] = decision.reason;
+  if (!decision.error.empty()) (*review)["status"]["evaluationError"] = decision.error;
   if (local) (*review)["metadata"]["namespace"] = work.ns;
   return Answer{201, review->freeze()};
 }
@@ -78,19 +113,21 @@ ApiResult<Answer> self_subject_rules(Work& work, Document body) {
   const Draft* ns = review->find_path({"spec", "namespace"});
   if (!ns || ns->as_string().empty()) return fail(bad_request("no namespace on request"));
   Draft resources = Draft::array(), paths = Draft::array();
-  bool master = work.user.in_group("system:masters");
-  for (const Document& rule : work.registry.authorizer()->rules_for(work.user, ns->as_string())) {
+  auto told = work.registry.authorizer()->told_rules(work.user, ns->as_string());
+  for (const Document& rule : told.rules) {
+    if (!rule["resources"].empty()) {
+      Draft shown = Draft::object();
+      for (std::string_view field : {"verbs", "apiGroups", "resources", "resourceNames"})
+        if (!rule[field].empty()) shown[field] = rule[field];
+      resources.push_back(std::move(shown));
+    }
     if (!rule["nonResourceURLs"].empty())
       paths.push_back(Draft::object({{"verbs", rule["verbs"]}, {"nonResourceURLs", rule["nonResourceURLs"]}}));
-    else resources.push_back(Draft(rule));
   }
-  if (master) {
-    resources.push_back(
-        Draft::object({{"verbs", Draft::array({"*"})}, {"apiGroups", Draft::array({"*"})}, {"resources", Draft::array({"*"})}}));
-    paths.push_back(Draft::object({{"verbs", Draft::array({"*"})}, {"nonResourceURLs", Draft::array({"*"})}}));
-  }
-  (*review)["status"] =
-      Draft::object({{"resourceRules", std::move(resources)}, {"nonResourceRules", std::move(paths)}, {"incomplete", false}});
+  Draft& status = (*review)["status"] =
+      Draft::object({{"resourceRules", std::move(resources)}, {"nonResourceRules", std::move(paths)}, {"incomplete", told.incomplete}});
+  if (told.errors.size() == 1) status["evaluationError"] = told.errors[0];
+  else if (!told.errors.empty()) status["evaluationError"] = "[" + join(told.errors, ", ") + "]";
   return Answer{201, review->freeze()};
 }
 

@@ -35,7 +35,7 @@ bool matches(std::string_view pattern, std::string_view resource) {
   return pattern == resource;
 }
 
-Result<std::vector<NamedKey>> keys_of(Value provider, const std::string& at) {
+Result<std::vector<NamedKey>> keys_of(Value provider, const std::string& at, bool aes) {
   std::vector<NamedKey> out;
   std::size_t i = 0;
   for (Value key : provider["keys"].items()) {
@@ -46,18 +46,17 @@ Result<std::vector<NamedKey>> keys_of(Value provider, const std::string& at) {
     auto secret = base64_decode(key["secret"].as_string());
     if (key["secret"].as_string().empty()) return fail(Code::invalid, where + ".secret: Required value: key must have a secret");
     if (!secret) return fail(Code::invalid, where + ".secret: Invalid value: \"REDACTED\": secret must be base64 encoded");
-    if (secret->size() != 16 && secret->size() != 24 && secret->size() != 32)
-      return fail(
-          Code::invalid,
-          fmt::format("{}.secret: Invalid value: \"REDACTED\": secret is not of the expected length, got {}, expected one of [16 24 32]",
-                      where, secret->size()));
+    if (secret->size() != 32 && !(aes && (secret->size() == 16 || secret->size() == 24)))
+      return fail(Code::invalid,
+                  fmt::format("{}.secret: Invalid value: \"REDACTED\": secret is not of the expected length, got {}, expected one of [{}]",
+                              where, secret->size(), aes ? "16 24 32" : "32"));
     out.push_back({key["name"].str(), std::move(*secret)});
   }
   if (out.empty()) return fail(Code::invalid, at + ".keys: Required value: at least one key is required");
   return out;
 }
 
-Result<std::unique_ptr<Provider>> kms_of(Value kms, const std::string& at, World world) {
+Result<std::shared_ptr<Provider>> kms_of(Value kms, const std::string& at, World world) {
   if (kms["apiVersion"].as_string() != "v2")
     return fail(Code::invalid,
                 fmt::format("{}.apiVersion: Invalid value: {}: only v2 is supported", at, go_quote(kms["apiVersion"].as_string())));
@@ -76,17 +75,18 @@ Result<std::unique_ptr<Provider>> kms_of(Value kms, const std::string& at, World
   return kms_provider(name, std::move(*service), world);
 }
 
-Result<std::unique_ptr<Provider>> provider_of(Value provider, const std::string& at, World world) {
+Result<std::shared_ptr<Provider>> provider_of(Value provider, const std::string& at, World world) {
   if (!provider.is_object() || provider.size() != 1) return fail(Code::invalid, at + ": Invalid value: a provider has exactly one kind");
   const std::string kind(provider.member(0).key);
   Value of = provider.member(0).value;
   if (kind == "identity") return identity_provider();
   if (kind == "kms") return kms_of(of, at + ".kms", world);
-  if (kind != "aesgcm" && kind != "aescbc")
+  if (kind != "aesgcm" && kind != "aescbc" && kind != "secretbox")
     return fail(Code::invalid,
-                fmt::format("{}: provider {} is not supported: expected identity, aesgcm, aescbc or kms", at, go_quote(kind)));
-  auto keys = keys_of(of, at + "." + kind);
+                fmt::format("{}: provider {} is not supported: expected identity, aesgcm, aescbc, secretbox or kms", at, go_quote(kind)));
+  auto keys = keys_of(of, at + "." + kind, kind != "secretbox");
   if (!keys) return std::unexpected(keys.error());
+  if (kind == "secretbox") return secretbox_provider(std::move(*keys));
   return kind == "aesgcm" ? aes_gcm_provider(std::move(*keys)) : aes_cbc_provider(std::move(*keys));
 }
 
@@ -255,6 +255,15 @@ void Encryption::note(std::string_view key, std::uint32_t mark) {
 void Encryption::forget(std::string_view key) {
   std::lock_guard lock(mutex_);
   values_.erase(std::string(key));
+}
+
+std::vector<Result<void>> Encryption::services() const {
+  std::vector<Result<void>> out;
+  auto configuration = current();
+  for (const Group& group : *configuration)
+    for (const auto& provider : group.providers)
+      if (provider->needs_service()) out.push_back(provider->health());
+  return out;
 }
 
 bool Encryption::stale(std::string_view key) const {

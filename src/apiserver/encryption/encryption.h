@@ -18,7 +18,7 @@ namespace kybern::apiserver::encryption {
 // The providers of some resources.
 struct Group {
   std::vector<std::string> resources;  // "secrets", "deployments.apps", "*.apps", "*.", "*.*"
-  std::vector<std::unique_ptr<Provider>> providers;
+  std::vector<std::shared_ptr<Provider>> providers;
 };
 using Configuration = std::vector<Group>;
 // Code::invalid with what is wrong.
@@ -31,6 +31,9 @@ class Encryption final : public store::Sealer {
   // Reads the file again when it has changed, now and then. A bad one changes nothing.
   void follow();
   Result<void> reload();
+
+  // How the key services fare, in the order of the file. May wait for them.
+  std::vector<Result<void>> services() const;
 
   bool concerns(std::string_view key) const override;
   Result<Sealed> seal(std::string_view key, std::string_view json) override;

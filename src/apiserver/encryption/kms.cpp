@@ -19,6 +19,7 @@ namespace {
 constexpr std::size_t seed_bytes = 32, info_bytes = 32, seeds_kept = 1000;
 constexpr std::size_t key_id_max_bytes = 1024;
 constexpr Duration status_interval = std::chrono::minutes(1);
+constexpr Duration good_health_lasts = std::chrono::seconds(20), bad_health_lasts = std::chrono::seconds(3);
 enum : unsigned { sealed_data = 1, key_id = 2, sealed_seed = 3, annotations = 4, seed_type = 5 };  // fields of EncryptedObject
 constexpr std::uint64_t type_key = 0, type_seed = 1;
 
@@ -81,10 +82,25 @@ Result<std::string> open_extended(std::string_view seed, std::string_view sealed
   return net::open_gcm(*key, sealed.substr(info_bytes), where);
 }
 
-class Kms final : public Provider {
+class Kms final : public Provider, public std::enable_shared_from_this<Kms> {
  public:
   Kms(std::string name, std::shared_ptr<KeyService> service, World world)
       : name_(std::move(name)), prefix_(fmt::format("k8s:enc:kms:v2:{}:", name_)), service_(std::move(service)), world_(world) {}
+
+  bool needs_service() const override { return true; }
+  Result<void> health() override {
+    std::lock_guard lock(health_mutex_);
+    const Instant now = world_.clock.steady();
+    if (!health_ || now - looked_ >= (*health_ ? good_health_lasts : bad_health_lasts)) {
+      auto id = service_->status();
+      health_ =
+          id ? Result<void>()
+             : fail(Code::unavailable, fmt::format("failed to perform status section of the healthz check for KMS Provider {}, error: {}",
+                                                   name_, id.error().message));
+      looked_ = now;
+    }
+    return *health_;
+  }
 
   bool knows(std::string_view bytes) const override { return bytes.starts_with(prefix_); }
 
@@ -128,18 +144,43 @@ class Kms final : public Provider {
     KeyService::Encrypted sealed;
   };
 
-  // A seed lasts until the service has another key; the service is asked now and then. While it is away the last seed is
-  // good: writes go on.
+  // A seed lasts until the service has another key. The service is asked now and then, and nobody waits for that: while it
+  // is slow or away the last seed is good, and writes go on.
   Result<Seed> current_seed() {
     std::lock_guard lock(mutex_);
     const Instant now = world_.clock.steady();
-    if (seed_ && now - asked_ < status_interval) return *seed_;
-    auto id = service_->status();
-    if (seed_ && (!id || *id == seed_->sealed.key_id)) {
-      if (!id) log_warn("encryption", "the key service does not answer", {{"provider", name_}, {"why", id.error().message}});
+    if (!seed_) {
+      auto fresh = new_seed();
+      if (!fresh) return fresh;
+      seed_ = std::move(*fresh);
       asked_ = now;
-      return *seed_;
+    } else if (now - asked_ >= status_interval) {
+      asked_ = now;
+      world_.executor.post([weak = weak_from_this()] {
+        if (auto self = weak.lock()) self->renew();
+      });
     }
+    return *seed_;
+  }
+
+  void renew() {
+    std::string had;
+    {
+      std::lock_guard lock(mutex_);
+      had = seed_->sealed.key_id;
+    }
+    auto id = service_->status();
+    if (!id) return log_warn("encryption", "the key service does not answer", {{"provider", name_}, {"why", id.error().message}});
+    if (*id == had) return;
+    auto fresh = new_seed();
+    if (!fresh)
+      return log_warn("encryption", "there is a new key, which cannot be had", {{"provider", name_}, {"why", fresh.error().message}});
+    std::lock_guard lock(mutex_);
+    seed_ = std::move(*fresh);
+  }
+
+  Result<Seed> new_seed() {
+    auto id = service_->status();
     if (!id) return fail(Code::internal, fmt::format("failed to generate DEK, error: {}", id.error().message));
     Seed fresh{net::random_bytes(seed_bytes), {}};
     auto sealed = service_->encrypt(fresh.plain, new_uuid(world_.random));
@@ -148,14 +189,13 @@ class Kms final : public Provider {
       return fail(Code::internal,
                   fmt::format("the key service's key id has {} bytes, expected 1 to {}", sealed->key_id.size(), key_id_max_bytes));
     fresh.sealed = std::move(*sealed);
-    seed_ = fresh;
-    asked_ = now;
+    std::lock_guard lock(opened_mutex_);
     remember(fresh.sealed.ciphertext, fresh.plain);
     return fresh;
   }
 
   Result<std::string> opened_seed(const KeyService::Encrypted& sealed) {
-    std::lock_guard lock(mutex_);
+    std::lock_guard lock(opened_mutex_);
     if (auto found = opened_.find(sealed.ciphertext); found != opened_.end()) return found->second;
     auto plain = service_->decrypt(sealed, new_uuid(world_.random));
     if (!plain) return fail(Code::internal, fmt::format("failed to decrypt DEK, error: {}", plain.error().message));
@@ -174,6 +214,10 @@ class Kms final : public Provider {
   std::mutex mutex_;
   std::optional<Seed> seed_;
   Instant asked_{};
+  std::mutex health_mutex_;
+  std::optional<Result<void>> health_;
+  Instant looked_{};
+  std::mutex opened_mutex_;
   std::unordered_map<std::string, std::string> opened_;  // encrypted seeds, and what they are
 };
 
@@ -187,8 +231,8 @@ Result<std::unique_ptr<KeyService>> grpc_key_service(const std::string& endpoint
   return std::make_unique<GrpcKeyService>(std::move(*client), timeout);
 }
 
-std::unique_ptr<Provider> kms_provider(std::string name, std::shared_ptr<KeyService> service, World world) {
-  return std::make_unique<Kms>(std::move(name), std::move(service), world);
+std::shared_ptr<Provider> kms_provider(std::string name, std::shared_ptr<KeyService> service, World world) {
+  return std::make_shared<Kms>(std::move(name), std::move(service), world);
 }
 
 }  // namespace kybern::apiserver::encryption

@@ -29,11 +29,15 @@ class Provider {
   virtual Result<Sealed> seal(std::string_view plain, std::string_view where) = 0;
   virtual Result<Sealed> open(std::string_view bytes, std::string_view where) = 0;  // bytes of the result: plain
   virtual Result<std::string> writes_with() = 0;                                    // the key that seal() would take now
+  // Of one that needs a service: whether that answers, and does what it is there for. Known for a while once found out.
+  virtual bool needs_service() const { return false; }
+  virtual Result<void> health() { return {}; }
 };
 
 std::unique_ptr<Provider> identity_provider();
 std::unique_ptr<Provider> aes_gcm_provider(std::vector<NamedKey> keys);
 std::unique_ptr<Provider> aes_cbc_provider(std::vector<NamedKey> keys);
+std::unique_ptr<Provider> secretbox_provider(std::vector<NamedKey> keys);  // keys of 32 bytes
 
 // A key service of the v2 protocol (KEP-3299): it encrypts the seed of this process's keys, not each value.
 class KeyService {
@@ -49,6 +53,6 @@ class KeyService {
 };
 // Over gRPC on a Unix socket: "unix:///run/kms.sock".
 Result<std::unique_ptr<KeyService>> grpc_key_service(const std::string& endpoint, std::chrono::milliseconds timeout);
-std::unique_ptr<Provider> kms_provider(std::string name, std::shared_ptr<KeyService> service, World world);
+std::shared_ptr<Provider> kms_provider(std::string name, std::shared_ptr<KeyService> service, World world);
 
 }  // namespace kybern::apiserver::encryption

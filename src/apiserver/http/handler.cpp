@@ -265,12 +265,15 @@ ApiResult<void> Handler::authorize(const User& user, const RequestInfo& info, au
     record->annotate("authorization.k8s.io/reason", decision.reason);
   }
   if (decision.allowed) return {};
+  if (!decision.denied && !decision.error.empty()) return fail(internal_error(decision.error));
   return fail(denied(attributes, decision));
 }
 
 bool Handler::answer_at_once(const std::shared_ptr<net::Exchange>& exchange, const std::function<void(std::function<void()>)>& post) {
   const net::Request& request = exchange->request();
-  if (auditor_ || request.method != "GET" || !request.query.empty() || !request.body.empty()) return false;
+  if (auditor_ || authorizer_.may_wait() || request.method != "GET" || !request.query.empty() || !request.body.empty()) return false;
+  // Whose request it is may hang on more than what readers are known by.
+  if (request.proxy || (request.peer && request.headers.find("authorization"))) return false;
   auto path = read_object_path(registry_.catalog(), request.path);
   if (!path) return false;
   // What a node may read is looked up in a graph, which takes in first what has changed since.
@@ -303,6 +306,7 @@ ApiResult<User> Handler::impersonated(const net::Request& request, User user) co
                  "",   true};
     Decision decision = authorizer_.authorize(a);
     if (decision.allowed) return {};
+    if (!decision.denied && !decision.error.empty()) return fail(internal_error(decision.error));
     return fail(denied(a, decision));
   };
   User out;
@@ -349,13 +353,15 @@ bool Handler::serve_health(net::Exchange& exchange, const RequestInfo& info, con
   std::string_view one = path.substr(root.size());
   if (!one.empty()) one.remove_prefix(1);
   struct Check {
-    std::string_view name;
+    std::string name;
     bool ok;
   };
   bool storage = registry_.store().check_writable().has_value();
   std::vector<Check> checks{{"ping", true}, {"log", true}, {"etcd", storage}};
   if (root != "/livez") checks.push_back({"poststarthook/rbac/bootstrap-roles", ready_});
   if (root == "/readyz") checks.push_back({"informer-sync", ready_});
+  if (health_checks_)
+    for (auto& [name, ok] : health_checks_()) checks.push_back({std::move(name), ok});
   std::string report;
   bool all = true, found = one.empty();
   for (const Check& check : checks) {
@@ -403,7 +409,11 @@ void Handler::write_store_metrics(std::string& out) const {
                         {{"major", "1"}, {"minor", "36"}, {"git_version", "v1.36.0"}, {"platform", "linux/amd64"}}, 1);
 }
 
-void Handler::route(std::shared_ptr<ObservedExchange> exchange, const std::function<void(std::function<void()>)>& post) {
+void Handler::wait_for(const std::shared_ptr<ObservedExchange>& exchange, const Post& post, std::function<std::function<void()>()> ask) {
+  if (!registry_.waiting_room().post([post, ask = std::move(ask)] { post(ask()); })) respond_busy(*exchange);
+}
+
+void Handler::route(std::shared_ptr<ObservedExchange> exchange, const Post& post) {
   const net::Request& request = exchange->request();
   Query query(request.query);
   RequestInfo info = read_request_info(request.method, request.path, query);
@@ -412,30 +422,60 @@ void Handler::route(std::shared_ptr<ObservedExchange> exchange, const std::funct
   if (std::string timeout = query.get("timeout"); !timeout.empty() && !exchange->observation().long_running())
     if (std::string why = schema::duration_error(timeout); !why.empty())
       return respond_status(*exchange, bad_request("invalid timeout specified in the request URL - " + why));
+  const bool asks = authenticator_.may_wait(request) || (authorizer_.may_wait() && request.headers.find("impersonate-user"));
+  auto go_on = [this, exchange, info, query, post](ApiResult<User> user) {
+    if (!user) return respond_status(*exchange, user.error());
+    enter(exchange, *user, info, query, post);
+  };
+  if (!asks) return go_on(identify(*exchange, info));
+  wait_for(exchange, post,
+           [this, exchange, info, go_on]() -> std::function<void()> { return [go_on, user = identify(*exchange, info)] { go_on(user); }; });
+}
+
+ApiResult<User> Handler::identify(ObservedExchange& exchange, const RequestInfo& info) {
+  net::Request& request = exchange.request();
   auto user = authenticator_.authenticate(request);
   if (!user) {
-    if (auditor_) auditor_->refused(info, request, exchange->audit_id(), user.error().code);
-    return respond_status(*exchange, user.error());
+    if (auditor_) auditor_->refused(info, request, exchange.audit_id(), user.error().code);
+    return user;
   }
+  authenticator_.strip(request);
   if (auditor_) {
     bool kept = true;
-    exchange->observation().audited(auditor_->begin(*user, info, request, exchange->audit_id(), kept));
-    if (!kept) return respond_status(*exchange, internal_error("failed to store audit event"));
+    exchange.observation().audited(auditor_->begin(*user, info, request, exchange.audit_id(), kept));
+    if (!kept) return fail(internal_error("failed to store audit event"));
   }
   user = impersonated(request, std::move(*user));
-  if (!user) return respond_status(*exchange, user.error());
-  audit::Record* record = exchange->observation().record();
-  if (record && !request.headers.get("impersonate-user").empty()) record->impersonated(*user);
+  audit::Record* record = exchange.observation().record();
+  if (user && record && !request.headers.get("impersonate-user").empty()) record->impersonated(*user);
+  return user;
+}
+
+// Whom a webhook judges takes no seat meanwhile.
+void Handler::enter(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query, const Post& post) {
+  if (!authorizer_.may_wait()) return seat(std::move(exchange), user, std::move(info), std::move(query), post, std::nullopt);
+  Attributes attributes = attributes_of(user, info);
+  if (auto decision = authorizer_.authorize_at_once(attributes))
+    return seat(std::move(exchange), user, std::move(info), std::move(query), post, std::move(decision));
+  wait_for(exchange, post, [this, exchange, user, info, query, post, attributes]() -> std::function<void()> {
+    return [this, exchange, user, info, query, post, decision = authorizer_.authorize(attributes)] {
+      seat(exchange, user, info, query, post, decision);
+    };
+  });
+}
+
+void Handler::seat(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query, const Post& post,
+                   std::optional<Decision> decision) {
   bool exempt = exchange->observation().long_running() && info.verb != "watch";  // streams to pods take no seat
-  Flow flow = exempt ? Flow() : flow_.classify(*user, info);
-  if (!flow.level) return proceed(std::move(exchange), *user, std::move(info), std::move(query), post);
+  Flow flow = exempt ? Flow() : flow_.classify(user, info);
+  if (!flow.level) return proceed(std::move(exchange), user, std::move(info), std::move(query), post, std::move(decision));
   exchange->add_header(flow_schema_header, flow.schema_uid);
   exchange->add_header(priority_level_header, flow.level->uid());
   auto make_later = [&]() -> std::function<void(bool)> {
-    return [this, exchange, user = *user, info, query, post, level = flow.level](bool turn) {
+    return [this, exchange, user, info, query, post, decision, level = flow.level](bool turn) {
       if (!turn) return respond_busy(*exchange);
       exchange->observation().take_seat(flow_.levels(), level);
-      post([this, exchange, user, info, query, post] { proceed(exchange, user, info, query, post); });
+      post([this, exchange, user, info, query, post, decision] { proceed(exchange, user, info, query, post, decision); });
     };
   };
   switch (flow_.enter(flow, std::ref(make_later))) {
@@ -444,13 +484,21 @@ void Handler::route(std::shared_ptr<ObservedExchange> exchange, const std::funct
     case Levels::Entry::go: break;
   }
   exchange->observation().take_seat(flow_.levels(), flow.level);
-  proceed(std::move(exchange), *user, std::move(info), std::move(query), post);
+  proceed(std::move(exchange), user, std::move(info), std::move(query), post, std::move(decision));
 }
 
-void Handler::proceed(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query,
-                      const std::function<void(std::function<void()>)>& post) {
+void Handler::proceed(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query, const Post& post,
+                      std::optional<Decision> known) {
   const net::Request& request = exchange->request();
-  if (auto ok = authorize(user, info, exchange->observation().record()); !ok) return respond_status(*exchange, ok.error());
+  const Attributes attributes = attributes_of(user, info);
+  const Decision decision = known ? std::move(*known) : authorizer_.authorize(attributes);
+  const bool unknown = !decision.allowed && !decision.denied && !decision.error.empty();
+  if (audit::Record* record = exchange->observation().record()) {
+    record->annotate("authorization.k8s.io/decision", decision.allowed ? "allow" : "forbid");
+    record->annotate("authorization.k8s.io/reason", unknown ? "internal error" : decision.reason);
+  }
+  if (unknown) return respond_text(*exchange, 500, fmt::format("Internal Server Error: {}: {}\n", go_quote(request.path), decision.error));
+  if (!decision.allowed) return respond_status(*exchange, denied(attributes, decision));
   if (exchange->observation().long_running()) exchange->observation().opened_by(user.name);
   if (Document elsewhere = served_elsewhere(info)) return aggregator_->proxy(user, std::move(elsewhere), std::move(exchange));
   // A path below /apis that is not a resource's may still be discovery.
@@ -589,10 +637,17 @@ void Handler::serve_watch(std::shared_ptr<ObservedExchange> exchange, Work& work
   start_watch(registry_, *work.served, std::move(*plan), std::move(settings), std::move(exchange), std::move(post));
 }
 
+// Reviews ask who somebody is or what he may, and a write may ask what else its user may: to escalate, to approve, and
+// whatever an admission policy asks the authorizer.
+bool Handler::asks_outside(const Work& work) const {
+  if (work.is("authentication.k8s.io", "tokenreviews")) return authenticator_.asks_outside();
+  return authorizer_.may_wait() && work.verb != "get" && work.verb != "list" && work.verb != "watch";
+}
+
 // Webhooks are waited for where nobody else waits: not on the handlers' threads, and without a seat.
 void Handler::unless_it_waits(const std::shared_ptr<ObservedExchange>& exchange, Work& work, std::function<void()> go_on) {
   bool converts = work.served->custom && work.served->custom->converts();
-  if (!converts && !registry_.webhooks().concerns(work)) return go_on();
+  if (!converts && !asks_outside(work) && !registry_.webhooks().concerns(work)) return go_on();
   exchange->observation().settle();
   if (!registry_.waiting_room().post(std::move(go_on)))
     respond_status(*exchange, too_many_requests("too many requests wait for webhooks, please try again later", 1));

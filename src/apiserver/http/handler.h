@@ -28,6 +28,9 @@ class Handler {
           std::size_t max_requests);
   void handle(std::shared_ptr<net::Exchange> exchange, const std::function<void(std::function<void()>)>& post);
   void set_ready(bool ready) { ready_ = ready; }
+  // What /healthz, /livez and /readyz look at besides: name, and whether it is well.
+  using HealthChecks = std::function<std::vector<std::pair<std::string, bool>>()>;
+  void set_health_checks(HealthChecks checks) { health_checks_ = std::move(checks); }
   // Answers what waits for nothing and is done within microseconds: the read of one object of a built-in kind by somebody
   // who is known already. False for everything else, which may meet a disk, a webhook, a signature to verify. By one thread.
   bool answer_at_once(const std::shared_ptr<net::Exchange>& exchange, const std::function<void(std::function<void()>)>& post);
@@ -41,10 +44,18 @@ class Handler {
   audit::Auditor* auditor() const { return auditor_.get(); }
 
  private:
-  void route(std::shared_ptr<ObservedExchange> exchange, const std::function<void(std::function<void()>)>& post);
-  // What comes after the wait for a seat: authorization, then the answer.
-  void proceed(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query,
-               const std::function<void(std::function<void()>)>& post);
+  using Post = std::function<void(std::function<void()>)>;
+  void route(std::shared_ptr<ObservedExchange> exchange, const Post& post);
+  // Does `ask`, which may wait for services outside, where nobody else waits, and then goes on where it was.
+  void wait_for(const std::shared_ptr<ObservedExchange>& exchange, const Post& post, std::function<std::function<void()>()> ask);
+  ApiResult<User> identify(ObservedExchange& exchange, const RequestInfo& info);
+  void enter(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query, const Post& post);
+  // The wait for a seat. `decision`: when it is known what the user may.
+  void seat(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query, const Post& post,
+            std::optional<Decision> decision);
+  // What comes after it: authorization, then the answer.
+  void proceed(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query, const Post& post,
+               std::optional<Decision> decision);
   void serve_resource(std::shared_ptr<ObservedExchange> exchange, const User& user, RequestInfo info, Query query,
                       const std::function<void(std::function<void()>)>& post);
   void serve_connect(std::shared_ptr<ObservedExchange> exchange, Work work);
@@ -57,6 +68,7 @@ class Handler {
   // The APIService by which another server serves the path; empty for what is served here.
   Document served_elsewhere(const RequestInfo& info) const;
   void serve_list(std::shared_ptr<ObservedExchange> exchange, Work& work, const Accepted& accepted);
+  bool asks_outside(const Work& work) const;
   bool serve_health(net::Exchange& exchange, const RequestInfo& info, const Query& query);
   void write_store_metrics(std::string& out) const;
   ApiResult<User> impersonated(const net::Request& request, User user) const;
@@ -72,6 +84,7 @@ class Handler {
   FlowControl flow_;
   QuickReads quick_reads_;
   std::atomic<bool> ready_{false};
+  HealthChecks health_checks_;
   metrics::Collector store_metrics_;
   DebugPages debug_pages_;
 };

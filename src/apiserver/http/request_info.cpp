@@ -67,6 +67,7 @@ RequestInfo read_request_info(std::string_view method, std::string_view path, co
   }
   if (info.verb == "list" || info.verb == "watch" || info.verb == "deletecollection") {
     info.field_selector = query.get("fieldSelector");
+    info.label_selector = query.get("labelSelector");
     if (!info.field_selector.empty())
       if (auto selector = FieldSelector::parse(info.field_selector); selector)
         if (auto name = selector->exact("metadata.name")) info.selected_name = *name;

@@ -13,9 +13,9 @@ struct RequestInfo {
   bool is_resource = false;  // below /api/VERSION or /apis/GROUP/VERSION, with a resource
   std::string verb;          // get list watch create update patch delete deletecollection; for other paths the method in lower case
   std::string group, version, ns, resource, subresource, name;
-  std::string field_selector;  // as sent, of a list, watch or deletecollection
-  std::string selected_name;   // the name that it asks for: fieldSelector=metadata.name=NAME
-  std::string rest;            // of proxy paths: what follows the subresource, with its slash
+  std::string field_selector, label_selector;  // as sent, of a list, watch or deletecollection
+  std::string selected_name;                   // the name that it asks for: fieldSelector=metadata.name=NAME
+  std::string rest;                            // of proxy paths: what follows the subresource, with its slash
 
   std::string group_version() const { return group.empty() ? version : group + "/" + version; }
 };

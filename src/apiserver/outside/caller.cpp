@@ -108,7 +108,8 @@ Result<Document> OutsideCaller::post(std::string_view body, std::chrono::millise
   auto answer = client_->call(std::move(request));
   if (!answer) return std::unexpected(answer.error());
   if (answer->status / 100 != 2)
-    return fail(Code::unavailable, fmt::format("the server answered {}: {}", answer->status, answer->body.substr(0, 256)));
+    return fail(answer->status >= 500 || answer->status == 429 ? Code::unavailable : Code::forbidden,
+                fmt::format("the server answered {}: {}", answer->status, answer->body.substr(0, 256)));
   if (answer->body.empty()) return Draft::object().freeze();
   auto document = parse_json(answer->body);
   if (!document) return fail(Code::invalid, document.error().message);

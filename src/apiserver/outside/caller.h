@@ -20,7 +20,8 @@ class OutsideCaller {
   // The cluster and user of the file's current context. Code::invalid: not a kubeconfig, or files that it names are missing.
   static Result<std::unique_ptr<OutsideCaller>> open(const std::string& kubeconfig_file);
   ~OutsideCaller();
-  // POST of a JSON body. Anything but 2xx is Code::unavailable with what came; an answer that is no JSON Code::invalid.
+  // POST of a JSON body. 5xx and 429 are Code::unavailable with what came, as is no answer: it may be better later; other
+  // answers than 2xx are Code::forbidden, one that is no JSON is Code::invalid.
   Result<Document> post(std::string_view body, std::chrono::milliseconds timeout);
 
  private:

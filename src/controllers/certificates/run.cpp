@@ -21,11 +21,10 @@ class Signer final : public Controller {
       : world_(environment.world),
         mirrors_(environment.mirrors),
         transport_(environment.transport),
-        ca_{std::move(options.certificate_pem), std::move(options.key_pem)},
+        authority_(std::move(options.authority)),
         duration_(options.duration),
         runner_("certificate-controller", workers, environment.transport, environment.world, environment.mirrors,
                 [this](const std::string& key, const Failure*) { return decide(key); }) {
-    if (auto info = net::read_certificate(ca_.certificate_pem)) ca_not_after_ = info->not_after;
     mirrors_.certificate_requests.add_handler([this](const Document&, const Document& now) {
       if (now) runner_.add(client::key_of(now));
     });
@@ -52,7 +51,7 @@ class Signer final : public Controller {
     plan.about = request;
     if (failed(request) || issued(request)) return plan;
     const bool unsettled = !decided(request);
-    const bool to_sign = approved(request) && !ca_.key_pem.empty() && is_built_in(request["spec"]["signerName"].as_string());
+    const bool to_sign = approved(request) && authority_ && is_built_in(request["spec"]["signerName"].as_string());
     if (!unsettled && !to_sign) return plan;
     const std::string pem = base64_decode(request["spec"]["request"].as_string()).value_or("");
     auto info = net::read_request(pem);
@@ -91,12 +90,18 @@ class Signer final : public Controller {
   Plan sign(const Document& request, const std::string& pem, const Subject& subject) {
     const Time now = world_.clock.now();
     if (std::string fault = fault_of(request, subject); !fault.empty()) return give_up(request, fault, now);
-    const Validity valid = validity(request, now, duration_, ca_not_after_);
+    auto [authority, key] = authority_();
+    const net::KeyPair ca{std::move(authority), std::move(key)};
+    auto about = net::read_certificate(ca.certificate_pem);
+    const Validity valid = validity(request, now, duration_, about ? about->not_after : Time::max());
     net::CertificateSpec spec;
     for (Value usage : request["spec"]["usages"].items()) spec.usages.push_back(usage.str());
     spec.not_before = valid.not_before;
     spec.not_after = valid.not_after;
-    auto certificate = net::sign_request(ca_, pem, spec);
+    auto certificate = net::sign_request(ca, pem, spec);
+    // Certificate and key are two files: between the writes of both they do not belong together.
+    if (certificate && !net::issued_by(*certificate, ca.certificate_pem))
+      certificate = fail(Code::unavailable, "the key is not that of the certificate authority");
     if (certificate) return publish(request, *certificate);
     log_warn("controllers", "a certificate request cannot be signed",
              {{"request", std::string(name_of(request))}, {"why", certificate.error().message}});
@@ -115,9 +120,8 @@ class Signer final : public Controller {
   const World world_;
   Mirrors& mirrors_;
   client::Transport& transport_;
-  const net::KeyPair ca_;
+  const std::function<std::pair<std::string, std::string>()> authority_;
   const Duration duration_;
-  Time ca_not_after_ = Time::max();
   Runner runner_;
 };
 

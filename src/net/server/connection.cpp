@@ -186,9 +186,10 @@ std::shared_ptr<const PeerIdentity> Connection::peer() {
     if (!peer_) return nullptr;
   }
   Time now = std::chrono::system_clock::now();
-  if (peer_->certificate && now > peer_->not_after) {
+  if ((peer_->certificate || peer_->proxy) && now > peer_->not_after) {
     auto expired = std::make_shared<PeerIdentity>(*peer_);
     expired->certificate.reset();
+    expired->proxy.reset();
     expired->error = "x509: certificate has expired or is not yet valid";
     peer_ = expired;
   }

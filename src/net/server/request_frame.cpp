@@ -10,6 +10,7 @@ void fill_connection_facts(Request& request, Connection& connection) {
   if (auto peer = connection.peer()) {
     request.peer = peer->certificate;
     request.peer_error = peer->error;
+    request.proxy = peer->proxy;
   }
 }
 

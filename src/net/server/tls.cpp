@@ -10,6 +10,7 @@
 
 #include <cstring>
 #include <ctime>
+#include <utility>
 
 #include "base/strings.h"
 
@@ -119,19 +120,21 @@ FileStamp stamp_file(const std::string& path) {
 TlsContext::~TlsContext() {
   ::SSL_CTX_free(context_);
   ::X509_STORE_free(client_cas_);
+  ::X509_STORE_free(proxy_cas_);
 }
 
 bool TlsContext::stale(const TlsFiles& files) const {
   return stamps_[0] != stamp_file(files.certificate_file) || stamps_[1] != stamp_file(files.key_file) ||
-         stamps_[2] != stamp_file(files.client_ca_file);
+         stamps_[2] != stamp_file(files.client_ca_file) || stamps_[3] != stamp_file(files.proxy_ca_file);
 }
 
 Result<std::shared_ptr<TlsContext>> TlsContext::load(const TlsFiles& files) {
   std::shared_ptr<TlsContext> out(new TlsContext);
-  out->stamps_ = {stamp_file(files.certificate_file), stamp_file(files.key_file), stamp_file(files.client_ca_file)};
+  out->stamps_ = {stamp_file(files.certificate_file), stamp_file(files.key_file), stamp_file(files.client_ca_file),
+                  stamp_file(files.proxy_ca_file)};
   ::ERR_clear_error();
   if (auto loaded = out->load_own(files); !loaded) return std::unexpected(loaded.error());
-  if (files.client_ca_file.empty()) return out;
+  if (files.client_ca_file.empty() && files.proxy_ca_file.empty()) return out;
   if (auto loaded = out->load_client_ca(files); !loaded) return std::unexpected(loaded.error());
   return out;
 }
@@ -164,13 +167,18 @@ Result<void> TlsContext::load_own(const TlsFiles& files) {
   return {};
 }
 
+// Both files' names are told to the client, that it may choose a certificate.
 Result<void> TlsContext::load_client_ca(const TlsFiles& files) {
-  auto store = read_store(files.client_ca_file);
-  if (!store) return std::unexpected(store.error());
-  client_cas_ = *store;
-  STACK_OF(X509_NAME)* names = ::SSL_load_client_CA_file(files.client_ca_file.c_str());
-  if (!names) return fail(Code::invalid, "client CA file " + files.client_ca_file + ": " + openssl_error());
+  STACK_OF(X509_NAME)* names = sk_X509_NAME_new_null();
   ::SSL_CTX_set_client_CA_list(context_, names);
+  for (auto [file, into] : {std::pair(&files.client_ca_file, &client_cas_), std::pair(&files.proxy_ca_file, &proxy_cas_)}) {
+    if (file->empty()) continue;
+    auto store = read_store(*file);
+    if (!store) return std::unexpected(store.error());
+    *into = *store;
+    if (!::SSL_add_file_cert_subjects_to_stack(names, file->c_str()))
+      return fail(Code::invalid, "client CA file " + *file + ": " + openssl_error());
+  }
   ::SSL_CTX_set_verify(context_, SSL_VERIFY_PEER, nullptr);
   ::SSL_CTX_set_cert_verify_callback(context_, accept_any_chain, nullptr);
   return {};
@@ -187,25 +195,31 @@ ssl_st* TlsContext::new_connection(int fd) const {
   return ssl;
 }
 
-std::shared_ptr<const PeerIdentity> TlsContext::identify(ssl_st* ssl) const {
-  X509* leaf = ::SSL_get0_peer_certificate(ssl);
-  if (!leaf || !client_cas_) return nullptr;
-  auto identity = std::make_shared<PeerIdentity>();
-  identity->not_before = time_of(::X509_get0_notBefore(leaf));
-  identity->not_after = time_of(::X509_get0_notAfter(leaf));
+// Why the client's chain does not lead to one of the store's authorities; "" when it does.
+std::string TlsContext::verify(x509_store_st* store, ssl_st* ssl) {
+  if (!store) return "x509: certificate signed by unknown authority";
   X509_STORE_CTX* check = ::X509_STORE_CTX_new();
-  bool good = ::X509_STORE_CTX_init(check, client_cas_, leaf, ::SSL_get_peer_cert_chain(ssl)) == 1;
+  bool good = ::X509_STORE_CTX_init(check, store, ::SSL_get0_peer_certificate(ssl), ::SSL_get_peer_cert_chain(ssl)) == 1;
   if (good) {
     ::X509_STORE_CTX_set_default(check, "ssl_client");  // asks for the client usage
     good = ::X509_verify_cert(check) == 1;
   }
-  if (good) {
-    identity->certificate = std::make_shared<const PeerCertificate>(read_subject(leaf));
-  } else {
-    identity->error = verify_error_text(::X509_STORE_CTX_get_error(check));
-  }
+  std::string why = good ? std::string() : verify_error_text(::X509_STORE_CTX_get_error(check));
   ::X509_STORE_CTX_free(check);
   ::ERR_clear_error();
+  return why;
+}
+
+std::shared_ptr<const PeerIdentity> TlsContext::identify(ssl_st* ssl) const {
+  X509* leaf = ::SSL_get0_peer_certificate(ssl);
+  if (!leaf || (!client_cas_ && !proxy_cas_)) return nullptr;
+  auto identity = std::make_shared<PeerIdentity>();
+  identity->not_before = time_of(::X509_get0_notBefore(leaf));
+  identity->not_after = time_of(::X509_get0_notAfter(leaf));
+  auto subject = std::make_shared<const PeerCertificate>(read_subject(leaf));
+  identity->error = verify(client_cas_, ssl);
+  if (identity->error.empty()) identity->certificate = subject;
+  if (proxy_cas_ && verify(proxy_cas_, ssl).empty()) identity->proxy = subject;
   return identity;
 }
 

@@ -26,6 +26,7 @@ namespace kybern::net {
 struct PeerIdentity {
   std::shared_ptr<const PeerCertificate> certificate;  // when it is good
   std::string error;                                   // why it is not; empty when there is none
+  std::shared_ptr<const PeerCertificate> proxy;        // when it is one of a front proxy
   Time not_before, not_after;
 };
 
@@ -54,10 +55,12 @@ class TlsContext {
   TlsContext() = default;
   Result<void> load_own(const TlsFiles& files);
   Result<void> load_client_ca(const TlsFiles& files);
+  static std::string verify(x509_store_st* store, ssl_st* ssl);
 
   ssl_ctx_st* context_ = nullptr;
   x509_store_st* client_cas_ = nullptr;
-  std::array<FileStamp, 3> stamps_;
+  x509_store_st* proxy_cas_ = nullptr;
+  std::array<FileStamp, 4> stamps_;
 };
 
 enum class AlpnProtocol : unsigned char { http1, http2 };
