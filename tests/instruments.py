@@ -250,7 +250,7 @@ def check_bench(kybern, folder, url, server_pid):
     small = ["--count", "60", "--seconds", "1", "--connections", "4", "--watchers", "5"]
     before = namespaces(url)
     results = bench(kybern, folder, "--kubeconfig", kubeconfig, "--server-pid", str(server_pid), "--think-ms", "5", *small)
-    names = ["create", "get", "list", "pages", "update", "patch", "apply", "leases", "custom", "mixed", "watch", "delete"]
+    names = ["create", "get", "list", "pages", "update", "patch", "apply", "leases", "custom", "mixed", "watch", "delete", "clear"]
     check(list(results) == names, "every scenario runs, in order", list(results))
     for name, r in results.items():
         check("skipped" not in r and r.get("failed") == 0 and r.get("operations", 0) > 0, f"bench {name} went well", r)

@@ -156,7 +156,9 @@ TEST(ConvertLimits, NestingEndsWithAnError) {
   std::string text;
   for (int i = 0; i < 1200; ++i) { text += R"({"not":)"; }
   text += "{}" + std::string(1200, '}');
-  auto result = to_typed(*find_type_named("apiextensions.v1.JSONSchemaProps"), parse(text));
+  auto document = parse_json(text, {.max_depth = 5000, .duplicates = nullptr});
+  ASSERT_TRUE(document);
+  auto result = to_typed(*find_type_named("apiextensions.v1.JSONSchemaProps"), *document);
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().message, "exceeded max depth");
 }
