@@ -47,7 +47,7 @@ replay() {
     failed=1
   fi
 }
-replay 10_generic 774 777
+replay 10_generic 773 776
 replay 20_core_defaults 124 124
 replay 21_core_validation 295 355
 replay 30_groups_defaults 97 97
