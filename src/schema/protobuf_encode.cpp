@@ -5,6 +5,8 @@
 #include <bit>
 #include <cstdlib>
 #include <cstring>
+#include <span>
+#include <utility>
 
 #include "base/check.h"
 #include "base/copy.h"
@@ -21,10 +23,18 @@ namespace {
 
 class Encoder {
  public:
-  explicit Encoder(std::size_t hint) : begin_(static_cast<char*>(std::malloc(hint))), at_(begin_ + hint), end_(at_) {
+  Encoder() : begin_(std::exchange(spare.begin, nullptr)) {
+    if (!begin_) { begin_ = static_cast<char*>(std::malloc(first_size)); }
     KYBERN_CHECK(begin_, "memory is there");
+    at_ = end_ = begin_ + first_size;
   }
-  ~Encoder() { std::free(begin_); }
+  ~Encoder() {
+    if (spare.begin || end_ - begin_ != first_size) {
+      std::free(begin_);
+    } else {
+      spare.begin = begin_;
+    }
+  }
   Encoder(const Encoder&) = delete;
   Encoder& operator=(const Encoder&) = delete;
 
@@ -65,6 +75,13 @@ class Encoder {
 
  private:
   static constexpr std::size_t varint_max = 10;
+  static constexpr std::ptrdiff_t first_size = 8192;  // of most objects; left to the thread's next encoder
+
+  struct Spare {
+    char* begin = nullptr;
+    ~Spare() { std::free(begin); }
+  };
+  static thread_local Spare spare;
 
   // Each writes what ends at `at` and returns where that begins.
   static char* put(char* at, std::string_view bytes) {
@@ -110,6 +127,8 @@ class Encoder {
 
   char *begin_, *at_, *end_;  // what is written lies from at_ to end_
 };
+
+thread_local Encoder::Spare Encoder::spare;
 
 bool is_number(Scalar scalar) { return scalar <= Scalar::float64; }
 
@@ -201,9 +220,10 @@ void Encoder::wrapped(std::uint32_t number, Value strings) {
 
 void Encoder::map(const Type& type, const Field& field, Value value) {
   if (!value.is_object()) { return; }
-  std::vector<Member> members;
-  members.reserve(value.size());
-  for (Member member : value.members()) { members.push_back(member); }
+  std::array<Member, 16> few;  // most maps are small
+  std::vector<Member> many(value.size() > few.size() ? value.size() : 0);
+  std::span<Member> members(many.empty() ? few.data() : many.data(), value.size());
+  for (std::size_t i = 0; i < members.size(); ++i) { members[i] = value.member(i); }
   std::sort(members.begin(), members.end(), [](const Member& a, const Member& b) { return a.key > b.key; });
   for (const Member& member : members) {
     std::size_t before = size();
@@ -255,7 +275,9 @@ void Encoder::one(const Type& type, const Field& field, std::uint32_t number, Va
       varint_field(1, static_cast<std::uint64_t>(duration ? duration->count() : 0));
       break;
     }
-    case Scalar::quantity: text_field(1, value.is_string() ? value.str() : value.is_null() ? "0" : to_json(value)); break;
+    case Scalar::quantity:
+      text_field(1, value.is_string() ? value.as_string() : value.is_null() ? "0" : std::string_view(to_json(value)));
+      break;
     case Scalar::int_or_string:
       text_field(3, value.as_string());
       varint_field(2, static_cast<std::uint64_t>(static_cast<std::int64_t>(static_cast<std::int32_t>(value.as_int()))));
@@ -318,14 +340,14 @@ Result<void> envelope(Encoder& encoder, Value object) {
 }  // namespace
 
 Result<std::string> encode_protobuf(Value object) {
-  Encoder encoder(2048);
+  Encoder encoder;
   Result<void> written = envelope(encoder, object);
   if (!written) { return std::unexpected(written.error()); }
   return std::string(encoder.text());
 }
 
 Result<std::string> encode_watch_event(std::string_view type, Value object) {
-  Encoder encoder(2048);
+  Encoder encoder;
   std::size_t end = encoder.size();
   Result<void> written = envelope(encoder, object);
   if (!written) { return std::unexpected(written.error()); }
@@ -336,7 +358,7 @@ Result<std::string> encode_watch_event(std::string_view type, Value object) {
 }
 
 void encode_message(const Type& type, Value value, std::string& out) {
-  Encoder encoder(1024);
+  Encoder encoder;
   encoder.fields(type, value);
   out += encoder.text();
 }
