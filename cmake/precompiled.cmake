@@ -3,7 +3,7 @@
 option(KYBERN_PCH "Compile the common headers once" ON)
 
 # kybern_precompiled(TARGET KIND): TARGET's sources start from the precompiled headers of KIND: plain, optimised (the
-# rooms that are -O3 in every configuration) or test (a room's tests).
+# rooms that are -O2 in every configuration and -O3 in a release) or test (a room's tests).
 function(kybern_precompiled target kind)
   if(KYBERN_PCH)
     target_precompile_headers(${target} REUSE_FROM precompiled_${kind})
@@ -13,7 +13,7 @@ endfunction()
 # kybern_options(TARGET KIND): the flags that KIND has beside the configuration's.
 function(kybern_options target kind)
   if(kind STREQUAL "optimised")
-    target_compile_options(${target} PRIVATE -O3)
+    target_compile_options(${target} PRIVATE $<IF:$<CONFIG:Release>,-O3,-O2>)  # -O3 makes gcc 12 warn wrongly
   elseif(kind STREQUAL "test")  # a test's own code is compiled once and run once
     target_compile_options(${target} PRIVATE $<$<NOT:$<CONFIG:Release>>:-O0>)
     if(NOT KYBERN_SANITIZE)  # a fifth of its compiling; a failed assertion tells its line without

@@ -1,6 +1,6 @@
 # kybern_room(NAME [USES room...] [LIBS target...] [OPTIMISED])
 # One static library from src/NAME/**/*.cpp, a test program from its *_test.cpp and testing/*.cpp, a link test (the library
-# alone, with what it may use), and a check that each of its headers compiles by itself. OPTIMISED: -O3 in every
+# alone, with what it may use), and a check that each of its headers compiles by itself. OPTIMISED: -O2 in every
 # configuration.
 function(kybern_room name)
   cmake_parse_arguments(ROOM "OPTIMISED" "" "USES;LIBS" ${ARGN})
