@@ -350,6 +350,7 @@ class ApiServerImpl : public ApiServer {
     world_.executor.cancel(authorities_timer_);
     trust_.reset();
     if (aggregator_) aggregator_->stop();
+    if (registry_) registry_->customs().stop();
     if (server_) server_->stop(grace);
   }
 

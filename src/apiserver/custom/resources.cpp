@@ -43,6 +43,28 @@ Work CustomResources::work_for(const std::string& name, std::string subresource)
   return work;
 }
 
+struct CustomResources::Follower {
+  std::mutex mutex;  // held while one is written
+  CustomResources* customs;
+  explicit Follower(CustomResources* c) : customs(c) {}
+
+  void run() {
+    for (;;) {
+      std::lock_guard lock(mutex);
+      if (!customs || !customs->follow_next()) return;
+    }
+  }
+};
+
+CustomResources::CustomResources(Registry& registry, Catalog& catalog)
+    : registry_(registry), catalog_(catalog), follower_(std::make_shared<Follower>(this)) {}
+CustomResources::~CustomResources() { stop(); }
+
+void CustomResources::stop() {
+  std::lock_guard lock(follower_->mutex);
+  follower_->customs = nullptr;
+}
+
 void CustomResources::load() {
   std::vector<std::string> names;
   registry_.each(definitions_group, "v1", definitions_plural, "", [&](Value definition) {
@@ -60,7 +82,7 @@ void CustomResources::follow(std::string api_service) {
   if (!loaded_) return;
   to_follow_.insert(std::move(api_service));
   if (std::exchange(following_, true)) return;
-  registry_.world().executor.post([this] { follow_all(); });
+  registry_.world().executor.post([follower = follower_] { follower->run(); });
 }
 
 void CustomResources::follow_versions(Value definition) {
@@ -68,18 +90,17 @@ void CustomResources::follow_versions(Value definition) {
     follow(fmt::format("{}.{}", version["name"].as_string(), definition["spec"]["group"].as_string()));
 }
 
-void CustomResources::follow_all() {
-  for (;;) {
-    std::string name;
-    {
-      std::lock_guard lock(follow_mutex_);
-      following_ = !to_follow_.empty();
-      if (!following_) return;
-      name = std::move(to_follow_.extract(to_follow_.begin()).value());
-    }
-    if (auto ok = follow_custom_version(registry_, registry_.world(), name); !ok)
-      log_warn("apiserver", "the APIService of custom resources could not be written", {{"name", name}, {"why", ok.error().message}});
+bool CustomResources::follow_next() {
+  std::string name;
+  {
+    std::lock_guard lock(follow_mutex_);
+    following_ = !to_follow_.empty();
+    if (!following_) return false;
+    name = std::move(to_follow_.extract(to_follow_.begin()).value());
   }
+  if (auto ok = follow_custom_version(registry_, registry_.world(), name); !ok)
+    log_warn("apiserver", "the APIService of custom resources could not be written", {{"name", name}, {"why", ok.error().message}});
+  return true;
 }
 
 void CustomResources::changed(Value before, Value now) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <string>
@@ -15,7 +16,9 @@ class CustomResources {
  public:
   static constexpr int deletes_per_turn = 500;
 
-  CustomResources(Registry& registry, Catalog& catalog) : registry_(registry), catalog_(catalog) {}
+  CustomResources(Registry& registry, Catalog& catalog);
+  ~CustomResources();
+  void stop();  // nothing is followed any more; what is being written for it has ended
 
   void load();                             // the stored definitions, when the server starts
   void changed(Value before, Value now);   // of a definition; `now` absent: it is gone
@@ -28,7 +31,7 @@ class CustomResources {
   void clean_up(const std::string& name);
   void settle_others(std::string_view group, std::string_view name);
   void follow_versions(Value definition);
-  void follow_all();
+  bool follow_next();  // false: there is none
   Work work_for(const std::string& name, std::string subresource) const;
 
   Registry& registry_;
@@ -36,6 +39,8 @@ class CustomResources {
   std::mutex mutex_;
   std::map<std::string, Document, std::less<>> published_;  // spec and names that the catalog shows
   std::mutex follow_mutex_;
+  struct Follower;  // the task, which the executor may run when this object is no more
+  std::shared_ptr<Follower> follower_;
   std::set<std::string> to_follow_;          // APIServices
   bool loaded_ = false, following_ = false;  // following: a task is at work on them
 };

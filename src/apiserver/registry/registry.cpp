@@ -21,7 +21,11 @@ Registry::Registry(store::Store& store, World world, RegistryOptions options) : 
   waiting_room_ = std::make_unique<WaitingRoom>();
   webhooks_ = std::make_unique<admission::Webhooks>(*this, *hook_clients_, *waiting_room_);
 }
-Registry::~Registry() { waiting_room_.reset(); }  // first: what still runs there uses the rest
+// First what still runs by itself: it uses the rest.
+Registry::~Registry() {
+  customs_->stop();
+  waiting_room_.reset();
+}
 
 ApiResult<Document> check_kind(std::string_view api_version, std::string_view kind, Document body) {
   Value root = body.root();
