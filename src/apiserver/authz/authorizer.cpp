@@ -227,10 +227,11 @@ std::optional<Decision> Authorizer::decided(const std::string& question, store::
   return found->second;
 }
 
-void Authorizer::remember(const std::string& question, store::Revision at, const Decision& decision) const {
-  constexpr std::size_t most_decided = 8192;
+// Names come and go without end: they take a bounded part.
+void Authorizer::remember(const std::string& question, bool by_name, store::Revision at, const Decision& decision) const {
+  constexpr std::size_t most_decided = 8192, most_with_names = 1024;
   std::unique_lock lock(decided_.mutex);
-  if (decided_.at > at) return;
+  if (decided_.at > at || (by_name && decided_.at == at && decided_.by_question.size() >= most_with_names)) return;
   if (decided_.at < at || decided_.by_question.size() >= most_decided) decided_.by_question.clear();
   decided_.at = at;
   decided_.by_question.insert_or_assign(question, decision);
@@ -252,7 +253,7 @@ Decision Authorizer::by_roles(const Attributes& a) const {
   // A rule with names may decide otherwise for another object, or for none.
   if (by_name && !named) return decision;
   if (!by_name) question.resize(nameless);
-  remember(question, at, decision);
+  remember(question, by_name, at, decision);
   return decision;
 }
 

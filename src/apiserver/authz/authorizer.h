@@ -76,7 +76,7 @@ class Authorizer {
   Decision by_roles(const Attributes& attributes) const;
   Decision walk_roles(const Attributes& attributes, bool& by_name) const;
   std::optional<Decision> decided(const std::string& question, store::Revision at) const;
-  void remember(const std::string& question, store::Revision at, const Decision& decision) const;
+  void remember(const std::string& question, bool by_name, store::Revision at, const Decision& decision) const;
 
   const Registry& registry_;
   const store::Store& store_;
