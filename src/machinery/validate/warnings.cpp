@@ -336,11 +336,16 @@ Warnings of_service(Value service) {
   return std::move(say.out);
 }
 
+void of_class_annotation(Sayer& say, Value object) {
+  Path metadata("metadata"), annotations = metadata.child("annotations");
+  if (object["metadata"]["annotations"][storage_class_annotation].exists())
+    say.at(annotations.key(storage_class_annotation), "deprecated since v1.8; use \"storageClassName\" attribute instead");
+}
+
 Warnings of_persistent_volume(Value volume) {
   Sayer say;
-  Path metadata("metadata"), annotations = metadata.child("annotations"), spec("spec");
-  if (volume["metadata"]["annotations"][storage_class_annotation].exists())
-    say.at(annotations.key(storage_class_annotation), "deprecated since v1.8; use \"storageClassName\" attribute instead");
+  Path spec("spec");
+  of_class_annotation(say, volume);
   if (volume["spec"]["persistentVolumeReclaimPolicy"].as_string() == "Recycle")
     say.at(spec.child("persistentVolumeReclaimPolicy"),
            "The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.");
@@ -352,9 +357,8 @@ Warnings of_persistent_volume(Value volume) {
 
 Warnings of_claim(Value claim) {
   Sayer say;
-  Path metadata("metadata"), annotations = metadata.child("annotations"), spec("spec");
-  if (claim["metadata"]["annotations"][storage_class_annotation].exists())
-    say.at(annotations.key(storage_class_annotation), "deprecated since v1.8; use \"storageClassName\" attribute instead");
+  Path spec("spec");
+  of_class_annotation(say, claim);
   say.claim_spec(claim["spec"], spec);
   return std::move(say.out);
 }
