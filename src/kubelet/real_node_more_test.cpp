@@ -248,7 +248,7 @@ TEST_F(RealNodeLife, ResourcesChangeInPlace) {
 TEST_F(RealNodeLife, ImagesAreVolumes) {
   node_->run(
       R"({"metadata":{"name":"imgvol"},"spec":{"terminationGracePeriodSeconds":1,"restartPolicy":"Never","volumes":[{"name":"v","image":{"reference":"kybern.io/sample-web:1","pullPolicy":"IfNotPresent"}}],
-      "containers":[{"name":"c","image":"kybern.io/busybox:1","imagePullPolicy":"Never","command":["sh","-c","cat /v/www/healthz; cat /one; touch /v/x"],
+      "containers":[{"name":"c","image":"kybern.io/busybox:1","imagePullPolicy":"Never","command":["sh","-c","cat /v/www/healthz; cat /one; touch /v/x 2>&1"],
         "volumeMounts":[{"name":"v","mountPath":"/v"},{"name":"v","mountPath":"/one","subPath":"www/healthz"}]}]}})");
   ASSERT_TRUE(node_->phase_becomes("imgvol", "Failed")) << node_->describe("imgvol");
   EXPECT_EQ(node_->log("imgvol", "c"), "ok\nok\ntouch: /v/x: Read-only file system\n");

@@ -242,7 +242,10 @@ TEST_F(RealPods2, LimitsAreInTheCgroups) {
 }
 
 TEST_F(RealPods2, LogsAreServed) {
-  script("logs", "for i in 1 2 3 4 5; do echo line $i; done; sleep 0.2; echo problem >&2; sleep 1000");
+  // The two streams reach the log by ways of their own: the second is written only when the first has arrived.
+  script("logs", "for i in 1 2 3 4 5; do echo line $i; done; while [ ! -e /tmp/go ]; do sleep 0.05; done; echo problem >&2; sleep 1000");
+  node_->wait_log("logs", "c", "line 5");
+  node_->exec("/exec/default/logs/c?command=touch&command=/tmp/go&output=1", "");
   node_->wait_log("logs", "c", "problem");
   ASSERT_TRUE(node_->phase_becomes("logs", "Running"));
   EXPECT_EQ(node_->get("/containerLogs/default/logs/c"), "line 1\nline 2\nline 3\nline 4\nline 5\nproblem\n");
