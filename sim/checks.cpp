@@ -10,6 +10,7 @@
 #include "client/mirror.h"
 #include "document/json.h"
 #include "machinery/quantity.h"
+#include "sim/fleet.h"
 #include "sim/user.h"
 
 namespace kybern::sim {
@@ -17,8 +18,6 @@ namespace {
 
 constexpr std::size_t changes_at_once = 4096, problems_kept = 20;
 
-std::string_view uid_of(Value object) { return object["metadata"]["uid"].as_string(); }
-bool is_deleting(Value object) { return object["metadata"]["deletionTimestamp"].exists(); }
 bool is_finished(Value pod) {
   const std::string_view phase = pod["status"]["phase"].as_string();
   return phase == "Failed" || phase == "Succeeded";

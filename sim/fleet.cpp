@@ -17,8 +17,6 @@ constexpr Duration shortest_retry = std::chrono::seconds(1), longest_retry = std
 constexpr Duration delivery_gap = std::chrono::microseconds(50);
 constexpr std::size_t violations_kept = 20;
 
-std::string_view uid_of(Value object) { return object["metadata"]["uid"].as_string(); }
-bool is_deleting(Value object) { return object["metadata"]["deletionTimestamp"].exists(); }
 bool is_terminal(Value pod) {
   const std::string_view phase = pod["status"]["phase"].as_string();
   return phase == "Failed" || phase == "Succeeded";

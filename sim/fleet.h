@@ -14,10 +14,14 @@
 #include <unordered_map>
 #include <vector>
 
+#include "document/document.h"
 #include "sim/network.h"
 #include "sim/world.h"
 
 namespace kybern::sim {
+
+inline std::string_view uid_of(Value object) { return object["metadata"]["uid"].as_string(); }
+inline bool is_deleting(Value object) { return object["metadata"]["deletionTimestamp"].exists(); }
 
 struct NodeModel {
   std::string cpu = "32", memory = "128Gi";

@@ -11,7 +11,7 @@
 namespace kybern::sim {
 namespace {
 
-using Kind = Operation::Kind;
+using OperationKind = Operation::Kind;
 using Answer = Operation::Answer;
 
 constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
@@ -129,20 +129,20 @@ class KeyChecker {
   // Whether the operation can have its answer in this state, and what it leaves.
   bool apply(const Operation& o, State& state) const {
     const std::int64_t now = revision_of(state);
-    if (o.kind == Kind::get) {
+    if (o.kind == OperationKind::get) {
       if (o.answer == Answer::failed || o.answer == Answer::unknown) return true;
       return o.value == state && (state == 0 || o.revision == now);
     }
-    const bool holds = (!o.expected || *o.expected == now) && (o.kind == Kind::put || state != 0);
+    const bool holds = (!o.expected || *o.expected == now) && (o.kind == OperationKind::put || state != 0);
     switch (o.answer) {
       case Answer::failed: return true;
       case Answer::refused: return !holds;
       case Answer::unknown:
-        if (holds) state = o.kind == Kind::put ? o.value : 0;
+        if (holds) state = o.kind == OperationKind::put ? o.value : 0;
         return true;
       case Answer::done:
         if (!holds || o.revision <= now) return false;
-        state = o.kind == Kind::put ? o.value : 0;
+        state = o.kind == OperationKind::put ? o.value : 0;
         return true;
     }
     return false;
@@ -174,7 +174,7 @@ class KeyChecker {
 std::optional<std::string> check_revisions(const History& history) {
   std::vector<const Operation*> writes;
   for (const Operation& o : history)
-    if (o.kind != Kind::get && o.answer == Answer::done) writes.push_back(&o);
+    if (o.kind != OperationKind::get && o.answer == Answer::done) writes.push_back(&o);
   std::sort(writes.begin(), writes.end(), [](auto* a, auto* b) { return a->revision < b->revision; });
   const Operation *latest_call = nullptr, *previous = nullptr;
   for (const Operation* o : writes) {
@@ -195,11 +195,11 @@ std::string describe(const Operation& o) {
   static constexpr const char* answers[] = {"no answer", "done", "refused", "failed"};
   return fmt::format("[{} .. {}] client {}: {} {}{}{}: {}{}", o.called_ns,
                      o.answer == Answer::unknown ? "?" : std::to_string(o.answered_ns), o.client, kinds[static_cast<int>(o.kind)], o.key,
-                     o.kind == Kind::put ? fmt::format(" = {}", o.value) : "", o.expected ? fmt::format(" if at {}", *o.expected) : "",
-                     answers[static_cast<int>(o.answer)],
-                     o.answer != Answer::done ? ""
-                     : o.kind == Kind::get    ? fmt::format(", {} at {}", o.value, o.revision)
-                                              : fmt::format(" at {}", o.revision));
+                     o.kind == OperationKind::put ? fmt::format(" = {}", o.value) : "",
+                     o.expected ? fmt::format(" if at {}", *o.expected) : "", answers[static_cast<int>(o.answer)],
+                     o.answer != Answer::done       ? ""
+                     : o.kind == OperationKind::get ? fmt::format(", {} at {}", o.value, o.revision)
+                                                    : fmt::format(" at {}", o.revision));
 }
 
 std::optional<std::string> check_linearizable(const History& history) {
@@ -207,7 +207,7 @@ std::optional<std::string> check_linearizable(const History& history) {
   std::map<std::string, std::vector<const Operation*>> keys;
   for (const Operation& o : history) {
     keys[o.key].push_back(&o);
-    if (o.answer != Answer::done || o.kind == Kind::erase || o.value == 0) continue;
+    if (o.answer != Answer::done || o.kind == OperationKind::erase || o.value == 0) continue;
     auto [place, is_new] = revisions.try_emplace(o.value, o.revision);
     if (!is_new && place->second != o.revision)
       return fmt::format("a value has two revisions, {} and {}: {}", place->second, o.revision, describe(o));

@@ -63,6 +63,8 @@ void Lane::pause(Duration how_long) { paused_until_ns_ = std::max(paused_until_n
 
 void Lane::cancel(TimerId id) { world_.cancel(id); }
 
+void Lane::wait(Duration duration) { world_.wait(duration); }
+
 World Lane::world() { return {world_, random_, *this}; }
 
 SimulatedWorld::SimulatedWorld(std::uint64_t seed) : seed_(seed), random_(seed), ties_(~seed) {}

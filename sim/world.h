@@ -51,6 +51,7 @@ class Lane final : public Executor {
   void post(Task task) override;
   TimerId post_after(Duration delay, Task task) override;
   void cancel(TimerId id) override;
+  void wait(Duration duration) override;
   bool busy() const { return busy_; }  // one of its tasks is on the stack
   bool dead() const { return dead_; }
   void pause(Duration how_long);  // its process is stopped: what is due meanwhile runs afterwards, in the same order

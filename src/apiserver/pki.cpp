@@ -24,13 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 constexpr Duration clock_skew = std::chrono::hours(1);  // certificates begin this long ago: other machines' clocks may lag
 
-std::string read_file(const std::string& path) {
-  std::ifstream in(path);
-  std::stringstream out;
-  out << in.rdbuf();
-  return out.str();
-}
-
 // Whole or not at all: written beside, synced, renamed.
 Result<void> write_file(const std::string& path, std::string_view text, int mode) {
   std::string temporary = path + ".new";
@@ -45,7 +38,7 @@ Result<void> write_file(const std::string& path, std::string_view text, int mode
   return {};
 }
 
-struct Wanted {
+struct Issued {
   std::string name;  // of the files: <name>.crt, <name>.key
   net::CertificateSpec spec;
 };
@@ -61,7 +54,7 @@ bool still_good(const std::string& certificate, const std::string& ca, const net
          holds(info->dns_names, spec.dns_names) && holds(info->ip_addresses, spec.ip_addresses);
 }
 
-Result<void> ensure_certificate(const std::string& folder, const net::KeyPair& ca, Wanted wanted, Time now) {
+Result<void> ensure_certificate(const std::string& folder, const net::KeyPair& ca, Issued wanted, Time now) {
   std::string certificate = folder + "/" + wanted.name + ".crt", key = folder + "/" + wanted.name + ".key";
   wanted.spec.not_before = now - clock_skew;
   wanted.spec.not_after = now + certificate_lifetime;
@@ -159,12 +152,19 @@ Result<net::KeyPair> current_ca(const std::string& folder, Time now) {
 
 }  // namespace
 
+std::string read_file(const std::string& path) {
+  std::ifstream in(path);
+  std::stringstream out;
+  out << in.rdbuf();
+  return out.str();
+}
+
 Result<void> ensure_serving_certificate(const std::string& data_dir, const std::string& name, const std::string& common_name,
                                         const std::vector<std::string>& organizations, const std::vector<std::string>& dns_names,
                                         const std::vector<std::string>& ip_addresses, Time now) {
   auto ca = load_ca(data_dir + "/pki");
   if (!ca) return std::unexpected(ca.error());
-  Wanted wanted{name, {}};
+  Issued wanted{name, {}};
   wanted.spec.common_name = common_name;
   wanted.spec.organizations = organizations;
   wanted.spec.dns_names = dns_names;
@@ -190,7 +190,7 @@ Result<Credentials> ensure_pki(const ServerOptions& options, const std::string& 
     if (!key) return std::unexpected(key.error());
     if (auto ok = write_file(folder + "/service-account.key", *key, 0600); !ok) return std::unexpected(ok.error());
   }
-  Wanted server{"apiserver", {}};
+  Issued server{"apiserver", {}};
   server.spec.common_name = "kube-apiserver";
   server.spec.server = true;
   server.spec.dns_names = {"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + options.cluster_domain,
@@ -201,15 +201,15 @@ Result<Credentials> ensure_pki(const ServerOptions& options, const std::string& 
     bool ip = name.find_first_not_of("0123456789.") == std::string::npos || name.find(':') != std::string::npos;
     (ip ? server.spec.ip_addresses : server.spec.dns_names).push_back(name);
   }
-  Wanted admin{"admin", {}};
+  Issued admin{"admin", {}};
   admin.spec.common_name = "kubernetes-admin";
   admin.spec.organizations = {"system:masters"};
   admin.spec.client = true;
-  Wanted kubelet_client{"apiserver-kubelet-client", {}};
+  Issued kubelet_client{"apiserver-kubelet-client", {}};
   kubelet_client.spec.common_name = "kube-apiserver-kubelet-client";
   kubelet_client.spec.organizations = {"system:masters"};
   kubelet_client.spec.client = true;
-  for (const Wanted& wanted : {server, admin, kubelet_client})
+  for (const Issued& wanted : {server, admin, kubelet_client})
     if (auto ok = ensure_certificate(folder, *ca, wanted, now); !ok) return std::unexpected(ok.error());
   // Of the front proxy another authority vouches: whom it names, other servers believe.
   net::KeyPair front{read_file(folder + "/front-proxy-ca.crt"), read_file(folder + "/front-proxy-ca.key")};
@@ -220,7 +220,7 @@ Result<Credentials> ensure_pki(const ServerOptions& options, const std::string& 
     if (auto ok = write_file(folder + "/front-proxy-ca.key", front.key_pem, 0600); !ok) return std::unexpected(ok.error());
     if (auto ok = write_file(folder + "/front-proxy-ca.crt", front.certificate_pem, 0644); !ok) return std::unexpected(ok.error());
   }
-  Wanted front_client{"front-proxy-client", {}};
+  Issued front_client{"front-proxy-client", {}};
   front_client.spec.common_name = "front-proxy-client";
   front_client.spec.client = true;
   if (auto ok = ensure_certificate(folder, front, front_client, now); !ok) return std::unexpected(ok.error());

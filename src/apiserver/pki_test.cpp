@@ -23,7 +23,7 @@ std::string text_of(const std::string& path) {
   return out.str();
 }
 
-class PkiTest : public testing::Test {
+class PkiTest : public ::testing::Test {
  protected:
   PkiTest() {
     char name[] = "/tmp/kybern-pki-XXXXXX";

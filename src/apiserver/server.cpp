@@ -45,13 +45,6 @@ constexpr Duration authorities_interval = std::chrono::seconds(10);
 constexpr std::size_t changes_per_turn = 1024;
 constexpr int most_local_waiting = 16;
 
-std::string read_file(const std::string& path) {
-  std::ifstream in(path);
-  std::stringstream out;
-  out << in.rdbuf();
-  return out.str();
-}
-
 // The address that this machine has towards others: that of the first interface that is up and not loopback.
 std::string find_advertise_address() {
   ifaddrs* list = nullptr;

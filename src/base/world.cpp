@@ -84,8 +84,9 @@ class ThreadPool : public Executor {
     due_.erase(found);
   }
 
+  void wait(Duration duration) override { std::this_thread::sleep_for(duration); }
+
   void stop() {
-    std::vector<std::thread> threads;
     std::deque<Task> dropped;
     {
       std::lock_guard lock(mutex_);

@@ -35,7 +35,8 @@ class Executor {
   virtual ~Executor() = default;
   virtual void post(Task task) = 0;
   virtual TimerId post_after(Duration delay, Task task) = 0;
-  virtual void cancel(TimerId id) = 0;  // a task that has begun is not stopped; an unknown id is ignored
+  virtual void cancel(TimerId id) = 0;       // a task that has begun is not stopped; an unknown id is ignored
+  virtual void wait(Duration duration) = 0;  // holds the task that calls, others go on
 };
 
 struct World {

@@ -1,6 +1,8 @@
 // What is measured: each scenario is a Load, or a measurement of its own.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -8,6 +10,9 @@
 #include "bench/load.h"
 
 namespace kybern::bench {
+
+inline constexpr std::chrono::milliseconds read_turn{200};  // who reads a watch looks up this often
+inline std::int64_t now_ns() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
 class Scenarios {
  public:

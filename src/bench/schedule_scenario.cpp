@@ -15,10 +15,7 @@ namespace {
 using Steady = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-constexpr milliseconds read_turn{200};
 constexpr milliseconds first_wait{15000}, more_wait{10000};  // for the first pod to be bound, for one more
-
-std::int64_t now_ns() { return Steady::now().time_since_epoch().count(); }
 
 struct Bound {
   explicit Bound(std::size_t count) : answered(count), at(count) {}

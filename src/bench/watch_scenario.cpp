@@ -17,10 +17,7 @@ using Steady = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr double pods_per_second = 200;   // when no rate is given
-constexpr milliseconds read_turn{200};    // a watcher looks up this often
 constexpr milliseconds last_wait{10000};  // for the events of the last pods
-
-std::int64_t now_ns() { return Steady::now().time_since_epoch().count(); }
 
 struct Pods {
   Pods(std::size_t first, std::size_t count) : first(first), answered(count), last_seen(count), seen(count) {}

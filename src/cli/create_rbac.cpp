@@ -13,12 +13,6 @@ namespace {
 
 constexpr std::string_view rbac_version = "rbac.authorization.k8s.io/v1", rbac_group = "rbac.authorization.k8s.io";
 
-Draft strings(const std::vector<std::string>& list) {
-  Draft out = Draft::array();
-  for (const std::string& item : list) out.push_back(item);
-  return out;
-}
-
 std::vector<std::string> unique(std::vector<std::string> list) {
   std::vector<std::string> out;
   for (std::string& item : list)
@@ -73,11 +67,12 @@ Result<Draft> rules(Session& session, const Arguments& arguments, bool of_cluste
   std::stable_sort(groups.begin(), groups.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   Draft out = Draft::array();
   for (const auto& [group, resources] : groups) {
-    Draft rule = Draft::object({{"apiGroups", strings({group})}, {"resources", strings(resources)}, {"verbs", strings(verbs)}});
-    if (!names.empty()) rule["resourceNames"] = strings(names);
+    Draft rule =
+        Draft::object({{"apiGroups", Draft::strings({group})}, {"resources", Draft::strings(resources)}, {"verbs", Draft::strings(verbs)}});
+    if (!names.empty()) rule["resourceNames"] = Draft::strings(names);
     out.push_back(std::move(rule));
   }
-  if (!urls.empty()) out.push_back(Draft::object({{"nonResourceURLs", strings(urls)}, {"verbs", strings(verbs)}}));
+  if (!urls.empty()) out.push_back(Draft::object({{"nonResourceURLs", Draft::strings(urls)}, {"verbs", Draft::strings(verbs)}}));
   return out;
 }
 

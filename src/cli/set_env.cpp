@@ -26,7 +26,8 @@ Result<void> add_pair(std::string_view text, Edits& out) {
   if (equals == std::string_view::npos || equals == 0)
     return refuse("environment variables must be of the form key=value, not " + go_quote(text));
   if (!names::env_var(text.substr(0, equals)).empty())
-    return refuse(go_quote(text.substr(0, equals)) + " is not a valid key name: " + join(names::env_var(text.substr(0, equals)), ", "));
+    return refuse(go_quote(text.substr(0, equals)) +
+                  " is not a valid key name: " + kybern::join(names::env_var(text.substr(0, equals)), ", "));
   out.set.push_back(Draft::object({{"name", text.substr(0, equals)}, {"value", text.substr(equals + 1)}}));
   return {};
 }

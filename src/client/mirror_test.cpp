@@ -23,12 +23,12 @@ Document pod(std::string_view name, int version, std::string_view uid, std::stri
 }
 
 // What the handlers are told, as "key old->new".
-struct World {
+struct MirrorWorld {
   FeedTransport transport;
   MirrorCore mirror{transport, path};
   std::vector<std::string> told;
 
-  World() {
+  MirrorWorld() {
     mirror.add_index("node", [](Value object) { return std::vector<std::string>{object["spec"]["nodeName"].str()}; });
     mirror.add_handler([this](const Document& before, const Document& now) {
       const auto version = [](const Document& d) { return d ? d["metadata"]["resourceVersion"].str() : std::string("-"); };
@@ -58,7 +58,7 @@ struct World {
 using Told = std::vector<std::string>;
 
 TEST(Mirror, FollowsTheStream) {
-  World w;
+  MirrorWorld w;
   EXPECT_FALSE(w.mirror.synced());
   w.list({pod("a", 1, "ua", "n1"), pod("b", 2, "ub", "n1")}, 5);
   EXPECT_TRUE(w.mirror.synced());
@@ -75,7 +75,7 @@ TEST(Mirror, FollowsTheStream) {
 }
 
 TEST(Mirror, AListAfterAGapTellsOnlyDifferences) {
-  World w;
+  MirrorWorld w;
   w.list({pod("a", 1, "ua"), pod("b", 2, "ub"), pod("c", 3, "uc")}, 3);
   w.take_told();
   w.list({pod("a", 1, "ua"), pod("c", 8, "uc"), pod("e", 9, "ue")}, 9);
@@ -84,7 +84,7 @@ TEST(Mirror, AListAfterAGapTellsOnlyDifferences) {
 }
 
 TEST(Mirror, OwnWritesShowBeforeTheStreamBringsThem) {
-  World w;
+  MirrorWorld w;
   w.list({pod("a", 1, "ua", "n1")}, 1);
   w.take_told();
   w.mirror.wrote(pod("a", 5, "ua", "n2"));
@@ -104,7 +104,7 @@ TEST(Mirror, OwnWritesShowBeforeTheStreamBringsThem) {
 }
 
 TEST(Mirror, OwnDeletionsShowBeforeTheStreamBringsThem) {
-  World w;
+  MirrorWorld w;
   w.list({pod("a", 1, "ua"), pod("b", 2, "ub")}, 2);
   w.take_told();
   w.mirror.erased("d/a", "ua");
@@ -118,7 +118,7 @@ TEST(Mirror, OwnDeletionsShowBeforeTheStreamBringsThem) {
 }
 
 TEST(Mirror, ANameUsedAgain) {
-  World w;
+  MirrorWorld w;
   w.list({pod("a", 1, "old")}, 1);
   w.mirror.erased("d/a", "old");
   w.mirror.wrote(pod("a", 5, "new"));
@@ -130,7 +130,7 @@ TEST(Mirror, ANameUsedAgain) {
 }
 
 TEST(Mirror, AWriteThatNeverComesIsForgotten) {
-  World w;
+  MirrorWorld w;
   w.list({}, 1);
   w.mirror.wrote(pod("a", 5, "ua"));
   EXPECT_EQ(w.state(), "d/a@5");

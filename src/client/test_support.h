@@ -41,6 +41,7 @@ class StepWorld : public Clock, public Random, public Executor {
     for (auto it = timers_.begin(); it != timers_.end(); ++it)
       if (it->first.second == id) return void(timers_.erase(it));
   }
+  void wait(Duration duration) override { passed_ += duration; }
   void run_ready() {
     while (!ready_.empty()) {
       Task task = std::move(ready_.front());

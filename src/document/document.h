@@ -250,6 +250,7 @@ class Draft {
   static Draft object(std::initializer_list<std::pair<std::string_view, Draft>> members);
   static Draft array();
   static Draft array(std::initializer_list<Draft> items);
+  static Draft strings(const std::vector<std::string>& texts);  // an array of them
 
   Kind kind() const;
   bool is_null() const { return kind() == Kind::null; }

@@ -135,6 +135,12 @@ Draft Draft::array(std::initializer_list<Draft> items) {
   return d;
 }
 
+Draft Draft::strings(const std::vector<std::string>& texts) {
+  Draft d = array();
+  for (const std::string& text : texts) d.push_back(text);
+  return d;
+}
+
 Draft::Node& Draft::open() const {
   if (node_) return *node_;
   node_ = std::make_unique<Node>();

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <mutex>
-#include <thread>
 
 #include "base/log.h"
 #include "base/strings.h"
@@ -36,7 +35,7 @@ Result<RuntimeVersion> wait_for_runtime(Cri& cri, World world) {
   while (true) {
     auto version = cri.version();
     if (version || world.clock.steady() > deadline) return version;
-    std::this_thread::sleep_for(milliseconds(50));
+    world.executor.wait(milliseconds(50));
   }
 }
 

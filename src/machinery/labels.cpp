@@ -37,7 +37,7 @@ Token special_token(std::string_view text) {
   return Token::error;
 }
 
-std::vector<Piece> scan(std::string_view text) {
+std::vector<Piece> scan_selector(std::string_view text) {
   std::vector<Piece> pieces;
   std::size_t at = 0;
   for (;;) {
@@ -84,7 +84,7 @@ void insert(std::vector<std::string>& values, std::string value) {
 
 class Parser {
  public:
-  explicit Parser(std::string_view text) : pieces_(scan(text)) {}
+  explicit Parser(std::string_view text) : pieces_(scan_selector(text)) {}
 
   Result<std::vector<LabelRequirement>> parse() {
     std::vector<LabelRequirement> out;

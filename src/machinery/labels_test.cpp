@@ -10,12 +10,12 @@
 namespace kybern {
 namespace {
 
-struct Row {
+struct Selection {
   const char *text, *printed;  // printed: the selector, or !the error
 };
 
 TEST(LabelSelector, Texts) {
-  const Row rows[] = {
+  const Selection rows[] = {
       {"", ""},
       {"a", "a"},
       {"!a", "!a"},
@@ -44,7 +44,7 @@ TEST(LabelSelector, Texts) {
       {"a=b!", "!found '!', expected: ',' or 'end of string'"},
       {"=b", "!found '=', expected: !, identifier, or 'end of string'"},
   };
-  for (const Row& row : rows) {
+  for (const Selection& row : rows) {
     auto selector = LabelSelector::parse(row.text);
     EXPECT_EQ(selector ? selector->str() : "!" + selector.error().message, row.printed) << row.text;
   }
@@ -105,7 +105,7 @@ TEST(LabelSelector, Objects) {
 }
 
 TEST(FieldSelector, TextsAndMatches) {
-  const Row rows[] = {
+  const Selection rows[] = {
       {"", ""},
       {"a=b", "a=b"},
       {"a==b", "a=b"},
@@ -117,7 +117,7 @@ TEST(FieldSelector, TextsAndMatches) {
       {R"(a=\x)", R"(!invalid field selector: invalid escape sequence: \x)"},
       {"a=b,,c=d", "a=b,c=d"},
   };
-  for (const Row& row : rows) {
+  for (const Selection& row : rows) {
     auto selector = FieldSelector::parse(row.text);
     EXPECT_EQ(selector ? selector->str() : "!" + selector.error().message, row.printed) << row.text;
   }

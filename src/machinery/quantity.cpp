@@ -56,7 +56,7 @@ struct Pieces {
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // Looser than the grammar in places where upstream's scanner is: "-", "." and "1." are numbers.
-std::optional<Pieces> scan(std::string_view text) {
+std::optional<Pieces> scan_quantity(std::string_view text) {
   Pieces pieces;
   std::size_t at = 0;
   if (at < text.size() && (text[at] == '-' || text[at] == '+')) pieces.positive = text[at++] != '-';
@@ -260,7 +260,7 @@ Quantity Quantity::scaled(std::int64_t value, std::int32_t scale, Form form) {
 
 Result<Quantity> Quantity::parse(std::string_view text) {
   if (text.empty()) return fail(Code::invalid, wrong_format);
-  auto pieces = scan(text);
+  auto pieces = scan_quantity(text);
   if (!pieces) return fail(Code::invalid, wrong_format);
   auto suffix = interpret(pieces->suffix);
   if (!suffix) return fail(Code::invalid, wrong_suffix);

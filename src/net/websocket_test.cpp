@@ -9,12 +9,12 @@ namespace {
 
 using namespace std::string_literals;
 using Mask = std::array<std::uint8_t, 4>;
-constexpr Mask mask{0x37, 0xfa, 0x21, 0x3d};
+constexpr Mask rfc_mask{0x37, 0xfa, 0x21, 0x3d};
 
 // The examples of RFC 6455 section 5.7.
 TEST(WebSocketCodec, ExamplesOfTheRfc) {
   EXPECT_EQ(encode_websocket_frame(WebSocketOpcode::text, "Hello"), "\x81\x05Hello"s);
-  EXPECT_EQ(encode_websocket_frame(WebSocketOpcode::text, "Hello", true, mask), "\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"s);
+  EXPECT_EQ(encode_websocket_frame(WebSocketOpcode::text, "Hello", true, rfc_mask), "\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"s);
   EXPECT_EQ(encode_websocket_frame(WebSocketOpcode::text, "Hel", false), "\x01\x03Hel"s);
   EXPECT_EQ(encode_websocket_frame(WebSocketOpcode::continuation, "lo"), "\x80\x02lo"s);
   EXPECT_EQ(encode_websocket_frame(WebSocketOpcode::ping, "Hello"), "\x89\x05Hello"s);

@@ -1,4 +1,5 @@
 #include "schema/convert.h"
+#include "schema/test_support.h"
 
 #include <gtest/gtest.h>
 
@@ -11,18 +12,7 @@
 namespace kybern::schema {
 namespace {
 
-std::string read_file(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-Document parse(std::string_view text) {
-  auto document = parse_json(text);
-  EXPECT_TRUE(document) << document.error().message;
-  return document ? *document : Document();
-}
+using test::parse, test::read_file;
 
 struct Case {
   const char* what;

@@ -9,16 +9,12 @@
 #include "document/json.h"
 #include "document/yaml.h"
 #include "schema/protobuf.h"
+#include "schema/test_support.h"
 
 namespace kybern::schema {
 namespace {
 
-std::string read_file(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
+using test::read_file;
 
 std::vector<std::filesystem::path> golden() {
   std::vector<std::filesystem::path> paths;

@@ -11,21 +11,15 @@
 #include "base/strings.h"
 #include "document/json.h"
 #include "schema/convert.h"
+#include "schema/test_support.h"
 
 namespace kybern::schema {
 namespace {
 
-Document parse(std::string_view text) {
-  auto document = parse_json(text);
-  EXPECT_TRUE(document) << document.error().message << ": " << text;
-  return document ? *document : Document();
-}
+using test::parse;
 
 Document testdata(const std::string& name) {
-  std::ifstream file(std::string(KYBERN_SOURCE_DIR) + "/src/schema/testdata/" + name);
-  std::stringstream text;
-  text << file.rdbuf();
-  return parse(text.str());
+  return parse(test::read_file(std::string(KYBERN_SOURCE_DIR) + "/src/schema/testdata/" + name));
 }
 
 const std::vector<std::string> files = {"access.json", "crd.json", "lease.json", "pod.json", "service.json"};

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -15,6 +16,7 @@
 #include <utility>
 
 #include "document/document.h"
+#include "document/json.h"
 #include "store/local_store.h"
 #include "store/store.h"
 
@@ -38,6 +40,14 @@ class Folder {
  private:
   std::string path_;
 };
+
+// By key: the revision and the JSON of each.
+using Contents = std::map<std::string, std::string>;
+inline Contents contents(const Snapshot& s) {
+  Contents all;
+  s.scan("", "", [&](const EntryPtr& e) { return all[e->key] = std::to_string(e->revision) + " " + to_json(e->value.root()), true; });
+  return all;
+}
 
 // An object as the API server would store one: a blank resource version, a number, and padding to about `bytes`.
 inline Document object(std::string_view name, std::int64_t number, std::size_t bytes = 0) {

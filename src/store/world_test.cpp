@@ -29,6 +29,7 @@ class ManualExecutor : public Executor {
     return last;
   }
   void cancel(TimerId id) override { timers.erase(id); }
+  void wait(Duration) override { ADD_FAILURE() << "the store waits for nothing"; }
   void run() {
     while (!ready.empty()) {
       Task task = std::move(ready.front());

@@ -31,7 +31,7 @@ constexpr std::string_view kubelet_labels[] = {
     "topology.kubernetes.io/zone",
 };
 
-struct Asked {
+struct OfNode {
   const AdmissionAttributes& a;
   std::string node;
   std::unexpected<Status> refuse(std::string why) const {
@@ -66,7 +66,7 @@ std::set<std::string> refused_labels(Value before, Value now) {
 
 std::string listed(const std::set<std::string>& names) { return join({names.begin(), names.end()}, ", "); }
 
-ApiResult<void> create_pod(const Asked& q, Value pod) {
+ApiResult<void> create_pod(const OfNode& q, Value pod) {
   const std::string& node = q.node;
   if (!pod["metadata"]["annotations"][mirror_annotation].exists())
     return q.refuse(fmt::format("pod does not have \"{}\" annotation, node \"{}\" can only create mirror pods", mirror_annotation, node));
@@ -100,7 +100,7 @@ ApiResult<void> create_pod(const Asked& q, Value pod) {
   return {};
 }
 
-ApiResult<void> check_pod(const Asked& q, Value pod) {
+ApiResult<void> check_pod(const OfNode& q, Value pod) {
   const AdmissionAttributes& a = q.a;
   std::string_view sub = a.work.subresource;
   Value before = a.before;
@@ -123,7 +123,7 @@ ApiResult<void> check_pod(const Asked& q, Value pod) {
                       : fmt::format("unexpected pod subresource \"{}\", only 'status' and 'eviction' are allowed", sub));
 }
 
-ApiResult<void> check_node(const Asked& q, Value object) {
+ApiResult<void> check_node(const OfNode& q, Value object) {
   const AdmissionAttributes& a = q.a;
   if (a.work.name != q.node) return q.refuse(fmt::format("node \"{}\" is not allowed to modify node \"{}\"", q.node, a.work.name));
   if (a.operation == "CREATE") {
@@ -148,7 +148,7 @@ ApiResult<void> check_node(const Asked& q, Value object) {
   return {};
 }
 
-ApiResult<void> check_claim(const Asked& q, Value claim) {
+ApiResult<void> check_claim(const OfNode& q, Value claim) {
   const AdmissionAttributes& a = q.a;
   if (a.operation != "UPDATE") return q.refuse(fmt::format("unexpected operation \"{}\"", a.operation));
   if (a.work.subresource != "status")
@@ -169,7 +169,7 @@ ApiResult<void> check_claim(const Asked& q, Value claim) {
 }
 
 // A node asks for certificates in its own name alone.
-ApiResult<void> check_certificate_request(const Asked& q, Value request) {
+ApiResult<void> check_certificate_request(const OfNode& q, Value request) {
   std::string_view signer = request["spec"]["signerName"].as_string();
   if (q.a.operation != "CREATE" || (signer != "kubernetes.io/kubelet-serving" && signer != "kubernetes.io/kube-apiserver-client-kubelet"))
     return {};
@@ -180,7 +180,7 @@ ApiResult<void> check_certificate_request(const Asked& q, Value request) {
   return {};
 }
 
-ApiResult<void> check_named(const Asked& q, std::string_view what) {
+ApiResult<void> check_named(const OfNode& q, std::string_view what) {
   const Work& work = q.a.work;
   if (work.served->plural() == "leases" && work.ns != lease_namespace)
     return q.refuse(fmt::format("can only access leases in the \"{}\" system namespace", lease_namespace));
@@ -188,10 +188,10 @@ ApiResult<void> check_named(const Asked& q, std::string_view what) {
   return {};
 }
 
-std::optional<Asked> asked_by_node(const AdmissionAttributes& a) {
+std::optional<OfNode> asked_by_node(const AdmissionAttributes& a) {
   auto node = node_of(a.work.user);
   if (!node) return std::nullopt;
-  return Asked{a, std::string(*node)};
+  return OfNode{a, std::string(*node)};
 }
 
 }  // namespace

@@ -251,7 +251,8 @@ Webhooks::Outcome Webhooks::ask(const Hook& hook, const Call& call) {
     return failed("could not create admission objects: webhook does not accept known AdmissionReview versions (v1, v1beta1)", 400);
   if (!registry_.may_wait()) return failed("failed to call webhook: no calls are made from here", 503);
   Instant deadline = std::chrono::time_point_cast<Duration>(std::chrono::steady_clock::now()) + call.limit;
-  if (!hook.gate->enter(deadline)) {
+  Gate::Place place = hook.gate->enter(deadline);
+  if (!place) {
     out.kind = Outcome::Kind::refused;
     out.status = too_many_requests(
         fmt::format("too many requests wait for admission webhook {}, please try again later", go_quote(hook.name)), retry_after_s);
@@ -260,7 +261,7 @@ Webhooks::Outcome Webhooks::ask(const Hook& hook, const Call& call) {
   Draft review = Draft::object({{"kind", "AdmissionReview"}, {"apiVersion", fmt::format("admission.k8s.io/{}", version)}});
   review["request"] = call.request;
   auto answer = clients_.post(hook.hook["clientConfig"], review.freeze().root(), call.limit, user_agent);
-  hook.gate->leave();
+  place.reset();
   if (!answer) {
     out.timed_out = answer.error().timed_out;
     std::string_view message = answer.error().message;

@@ -6,13 +6,12 @@
 
 #include "apiserver/authz/chain.h"
 #include "apiserver/authz/node_authorizer.h"
+#include "apiserver/authz/policy_rules.h"
 #include "base/strings.h"
 #include "store/changed_at.h"
 
 namespace kybern::apiserver {
 namespace {
-
-constexpr std::string_view rbac = "rbac.authorization.k8s.io";
 
 bool has(Value list, std::string_view text) {
   for (Value v : list.items())
@@ -62,7 +61,7 @@ Value subject_of(Value binding, const User& user, std::string_view ns) {
   return {};
 }
 
-std::string describe(Value subject, std::string_view ns) {
+std::string describe_subject(Value subject, std::string_view ns) {
   if (subject["kind"].as_string() == "ServiceAccount")
     return fmt::format("ServiceAccount \"{}/{}\"", subject["name"].as_string(), subject["namespace"].as_string(ns));
   return fmt::format("{} \"{}\"", subject["kind"].as_string(), subject["name"].as_string());
@@ -79,17 +78,18 @@ void bindings_of(const Registry& registry, const User& user, std::string_view ns
     if (!subject.exists()) return true;
     Value ref = binding["roleRef"];
     bool cluster_role = ref["kind"].as_string() == "ClusterRole";
-    Document role = registry.read(rbac, "v1", cluster_role ? "clusterroles" : "roles", cluster_role ? std::string_view() : binding_ns,
+    Document role = registry.read(rbac_group, "v1", cluster_role ? "clusterroles" : "roles", cluster_role ? std::string_view() : binding_ns,
                                   ref["name"].as_string());
     if (!role) {
       if (missing)
-        missing->push_back(fmt::format("{}.{} \"{}\" not found", cluster_role ? "clusterrole" : "role", rbac, ref["name"].as_string()));
+        missing->push_back(
+            fmt::format("{}.{} \"{}\" not found", cluster_role ? "clusterrole" : "role", rbac_group, ref["name"].as_string()));
       return true;
     }
     return go_on = visit(binding, role, subject, cluster_binding);
   };
-  registry.each(rbac, "v1", "clusterrolebindings", "", [&](Value b) { return step(b, true); });
-  if (go_on && !ns.empty()) registry.each(rbac, "v1", "rolebindings", ns, [&](Value b) { return step(b, false); });
+  registry.each(rbac_group, "v1", "clusterrolebindings", "", [&](Value b) { return step(b, true); });
+  if (go_on && !ns.empty()) registry.each(rbac_group, "v1", "rolebindings", ns, [&](Value b) { return step(b, false); });
 }
 
 }  // namespace
@@ -271,7 +271,7 @@ Decision Authorizer::walk_roles(const Attributes& a, bool& by_name) const {
           std::string name = cluster_binding ? fmt::format("ClusterRoleBinding \"{}\"", binding["metadata"]["name"].as_string())
                                              : fmt::format("RoleBinding \"{}/{}\"", binding["metadata"]["name"].as_string(), binding_ns);
           decision = {true, fmt::format("RBAC: allowed by {} of {} \"{}\" to {}", name, binding["roleRef"]["kind"].as_string(),
-                                        binding["roleRef"]["name"].as_string(), describe(subject, binding_ns))};
+                                        binding["roleRef"]["name"].as_string(), describe_subject(subject, binding_ns))};
           return false;
         }
         return true;

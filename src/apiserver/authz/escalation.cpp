@@ -6,12 +6,11 @@
 #include <set>
 
 #include "apiserver/authz/authorizer.h"
+#include "apiserver/authz/policy_rules.h"
 #include "base/strings.h"
 
 namespace kybern::apiserver {
 namespace {
-
-constexpr std::string_view rbac = "rbac.authorization.k8s.io";
 
 std::string quoted(const std::vector<std::string>& list) {
   std::vector<std::string> out;
@@ -26,7 +25,7 @@ std::vector<std::string> texts(Value list) {
 }
 
 // {APIGroups:[""], Resources:["pods"], Verbs:["get" "list"]}
-std::string describe(Value rule, const std::vector<std::string>& verbs) {
+std::string describe_rule(Value rule, const std::vector<std::string>& verbs) {
   std::vector<std::string> parts;
   for (auto [label, field] : {std::pair("APIGroups", "apiGroups"), std::pair("Resources", "resources"),
                               std::pair("NonResourceURLs", "nonResourceURLs"), std::pair("ResourceNames", "resourceNames")})
@@ -41,26 +40,27 @@ std::string describe_all(const std::vector<Document>& missing) {
   std::set<std::string> lines;
   for (const Document& rule : missing) {
     if (!rule["nonResourceURLs"].empty()) {
-      lines.insert(describe(rule, texts(rule["verbs"])));
+      lines.insert(describe_rule(rule, texts(rule["verbs"])));
       continue;
     }
-    auto& entry = by_resource[describe(rule, {})];
+    auto& entry = by_resource[describe_rule(rule, {})];
     entry.first = rule;
     for (const std::string& verb : texts(rule["verbs"])) entry.second.push_back(verb);
   }
-  for (const auto& [key, entry] : by_resource) lines.insert(describe(entry.first, entry.second));
+  for (const auto& [key, entry] : by_resource) lines.insert(describe_rule(entry.first, entry.second));
   return join(std::vector<std::string>(lines.begin(), lines.end()), "\n");
 }
 
 bool may(const Work& work, std::string_view verb, std::string_view resource, std::string_view name) {
-  Attributes a{work.user, std::string(verb), std::string(rbac), "v1", std::string(resource), "", std::string(name), work.ns, "", true};
+  Attributes a{work.user, std::string(verb), std::string(rbac_group), "v1", std::string(resource), "", std::string(name), work.ns, "",
+               true};
   return work.registry.authorizer()->authorize(a).allowed;
 }
 
 ApiResult<void> check_rules(const Work& work, Value rules) {
   auto missing = Authorizer::uncovered(work.registry.authorizer()->rules_for(work.user, work.ns), rules);
   if (missing.empty()) return {};
-  return fail(forbidden(rbac, work.served->plural(), work.name,
+  return fail(forbidden(rbac_group, work.served->plural(), work.name,
                         fmt::format("user {} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
                                     go_quote(work.user.name), quoted(work.user.groups), describe_all(missing))));
 }
@@ -84,7 +84,7 @@ ApiResult<void> check_role(const Work& work, Value role, Value before) {
   Draft paths = Draft::object({{"verbs", Draft::array({"*"})}, {"nonResourceURLs", Draft::array({"*"})}});
   Document everything = Draft::array({all, paths}).freeze();
   if (Authorizer::uncovered(work.registry.authorizer()->rules_for(work.user, work.ns), everything).empty()) return {};
-  return fail(forbidden(rbac, work.served->plural(), work.name, "must have cluster-admin privileges to use an aggregationRule"));
+  return fail(forbidden(rbac_group, work.served->plural(), work.name, "must have cluster-admin privileges to use an aggregationRule"));
 }
 
 ApiResult<void> check_binding(const Work& work, Value binding, Value before) {
@@ -93,8 +93,8 @@ ApiResult<void> check_binding(const Work& work, Value binding, Value before) {
   bool cluster = ref["kind"].as_string() == "ClusterRole";
   std::string_view plural = cluster ? "clusterroles" : "roles", name = ref["name"].as_string();
   if (may(work, "bind", plural, name)) return {};
-  Document role = work.registry.read(rbac, "v1", plural, cluster ? std::string_view() : std::string_view(work.ns), name);
-  if (!role) return fail(not_found(rbac, plural, name));
+  Document role = work.registry.read(rbac_group, "v1", plural, cluster ? std::string_view() : std::string_view(work.ns), name);
+  if (!role) return fail(not_found(rbac_group, plural, name));
   return check_rules(work, role["rules"]);
 }
 
@@ -102,7 +102,7 @@ ApiResult<void> check_binding(const Work& work, Value binding, Value before) {
 
 ApiResult<void> check_escalation(const AdmissionAttributes& a, Value object) {
   const Work& work = a.work;
-  if (work.served->group() != rbac || !work.registry.authorizer()) return {};
+  if (work.served->group() != rbac_group || !work.registry.authorizer()) return {};
   if (work.user.in_group("system:masters")) return {};
   bool binding = work.served->plural() == "rolebindings" || work.served->plural() == "clusterrolebindings";
   return binding ? check_binding(work, object, a.before) : check_role(work, object, a.before);

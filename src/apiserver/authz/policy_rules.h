@@ -8,6 +8,8 @@
 
 namespace kybern::apiserver {
 
+inline constexpr std::string_view rbac_group = "rbac.authorization.k8s.io";
+
 extern const std::string_view bootstrap_policy;
 std::vector<Document> bootstrap_rules(std::string_view cluster_role);  // as the program ships them
 

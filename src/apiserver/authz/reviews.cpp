@@ -18,12 +18,6 @@ ApiResult<Draft> typed_review(Work& work, Document body) {
   return Draft(*typed);
 }
 
-Draft texts(const std::vector<std::string>& list) {
-  Draft out = Draft::array();
-  for (const std::string& text : list) out.push_back(text);
-  return out;
-}
-
 // The selectors of a question, as a request would have them. What has no such text narrows nothing.
 std::string field_selector_of(Value selector) {
   if (!selector["requirements"].exists()) return selector["rawSelector"].str();
@@ -154,7 +148,7 @@ ApiResult<Answer> token_review(Work& work, Document body) {
   Draft status = Draft::object();
   if (user) {
     status["authenticated"] = true;
-    status["audiences"] = texts(audiences);
+    status["audiences"] = Draft::strings(audiences);
     status["user"] = user_info(*user);
   } else {
     status["user"] = Draft::object();

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <thread>
-
 #include "apiserver/outside/caller.h"
 #include "base/log.h"
 #include "document/json.h"
@@ -67,15 +65,9 @@ std::expected<cel::Program, std::string> compile_condition(std::string_view expr
   return program;
 }
 
-Draft texts(const std::vector<std::string>& list) {
-  Draft out = Draft::array();
-  for (const std::string& text : list) out.push_back(text);
-  return out;
-}
-
 Draft requirement(std::string_view key, std::string_view operation, const std::vector<std::string>& values) {
   Draft out = Draft::object({{"key", key}, {"operator", operation}});
-  if (!values.empty()) out["values"] = texts(values);
+  if (!values.empty()) out["values"] = Draft::strings(values);
   return out;
 }
 
@@ -129,9 +121,9 @@ Draft access_review_spec(const Attributes& a, bool whole) {
     put(n, "verb", a.verb);
   }
   put(out, "user", a.user.name);
-  if (whole || !a.user.groups.empty()) out["groups"] = texts(a.user.groups);
+  if (whole || !a.user.groups.empty()) out["groups"] = Draft::strings(a.user.groups);
   if (whole) out["extra"] = Draft::object();
-  for (const auto& [key, values] : a.user.extra) out["extra"][key] = texts(values);
+  for (const auto& [key, values] : a.user.extra) out["extra"][key] = Draft::strings(values);
   put(out, "uid", a.user.uid);
   return out;
 }
@@ -207,15 +199,7 @@ Decision AuthorizationWebhook::ask(const Attributes& a) {
   review["spec"] = std::move(spec);
   review["status"] = Draft::object({{"allowed", false}});
   const std::string body = to_json(review);
-  if (!gate_.enter(std::chrono::steady_clock::now() + gate_limit)) return failed("too many requests wait for the authorization webhook");
-  auto pause = first_pause;
-  Result<Document> answer = caller_->post(body, options_.timeout);
-  for (int i = 1; i < attempts && !answer && answer.error().code == Code::unavailable; ++i) {
-    std::this_thread::sleep_for(pause);
-    pause = std::chrono::milliseconds(static_cast<std::int64_t>(static_cast<double>(pause.count()) * pause_factor));
-    answer = caller_->post(body, options_.timeout);
-  }
-  gate_.leave();
+  Result<Document> answer = post(body);
   if (!answer) {
     log_error("authz", "the authorization webhook cannot be asked", {{"webhook", options_.name}, {"why", answer.error().message}});
     return failed(answer.error().message);
@@ -223,6 +207,19 @@ Decision AuthorizationWebhook::ask(const Attributes& a) {
   Decision decision = read((*answer)["status"]);
   if (decision.error.empty() && !key.empty()) keep(key, decision);
   return decision;
+}
+
+Result<Document> AuthorizationWebhook::post(const std::string& body) {
+  const Gate::Place place = gate_.enter(std::chrono::steady_clock::now() + gate_limit);
+  if (!place) return fail(Code::unavailable, "too many requests wait for the authorization webhook");
+  Result<Document> answer = caller_->post(body, options_.timeout);
+  auto pause = first_pause;
+  for (int i = 1; i < attempts && !answer && answer.error().code == Code::unavailable; ++i) {
+    world_.executor.wait(pause);
+    pause = std::chrono::milliseconds(static_cast<std::int64_t>(static_cast<double>(pause.count()) * pause_factor));
+    answer = caller_->post(body, options_.timeout);
+  }
+  return answer;
 }
 
 Decision AuthorizationWebhook::read(Value status) const {

@@ -138,10 +138,11 @@ ApiResult<std::vector<Document>> Converter::ask(std::span<const Value> objects, 
     review["request"]["objects"].push_back(std::move(sent));
   }
   Instant deadline = std::chrono::time_point_cast<Duration>(std::chrono::steady_clock::now()) + call_limit;
-  if (!gate_->enter(deadline)) return fail(too_many_requests(what + ": too many requests wait for it, please try again later", 1));
+  Gate::Place place = gate_->enter(deadline);
+  if (!place) return fail(too_many_requests(what + ": too many requests wait for it, please try again later", 1));
   auto answer = clients_.post(webhook["clientConfig"], review.freeze().root(),
                               std::chrono::duration_cast<std::chrono::milliseconds>(call_limit), user_agent);
-  gate_->leave();
+  place.reset();
   if (!answer) return failed(answer.error().message);
   Value root = answer->root(), response = root["response"];
   if (version == "v1") {

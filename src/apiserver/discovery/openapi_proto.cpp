@@ -234,7 +234,7 @@ constexpr Key v2_document_keys[] = {
     {"definitions", 9, How::pairs, &v2_schema},
     {"security", 12, How::string_lists},
 };
-const Message v2_document{v2_document_keys, 16};
+const Message v2_message{v2_document_keys, 16};
 
 // ParametersItem{parameter = 1: Parameter{body_parameter = 1 | non_body_parameter = 2: {query = 3 | path = 4}}}.
 std::string encode_v2_parameter(Value parameter) {
@@ -308,12 +308,12 @@ constexpr Key v3_document_keys[] = {
     {"paths", 4, How::message, &v3_paths},
     {"components", 5, How::message, &v3_components},
 };
-const Message v3_document{v3_document_keys, 9};
+const Message v3_message{v3_document_keys, 9};
 
 }  // namespace
 
 std::string openapi_protobuf(OpenapiVersion version, Value document) {
-  return encode(version == OpenapiVersion::v2 ? v2_document : v3_document, document);
+  return encode(version == OpenapiVersion::v2 ? v2_message : v3_message, document);
 }
 
 }  // namespace kybern::apiserver

@@ -15,7 +15,6 @@
 namespace kybern::apiserver {
 namespace {
 
-constexpr std::string_view group = "flowcontrol.apiserver.k8s.io";
 constexpr std::string_view update_annotation = "apf.kubernetes.io/autoupdate-spec";
 
 constexpr std::string_view objects = R"(
@@ -172,13 +171,13 @@ std::vector<Wanted> read_objects() {
 
 Result<void> ensure_flow_objects(Registry& registry, World world) {
   for (const Wanted& wanted : read_objects()) {
-    Place place{group, wanted.plural, "", wanted.name};
-    Document there = registry.read(group, "v1", wanted.plural, "", wanted.name);
+    Place place{flow_group, wanted.plural, "", wanted.name};
+    Document there = registry.read(flow_group, "v1", wanted.plural, "", wanted.name);
     bool ours = !there || there["metadata"]["annotations"][update_annotation].as_string() != "false";
     if (auto ok = ours ? ensure_fields(registry, world, place, wanted.object, {"spec"}) : ensure(registry, world, place, wanted.object);
         !ok)
       return ok;
-    if (wanted.plural != "flowschemas" || !registry.read(group, "v1", wanted.plural, "", wanted.name)["status"]["conditions"].empty())
+    if (wanted.plural != "flowschemas" || !registry.read(flow_group, "v1", wanted.plural, "", wanted.name)["status"]["conditions"].empty())
       continue;
     std::string level = wanted.object.find_path({"spec", "priorityLevelConfiguration", "name"})->str();
     Draft condition = Draft::object(

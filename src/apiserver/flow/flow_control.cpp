@@ -8,7 +8,6 @@
 namespace kybern::apiserver {
 namespace {
 
-constexpr std::string_view group = "flowcontrol.apiserver.k8s.io";
 constexpr std::string_view schema_prefix = "/flowcontrol.apiserver.k8s.io/flowschemas/",
                            level_prefix = "/flowcontrol.apiserver.k8s.io/prioritylevelconfigurations/";
 constexpr std::size_t changes_per_take = 256;
@@ -125,13 +124,13 @@ void FlowControl::reload() {
     } while (changes.size() == changes_per_take);
   }
   std::vector<LevelSettings> settings;
-  registry_.each(group, "v1", "prioritylevelconfigurations", "", [&](Value level) {
+  registry_.each(flow_group, "v1", "prioritylevelconfigurations", "", [&](Value level) {
     settings.push_back(settings_of(level));
     return true;
   });
   levels_->configure(settings);
   auto schemas = std::make_shared<std::vector<Schema>>();
-  registry_.each(group, "v1", "flowschemas", "", [&](Value schema) {
+  registry_.each(flow_group, "v1", "flowschemas", "", [&](Value schema) {
     auto level = levels_->find(schema["spec"]["priorityLevelConfiguration"]["name"].as_string());
     if (!level) return true;  // dangling: it catches nothing
     schemas->push_back({schema.document(), schema["spec"]["matchingPrecedence"].as_int(1000), schema["metadata"]["name"].str(),

@@ -17,6 +17,7 @@
 
 namespace kybern::apiserver {
 
+inline constexpr std::string_view flow_group = "flowcontrol.apiserver.k8s.io";
 inline constexpr Duration longest_wait = std::chrono::seconds(15);  // in a queue: a quarter of a request's 60 seconds
 
 struct Flow {

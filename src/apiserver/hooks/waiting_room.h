@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 
 namespace kybern::apiserver {
@@ -40,20 +41,27 @@ class Gate {
  public:
   static constexpr std::size_t max_inside = 128, max_waiting = 64;
 
-  // False when too many wait already, or when it took too long.
+  struct Leave {
+    void operator()(Gate* gate) const { gate->leave(); }
+  };
+  using Place = std::unique_ptr<Gate, Leave>;  // whoever holds one is inside
+
+  // None when too many wait already, or when it took too long.
   template <class Deadline>
-  bool enter(Deadline deadline) {
+  Place enter(Deadline deadline) {
     std::unique_lock lock(mutex_);
     if (inside_ >= max_inside) {
-      if (waiting_ >= max_waiting) return false;
+      if (waiting_ >= max_waiting) return nullptr;
       ++waiting_;
       bool room = left_.wait_until(lock, deadline, [&] { return inside_ < max_inside; });
       --waiting_;
-      if (!room) return false;
+      if (!room) return nullptr;
     }
     ++inside_;
-    return true;
+    return Place(this);
   }
+
+ private:
   void leave() {
     {
       std::lock_guard lock(mutex_);
@@ -61,8 +69,6 @@ class Gate {
     }
     left_.notify_one();
   }
-
- private:
   std::mutex mutex_;
   std::condition_variable left_;
   std::size_t inside_ = 0, waiting_ = 0;

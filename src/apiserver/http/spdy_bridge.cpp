@@ -20,7 +20,7 @@ using net::WebSocketOpcode;
 
 constexpr std::string_view tunnelled_port_forward = "SPDY/3.1+portforward.k8s.io";
 constexpr std::array<std::string_view, 5> channel_names = {"stdin", "stdout", "stderr", "error", "resize"};  // by number of the channel
-constexpr std::size_t queued_bytes_high = 1 << 20;
+constexpr std::size_t bridge_bytes_high = 1 << 20;
 constexpr unsigned char close_channel = 255;  // v5: the next byte names the channel that its sender has finished
 
 struct Far {  // a WebSocket to the kubelet, with the client that it lives on
@@ -52,7 +52,7 @@ std::string channel_message(std::size_t channel, std::string_view bytes) {
 
 // Waits while the client has much to take. False when it is gone.
 bool wait_for_room(const std::shared_ptr<net::SpdySession>& session, const std::shared_ptr<std::atomic<bool>>& closed) {
-  if (session->queued_bytes() < queued_bytes_high) return !*closed;
+  if (session->queued_bytes() < bridge_bytes_high) return !*closed;
   struct Waiting {
     std::mutex mutex;
     std::condition_variable changed;

@@ -15,7 +15,7 @@
 namespace kybern::apiserver {
 namespace {
 
-constexpr std::size_t queued_bytes_high = 1 << 20, queued_bytes_low = 128 << 10;
+constexpr std::size_t tunnel_bytes_high = 1 << 20, tunnel_bytes_low = 128 << 10;
 constexpr auto head_timeout = std::chrono::seconds(30);
 
 void refuse(net::Exchange& exchange, const Status& status) {
@@ -31,13 +31,13 @@ class Room {
  public:
   // False when the peer is gone.
   bool wait(net::BodyStream& stream, const std::atomic<bool>& closed) {
-    if (stream.queued_bytes() <= queued_bytes_high) return !closed;
+    if (stream.queued_bytes() <= tunnel_bytes_high) return !closed;
     auto state = state_;
     {
       std::lock_guard lock(state->mutex);
       state->drained = false;
     }
-    stream.on_drained(queued_bytes_low, [state] {
+    stream.on_drained(tunnel_bytes_low, [state] {
       std::lock_guard lock(state->mutex);
       state->drained = true;
       state->changed.notify_all();

@@ -10,7 +10,7 @@
 namespace kybern::apiserver {
 namespace {
 
-class Managers : public testing::Test {
+class Managers : public ::testing::Test {
  protected:
   Managers() : store_(std::move(*store::Store::open({}))), registry_(*store_, real_world(), {}) {
     ask("system:apiserver", "create", "", "namespaces", "", "", "{apiVersion: v1, kind: Namespace, metadata: {name: ns1}}", "", false);

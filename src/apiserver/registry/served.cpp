@@ -112,7 +112,7 @@ const Served* Catalog::find_kind(std::string_view group, std::string_view versio
 namespace {
 
 using Names = std::span<const std::string_view>;
-struct Row {
+struct SelectableRow {
   std::string_view group, plural;
   Names names;
 };
@@ -143,7 +143,7 @@ constexpr std::string_view of_services[] = {"spec.clusterIP", "spec.type"};
 constexpr std::string_view of_replicas[] = {"status.replicas"};
 constexpr std::string_view of_jobs[] = {"status.successful"};
 constexpr std::string_view of_requests[] = {"spec.signerName"};
-constexpr Row rows[] = {
+constexpr SelectableRow selectable_rows[] = {
     {"", "pods", of_pods},
     {"", "nodes", of_nodes},
     {"", "events", of_events},
@@ -188,7 +188,7 @@ std::string SelectableFields::get(Value object, std::string_view field) const {
 
 SelectableFields selectable_fields(const Served& served) {
   if (served.custom) return {served.custom->selectable()};
-  for (const Row& row : rows)
+  for (const SelectableRow& row : selectable_rows)
     if (row.group == served.group() && row.plural == served.plural()) return {row.names};
   return {};
 }

@@ -199,11 +199,11 @@ ApiResult<Answer> finalize(SubresourceCall& call) {
       false);
 }
 
-struct Row {
+struct SubresourceRow {
   std::string_view group, plural, subresource;
   SubresourceHandler handler;
 };
-constexpr Row rows[] = {
+constexpr SubresourceRow subresource_rows[] = {
     {"apps", "deployments", "scale", built_in_scale},
     {"apps", "replicasets", "scale", built_in_scale},
     {"apps", "statefulsets", "scale", built_in_scale},
@@ -220,7 +220,7 @@ constexpr Row rows[] = {
 }  // namespace
 
 SubresourceHandler find_subresource(std::string_view group, std::string_view plural, std::string_view subresource) {
-  for (const Row& row : rows)
+  for (const SubresourceRow& row : subresource_rows)
     if (row.subresource == subresource && row.plural == plural && row.group == group) return row.handler;
   return nullptr;
 }

@@ -168,12 +168,12 @@ ApiResult<void> new_priority_class(Work&, Draft& object) {
 
 void hooks_committed(Work& work, Value, Value) { work.registry.webhooks().changed(); }
 
-struct Row {
+struct TraitsRow {
   std::string_view group, plural;
   Traits traits;
 };
 
-const Row rows[] = {
+const TraitsRow traits_rows[] = {
     {"", "pods", {.returns_deleted = true, .generation = true, .prepare_create = prepare_new_pod, .prepare_update = prepare_pod}},
     {"",
      "services",
@@ -255,7 +255,7 @@ const Traits plain;
 }  // namespace
 
 const Traits& traits_of(std::string_view group, std::string_view plural) {
-  for (const Row& row : rows)
+  for (const TraitsRow& row : traits_rows)
     if (row.plural == plural && row.group == group) return row.traits;
   return plain;
 }

@@ -73,7 +73,7 @@ UsageApi::Figures UsageApi::figures_of(const std::string& name) {
   if (now - node->now.at < figures_fresh && node->before.at != Time()) return {node->before, node->now};
   take();
   if (node->now.at != Time() && (node->before.at == Time() || node->now.at - node->before.at > longest_window)) {
-    std::this_thread::sleep_for(shortest_window + std::chrono::milliseconds(20));
+    registry_.world().executor.wait(shortest_window + std::chrono::milliseconds(20));
     take();
   }
   if (registry_.world().clock.now() - node->now.at > longest_window)

@@ -27,12 +27,6 @@ struct SecurityContext {
   Value get(const char* field) const { return container[field].exists() ? container[field] : pod[field]; }
 };
 
-Draft strings(const std::vector<std::string>& items) {
-  Draft out = Draft::array();
-  for (const std::string& s : items) out.push_back(s);
-  return out;
-}
-
 Draft profile(Value spec) {
   std::string_view type = spec["type"].as_string();
   Draft out = Draft::object();
@@ -221,9 +215,9 @@ Document sandbox_config(const PodView& pod, const SandboxFacts& facts) {
   config["metadata"] = Draft::object({{"name", pod.name}, {"uid", pod.uid}, {"namespace", pod.ns}, {"attempt", facts.attempt}});
   config["hostname"] = facts.host.name;
   config["log_directory"] = facts.log_directory;
-  config["dns_config"] = Draft::object({{"servers", strings(facts.resolver.servers)},
-                                        {"searches", strings(facts.resolver.searches)},
-                                        {"options", strings(facts.resolver.options)}});
+  config["dns_config"] = Draft::object({{"servers", Draft::strings(facts.resolver.servers)},
+                                        {"searches", Draft::strings(facts.resolver.searches)},
+                                        {"options", Draft::strings(facts.resolver.options)}});
   config["port_mappings"] = port_mappings(pod);
   config["labels"] = labels_of_pod(pod, true);
   Draft annotations = Draft::object();
@@ -241,8 +235,8 @@ Result<Document> container_config(const PodView& pod, const ContainerView& c, co
   Draft config = Draft::object();
   config["metadata"] = Draft::object({{"name", c.name}, {"attempt", facts.attempt}});
   config["image"] = Draft::object({{"image", facts.image_ref}, {"user_specified_image", c.image}});
-  config["command"] = strings(expand_all(c.spec["command"], facts.environment));
-  config["args"] = strings(expand_all(c.spec["args"], facts.environment));
+  config["command"] = Draft::strings(expand_all(c.spec["command"], facts.environment));
+  config["args"] = Draft::strings(expand_all(c.spec["args"], facts.environment));
   config["working_dir"] = c.spec["workingDir"].str();
   Draft envs = Draft::array();
   for (const auto& [key, value] : facts.environment) envs.push_back(Draft::object({{"key", key}, {"value", value}}));

@@ -63,7 +63,7 @@ PodMemory prepared() {
   return m;
 }
 
-struct Row {
+struct Moment {
   const char* what;
   PodView pod;
   RuntimeState runtime;
@@ -82,7 +82,7 @@ PodMemory with(const std::function<void(PodMemory&)>& change) {
   return m;
 }
 
-std::vector<Row> rows() {
+std::vector<Moment> rows() {
   const std::string deleted = R"("deletionTimestamp":"2026-01-01T12:00:10Z","deletionGracePeriodSeconds":10)";
   const std::string ran = R"({"phase":"Running","startTime":"2026-01-01T11:00:00Z"})";
   return {
@@ -417,7 +417,7 @@ std::vector<Row> rows() {
 
 TEST(Plan, Table) {
   NodeFacts node{{"192.0.2.1"}, "containerd"};
-  for (Row& row : rows()) {
+  for (Moment& row : rows()) {
     Plan plan = plan_pod(row.pod, row.runtime, row.probes, row.memory, node, now);
     std::vector<std::string> actions;
     for (const Action& a : plan.actions) actions.push_back(describe(a));

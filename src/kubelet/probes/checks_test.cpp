@@ -66,14 +66,14 @@ void serve(net::RawPeer& peer, const Answer& answer, std::string& asked) {
   }
 }
 
-struct Row {
+struct HealthRow {
   const char* what;
   Answer answer;
   Result result;
   const char* output;
 };
 
-class GrpcCheck : public testing::TestWithParam<Row> {};
+class GrpcCheck : public ::testing::TestWithParam<HealthRow> {};
 
 TEST_P(GrpcCheck, TellsWhatTheServerSays) {
   std::string asked;
@@ -89,13 +89,13 @@ TEST_P(GrpcCheck, TellsWhatTheServerSays) {
 
 INSTANTIATE_TEST_SUITE_P(
     Rows, GrpcCheck,
-    testing::Values(Row{"serving", {1, "0"}, Result::success, "service healthy"},
-                    Row{"not serving", {2, "0"}, Result::failure, R"(service unhealthy (responded with "NOT_SERVING"))"},
-                    Row{"nothing said", {0, "0"}, Result::failure, R"(service unhealthy (responded with "UNKNOWN"))"},
-                    Row{"no health service",
-                        {-1, "12"},
-                        Result::failure,
-                        "error: this server does not implement the grpc health protocol (grpc.health.v1.Health)"}),
+    ::testing::Values(HealthRow{"serving", {1, "0"}, Result::success, "service healthy"},
+                      HealthRow{"not serving", {2, "0"}, Result::failure, R"(service unhealthy (responded with "NOT_SERVING"))"},
+                      HealthRow{"nothing said", {0, "0"}, Result::failure, R"(service unhealthy (responded with "UNKNOWN"))"},
+                      HealthRow{"no health service",
+                                {-1, "12"},
+                                Result::failure,
+                                "error: this server does not implement the grpc health protocol (grpc.health.v1.Health)"}),
     [](const auto& info) {
       std::string name(info.param.what);
       for (char& c : name) c = c == ' ' ? '_' : c;

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <thread>
 
 #include "base/log.h"
 #include "base/strings.h"
@@ -228,7 +227,7 @@ std::string PodWorker::run_hook(const PodView& pod, const ContainerView& c, cons
     if (limit.count() > 0) wanted = std::min(wanted, limit);
     auto end = tools_.world.clock.steady() + wanted;
     while (tools_.world.clock.steady() < end) {  // the container may end meanwhile
-      std::this_thread::sleep_for(std::min<Duration>(milliseconds(100), end - tools_.world.clock.steady()));
+      tools_.world.executor.wait(std::min<Duration>(milliseconds(100), end - tools_.world.clock.steady()));
       auto state = tools_.cri.container_status(id);
       if (state && state->state != ContainerState::running) return "container terminated before sleep hook finished";
     }

@@ -56,12 +56,6 @@ Draft uid_filter(std::string_view uid) {
   return request;
 }
 
-Draft string_list(const std::vector<std::string>& items) {
-  Draft list = Draft::array();
-  for (const std::string& s : items) list.push_back(s);
-  return list;
-}
-
 Image read_image(Value v) {
   Image image;
   image.id = v["id"].str();
@@ -293,7 +287,7 @@ Result<RuntimeState> Cri::pod_state(std::string_view uid) {
 // ---- exec and streams
 
 Result<ExecResult> Cri::exec_sync(std::string_view id, const std::vector<std::string>& command, seconds timeout) {
-  Draft request = Draft::object({{"container_id", id}, {"cmd", string_list(command)}, {"timeout", timeout.count()}});
+  Draft request = Draft::object({{"container_id", id}, {"cmd", Draft::strings(command)}, {"timeout", timeout.count()}});
   milliseconds limit = timeout.count() > 0 ? milliseconds(timeout + exec_slack) : change_call * 10;
   auto answer = state_->call(runtime_service, "ExecSync", request, limit);
   if (!answer) return std::unexpected(answer.error());
@@ -307,7 +301,7 @@ Result<ExecResult> Cri::exec_sync(std::string_view id, const std::vector<std::st
 Result<std::string> Cri::exec_url(std::string_view id, const std::vector<std::string>& command, const StreamOptions& options) {
   auto answer = state_->call(runtime_service, "Exec",
                              Draft::object({{"container_id", id},
-                                            {"cmd", string_list(command)},
+                                            {"cmd", Draft::strings(command)},
                                             {"tty", options.tty},
                                             {"stdin", options.in},
                                             {"stdout", options.out},

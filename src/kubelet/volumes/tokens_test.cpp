@@ -33,7 +33,7 @@ struct Api : client::Transport {
   bool down = false;
 };
 
-class TokensTest : public testing::Test {
+class TokensTest : public ::testing::Test {
  protected:
   TestClock clock;
   World machine = real_world();

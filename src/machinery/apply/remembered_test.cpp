@@ -8,9 +8,9 @@
 namespace kybern::apply {
 namespace {
 
-class OneVersion : public Versions {
+class ThatVersion : public Versions {
  public:
-  OneVersion(std::string_view version, std::string_view kind) : version_(version), type_(schema::find_type(version, kind)) {}
+  ThatVersion(std::string_view version, std::string_view kind) : version_(version), type_(schema::find_type(version, kind)) {}
   bool has(std::string_view v) const override { return v == version_; }
   Place root(std::string_view) const override { return Place::of(*type_); }
   Document convert(Value object, std::string_view, std::string_view) const override { return object.document(); }
@@ -50,7 +50,7 @@ TEST(Remembered, IsWhatIsFoundAnew) {
   };
   for (int round = 0; round < 3; ++round) {
     for (const Row& row : rows) {
-      OneVersion versions(row.version, row.kind);
+      ThatVersion versions(row.version, row.kind);
       Document object = *schema::to_typed(versions.type(), parse_json(row.object)->root()),
                empty = *schema::to_typed(versions.type(), Draft::object().freeze().root());
       FieldSet none, status;

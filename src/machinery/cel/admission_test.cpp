@@ -3,15 +3,12 @@
 #include <gtest/gtest.h>
 
 #include "document/json.h"
+#include "machinery/cel/test_support.h"
 
 namespace kybern::cel {
 namespace {
 
-Document json(std::string_view text) {
-  auto parsed = parse_json(text);
-  EXPECT_TRUE(parsed) << text;
-  return parsed ? *parsed : Document();
-}
+using test::json;
 
 class Everything : public Authorizer {
  public:

@@ -3,18 +3,14 @@
 #include <cmath>
 
 #include "machinery/cel/ast.h"
+#include "machinery/cel/cost.h"
 #include "machinery/cel/functions.h"
 
 namespace kybern::cel {
 
 namespace {
 
-constexpr double character_cost = 0.1, pattern_cost = 0.25;
 constexpr std::uint64_t authorization_cost = 350000;
-
-std::uint64_t scaled(std::uint64_t size, double factor) {
-  return static_cast<std::uint64_t>(std::ceil(static_cast<double>(size) * factor));
-}
 
 }  // namespace
 

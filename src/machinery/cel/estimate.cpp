@@ -5,21 +5,17 @@
 #include <optional>
 #include <unordered_map>
 
+#include "machinery/cel/cost.h"
 #include "machinery/cel/functions.h"
 
 namespace kybern::cel {
 
 namespace {
 
-constexpr double character_cost = 0.1, pattern_cost = 0.25;
 constexpr std::uint64_t most = ~0ull;
 
 std::uint64_t plus(std::uint64_t a, std::uint64_t b) { return a > most - b ? most : a + b; }
 std::uint64_t times(std::uint64_t a, std::uint64_t b) { return b && a > most / b ? most : a * b; }
-std::uint64_t scaled(std::uint64_t size, double factor) {
-  double v = std::ceil(static_cast<double>(size) * factor);
-  return v >= 18446744073709551616.0 ? most : static_cast<std::uint64_t>(v);
-}
 
 CostRange operator+(CostRange a, CostRange b) { return {plus(a.low, b.low), plus(a.high, b.high)}; }
 CostRange operator*(CostRange a, CostRange b) { return {times(a.low, b.low), times(a.high, b.high)}; }

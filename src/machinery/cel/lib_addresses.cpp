@@ -179,7 +179,7 @@ Val contains_cidr(Evaluation& e, Args a) {
   return Val::of(cidr_of(a[0]).bits <= other.bits && cidr_of(a[0]).holds(other.ip));
 }
 
-constexpr FunctionRow rows[] = {
+constexpr FunctionRow table_of_addresses[] = {
     {"ip", "string_to_ip", "(string) net.IP", make_ip},
     {"ip", "cidr_ip", "net.CIDR.() net.IP", cidr_ip},
     {"isIP", "is_ip", "(string) bool", is_ip},
@@ -204,6 +204,6 @@ constexpr FunctionRow rows[] = {
 
 }  // namespace
 
-std::span<const FunctionRow> address_rows() { return rows; }
+std::span<const FunctionRow> address_rows() { return table_of_addresses; }
 
 }  // namespace kybern::cel

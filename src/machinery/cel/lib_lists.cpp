@@ -167,7 +167,7 @@ Val set_intersects(Evaluation& e, Args a) {
     "@sortByAssociatedKeys", "list_" type "_sortByAssociatedKeys", "list<A>.(list<" type ">) list<A>", sort_by_keys \
   }
 
-constexpr FunctionRow rows[] = {
+constexpr FunctionRow table_of_lists[] = {
     KYBERN_CEL_SORTABLE("int"),
     KYBERN_CEL_SORTABLE("uint"),
     KYBERN_CEL_SORTABLE("double"),
@@ -200,7 +200,7 @@ constexpr FunctionRow sets[] = {
 
 }  // namespace
 
-std::span<const FunctionRow> list_rows() { return rows; }
+std::span<const FunctionRow> list_rows() { return table_of_lists; }
 std::span<const FunctionRow> set_rows() { return sets; }
 
 }  // namespace kybern::cel

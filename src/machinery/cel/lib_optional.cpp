@@ -45,7 +45,7 @@ Val unwrap(Evaluation& e, Args a) {
 Val first(Evaluation& e, Args a) { return e.length(a[0]) ? e.some(e.at(a[0], 0)) : e.none(); }
 Val last(Evaluation& e, Args a) { return e.length(a[0]) ? e.some(e.at(a[0], e.length(a[0]) - 1)) : e.none(); }
 
-constexpr FunctionRow rows[] = {
+constexpr FunctionRow table_of_optional[] = {
     {"optional.of", "optional_of", "(A) optional<A>", of},
     {"optional.ofNonZeroValue", "optional_ofNonZeroValue", "(A) optional<A>", of_non_zero},
     {"optional.none", "optional_none", "() optional<A>", none},
@@ -61,6 +61,6 @@ constexpr FunctionRow rows[] = {
 
 }  // namespace
 
-std::span<const FunctionRow> optional_rows() { return rows; }
+std::span<const FunctionRow> optional_rows() { return table_of_optional; }
 
 }  // namespace kybern::cel

@@ -44,7 +44,7 @@ Val combine(Evaluation& e, Args a) {
   return e.make<Amount>(factor > 0 ? amount(a[0]) + other : amount(a[0]) - other);
 }
 
-constexpr FunctionRow rows[] = {
+constexpr FunctionRow table_of_quantity[] = {
     {"quantity", "string_to_quantity", "(string) kubernetes.Quantity", make_amount},
     {"isQuantity", "is_quantity_string", "(string) bool", is_amount},
     {"isLessThan", "quantity_is_less_than", "kubernetes.Quantity.(kubernetes.Quantity) bool", amount_less},
@@ -175,7 +175,7 @@ constexpr FunctionRow versions[] = {
 
 }  // namespace
 
-std::span<const FunctionRow> quantity_rows() { return rows; }
+std::span<const FunctionRow> quantity_rows() { return table_of_quantity; }
 std::span<const FunctionRow> version_rows() { return versions; }
 
 }  // namespace kybern::cel

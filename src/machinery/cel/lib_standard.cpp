@@ -142,7 +142,7 @@ Val to_timestamp(Evaluation& e, Args a) {
                                       go_quote(a[0].str())));
 }
 
-constexpr FunctionRow rows[] = {
+constexpr FunctionRow table_of_standard[] = {
     {"size", "size_bytes", "(bytes) int", size},
     {"size", "size_list", "(list<A>) int", size},
     {"size", "size_map", "(map<A, B>) int", size},
@@ -189,6 +189,6 @@ constexpr FunctionRow rows[] = {
 
 }  // namespace
 
-std::span<const FunctionRow> standard_rows() { return rows; }
+std::span<const FunctionRow> standard_rows() { return table_of_standard; }
 
 }  // namespace kybern::cel

@@ -196,7 +196,7 @@ Val escape_key(Evaluation& e, std::span<const Val> a) {
   return e.string(out);
 }
 
-constexpr FunctionRow rows[] = {
+constexpr FunctionRow table_of_strings[] = {
     {"contains", "contains_string", "string.(string) bool", contains},
     {"endsWith", "ends_with_string", "string.(string) bool", ends_with},
     {"startsWith", "starts_with_string", "string.(string) bool", starts_with},
@@ -223,6 +223,6 @@ constexpr FunctionRow rows[] = {
 
 }  // namespace
 
-std::span<const FunctionRow> string_rows() { return rows; }
+std::span<const FunctionRow> string_rows() { return table_of_strings; }
 
 }  // namespace kybern::cel

@@ -46,7 +46,7 @@ Val duration_milliseconds(Evaluation&, Args a) { return Val::of(a[0].integer / 1
 
 #define KYBERN_CEL_ROWS(name, id, impl) \
   {name, id, "timestamp.() int", impl}, { name, id "_with_tz", "timestamp.(string) int", impl }
-constexpr FunctionRow rows[] = {
+constexpr FunctionRow table_of_time[] = {
     KYBERN_CEL_ROWS("getFullYear", "timestamp_to_year", full_year),
     KYBERN_CEL_ROWS("getMonth", "timestamp_to_month", month),
     KYBERN_CEL_ROWS("getDate", "timestamp_to_day_of_month_1_based", date),
@@ -66,6 +66,6 @@ constexpr FunctionRow rows[] = {
 
 }  // namespace
 
-std::span<const FunctionRow> time_rows() { return rows; }
+std::span<const FunctionRow> time_rows() { return table_of_time; }
 
 }  // namespace kybern::cel

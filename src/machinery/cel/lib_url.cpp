@@ -153,7 +153,7 @@ Val query(Evaluation& e, Args a) {
   return e.map(out);
 }
 
-constexpr FunctionRow rows[] = {
+constexpr FunctionRow table_of_url[] = {
     {"url", "string_to_url", "(string) kubernetes.URL", make_url},
     {"isURL", "is_url_string", "(string) bool", is_url},
     {"getScheme", "url_get_scheme", "kubernetes.URL.() string", scheme},
@@ -166,6 +166,6 @@ constexpr FunctionRow rows[] = {
 
 }  // namespace
 
-std::span<const FunctionRow> url_rows() { return rows; }
+std::span<const FunctionRow> url_rows() { return table_of_url; }
 
 }  // namespace kybern::cel

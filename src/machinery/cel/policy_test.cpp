@@ -3,15 +3,12 @@
 #include <gtest/gtest.h>
 
 #include "document/json.h"
+#include "machinery/cel/test_support.h"
 
 namespace kybern::cel {
 namespace {
 
-Document json(std::string_view text) {
-  auto out = parse_json(text);
-  EXPECT_TRUE(out) << text;
-  return out ? *out : Document();
-}
+using test::json;
 
 TEST(CelPolicy, SaysWhatDoesNotCompile) {
   struct Row {

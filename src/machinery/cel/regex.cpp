@@ -84,7 +84,7 @@ Val find_all(Evaluation& e, std::span<const Val> a) {
   });
 }
 
-constexpr FunctionRow rows[] = {
+constexpr FunctionRow table_of_patterns[] = {
     {"matches", "matches", "(string, string) bool", matches},
     {"matches", "matches_string", "string.(string) bool", matches},
     {"find", "string_find_string", "string.(string) string", find_one},
@@ -131,6 +131,6 @@ const Regex* RegexCache::find(std::string_view pattern) const {
   return nullptr;
 }
 
-std::span<const FunctionRow> regex_rows() { return rows; }
+std::span<const FunctionRow> regex_rows() { return table_of_patterns; }
 
 }  // namespace kybern::cel

@@ -19,9 +19,9 @@ namespace {
 
 using Type = FieldError::Type;
 
-class Checker {
+class DefinitionChecker {
  public:
-  explicit Checker(Value definition) : definition_(definition), spec_(definition["spec"]) {}
+  explicit DefinitionChecker(Value definition) : definition_(definition), spec_(definition["spec"]) {}
   FieldErrors errors;
 
   void run() {
@@ -283,7 +283,7 @@ std::string_view storage_version(Value definition) {
 }
 
 FieldErrors validate_definition(Value definition) {
-  Checker checker(definition);
+  DefinitionChecker checker(definition);
   checker.run();
   return std::move(checker.errors);
 }
@@ -291,7 +291,7 @@ FieldErrors validate_definition(Value definition) {
 FieldErrors validate_definition_update(Value definition, Value old) {
   FieldErrors errors = validate_definition(definition);
   // What was stored with a certificate or review versions that nobody knows may stay so.
-  Checker stored(old);
+  DefinitionChecker stored(old);
   stored.conversion();
   std::erase_if(errors, [&](const FieldError& e) {
     return (e.field == "spec.conversion.webhookClientConfig.caBundle" || e.field == "spec.conversion.conversionReviewVersions") &&

@@ -13,7 +13,7 @@ namespace kybern {
 namespace {
 
 // RFC 6901: ~1 is a slash, ~0 a tilde.
-std::string unescape(std::string_view token) {
+std::string unescape_token(std::string_view token) {
   std::string out;
   for (std::size_t i = 0; i < token.size(); ++i) {
     bool escape = token[i] == '~' && i + 1 < token.size() && (token[i + 1] == '0' || token[i + 1] == '1');
@@ -80,11 +80,11 @@ class JsonPatch {
     if (tokens.size() > json_patch_max_depth) return std::nullopt;
     Draft* at = &root_;
     for (std::size_t i = 1; i + 1 < tokens.size(); ++i) {
-      at = child(*at, unescape(tokens[i]));
+      at = child(*at, unescape_token(tokens[i]));
       if (at == nullptr) return std::nullopt;
     }
     if (tokens.size() < 2 || (!at->is_object() && !at->is_array())) return std::nullopt;
-    return Place{at, unescape(tokens.back()), tokens.size() - 1};
+    return Place{at, unescape_token(tokens.back()), tokens.size() - 1};
   }
 
   static Draft* child(Draft& container, const std::string& token) {

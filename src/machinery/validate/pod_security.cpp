@@ -119,8 +119,6 @@ void users_and_groups(Findings& f, Value context, std::initializer_list<const ch
   }
 }
 
-constexpr std::string_view apparmor_prefix = "container.apparmor.security.beta.kubernetes.io/";
-
 void apparmor_matches(Findings& f, Value profile, std::string_view annotation, const Path& path) {
   constexpr const char* types_differ = "apparmor type in annotation and field must match";
   constexpr std::string_view localhost = "localhost/";

@@ -13,7 +13,6 @@ std::string_view qos(Value spec);
 
 namespace {
 
-constexpr std::string_view apparmor_prefix = "container.apparmor.security.beta.kubernetes.io/";
 constexpr std::string_view mirror = "kubernetes.io/config.mirror";
 constexpr const char* changeable =
     "pod updates may not change fields other than "

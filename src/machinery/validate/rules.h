@@ -152,6 +152,7 @@ void containers(Findings& f, Value spec, const Volumes& volumes, const PodContex
 void pod_security_context(Findings& f, Value spec, const Path& path);
 void security_context(Findings& f, Value context, bool host_users, const Path& path);
 void seccomp_annotations(Findings& f, Value meta, Value spec, const Path& path);
+inline constexpr std::string_view apparmor_prefix = "container.apparmor.security.beta.kubernetes.io/";  // and a container's name
 void apparmor_annotations(Findings& f, Value meta, Value spec, const Path& path);
 void windows_host_process(Findings& f, Value spec, const Path& path);
 void pod_os(Findings& f, Value spec, const Path& path);

@@ -41,7 +41,7 @@ Typed typed(std::string_view group, std::string_view version, std::string_view k
   return out;
 }
 
-struct Case {
+struct Rule {
   const char *group, *version, *kind, *object, *findings;
 };
 
@@ -119,7 +119,7 @@ TEST(ValidateRules, CronJobs) {
   }
 }
 
-constexpr Case others[] = {
+constexpr Rule others[] = {
     {"policy", "v1", "PodDisruptionBudget", R"({"spec":{"minAvailable":1,"selector":{}}})", ""},
     {"policy", "v1", "PodDisruptionBudget", R"({"spec":{"minAvailable":"120%"}})",
      R"(spec.minAvailable: Invalid value: "120%": must not be greater than 100%)"},
@@ -161,7 +161,7 @@ constexpr Case others[] = {
 };
 
 TEST(ValidateRules, Others) {
-  for (const Case& row : others) {
+  for (const Rule& row : others) {
     Typed one = typed(row.group, row.version, row.kind, row.object);
     if (!one.object) continue;
     EXPECT_EQ(findings(validate(*one.resource, one.object)), row.findings) << row.kind << " " << row.object;

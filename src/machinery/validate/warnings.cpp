@@ -12,6 +12,7 @@
 #include "machinery/field.h"
 #include "machinery/names.h"
 #include "machinery/quantity.h"
+#include "machinery/validate/rules.h"
 
 namespace kybern {
 namespace {
@@ -48,7 +49,6 @@ constexpr Word old_volumes[] = {
 constexpr std::string_view prefer_fields = R"(non-functional in v1.27+; use the "seccompProfile" field instead)";
 constexpr std::string_view seccomp_pod = "seccomp.security.alpha.kubernetes.io/pod";
 constexpr std::string_view seccomp_container = "container.seccomp.security.alpha.kubernetes.io/";
-constexpr std::string_view app_armor_container = "container.apparmor.security.beta.kubernetes.io/";
 constexpr std::string_view no_selector = "a null labelSelector results in matching no pod";
 constexpr std::string_view storage_class_annotation = "volume.beta.kubernetes.io/storage-class";
 
@@ -236,7 +236,7 @@ class PodSayer : public Sayer {
   void one_container(Value container, const Path& path, const Path& annotations) {
     if (!annotations_.empty()) {
       std::string name = container["name"].str(), seccomp = std::string(seccomp_container) + name,
-                  app_armor = std::string(app_armor_container) + name;
+                  app_armor = std::string(rules::apparmor_prefix) + name;
       if (!container["securityContext"]["seccompProfile"].exists() && annotations_[seccomp].exists())
         at(annotations.key(seccomp), prefer_fields);
       bool has_profile = spec_["securityContext"]["appArmorProfile"].exists() || container["securityContext"]["appArmorProfile"].exists();

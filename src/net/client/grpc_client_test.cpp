@@ -194,7 +194,7 @@ class GrpcPeer {
 
 void serve(RawPeer& peer) { GrpcPeer(peer).run(); }
 
-std::unique_ptr<GrpcClient> client_of(std::string url) {
+std::unique_ptr<GrpcClient> grpc_client_of(std::string url) {
   ClientOptions options;
   options.url = std::move(url);
   auto client = GrpcClient::make(std::move(options));
@@ -204,7 +204,7 @@ std::unique_ptr<GrpcClient> client_of(std::string url) {
 
 TEST(GrpcClient, UnaryCalls) {
   RawServer server(serve);
-  auto client = client_of(server.url());
+  auto client = grpc_client_of(server.url());
   for (int i = 0; i < 100; ++i) {
     auto answer = client->call("/t/Echo", fmt::format("message {}", i), seconds(5));
     ASSERT_TRUE(answer) << answer.error().message;
@@ -227,7 +227,7 @@ class GrpcClientFail : public testing::TestWithParam<FailRow> {};
 TEST_P(GrpcClientFail, IsMapped) {
   const FailRow& row = GetParam();
   RawServer server(serve);
-  auto client = client_of(server.url());
+  auto client = grpc_client_of(server.url());
   auto answer = client->call(row.method, row.message, seconds(5));
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().code, row.code);
@@ -266,7 +266,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(GrpcClient, LargeMessages) {
   RawServer server(serve);
-  auto client = client_of(server.url());
+  auto client = grpc_client_of(server.url());
   for (std::size_t size : {std::size_t(65530), std::size_t(1 << 20), std::size_t(16 << 20)}) {
     auto answer = client->call("/t/Size", std::to_string(size), seconds(30));
     ASSERT_TRUE(answer) << answer.error().message;
@@ -281,7 +281,7 @@ TEST(GrpcClient, LargeMessages) {
 
 TEST(GrpcClient, Deadline) {
   RawServer server(serve);
-  auto client = client_of(server.url());
+  auto client = grpc_client_of(server.url());
   auto start = std::chrono::steady_clock::now();
   auto answer = client->call("/t/Silent", "", milliseconds(50));
   ASSERT_FALSE(answer);
@@ -295,7 +295,7 @@ TEST(GrpcClient, Deadline) {
 TEST(GrpcClient, ManyCallsAtOnce) {
   for (std::uint32_t max_streams : {100u, 2u}) {  // with 2, most calls wait their turn
     RawServer server([max_streams](RawPeer& peer) { GrpcPeer(peer, max_streams).run(); });
-    auto client = client_of(server.url());
+    auto client = grpc_client_of(server.url());
     std::atomic<int> wrong = 0;
     std::vector<std::thread> threads;
     for (int t = 0; t < 8; ++t) {
@@ -316,7 +316,7 @@ TEST(GrpcClient, ManyCallsAtOnce) {
 // A call that waits for its turn behind others and is given up, goes away without harm.
 TEST(GrpcClient, DeadlineWhileQueued) {
   RawServer server([](RawPeer& peer) { GrpcPeer(peer, 1).run(); });
-  auto client = client_of(server.url());
+  auto client = grpc_client_of(server.url());
   EXPECT_EQ(*client->call("/t/Echo", "settings are here now", seconds(5)), "settings are here now");
   auto blocking = std::async(std::launch::async, [&] { return client->call("/t/Silent", "", milliseconds(300)); });
   auto limit = std::chrono::steady_clock::now() + seconds(10);
@@ -330,7 +330,7 @@ TEST(GrpcClient, DeadlineWhileQueued) {
 
 TEST(GrpcClient, RefusedStreamIsCalledAgain) {
   RawServer server(serve);
-  auto client = client_of(server.url());
+  auto client = grpc_client_of(server.url());
   auto answer = client->call("/t/RefuseFirst", "x", seconds(5));
   ASSERT_TRUE(answer) << answer.error().message;
   EXPECT_EQ(*answer, "x");
@@ -338,7 +338,7 @@ TEST(GrpcClient, RefusedStreamIsCalledAgain) {
 
 TEST(GrpcClient, GoawayMovesToANewConnection) {
   RawServer server(serve);
-  auto client = client_of(server.url());
+  auto client = grpc_client_of(server.url());
   for (int i = 0; i < 5; ++i) {
     auto answer = client->call("/t/Goaway", fmt::format("{}", i), seconds(5));
     ASSERT_TRUE(answer) << answer.error().message;
@@ -350,7 +350,7 @@ TEST(GrpcClient, GoawayMovesToANewConnection) {
 
 TEST(GrpcClient, CutConnection) {
   RawServer server(serve);
-  auto client = client_of(server.url());
+  auto client = grpc_client_of(server.url());
   auto pending = std::async(std::launch::async, [&] { return client->call("/t/Silent", "", seconds(30)); });
   EXPECT_EQ(*client->call("/t/Echo", "x", seconds(5)), "x");
   auto answer = client->call("/t/Cut", "", seconds(5));
@@ -366,7 +366,7 @@ TEST(GrpcClient, PeerGoesAndComesBack) {
   auto path = std::filesystem::temp_directory_path() / fmt::format("kybern-grpc-{}.sock", getpid());
   RawServerOptions options;
   options.unix_path = path;
-  auto client = client_of("unix://" + path.string());
+  auto client = grpc_client_of("unix://" + path.string());
   auto missing = client->call("/t/Echo", "x", seconds(5));
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().code, Code::unavailable);
@@ -395,7 +395,7 @@ TEST(GrpcClient, RestartBetweenCallsIsNotSeen) {
   auto path = std::filesystem::temp_directory_path() / fmt::format("kybern-grpc-restart-{}.sock", getpid());
   RawServerOptions options;
   options.unix_path = path;
-  auto client = client_of("unix://" + path.string());
+  auto client = grpc_client_of("unix://" + path.string());
   for (int i = 0; i < 20; ++i) {
     RawServer server(serve, options);
     auto answer = client->call("/t/Echo", "x", seconds(5));
@@ -436,7 +436,7 @@ TEST(GrpcClient, OverTls) {
 
 TEST(GrpcStream, ServerStreamToItsEnd) {
   RawServer server(serve);
-  auto client = client_of(server.url());
+  auto client = grpc_client_of(server.url());
   auto stream = client->stream("/t/Many");
   ASSERT_TRUE(stream) << stream.error().message;
   ASSERT_TRUE((*stream)->write("100"));
@@ -455,7 +455,7 @@ TEST(GrpcStream, ServerStreamToItsEnd) {
 // 64 MiB wait for a reader that does not read: other calls go on, and in the end everything is there.
 TEST(GrpcStream, SlowReaderDoesNotBlockOthers) {
   RawServer server(serve);
-  auto client = client_of(server.url());
+  auto client = grpc_client_of(server.url());
   auto stream = client->stream("/t/Many");
   ASSERT_TRUE((*stream)->write("1000"));
   ASSERT_TRUE((*stream)->finish_writing());
@@ -471,7 +471,7 @@ TEST(GrpcStream, SlowReaderDoesNotBlockOthers) {
 
 TEST(GrpcStream, Bidirectional) {
   RawServer server(serve);
-  auto client = client_of(server.url());
+  auto client = grpc_client_of(server.url());
   auto stream = client->stream("/t/Bidi");
   ASSERT_TRUE(stream);
   for (int i = 0; i < 50; ++i) {
@@ -495,7 +495,7 @@ TEST(GrpcStream, Bidirectional) {
 
 TEST(GrpcStream, CloseFromAnotherThread) {
   RawServer server(serve);
-  auto client = client_of(server.url());
+  auto client = grpc_client_of(server.url());
   auto stream = client->stream("/t/Bidi");
   auto read = std::async(std::launch::async, [&] { return (*stream)->read(); });
   EXPECT_EQ(read.wait_for(milliseconds(30)), std::future_status::timeout);
@@ -508,7 +508,7 @@ TEST(GrpcStream, CloseFromAnotherThread) {
 
 TEST(GrpcStream, ErrorAndCut) {
   RawServer server(serve);
-  auto client = client_of(server.url());
+  auto client = grpc_client_of(server.url());
   auto stream = client->stream("/t/Late");
   ASSERT_TRUE((*stream)->write("last words"));
   ASSERT_TRUE((*stream)->finish_writing());
@@ -523,7 +523,7 @@ TEST(GrpcStream, ErrorAndCut) {
 
 TEST(GrpcStream, OutlivesItsClient) {
   RawServer server(serve);
-  auto client = client_of(server.url());
+  auto client = grpc_client_of(server.url());
   auto stream = client->stream("/t/Bidi");
   client.reset();
   ASSERT_TRUE((*stream)->write("x"));

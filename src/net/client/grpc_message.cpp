@@ -10,7 +10,7 @@ namespace kybern::net {
 namespace {
 
 constexpr std::size_t prefix_bytes = 5;
-constexpr std::size_t max_reserved_bytes = 1 << 20;  // a length alone does not make us take memory
+constexpr std::size_t max_reserved_message_bytes = 1 << 20;  // a length alone does not make us take memory
 
 std::string_view name_of(int code) {
   static constexpr std::string_view names[] = {"OK",       "Canceled",       "Unknown",          "InvalidArgument",   "DeadlineExceeded",
@@ -52,7 +52,7 @@ Result<void> GrpcAssembler::read_prefix() {
     return fail(Code::too_large, fmt::format("grpc: received message larger than max ({} vs. {} bytes)", length_, max_grpc_message_bytes));
   in_message_ = true;
   message_.clear();
-  message_.reserve(std::min(length_, max_reserved_bytes));
+  message_.reserve(std::min(length_, max_reserved_message_bytes));
   return {};
 }
 

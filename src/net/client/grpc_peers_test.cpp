@@ -106,7 +106,7 @@ std::string bytes_field(int number, std::string_view value) {
   return out += value;
 }
 
-std::unique_ptr<GrpcClient> client_of(std::string url) {
+std::unique_ptr<GrpcClient> peer_client_of(std::string url) {
   ClientOptions options;
   options.url = std::move(url);
   return *GrpcClient::make(std::move(options));
@@ -163,7 +163,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
     arguments_ = {program, "--config", folder_.path() / "config.toml"};
     log_ = folder_.path() / "log";
     start();
-    client_ = client_of("unix://" + (folder_.path() / "s").string());
+    client_ = peer_client_of("unix://" + (folder_.path() / "s").string());
     auto version = call_until(*client_, "/runtime.v1.RuntimeService/Version", "", *process_, seconds(30));
     if (!version) GTEST_SKIP() << "containerd does not come up here: " << version.error().message << "\n" << log_tail(log_);
   }
@@ -260,7 +260,7 @@ class Etcd : public testing::Test {
                   "10485760"};
     log_ = folder_.path() / "log";
     start();
-    client_ = client_of(client_url);
+    client_ = peer_client_of(client_url);
     auto status = call_until(*client_, "/etcdserverpb.KV/Range", bytes_field(1, "x"), *process_, seconds(30));
     if (!status) GTEST_SKIP() << "etcd does not come up here: " << status.error().message << "\n" << log_tail(log_);
   }

@@ -16,9 +16,9 @@ namespace {
 
 using ConnectionPtr = std::unique_ptr<Http1Connection>;
 
-constexpr std::size_t joined_body_bytes = 16 << 10;   // a body up to this size goes out together with its head
-constexpr std::size_t max_refusal_bytes = 64 << 10;   // of a refused upgrade's body, for the message
-constexpr std::size_t max_reserved_bytes = 16 << 20;  // taken ahead for a body whose length is announced
+constexpr std::size_t joined_body_bytes = 16 << 10;        // a body up to this size goes out together with its head
+constexpr std::size_t max_refusal_bytes = 64 << 10;        // of a refused upgrade's body, for the message
+constexpr std::size_t max_reserved_body_bytes = 16 << 20;  // taken ahead for a body whose length is announced
 
 bool has_no_effect(std::string_view method) { return method == "GET" || method == "HEAD" || method == "OPTIONS"; }
 
@@ -140,7 +140,7 @@ Result<std::string> read_whole(Http1Connection& connection, std::size_t max_byte
   auto too_large = [max_bytes] { return fail(Code::too_large, fmt::format("the response body is larger than {} bytes", max_bytes)); };
   if (connection.announced_bytes() > max_bytes) return too_large();
   std::string body;
-  body.reserve(std::min<std::size_t>(static_cast<std::size_t>(connection.announced_bytes()), max_reserved_bytes));
+  body.reserve(std::min<std::size_t>(static_cast<std::size_t>(connection.announced_bytes()), max_reserved_body_bytes));
   while (!connection.body_done()) {
     if (auto more = connection.read_body(body, deadline); !more) return std::unexpected(while_reading_body(more.error()));
     if (body.size() > max_bytes) return too_large();

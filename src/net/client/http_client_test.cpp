@@ -32,19 +32,12 @@ std::unique_ptr<HttpClient> client_of(std::string url) {
   options.url = std::move(url);
   return client_of(std::move(options));
 }
-ClientRequest get(std::string target) {
-  ClientRequest request;
-  request.target = std::move(target);
-  request.timeout = seconds(10);
-  return request;
-}
 ClientRequest post(std::string target, std::string body) {
   ClientRequest request = get(std::move(target));
   request.method = "POST";
   request.body = std::move(body);
   return request;
 }
-std::string answer(std::string_view body) { return fmt::format("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", body.size(), body); }
 std::string chunk(std::string_view data) { return fmt::format("{:x}\r\n{}\r\n", data.size(), data); }
 
 TEST(Endpoint, Parse) {

@@ -28,18 +28,11 @@ KeyPair leaf(const KeyPair& by, std::vector<std::string> names, std::vector<std:
              Time begin = now() - hours(1), Time end = now() + hours(1)) {
   return *issue(by, {"leaf", {"team"}, std::move(names), std::move(addresses), server, !server, begin, end});
 }
-std::string answer(std::string_view body) { return fmt::format("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", body.size(), body); }
 void serve(RawPeer& peer) {
   while (!peer.read_request().empty()) peer.write(answer("secret"));
 }
 RawServerOptions with(KeyPair certificate, std::string client_ca = {}) {
   return {.unix_path = {}, .certificate = std::move(certificate), .client_ca = std::move(client_ca), .protocol = {}};
-}
-ClientRequest get(std::string target = "/") {
-  ClientRequest request;
-  request.target = std::move(target);
-  request.timeout = seconds(10);
-  return request;
 }
 
 struct VerifyRow {

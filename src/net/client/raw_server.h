@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "net/certificates.h"
+#include "net/client.h"
 
 struct ssl_st;
 struct ssl_ctx_st;
@@ -72,6 +73,10 @@ class RawServer {
   bool stopping_ = false;
   std::thread acceptor_;
 };
+
+// What tests of the client ask, and what a script answers.
+ClientRequest get(std::string target = "/");
+std::string answer(std::string_view body);
 
 // A port on 127.0.0.1 where nobody listens (just now).
 int free_port();

@@ -176,6 +176,15 @@ std::string RawServer::url(std::string_view host) const {
   return fmt::format("{}://{}:{}", context_ ? "https" : "http", host, port_);
 }
 
+ClientRequest get(std::string target) {
+  ClientRequest request;
+  request.target = std::move(target);
+  request.timeout = std::chrono::seconds(10);
+  return request;
+}
+
+std::string answer(std::string_view body) { return fmt::format("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", body.size(), body); }
+
 int free_port() {
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};

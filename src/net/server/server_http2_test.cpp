@@ -24,7 +24,7 @@ class ServerHttp2 : public testing::Test {
   TestPki pki;
 };
 
-void echo(std::shared_ptr<Exchange> exchange) {
+void echo_head(std::shared_ptr<Exchange> exchange) {
   const Request& r = exchange->request();
   exchange->respond({200,
                      {{"x-method", r.method},
@@ -37,7 +37,7 @@ void echo(std::shared_ptr<Exchange> exchange) {
 }
 
 TEST_F(ServerHttp2, ManyStreamsOnOneConnection) {
-  auto server = start_server(echo, tls_options());
+  auto server = start_server(echo_head, tls_options());
   Http2Client client(server->port(), {});
   std::vector<int> ids;
   for (int i = 0; i < 200; ++i) ids.push_back(client.request("GET", "/s/" + std::to_string(i) + "?a=b"));
@@ -57,7 +57,7 @@ TEST_F(ServerHttp2, ManyStreamsOnOneConnection) {
 }
 
 TEST_F(ServerHttp2, BodiesHeadAndCookies) {
-  auto server = start_server(echo, tls_options());
+  auto server = start_server(echo_head, tls_options());
   Http2Client client(server->port(), {});
   std::string body(2 << 20, 'b');
   int post = client.request("POST", "/", {{"content-length", std::to_string(body.size())}}, body);
@@ -80,7 +80,7 @@ TEST_F(ServerHttp2, RefusedRequestsLeaveTheOthersAlone) {
   ServerOptions options = tls_options();
   options.max_body_bytes = 1000;
   options.max_header_bytes = 4096;
-  auto server = start_server(echo, options);
+  auto server = start_server(echo_head, options);
   Http2Client client(server->port(), {});
   int announced = client.request("POST", "/", {{"content-length", "1001"}}, "x", false);
   int sent = client.request("POST", "/", {}, std::string(100000, 'x'));
@@ -104,7 +104,7 @@ TEST_F(ServerHttp2, RefusedRequestsLeaveTheOthersAlone) {
 }
 
 TEST_F(ServerHttp2, ExpectContinue) {
-  auto server = start_server(echo, tls_options());
+  auto server = start_server(echo_head, tls_options());
   Http2Client client(server->port(), {});
   int id = client.request("POST", "/", {{"expect", "100-continue"}}, "body");
   ASSERT_TRUE(client.wait_closed(id));
@@ -115,7 +115,7 @@ TEST_F(ServerHttp2, ExpectContinue) {
 TEST_F(ServerHttp2, LateBodiesAreRefused) {
   ServerOptions options = tls_options();
   options.body_timeout = milliseconds(150);
-  auto server = start_server(echo, options);
+  auto server = start_server(echo_head, options);
   Http2Client client(server->port(), {});
   int late = client.request("POST", "/", {}, "begin", false);
   ASSERT_TRUE(client.wait_closed(late));
@@ -200,7 +200,7 @@ TEST_F(ServerHttp2, FlowControlHoldsAPulledBodyBack) {
   constexpr std::size_t total = 20 << 20;
   auto server = start_server(
       [&](std::shared_ptr<Exchange> exchange) {
-        if (exchange->request().path == "/quick") return echo(exchange);
+        if (exchange->request().path == "/quick") return echo_head(exchange);
         exchange->respond_pulled(200, {}, [&produced](std::string& out) {
           out.assign(65536, 'p');
           produced += out.size();
@@ -326,7 +326,7 @@ TEST_F(ServerHttp2, TooManyStreamsAreRefused) {
 }
 
 TEST_F(ServerHttp2, GarbageEndsTheConnection) {
-  auto server = start_server(echo, tls_options());
+  auto server = start_server(echo_head, tls_options());
   for (std::string bytes :
        {std::string("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") + std::string(500, '\xff')}) {
     TlsClientOptions options;
@@ -342,7 +342,7 @@ TEST_F(ServerHttp2, GarbageEndsTheConnection) {
 TEST_F(ServerHttp2, IdleConnectionIsTakenLeaveOf) {
   ServerOptions options = tls_options();
   options.idle_timeout = milliseconds(150);
-  auto server = start_server(echo, options);
+  auto server = start_server(echo_head, options);
   Http2Client client(server->port(), {});
   int id = client.request("GET", "/");
   ASSERT_TRUE(client.wait_closed(id));

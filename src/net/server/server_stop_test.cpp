@@ -15,7 +15,7 @@ using namespace test;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-void echo(std::shared_ptr<Exchange> exchange) {
+void echo_body(std::shared_ptr<Exchange> exchange) {
   const Request& r = exchange->request();
   exchange->respond({200, {}, r.method == "GET" ? "hello" : r.body});
 }
@@ -24,21 +24,21 @@ TEST(ServerStart, UnixSocket) {
   TemporaryDirectory directory;
   ServerOptions options;
   options.unix_path = directory.path("s.sock");
-  auto server = start_server(echo, options);
+  auto server = start_server(echo_body, options);
   EXPECT_EQ(server->port(), 0);
-  auto again = Server::start(options, echo);
+  auto again = Server::start(options, echo_body);
   ASSERT_FALSE(again.has_value());
   EXPECT_EQ(again.error().message, "listen " + options.unix_path +
                                        ": address already in use: another process serves it; stop that process or choose another path");
   server.reset();
-  EXPECT_TRUE(Server::start(options, echo).has_value());
+  EXPECT_TRUE(Server::start(options, echo_body).has_value());
 }
 
 TEST(ServerStart, SaysWhyItCannotListen) {
-  auto server = start_server(echo);
+  auto server = start_server(echo_body);
   ServerOptions options;
   options.port = server->port();
-  auto second = Server::start(options, echo);
+  auto second = Server::start(options, echo_body);
   ASSERT_FALSE(second.has_value());
   std::string port = std::to_string(server->port());
   EXPECT_EQ(second.error().message, "listen 127.0.0.1:" + port +
@@ -46,13 +46,13 @@ TEST(ServerStart, SaysWhyItCannotListen) {
                                         "` shows which; stop it or choose another port");
   EXPECT_EQ(second.error().code, Code::already_exists);
   options.bind_address = "nonsense";
-  EXPECT_EQ(Server::start(options, echo).error().message, "listen nonsense:" + port + ": not an IP address: nonsense");
+  EXPECT_EQ(Server::start(options, echo_body).error().message, "listen nonsense:" + port + ": not an IP address: nonsense");
   options.bind_address = "192.0.2.1";
-  EXPECT_NE(Server::start(options, echo).error().message.find("cannot assign requested address"), std::string::npos);
+  EXPECT_NE(Server::start(options, echo_body).error().message.find("cannot assign requested address"), std::string::npos);
   options.bind_address = "127.0.0.1";
   options.port = 0;
   options.tls = TlsFiles{"/nonexistent/a", "/nonexistent/b", ""};
-  EXPECT_NE(Server::start(options, echo).error().message.find("TLS certificate file /nonexistent/a: "), std::string::npos);
+  EXPECT_NE(Server::start(options, echo_body).error().message.find("TLS certificate file /nonexistent/a: "), std::string::npos);
 }
 
 // ---- the end
@@ -64,7 +64,7 @@ TEST(ServerStop, WaitsForExchangesAndClosesIdleOnes) {
       inside = true;
       eventually([&] { return open.load(); });
     }
-    echo(exchange);
+    echo_body(exchange);
   });
   TcpClient idle(server->port()), busy(server->port());
   EXPECT_EQ(get(idle, "/").status, 200);
@@ -119,7 +119,7 @@ TEST(ServerStop, TellsStreamsAndEndsThem) {
 }
 
 TEST(ServerStop, PostedTasksRun) {
-  auto server = start_server(echo);
+  auto server = start_server(echo_body);
   std::atomic<int> ran = 0;
   for (int i = 0; i < 100; ++i) server->post([&] { ++ran; });
   server->stop(milliseconds(0));

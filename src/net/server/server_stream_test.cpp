@@ -264,7 +264,7 @@ TEST(ServerStreams, SecondAnswerIsDropped) {
 
 // ---- upgrades
 
-const char* const upgrade_head = "GET /exec HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+const char* const echo_upgrade_head = "GET /exec HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
 
 TEST(ServerStreams, UpgradeEcho) {
   std::atomic<bool> closed = false;
@@ -277,7 +277,7 @@ TEST(ServerStreams, UpgradeEcho) {
   {
     TcpClient client(server->port());
     EXPECT_EQ(get(client, "/").status, 400);
-    client.send(std::string(upgrade_head) + "early");
+    client.send(std::string(echo_upgrade_head) + "early");
     std::string text = client.read_until("early");
     EXPECT_TRUE(text.starts_with("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")) << text;
     client.take();
@@ -305,7 +305,7 @@ TEST(ServerStreams, PausedReaderHoldsThePeerBack) {
     ready = true;
   });
   TcpClient client(server->port());
-  client.send(upgrade_head);
+  client.send(echo_upgrade_head);
   client.read_until("\r\n\r\n");
   ASSERT_TRUE(eventually([&] { return ready.load(); }));
   std::string big(32 << 20, 'u');
@@ -332,7 +332,7 @@ TEST(ServerStreams, FinishedUpgradeSendsWhatIsQueued) {
     stream->finish();
   });
   TcpClient client(server->port());
-  client.send(upgrade_head);
+  client.send(echo_upgrade_head);
   std::string text = client.read_to_end();
   EXPECT_TRUE(client.ended());
   std::size_t body = text.find("\r\n\r\n") + 4;

@@ -199,16 +199,6 @@ TEST(ServerTls, LargeBodiesBothWays) {
 }
 
 // curl as one more opinion.
-std::string run(const std::string& command) {
-  std::string out;
-  std::FILE* pipe = ::popen(command.c_str(), "r");
-  if (!pipe) return out;
-  std::array<char, 4096> buffer;
-  while (std::size_t got = std::fread(buffer.data(), 1, buffer.size(), pipe)) out.append(buffer.data(), got);
-  ::pclose(pipe);
-  return out;
-}
-
 TEST(ServerTls, Curl) {
   if (run("curl --version 2>/dev/null").find("HTTP2") == std::string::npos) GTEST_SKIP() << "curl with HTTP/2 is not installed";
   TestPki pki;

@@ -246,16 +246,6 @@ void little_api(std::shared_ptr<Exchange> exchange) {
   exchange->respond({404, {}, "not found"});
 }
 
-std::string run(const std::string& command) {
-  std::string out;
-  std::FILE* pipe = ::popen(command.c_str(), "r");
-  if (!pipe) return out;
-  std::array<char, 4096> buffer;
-  while (std::size_t got = std::fread(buffer.data(), 1, buffer.size(), pipe)) out.append(buffer.data(), got);
-  ::pclose(pipe);
-  return out;
-}
-
 TEST(SpdySession, KubectlExec) {
   if (run("kubectl version --client 2>/dev/null").find("Client Version") == std::string::npos) GTEST_SKIP() << "kubectl is not installed";
   auto server = start_server(little_api);

@@ -160,4 +160,6 @@ struct TestPki {
 
 std::unique_ptr<Server> start_server(Handler handler, ServerOptions options = {});
 
+std::string run(const std::string& command);  // what the shell's command printed
+
 }  // namespace kybern::net::test

@@ -14,6 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -435,6 +437,16 @@ TestPki::Pair TestPki::expired_client() const {
   auto pair = issue({ca_pem, ca_key_pem}, spec);
   EXPECT_TRUE(pair.has_value());
   return {pair->certificate_pem, pair->key_pem};
+}
+
+std::string run(const std::string& command) {
+  std::string out;
+  std::FILE* pipe = ::popen(command.c_str(), "r");
+  if (!pipe) return out;
+  std::array<char, 4096> buffer;
+  while (std::size_t got = std::fread(buffer.data(), 1, buffer.size(), pipe)) out.append(buffer.data(), got);
+  ::pclose(pipe);
+  return out;
 }
 
 std::unique_ptr<Server> start_server(Handler handler, ServerOptions options) {

@@ -11,7 +11,7 @@
 namespace kybern::proxy {
 namespace {
 
-struct Service {
+struct CheckedService {
   std::atomic<std::size_t> local_endpoints{0};
   std::unique_ptr<net::Server> server;
   std::uint16_t port = 0;
@@ -32,7 +32,7 @@ void answer(net::Exchange& exchange, const std::string& service, std::size_t loc
 struct HealthServers::State {
   std::string bind_address;
   std::shared_ptr<std::atomic<bool>> healthy = std::make_shared<std::atomic<bool>>(false);
-  std::map<std::string, std::shared_ptr<Service>> services;
+  std::map<std::string, std::shared_ptr<CheckedService>> services;
 };
 
 HealthServers::HealthServers(std::string bind_address) : state_(std::make_unique<State>()) {
@@ -52,7 +52,7 @@ void HealthServers::set(const std::string& name, std::uint16_t port, std::size_t
     found->second->local_endpoints = local_endpoints;
     return;
   }
-  auto service = std::make_shared<Service>();
+  auto service = std::make_shared<CheckedService>();
   service->port = port;
   service->local_endpoints = local_endpoints;
   net::ServerOptions options;
@@ -62,9 +62,9 @@ void HealthServers::set(const std::string& name, std::uint16_t port, std::size_t
   options.max_threads = 2;
   options.min_threads = 0;
   options.max_connections = 64;
-  std::weak_ptr<Service> weak = service;
+  std::weak_ptr<CheckedService> weak = service;
   auto started = net::Server::start(options, [name, weak, healthy = state_->healthy](std::shared_ptr<net::Exchange> exchange) {
-    const std::shared_ptr<Service> self = weak.lock();
+    const std::shared_ptr<CheckedService> self = weak.lock();
     answer(*exchange, name, self ? self->local_endpoints.load() : 0, healthy->load());
   });
   if (started) service->server = std::move(*started);

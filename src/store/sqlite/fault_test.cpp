@@ -25,14 +25,6 @@ namespace {
 
 using namespace testing;
 
-using Contents = std::map<std::string, std::string>;
-
-Contents contents(const Snapshot& s) {
-  Contents all;
-  s.scan("", "", [&](const EntryPtr& e) { return all[e->key] = std::to_string(e->revision) + " " + to_json(e->value.root()), true; });
-  return all;
-}
-
 std::string read_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   std::stringstream bytes;

@@ -19,12 +19,6 @@ namespace {
 
 using namespace testing;
 
-std::map<std::string, std::string> contents(const Snapshot& s) {
-  std::map<std::string, std::string> all;
-  s.scan("", "", [&](const EntryPtr& e) { return all[e->key] = std::to_string(e->revision) + " " + to_json(e->value.root()), true; });
-  return all;
-}
-
 // Superseded rows go at once, a few at a time.
 LocalLimits eager() {
   LocalLimits limits;
