@@ -22,8 +22,8 @@ class Api:
         self.port, self.context = port, ssl._create_unverified_context()
         self.local = threading.local()
 
-    def __call__(self, method, path, body=None, token=TOKEN, accept=None, form=None):
-        headers = {'Authorization': 'Bearer ' + token} if token else {}
+    def __call__(self, method, path, body=None, token=TOKEN, accept=None, form=None, headers=None):
+        headers = dict(headers or {}, **({'Authorization': 'Bearer ' + token} if token else {}))
         if accept: headers['Accept'] = accept
         if body is not None: headers['Content-Type'] = form or 'application/json'
         data = body if body is None or isinstance(body, (str, bytes)) else json.dumps(body)
@@ -641,10 +641,17 @@ def all_operations(api, base, body, status=False):
         listed = api.must('GET', base + '?labelSelector=case%3D' + name)
         same([i['metadata']['name'] for i in listed['items']], [name])
         with Watch(api, base + '?watch=1&labelSelector=case%3D' + name + '&resourceVersion=' + listed['metadata']['resourceVersion']) as w:
-            a = api.must('PATCH', base + '/' + name, {'metadata': {'annotations': {'patched': 'true'}}}, form='application/merge-patch+json')
-            a['metadata']['annotations']['updated'] = 'true'
-            for field in ('apiVersion', 'kind'): a[field] = body[field]
-            same(api.must('PUT', base + '/' + name, dict(a))['metadata']['annotations'], {'patched': 'true', 'updated': 'true'})
+            api.must('PATCH', base + '/' + name, {'metadata': {'annotations': {'patched': 'true'}}}, form='application/merge-patch+json')
+
+            def update():  # a controller may write the status in between
+                now = api.must('GET', base + '/' + name)
+                now['metadata']['annotations']['updated'] = 'true'
+                for field in ('apiVersion', 'kind'): now[field] = body[field]
+                a = api.put(base + '/' + name, dict(now))
+                return None if a.code == 409 else a
+
+            a = until('an update without a conflict', update)
+            same((a.code, a.get('metadata', {}).get('annotations')), (200, {'patched': 'true', 'updated': 'true'}))
             w.reaches(('MODIFIED', name), ('MODIFIED', name))
             if status:
                 api.must('GET', base + '/' + name + '/status')
@@ -893,6 +900,111 @@ def a_daemon_set_counts_the_changes_of_its_template(api, ns):
     same(api.must('GET', base + '/d')['metadata']['generation'], 2)
 
 
+# ---- who and what may
+
+@behaviour
+def tokens_are_for_their_audience(api, ns):
+    api.must('POST', '/api/v1/namespaces/%s/serviceaccounts' % ns, {'apiVersion': 'v1', 'kind': 'ServiceAccount', 'metadata': meta('sa')})
+    token = api.must('POST', '/api/v1/namespaces/%s/serviceaccounts/sa/token' % ns,
+                     {'apiVersion': 'authentication.k8s.io/v1', 'kind': 'TokenRequest', 'spec': {'audiences': ['ours']}}, code=201)['status']['token']
+    def review(token, *audiences):
+        return api.must('POST', '/apis/authentication.k8s.io/v1/tokenreviews', {'apiVersion': 'authentication.k8s.io/v1', 'kind': 'TokenReview',
+                                                                                 'spec': {'token': token, 'audiences': list(audiences)}})['status']
+    same(review(token, 'vault', 'ours')['audiences'], ['ours'])
+    assert not review(token, 'vault').get('authenticated')
+    same(review(TOKEN)['authenticated'], True)
+    assert not review(TOKEN, 'vault').get('authenticated')  # one without audiences is for this server alone
+
+
+@behaviour
+def a_user_is_bound_by_the_whole_name(api, ns):
+    path = '/apis/rbac.authorization.k8s.io/v1/namespaces/%s/rolebindings' % ns
+    for name, subject in (('star', '*'), ('known', 'known-' + ns)):
+        api.must('POST', path, {'apiVersion': 'rbac.authorization.k8s.io/v1', 'kind': 'RoleBinding', 'metadata': meta(name),
+                                'subjects': [{'kind': 'User', 'name': subject, 'apiGroup': 'rbac.authorization.k8s.io'}],
+                                'roleRef': {'apiGroup': 'rbac.authorization.k8s.io', 'kind': 'ClusterRole', 'name': 'view'}})
+    configs = '/api/v1/namespaces/%s/configmaps' % ns
+    until('the binding counts', lambda: api.get(configs, headers={'Impersonate-User': 'known-' + ns}).code == 200)
+    same(api.get(configs, headers={'Impersonate-User': 'somebody'}).code, 403)
+
+
+@behaviour
+def who_is_unauthenticated_stays_so(api, ns):
+    def me(**headers):
+        return api.post('/apis/authentication.k8s.io/v1/selfsubjectreviews', {'apiVersion': 'authentication.k8s.io/v1', 'kind': 'SelfSubjectReview'}, headers=headers)
+    same(me(**{'Impersonate-User': 'guest'})['status']['userInfo']['groups'], ['system:authenticated'])
+    same(me(**{'Impersonate-User': 'guest', 'Impersonate-Group': 'system:unauthenticated'}).code, 403)  # system:basic-user is for others
+
+
+@behaviour
+def an_aggregation_rule_goes_by_full_authority_alone(api, ns):
+    base, role = '/apis/rbac.authorization.k8s.io/v1/', 'gathers-' + ns
+    api.must('POST', base + 'clusterroles', {'apiVersion': 'rbac.authorization.k8s.io/v1', 'kind': 'ClusterRole', 'metadata': meta(role),
+                                             'aggregationRule': {'clusterRoleSelectors': [{'matchLabels': {'gather': ns}}]}})
+    api.must('POST', base + 'clusterroles', {'apiVersion': 'rbac.authorization.k8s.io/v1', 'kind': 'ClusterRole', 'metadata': meta('edits-' + ns),
+                                             'rules': [{'apiGroups': ['rbac.authorization.k8s.io'], 'resources': ['clusterroles'], 'verbs': ['get', 'update', 'patch']}]})
+    api.must('POST', base + 'clusterrolebindings', {'apiVersion': 'rbac.authorization.k8s.io/v1', 'kind': 'ClusterRoleBinding', 'metadata': meta('edits-' + ns),
+             'subjects': [{'kind': 'User', 'name': 'editor-' + ns, 'apiGroup': 'rbac.authorization.k8s.io'}],
+             'roleRef': {'apiGroup': 'rbac.authorization.k8s.io', 'kind': 'ClusterRole', 'name': 'edits-' + ns}})
+    try:
+        editor = {'Impersonate-User': 'editor-' + ns}
+        until('the binding counts', lambda: api.get(base + 'clusterroles/' + role, headers=editor).code == 200)
+        a = api.merge(base + 'clusterroles/' + role, {'aggregationRule': None}, headers=editor)
+        same(a.code, 403)
+        assert 'must have cluster-admin privileges to use the aggregationRule' in a['message'], a['message']
+        same(api.merge(base + 'clusterroles/' + role, {'aggregationRule': None}).code, 200)
+    finally:
+        api.delete(base + 'clusterrolebindings/edits-' + ns)
+        for name in (role, 'edits-' + ns): api.delete(base + 'clusterroles/' + name)
+
+
+# ---- what goes
+
+@behaviour
+def what_a_service_held_is_free_when_its_last_finalizer_goes(api, ns):
+    base = '/api/v1/namespaces/%s/services' % ns
+    body = {'apiVersion': 'v1', 'kind': 'Service', 'metadata': meta('held', finalizers=['example.com/mine']),
+            'spec': {'type': 'NodePort', 'selector': {'a': 'b'}, 'ports': [{'port': 80}]}}
+    held = api.must('POST', base, body)
+    address, port = held['spec']['clusterIP'], held['spec']['ports'][0]['nodePort']
+    api.must('DELETE', base + '/held')
+    same(api.get(base + '/held').code, 200)
+    api.merge(base + '/held', {'metadata': {'finalizers': None}})
+    same(api.get(base + '/held').code, 404)
+    same(api.get('/apis/networking.k8s.io/v1/ipaddresses/' + address).code, 404)
+    api.must('POST', base, {'apiVersion': 'v1', 'kind': 'Service', 'metadata': meta('next'),
+                            'spec': {'type': 'NodePort', 'clusterIP': address, 'selector': {'a': 'b'}, 'ports': [{'port': 80, 'nodePort': port}]}}, code=201)
+
+
+@behaviour
+def a_service_proxy_reaches_pods_alone(api, ns):
+    api.must('POST', '/api/v1/namespaces/%s/services' % ns, {'apiVersion': 'v1', 'kind': 'Service', 'metadata': meta('aimed'), 'spec': {'ports': [{'port': 80}]}})
+    api.must('POST', '/apis/discovery.k8s.io/v1/namespaces/%s/endpointslices' % ns,
+             {'apiVersion': 'discovery.k8s.io/v1', 'kind': 'EndpointSlice', 'metadata': meta('aimed-1', labels={'kubernetes.io/service-name': 'aimed'}), 'addressType': 'IPv4',
+              'endpoints': [{'addresses': ['192.0.2.7'], 'conditions': {'ready': True}}], 'ports': [{'port': 80, 'protocol': 'TCP'}]})
+    a = api.get('/api/v1/namespaces/%s/services/aimed/proxy/' % ns)
+    same((a.code, a.get('message')), (503, 'no endpoints available for service "aimed"'))
+
+
+@behaviour
+def a_dead_conversion_webhook_hides_nothing_and_holds_nothing(api, ns):
+    group = ns + '.example.com'
+    schema = {'type': 'object', 'x-kubernetes-preserve-unknown-fields': True}
+    versions = [{'name': v, 'served': True, 'storage': v == 'v1', 'schema': {'openAPIV3Schema': schema}} for v in ('v1', 'v2')]
+    with socket.socket() as s: s.bind(('127.0.0.1', 0)); port = s.getsockname()[1]
+    conversion = {'strategy': 'Webhook', 'webhook': {'conversionReviewVersions': ['v1'], 'clientConfig': {'url': 'https://127.0.0.1:%d/' % port}}}
+    with definition(api, group, 'widgets', 'Widget', versions, conversion=conversion) as path:
+        base = '/apis/%s/%%s/namespaces/%s/widgets' % (group, ns)
+        until('it is served', lambda: api.get(base % 'v2').code == 200)
+        for name in 'one', 'two':
+            api.must('POST', base % 'v1', {'apiVersion': group + '/v1', 'kind': 'Widget', 'metadata': meta(name)})
+        for query in '', '?fieldSelector=metadata.name%3Done':
+            same((query, api.get(base % 'v2' + query).code), (query, 500))
+        same([i['metadata']['name'] for i in api.must('GET', base % 'v1' + '?fieldSelector=metadata.name%3Done')['items']], ['one'])
+        api.must('DELETE', path)
+        until('the definition goes without being converted', lambda: api.get(path).code == 404)
+
+
 # ---- many definitions
 
 @behaviour
@@ -916,7 +1028,7 @@ def a_definition_shows_at_once_among_many(api, ns):
         assert schema_name(name, 'v1', 'Many%d' % many) in document['components']['schemas']
         took = time.monotonic() - begun
         if os.environ.get('KYBERN_DEFINITIONS'): print('    %d definitions: the next one shows in %.3f s' % (many, took))
-        assert took < 5, took  # on a busy machine; a second on one that is not
+        assert took < 15, took  # on a busy machine; a second on one that is not
     finally:
         api.must('DELETE', base + '?labelSelector=many%3D' + ns)
         until('all are gone', lambda: not api.must('GET', base + '?limit=1&labelSelector=many%3D' + ns)['items'])

@@ -80,7 +80,7 @@ class ControlPlane : public testing::Test {
       return *transport;
     };
     wanted.ca_bundle = [] { return std::string("-----BEGIN CERTIFICATE-----\n"); };
-    wanted.node_grace = std::chrono::seconds(3);
+    wanted.node_grace = std::chrono::seconds(8);
     std::filesystem::copy_file(server_->credentials().ca_file, folder_ + "/signing.crt");
     std::filesystem::copy_file(server_->credentials().ca_key, folder_ + "/signing.key");
     wanted.signing_authority = [] { return std::pair(read_file(folder_ + "/signing.crt"), read_file(folder_ + "/signing.key")); };
@@ -198,7 +198,7 @@ TEST_F(ControlPlane, ADeploymentRollsOutAndBack) {
            "NewReplicaSetAvailable";
   }));
   EXPECT_TRUE(eventually([&] { return events("SuccessfulCreate").size() == 3; }));
-  ASSERT_EQ(events("ScalingReplicaSet").size(), 1u);
+  ASSERT_TRUE(eventually([&] { return events("ScalingReplicaSet").size() == 1; }));
   EXPECT_TRUE(events("ScalingReplicaSet")[0].ends_with(" from 0 to 3"));
 
   patch("apps/v1", "deployments", "web", R"({"spec":{"template":{"spec":{"containers":[{"name":"c","image":"v2"}]}}}})");

@@ -339,12 +339,17 @@ class ApiServerImpl : public ApiServer {
   store::Store& store() override { return *store_; }
 
   void stop(std::chrono::milliseconds grace) override {
-    world_.executor.cancel(renewal_);
-    world_.executor.cancel(authorities_timer_);
+    {
+      std::lock_guard lock(timers_->mutex);
+      timers_->ended = true;
+      world_.executor.cancel(renewal_);
+      world_.executor.cancel(authorities_timer_);
+    }
     trust_.reset();
     if (aggregator_) aggregator_->stop();
     if (registry_) registry_->customs().stop();
     if (server_) server_->stop(grace);
+    if (registry_) registry_->waiting_room().stop();  // its tasks use what ends before the registry
   }
 
   ApiResult<Document> call(const User& user, std::string_view method, std::string_view path, std::string_view query, Document body,
@@ -474,7 +479,9 @@ class ApiServerImpl : public ApiServer {
   }
   // The file is read again when it has changed. A bad one changes nothing.
   void follow_authorities(std::string text) {
-    authorities_timer_ = world_.executor.post_after(authorities_interval, [this, text]() mutable {
+    authorities_timer_ = world_.executor.post_after(authorities_interval, [this, timers = timers_, text]() mutable {
+      std::lock_guard lock(timers->mutex);
+      if (timers->ended) return;
       std::string now = read_file(options_.authorization.config_file);
       if (now == text) return follow_authorities(std::move(text));
       auto chain = read_authorization_configuration(now, world_);
@@ -544,7 +551,9 @@ class ApiServerImpl : public ApiServer {
 
   // The listener reads its files again when they change: a renewed certificate needs no restart.
   void arm_renewal() {
-    renewal_ = world_.executor.post_after(certificate_check_interval, [this] {
+    renewal_ = world_.executor.post_after(certificate_check_interval, [this, timers = timers_] {
+      std::lock_guard lock(timers->mutex);
+      if (timers->ended) return;
       auto renewed = ensure_pki(options_, registry_->services().first_ip(), options_.advertise_address, world_.clock.now());
       if (!renewed) log_error("apiserver", "certificates could not be renewed", {{"why", renewed.error().message}});
       else if (auto ok = write_admin_kubeconfig(); !ok)
@@ -575,6 +584,11 @@ class ApiServerImpl : public ApiServer {
   std::unique_ptr<TrustMap> trust_;
   std::unique_ptr<net::Server> server_;
   std::atomic<net::Server*> live_{nullptr};  // set once the listener is ours to use
+  struct Timers {                            // an executor may begin a timer's task while the server ends
+    std::mutex mutex;
+    bool ended = false;
+  };
+  const std::shared_ptr<Timers> timers_ = std::make_shared<Timers>();
   TimerId renewal_ = 0, authorities_timer_ = 0;
   std::atomic<int> local_waiting_{0};  // requests from inside that wait for webhooks
 };

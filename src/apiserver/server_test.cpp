@@ -225,22 +225,26 @@ TEST_F(ApiServerTest, AFullLevelRefusesWhileOthersGoOn) {
            "rules":[{"subjects":[{"kind":"Group","group":{"name":"people"}}],"resourceRules":[{"verbs":["*"],"apiGroups":["*"],"resources":["*"],"namespaces":["*"]}]}]}})");
   ASSERT_TRUE(flow_becomes(must(admin, "GET", group + "flowschemas/tiny")["metadata"]["uid"].str()));
   // There is no account in the namespace: the pod waits for it, and holds the only seat of the level.
-  std::atomic<bool> done = false;
-  std::thread slow([&] {
-    EXPECT_EQ(http("POST", in_ns("pods"), {{"content-type", "application/json"}}, small_pod, "secret-user").status, 403);
-    done = true;
-  });
   bool refused = false, answered = false;
-  while (!done && !refused) {
-    net::Response answer = http("GET", in_ns("configmaps"), {}, "", "secret-user");
-    refused = answer.status == 429;
-    if (refused) {
-      EXPECT_EQ(answer.headers.get("retry-after"), "1");
-      EXPECT_EQ(answer.body, "Too many requests, please try again later.\n");
-      answered = http("GET", in_ns("configmaps")).status == 200;
+  for (int round = 0; round < 10 && !refused; ++round) {  // the pod waits for a second, in which we may be held up
+    std::atomic<bool> done = false;
+    std::thread slow([&] {
+      int status = 429;  // when the seat is another request's in that instant
+      while (status == 429) status = http("POST", in_ns("pods"), {{"content-type", "application/json"}}, small_pod, "secret-user").status;
+      EXPECT_EQ(status, 403);
+      done = true;
+    });
+    while (!done && !refused) {
+      net::Response answer = http("GET", in_ns("configmaps"), {}, "", "secret-user");
+      refused = answer.status == 429;
+      if (refused) {
+        EXPECT_EQ(answer.headers.get("retry-after"), "1");
+        EXPECT_EQ(answer.body, "Too many requests, please try again later.\n");
+        answered = http("GET", in_ns("configmaps")).status == 200;
+      }
     }
+    slow.join();
   }
-  slow.join();
   EXPECT_TRUE(refused);
   EXPECT_TRUE(answered);
   EXPECT_EQ(http("GET", in_ns("configmaps"), {}, "", "secret-user").status, 200);

@@ -82,7 +82,7 @@ TEST_F(RealNodeLife, AnEndIsNoticedAtOnce) {
   ASSERT_TRUE(node_->phase_becomes("ender", "Failed")) << node_->describe("ender");
   auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin).count();
   std::printf("end reported after %lld ms\n", static_cast<long long>(took));
-  EXPECT_LT(took, 5000);
+  EXPECT_LT(took, 15000);  // without an event it would be looked for after a minute
   EXPECT_EQ(container(node_->pod("ender"))["state"]["terminated"]["exitCode"].as_int(), 137);
 }
 

@@ -321,6 +321,12 @@ TEST_P(Crash, KilledAgainAndAgain) {
     start_child(true);
     ASSERT_GT(child_, 0);
     wait_until_ready();
+    ASSERT_TRUE(eventually([&] {  // there must be something to lose
+      std::size_t acknowledged = 0, seen = 0;
+      for (auto& w : shared_->writers) acknowledged += w.acknowledged.count;
+      for (auto& w : shared_->watchers) seen += w.seen.count;
+      return acknowledged >= 20 && seen > 0;
+    }));
     std::this_thread::sleep_for(std::chrono::milliseconds(50 + random() % 600));  // the random moment
     ASSERT_EQ(::kill(child_, SIGKILL), 0);
     ASSERT_EQ(::waitpid(child_, nullptr, 0), child_);

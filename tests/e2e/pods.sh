@@ -40,7 +40,7 @@ pod deadline 'activeDeadlineSeconds: 2' '' "$stay"
 # --- grace and hooks
 grace=3 pod slow '' '' 'trap "" TERM; while :; do sleep 0.1; done'
 grace=600 pod stubborn '' '' 'trap "" TERM; while :; do sleep 0.1; done'
-pod hooks '' 'lifecycle: {postStart: {exec: {command: [sh, -c, "echo post >>/notes/hooks"]}}, preStop: {exec: {command: [sh, -c, "echo pre >>/notes/hooks"]}}}' \
+grace=20 pod hooks '' 'lifecycle: {postStart: {exec: {command: [sh, -c, "echo post >>/notes/hooks"]}}, preStop: {exec: {command: [sh, -c, "echo pre >>/notes/hooks"]}}}' \
   'trap "echo term >>/notes/hooks; exit 0" TERM; while :; do sleep 0.1; done'
 pod bad-hook 'restartPolicy: Never' 'lifecycle: {postStart: {exec: {command: ["false"]}}}' 'exec sleep 3600'
 # --- probes
@@ -53,7 +53,7 @@ pod starts-slowly '' 'startupProbe: {exec: {command: [test, -e, /notes/started]}
     livenessProbe: {exec: {command: [test, -e, /notes/started]}, periodSeconds: 1, timeoutSeconds: 20, failureThreshold: 1}' "$stay"
 pod gated 'readinessGates: [{conditionType: example.com/gate}]' '' "$stay"
 # --- init containers and sidecars
-pod order 'restartPolicy: Never
+grace=20 pod order 'restartPolicy: Never
   initContainers:
   - {name: one, image: "kybern.io/busybox:1", command: [sh, -c, "echo one >>/scratch/order"], volumeMounts: [{name: scratch, mountPath: /scratch}]}
   - name: side
@@ -103,8 +103,8 @@ phase elsewhere Succeeded; is "a message from another file" "$(field pod/elsewhe
 phase second-time Succeeded; is "restarted on failure" "$(field pod/second-time "$container.restartCount}")" 1
 is "its last state" "$(field pod/second-time "$container.lastState.terminated.exitCode}")" 1
 is "logs --previous" "$(k logs second-time --previous)" run
-becomes 40 pod/crashes "$container.state.waiting.reason}" CrashLoopBackOff
-contains "its message" "$(field pod/crashes "$container.state.waiting.message}")" "back-off 10s restarting failed container=main pod=crashes_default("
+backs_off() { k get pod crashes -o jsonpath="$container.state.waiting.reason}: $container.state.waiting.message}" | grep -Eq '^CrashLoopBackOff: back-off [0-9ms]+ restarting failed container=main pod=crashes_default\('; }
+eventually 60 "crashes backs off" backs_off
 event crashes BackOff "Back-off restarting failed container main in pod crashes_default("
 phase deadline Failed; is "its reason" "$(field pod/deadline '{.status.reason}: {.status.message}')" "DeadlineExceeded: Pod was active on the node longer than the specified deadline"
 

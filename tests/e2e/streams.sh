@@ -50,7 +50,7 @@ streams() {  # KUBECTL LABEL
   x cp "$work/big" "box:/tmp/big-$label" -c main >/dev/null 2>&1 && x cp "box:/tmp/big-$label" "$work/back-$label" -c main >/dev/null 2>&1
   is "$label cp there and back" "$(sha256sum <"$work/back-$label" | cut -d' ' -f1)" "$sum"
   fi
-  got=$(printf 'from %s\n' "$label" | { cat; pause 1; } | inside timeout 5 $kubectl attach -i box -c echo 2>/dev/null)
+  got=$(printf 'from %s\n' "$label" | { cat; pause 1; } | inside timeout 15 $kubectl attach -i box -c echo 2>/dev/null)
   contains "$label attach -i" "$got" "got from $label"
   # A terminal that was there before: what is typed is answered. (Ended from here: leaving would end the shell.)
   : >"$work/typed"
@@ -77,7 +77,7 @@ forward() {
   pid=$!; background="$background $pid"
   forwarded() { port=$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/p' "$work/forward"); [ -n "$port" ]; }
   eventually 10 "$label port-forward listens" forwarded || { cat "$work/forward"; return; }
-  contains "$label port-forward" "$(inside curl -s --max-time 5 "http://127.0.0.1:$port/")" "It works"
+  contains "$label port-forward" "$(inside curl -s --max-time 20 "http://127.0.0.1:$port/")" "It works"
   is "$label port-forward: many at once" "$(for i in 1 2 3 4 5 6 7 8; do echo "url = http://127.0.0.1:$port/healthz"; done | inside curl -s --no-progress-meter --max-time 10 --parallel -K - | sort | uniq -c | tr -s ' ')" " 8 ok"
   is "$label port-forward: 10 MB" "$(inside curl -s --max-time 20 "http://127.0.0.1:$port/big" | sha256sum | cut -d' ' -f1)" "$sum"
   kill "$pid" 2>/dev/null; wait "$pid" 2>/dev/null
@@ -86,10 +86,10 @@ forward() {
   nsenter --net=/run/netns/$ns $kubectl port-forward pod/box :8081 >"$work/forward" 2>&1 </dev/null &
   pid=$!; background="$background $pid"
   eventually 10 "$label port-forward listens for another port" forwarded || { cat "$work/forward"; return; }
-  inside curl -s --max-time 5 "http://127.0.0.1:$port/" >/dev/null; status=$?
+  inside curl -s --max-time 20 "http://127.0.0.1:$port/" >/dev/null; status=$?
   [ $status != 0 ] && [ $status != 28 ] && ok "$label port-forward to a closed port ends ($status)" || bad "$label port-forward to a closed port: curl gives $status"
   tells() { grep -q 'an error occurred forwarding .* -> 8081' "$work/forward"; }
-  eventually 5 "$label port-forward says why" tells || cat "$work/forward"
+  eventually 20 "$label port-forward says why" tells || cat "$work/forward"
   kill "$pid" 2>/dev/null; wait "$pid" 2>/dev/null
 }
 inside "$kybern" kubectl exec -i box -c web -- sh -c 'cat >/www/big; sync' <"$work/big"

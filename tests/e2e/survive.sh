@@ -31,7 +31,7 @@ metadata: {name: talker}
 spec:
   terminationGracePeriodSeconds: 1
   containers:
-  - {name: main, image: "kybern.io/busybox:1", command: [sh, -c, "n=0; while [ $n -lt 6000 ]; do n=$((n+1)); echo $n 0123456789012345678901234567890123456789; [ $((n % 20)) = 0 ] && sleep 0.05; done; while :; do echo after; sleep 0.2; done"]}
+  - {name: main, image: "kybern.io/busybox:1", command: [sh, -c, "while [ ! -e /tmp/go ]; do sleep 0.1; done; n=0; while [ $n -lt 6000 ]; do n=$((n+1)); echo $n 0123456789012345678901234567890123456789; [ $((n % 20)) = 0 ] && sleep 0.05; done; while :; do echo after; sleep 0.2; done"]}
 YAML
 cat >"$manifests/first.yaml" <<'YAML'
 apiVersion: v1
@@ -43,6 +43,7 @@ spec:
 YAML
 eventually 60 "the pods run" k wait --for=condition=Ready pod/steady pod/mortal pod/talker --timeout=1s
 nsenter --net=/run/netns/$ns "$kybern" kubectl logs -f talker >"$data/followed" 2>"$data/follow-err" </dev/null & background="$background $!"
+eventually 20 "the talker begins" k exec talker -- touch /tmp/go
 
 # --- static pods
 eventually 20 "the mirror of a static pod is ready" k wait --for=condition=Ready pod/fixed-survive --timeout=1s

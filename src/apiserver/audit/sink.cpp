@@ -140,7 +140,7 @@ class Batcher final : public Sink {
 
     // With the lock held.
     void wake(Duration delay) {
-      if (running) return;
+      if (running || resting) return;
       if (delay <= Duration(0)) {
         running = true;
         world.executor.post([self = shared_from_this()] { self->run(); });
@@ -162,10 +162,12 @@ class Batcher final : public Sink {
         lock.lock();
         if (!ok && ++failures < attempts) {
           running = false;
+          resting = true;  // what comes meanwhile does not cut the pause short
           idle.notify_all();
           Duration delay = backoff * (1 << (failures - 1));
           world.executor.post_after(delay, [self = shared_from_this()] {
             std::lock_guard again(self->mutex);
+            self->resting = false;
             if (!self->closed) self->wake(Duration(0));
           });
           return;
@@ -212,7 +214,7 @@ class Batcher final : public Sink {
     std::deque<std::string> waiting;
     std::vector<std::string> flight;
     int failures = 0;
-    bool running = false, closed = false;
+    bool running = false, resting = false, closed = false;
   };
   std::shared_ptr<State> state_;
 };

@@ -19,7 +19,8 @@ constexpr std::size_t max_verified = 4096;  // tokens
 constexpr std::string_view account_prefix = "system:serviceaccount:";
 
 User with_authenticated(User user) {
-  if (!user.in_group("system:authenticated") && user.name != "system:anonymous") user.groups.push_back("system:authenticated");
+  if (user.name != "system:anonymous" && !user.in_group("system:authenticated") && !user.in_group("system:unauthenticated"))
+    user.groups.push_back("system:authenticated");
   return user;
 }
 
@@ -92,7 +93,9 @@ Result<void> Authenticator::add_sources() {
     if (read->anonymous) anonymous_ = *read->anonymous;
   }
   if (options_.webhook.config_file.empty()) return {};
-  auto webhook = token_webhook(options_.webhook, world);
+  TokenWebhookOptions with = options_.webhook;
+  with.own_audiences = options_.audiences;
+  auto webhook = token_webhook(with, world);
   if (!webhook) return std::unexpected(webhook.error());
   sources_.push_back(std::move(*webhook));
   return {};
@@ -111,7 +114,11 @@ ApiResult<User> Authenticator::authenticate(const net::Request& request) const {
     refused = true;
     log_debug("authn", "a front proxy is refused", {{"peer", request.remote_address}, {"why", fault}});
   }
-  if (request.peer) return with_authenticated({request.peer->common_name, request.peer->uid, request.peer->organizations, {}});
+  if (request.peer)
+    return with_authenticated({request.peer->common_name,
+                               request.peer->uid,
+                               request.peer->organizations,
+                               {{"authentication.kubernetes.io/credential-id", {"X509SHA256=" + request.peer->der_sha256_hex}}}});
   std::string_view header = request.headers.get("authorization");
   if (!header.empty()) {
     auto space = header.find(' ');
@@ -156,11 +163,20 @@ void Authenticator::strip(net::Request& request) const {
   if (request.proxy) front_proxy_.strip(request.headers);
 }
 
+// What names no audience is for this server alone.
+bool Authenticator::for_us(const std::vector<std::string>& audiences) const {
+  return std::any_of(audiences.begin(), audiences.end(), [&](const std::string& a) {
+    return std::find(options_.audiences.begin(), options_.audiences.end(), a) != options_.audiences.end();
+  });
+}
+
 std::optional<User> Authenticator::check_token(std::string_view token, const std::vector<std::string>& audiences) const {
-  if (auto found = static_tokens_.find(net::sha256(token)); found != static_tokens_.end()) return found->second;
+  const bool ours = for_us(audiences);
+  if (auto found = static_tokens_.find(net::sha256(token)); ours && found != static_tokens_.end()) return found->second;
   if (auto user = check_service_account(token, audiences)) return user;
   for (const auto& source : sources_)
-    if (auto user = source->check(token, audiences)) return with_authenticated(std::move(*user));
+    if (!ours && !source->knows_audiences()) continue;
+    else if (auto user = source->check(token, audiences)) return with_authenticated(std::move(*user));
   return std::nullopt;
 }
 
@@ -201,11 +217,7 @@ std::optional<User> Authenticator::check_service_account(std::string_view token,
   if (!claims) return std::nullopt;
   const Time time = registry_.world().clock.now();
   if ((*claims)["iss"].as_string() == legacy_issuer) {
-    // It names no audience: it is for this server alone.
-    if (std::none_of(audiences.begin(), audiences.end(), [&](const std::string& a) {
-          return std::find(options_.audiences.begin(), options_.audiences.end(), a) != options_.audiences.end();
-        }))
-      return std::nullopt;
+    if (!for_us(audiences)) return std::nullopt;
     auto user = legacy_account(registry_, token, claims->root(), day_of(time), [&](const Document& secret) {
       if (options_.token_used) options_.token_used(secret);
     });

@@ -59,6 +59,7 @@ class Authenticator {
   AuthenticationOptions options_;
   const Registry& registry_;
   Result<void> add_sources();
+  bool for_us(const std::vector<std::string>& audiences) const;
   bool anonymous_may(std::string_view path) const;
   std::unordered_map<std::string, User> static_tokens_;
   std::vector<std::unique_ptr<TokenSource>> sources_;  // asked in this order, after accounts

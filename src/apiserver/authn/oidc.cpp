@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <condition_variable>
 #include <fstream>
 #include <mutex>
 #include <sstream>
@@ -151,13 +152,20 @@ class OidcIssuer final : public TokenSource {
 
   // The issuer's keys of that id, or all when the token names none. Asked for again when they do not do, but not often.
   Result<std::vector<std::string>> keys_for(const std::string& id, bool fresh) {
-    std::lock_guard lock(mutex_);
-    const Instant now = world_.clock.steady();
-    if ((fresh || keys_.empty()) && (!asked_ || now - *asked_ >= fetch_pause)) {
-      asked_ = now;
-      auto keys = discover();
-      if (keys) keys_ = std::move(*keys);
-      else if (keys_.empty()) return std::unexpected(keys.error());
+    std::unique_lock lock(mutex_);
+    if (fresh || keys_.empty()) {
+      came_.wait(lock, [&] { return !asking_; });
+      if (!asked_ || world_.clock.steady() - *asked_ >= fetch_pause) {
+        asking_ = true;
+        lock.unlock();  // whose key is known waits for nobody
+        auto keys = discover();
+        lock.lock();
+        asking_ = false;
+        asked_ = world_.clock.steady();
+        came_.notify_all();
+        if (keys) keys_ = std::move(*keys);
+        else if (keys_.empty()) return std::unexpected(keys.error());
+      }
     }
     if (keys_.empty()) return fail(Code::unavailable, "oidc: authenticator not initialized");
     std::vector<std::string> out;
@@ -249,6 +257,8 @@ class OidcIssuer final : public TokenSource {
   const Issuer issuer_;
   World world_;
   std::mutex mutex_;
+  std::condition_variable came_;
+  bool asking_ = false;
   std::vector<net::WebKey> keys_;
   std::optional<Instant> asked_;
 };

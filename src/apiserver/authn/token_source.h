@@ -18,6 +18,7 @@ class TokenSource {
   // meant; one of them is enough.
   virtual bool asks_outside() const { return true; }                                       // check() may wait for somebody
   virtual bool knows(std::string_view, const std::vector<std::string>&) { return false; }  // but not for this token
+  virtual bool knows_audiences() const { return false; }                                   // otherwise its tokens are for this server alone
   virtual std::optional<User> check(std::string_view token, const std::vector<std::string>& audiences) = 0;
 };
 

@@ -20,7 +20,10 @@ constexpr int attempts = 2;
 
 class TokenWebhook final : public TokenSource {
  public:
-  TokenWebhook(std::unique_ptr<OutsideCaller> caller, Duration ttl, World world) : caller_(std::move(caller)), ttl_(ttl), world_(world) {}
+  TokenWebhook(std::unique_ptr<OutsideCaller> caller, Duration ttl, std::vector<std::string> own, World world)
+      : caller_(std::move(caller)), ttl_(ttl), own_(std::move(own)), world_(world) {}
+
+  bool knows_audiences() const override { return true; }
 
   bool knows(std::string_view token, const std::vector<std::string>& audiences) override {
     std::lock_guard lock(mutex_);
@@ -66,12 +69,12 @@ class TokenWebhook final : public TokenSource {
     Instant until;
   };
 
-  static std::optional<User> user_of(Value status, const std::vector<std::string>& audiences) {
+  std::optional<User> user_of(Value status, const std::vector<std::string>& audiences) const {
     if (!status["authenticated"].as_bool()) return std::nullopt;
     // One that knows of audiences names those that the token is for.
-    bool meant = status["audiences"].empty() || audiences.empty();
-    for (Value audience : status["audiences"].items())
-      meant = meant || std::find(audiences.begin(), audiences.end(), audience.as_string()) != audiences.end();
+    auto asked = [&](std::string_view a) { return std::find(audiences.begin(), audiences.end(), a) != audiences.end(); };
+    bool meant = audiences.empty() || (status["audiences"].empty() && std::any_of(own_.begin(), own_.end(), asked));
+    for (Value audience : status["audiences"].items()) meant = meant || asked(audience.as_string());
     if (!meant) return std::nullopt;
     Value from = status["user"];
     User user{from["username"].str(), from["uid"].str(), {}, {}};
@@ -86,6 +89,7 @@ class TokenWebhook final : public TokenSource {
 
   const std::unique_ptr<OutsideCaller> caller_;
   const Duration ttl_;
+  const std::vector<std::string> own_;
   World world_;
   std::mutex mutex_;
   std::unordered_map<std::string, Answer> answers_;
@@ -100,7 +104,7 @@ Result<std::unique_ptr<TokenSource>> token_webhook(const TokenWebhookOptions& op
   if (!ttl || *ttl < Duration(0))
     return fail(Code::invalid,
                 fmt::format("--authentication-token-webhook-cache-ttl: {} is no duration such as 2m0s", go_quote(options.cache_ttl)));
-  return std::make_unique<TokenWebhook>(std::move(*caller), *ttl, world);
+  return std::make_unique<TokenWebhook>(std::move(*caller), *ttl, options.own_audiences, world);
 }
 
 }  // namespace kybern::apiserver

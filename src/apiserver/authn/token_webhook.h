@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "apiserver/authn/token_source.h"
 #include "base/result.h"
@@ -11,8 +12,9 @@
 namespace kybern::apiserver {
 
 struct TokenWebhookOptions {
-  std::string config_file;         // a kubeconfig
-  std::string cache_ttl = "2m0s";  // of an answer
+  std::string config_file;                   // a kubeconfig
+  std::string cache_ttl = "2m0s";            // of an answer
+  std::vector<std::string> own_audiences{};  // whom a token is for when the service names nobody
 };
 Result<std::unique_ptr<TokenSource>> token_webhook(const TokenWebhookOptions& options, World world);
 

@@ -50,7 +50,7 @@ bool is_account(std::string_view user, std::string_view ns, std::string_view nam
 Value subject_of(Value binding, const User& user, std::string_view ns) {
   for (Value s : binding["subjects"].items()) {
     std::string_view kind = s["kind"].as_string(), name = s["name"].as_string();
-    if (kind == "User" && (name == user.name || name == "*")) return s;
+    if (kind == "User" && name == user.name) return s;
     if (kind == "Group" && user.in_group(name)) return s;
     if (kind == "ServiceAccount") {
       std::string_view account_ns = s["namespace"].as_string(ns);

@@ -78,13 +78,14 @@ ApiResult<void> check_role(const Work& work, Value role, Value before) {
   if (only_collected(role, before)) return {};
   if (may(work, "escalate", work.served->plural(), work.name)) return {};
   if (auto ok = check_rules(work, role["rules"]); !ok) return ok;
-  if (!role["aggregationRule"].is_object()) return {};
-  // It may gather anything, so it takes everything.
+  auto gathers = [](Value of) { return !of["aggregationRule"]["clusterRoleSelectors"].empty(); };
+  if (!gathers(role) && !gathers(before)) return {};
+  // It may gather anything, and without it the role keeps what its parts lose: so it takes everything.
   Draft all = Draft::object({{"verbs", Draft::array({"*"})}, {"apiGroups", Draft::array({"*"})}, {"resources", Draft::array({"*"})}});
   Draft paths = Draft::object({{"verbs", Draft::array({"*"})}, {"nonResourceURLs", Draft::array({"*"})}});
   Document everything = Draft::array({all, paths}).freeze();
   if (Authorizer::uncovered(work.registry.authorizer()->rules_for(work.user, work.ns), everything).empty()) return {};
-  return fail(forbidden(rbac_group, work.served->plural(), work.name, "must have cluster-admin privileges to use an aggregationRule"));
+  return fail(forbidden(rbac_group, work.served->plural(), work.name, "must have cluster-admin privileges to use the aggregationRule"));
 }
 
 ApiResult<void> check_binding(const Work& work, Value binding, Value before) {

@@ -144,11 +144,17 @@ ApiResult<Answer> token_review(Work& work, Document body) {
   bool default_audiences = audiences.empty();
   const Authenticator& authenticator = *work.registry.authenticator();
   if (default_audiences) audiences = authenticator.audiences();
-  auto user = authenticator.check_token(token->as_string(), audiences);
+  std::optional<User> user;
+  std::vector<std::string> meant;  // of those asked for; one by one, to know which
+  for (std::string& one : audiences)
+    if (auto known = authenticator.check_token(token->as_string(), {one})) {
+      user = std::move(known);
+      meant.push_back(std::move(one));
+    }
   Draft status = Draft::object();
   if (user) {
     status["authenticated"] = true;
-    status["audiences"] = Draft::strings(audiences);
+    status["audiences"] = Draft::strings(meant);
     status["user"] = user_info(*user);
   } else {
     status["user"] = Draft::object();

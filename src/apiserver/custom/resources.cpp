@@ -43,6 +43,8 @@ Work CustomResources::work_for(const std::string& name, std::string subresource)
   return work;
 }
 
+constexpr Duration clean_up_pause = std::chrono::seconds(5);  // when nothing could be deleted
+
 struct CustomResources::Follower {
   std::mutex mutex;  // held while one is written
   CustomResources* customs;
@@ -108,11 +110,11 @@ void CustomResources::changed(Value before, Value now) {
   Value definition = now.exists() ? now : before;
   if (!definition.exists()) return;
   std::string name = definition["metadata"]["name"].str(), group = definition["spec"]["group"].str();
-  // A write that failed or changed nothing is told of in the same way as one that removed.
-  if (!now.exists() && registry_.read(definitions_group, "v1", definitions_plural, "", name)) return;
   if (!now.exists()) {
     {
       std::lock_guard lock(mutex_);
+      // A write that failed or changed nothing is told of in the same way as one that removed; or it is here again.
+      if (registry_.read(definitions_group, "v1", definitions_plural, "", name)) return;
       published_.erase(name);
       catalog_.replace_custom(name, {});
     }
@@ -173,7 +175,7 @@ void CustomResources::settle(const std::string& name) {
                {{"name", name}, {"why", written.error().message}});
     publish(definition);
   }
-  if (definition["metadata"]["deletionTimestamp"].exists()) registry_.world().executor.post([this, name] { clean_up(name); });
+  if (definition["metadata"]["deletionTimestamp"].exists()) clean_up_later(name);
 }
 
 void CustomResources::publish(const Document& definition) {
@@ -193,7 +195,14 @@ void CustomResources::publish(const Document& definition) {
 void CustomResources::object_gone(const Served& served) {
   if (!served.custom->terminating()) return;
   std::string name = served.custom->definition()["metadata"]["name"].str();
-  registry_.world().executor.post([this, name] { clean_up(name); });
+  clean_up_later(name);
+}
+
+void CustomResources::clean_up_later(const std::string& name, Duration delay) {
+  registry_.world().executor.post_after(delay, [follower = follower_, name] {
+    std::lock_guard lock(follower->mutex);
+    if (follower->customs) follower->customs->clean_up(name);
+  });
 }
 
 // Deletes the objects, some in each turn; the last one that goes brings the definition to its end.
@@ -202,7 +211,10 @@ void CustomResources::clean_up(const std::string& name) {
   if (!definition || !definition["metadata"]["deletionTimestamp"].exists()) return;
   Value spec = definition["spec"];
   std::string prefix = fmt::format("/{}/{}/", spec["group"].as_string(), spec["names"]["plural"].as_string());
-  const Served* served = registry_.catalog().find_custom(name);
+  // As they are stored, so that nobody is asked to convert what goes.
+  const Served* served =
+      registry_.catalog().find(spec["group"].as_string(), custom::storage_version(definition.root()), spec["names"]["plural"].as_string());
+  if (!served) served = registry_.catalog().find_custom(name);
   int left = deletes_per_turn;
   bool any = false, more = false;
   std::vector<std::pair<std::string, std::string>> names;
@@ -215,6 +227,7 @@ void CustomResources::clean_up(const std::string& name) {
     names.emplace_back(metadata["namespace"].str(), metadata["name"].str());
     return true;
   });
+  bool progress = false;
   if (served) {
     for (const auto& [ns, object] : names) {
       Work work{.registry = registry_,
@@ -224,12 +237,13 @@ void CustomResources::clean_up(const std::string& name) {
                 .ns = ns,
                 .name = object};
       work.verb = "delete";
-      (void)registry_.remove(work, {});
+      progress = registry_.remove(work, {}).has_value() || progress;
     }
   }
-  if (more) return registry_.world().executor.post([this, name] { clean_up(name); });
+  const Duration delay = progress ? Duration(0) : clean_up_pause;
+  if (more) return clean_up_later(name, delay);
   if (any && !(served && !names.empty())) return;  // what finalizers hold is told of by object_gone()
-  if (any) return registry_.world().executor.post([this, name] { clean_up(name); });
+  if (any) return clean_up_later(name, delay);
   Work work = work_for(name, "");
   (void)registry_.modify(
       work,

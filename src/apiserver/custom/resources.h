@@ -29,6 +29,7 @@ class CustomResources {
   void settle(const std::string& name);  // conditions, then the catalog
   void publish(const Document& definition);
   void clean_up(const std::string& name);
+  void clean_up_later(const std::string& name, Duration delay = Duration(0));
   void settle_others(std::string_view group, std::string_view name);
   void follow_versions(Value definition);
   bool follow_next();  // false: there is none

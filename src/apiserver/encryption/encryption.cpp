@@ -186,6 +186,11 @@ Result<void> Encryption::reload() {
   if (!configuration)
     return fail(Code::invalid, fmt::format("error while parsing encryption provider configuration file {}: {}", go_quote(file_),
                                            configuration.error().message));
+  if (current())  // what works is not given up for services that do not answer
+    for (const Group& group : *configuration)
+      for (const auto& provider : group.providers)
+        if (provider->needs_service())
+          if (auto ok = provider->health(); !ok) return ok;
   std::lock_guard lock(mutex_);
   if (configuration_) log_info("encryption", "the configuration was read again");
   configuration_ = std::make_shared<const Configuration>(std::move(*configuration));

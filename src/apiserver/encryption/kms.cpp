@@ -150,10 +150,14 @@ class Kms final : public Provider, public std::enable_shared_from_this<Kms> {
     std::lock_guard lock(mutex_);
     const Instant now = world_.clock.steady();
     if (!seed_) {
+      if (failed_ && now - asked_ < bad_health_lasts) return std::unexpected(*failed_);  // those who waited do not ask in turn
       auto fresh = new_seed();
-      if (!fresh) return fresh;
+      asked_ = world_.clock.steady();
+      if (!fresh) {
+        failed_ = fresh.error();
+        return fresh;
+      }
       seed_ = std::move(*fresh);
-      asked_ = now;
     } else if (now - asked_ >= status_interval) {
       asked_ = now;
       world_.executor.post([weak = weak_from_this()] {
@@ -213,6 +217,7 @@ class Kms final : public Provider, public std::enable_shared_from_this<Kms> {
   World world_;
   std::mutex mutex_;
   std::optional<Seed> seed_;
+  std::optional<Error> failed_;  // when the first one could not be had
   Instant asked_{};
   std::mutex health_mutex_;
   std::optional<Result<void>> health_;

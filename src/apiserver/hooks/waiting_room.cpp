@@ -11,7 +11,7 @@ constexpr std::chrono::seconds idle_limit(10);
 
 }  // namespace
 
-WaitingRoom::~WaitingRoom() {
+void WaitingRoom::stop() {
   std::unique_lock lock(mutex_);
   stopping_ = true;
   work_.notify_all();
@@ -20,6 +20,10 @@ WaitingRoom::~WaitingRoom() {
 
 bool WaitingRoom::post(std::function<void()> task) {
   std::lock_guard lock(mutex_);
+  return push(std::move(task));
+}
+
+bool WaitingRoom::push(std::function<void()> task) {
   if (stopping_ || queue_.size() >= max_queued) return false;
   queue_.push_back(std::move(task));
   if (queue_.size() <= idle_) {
@@ -32,11 +36,9 @@ bool WaitingRoom::post(std::function<void()> task) {
 }
 
 bool WaitingRoom::post_now(std::function<void()> task) {
-  {
-    std::lock_guard lock(mutex_);
-    if (queue_.size() >= idle_ && threads_ >= max_threads) return false;
-  }
-  return post(std::move(task));
+  std::lock_guard lock(mutex_);
+  if (queue_.size() >= idle_ && threads_ >= max_threads) return false;
+  return push(std::move(task));
 }
 
 std::size_t WaitingRoom::busy() const {

@@ -20,7 +20,8 @@ class WaitingRoom {
   static constexpr std::size_t max_queued = 4096;
 
   WaitingRoom() = default;
-  ~WaitingRoom();  // waits for what is running; what is queued is run first
+  ~WaitingRoom() { stop(); }
+  void stop();  // waits for what is running; what is queued is run first, nothing is taken any more
   WaitingRoom(const WaitingRoom&) = delete;
 
   bool post(std::function<void()> task);      // false: the queue is full
@@ -29,6 +30,7 @@ class WaitingRoom {
 
  private:
   void run();
+  bool push(std::function<void()> task);  // with the lock
   mutable std::mutex mutex_;
   std::condition_variable work_, gone_;
   std::deque<std::function<void()>> queue_;

@@ -261,13 +261,23 @@ class KubeletConnector : public Connector {
       for (Value port : slice["ports"].items()) {
         if (port["name"].as_string() != wanted["name"].as_string()) continue;
         for (Value endpoint : slice["endpoints"].items())
-          if (endpoint["conditions"]["ready"].as_bool(true))
+          if (endpoint["conditions"]["ready"].as_bool(true) && (options_.local_targets || is_of_pod(work.ns, endpoint)))
             hosts.push_back(joined(endpoint["addresses"][0].as_string(), std::to_string(port["port"].as_int())));
       }
       return true;
     });
     if (hosts.empty()) return fail(service_unavailable(fmt::format("no endpoints available for service {}", go_quote(work.name))));
     return plain_target(named.scheme, hosts[work.world.random.next() % hosts.size()], rest, request);
+  }
+
+  // Only pods' own addresses: who may write slices is not to reach all that this machine can.
+  bool is_of_pod(const std::string& ns, Value endpoint) const {
+    Value reference = endpoint["targetRef"];
+    if (reference["namespace"].as_string() != ns) return false;
+    Document pod = registry_.read("", "v1", "pods", ns, reference["name"].str());
+    for (Value ip : pod["status"]["podIPs"].items())
+      if (ip["ip"].as_string() == endpoint["addresses"][0].as_string()) return true;
+    return false;
   }
 
   void fill(TunnelTarget& target, std::string path, const net::Request& request) {

@@ -275,7 +275,7 @@ bool Handler::answer_at_once(const std::shared_ptr<net::Exchange>& exchange, con
   // Whose request it is may hang on more than what readers are known by.
   if (request.proxy || (request.peer && request.headers.find("authorization"))) return false;
   auto path = read_object_path(registry_.catalog(), request.path);
-  if (!path) return false;
+  if (!path || path->served->group() == UsageApi::group) return false;  // kubelets are asked what is used
   // What a node may read is looked up in a graph, which takes in first what has changed since.
   if (request.peer && request.peer->common_name.starts_with("system:node:")) return false;
   if (request.headers.find("upgrade") || !authenticator_.answers_at_once(request)) return false;
@@ -337,7 +337,7 @@ ApiResult<User> Handler::impersonated(const net::Request& request, User user) co
   }
   if (out.name == "system:anonymous") {
     if (!out.in_group("system:unauthenticated")) out.groups.push_back("system:unauthenticated");
-  } else if (!out.in_group("system:authenticated")) {
+  } else if (!out.in_group("system:authenticated") && !out.in_group("system:unauthenticated")) {
     out.groups.push_back("system:authenticated");
   }
   return out;

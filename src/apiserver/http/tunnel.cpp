@@ -58,7 +58,10 @@ class Room {
 
 void refuse_unreachable(net::Exchange& exchange, const TunnelTarget& target, const std::string& begin, const std::string& what,
                         const std::string& why) {
-  if (!target.plain_refusals) return refuse(exchange, service_unavailable(fmt::format("{}: {}: {}", begin, what, why)));
+  if (!target.plain_refusals) {
+    const bool told = why.starts_with("dial ");  // whom
+    return refuse(exchange, service_unavailable(told ? fmt::format("{}: {}", begin, why) : fmt::format("{}: {}: {}", begin, what, why)));
+  }
   exchange.respond(
       {503, {{"content-type", "text/plain; charset=utf-8"}, {"x-content-type-options", "nosniff"}}, fmt::format("{}: {}\n", begin, why)});
 }

@@ -17,7 +17,8 @@ namespace {
 
 constexpr std::size_t queued_bytes_high = 1 << 20;  // no more is encoded for a reader that has this much waiting
 constexpr std::size_t queued_bytes_low = 64 << 10;
-constexpr std::size_t changes_per_turn = 256;
+constexpr std::size_t changes_per_turn = 256;  // of what is there when a watch begins
+constexpr std::size_t changes_per_take = 16;   // encoded before it is asked how much waits for the reader
 constexpr Duration bookmark_interval = std::chrono::seconds(60);
 constexpr std::int64_t min_timeout_seconds = 1800;
 
@@ -169,7 +170,7 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
   bool turn(bool bookmark) {
     std::string out;
     if (initial_) {
-      for (std::size_t i = 0; i < changes_per_turn; ++i) {
+      for (std::size_t i = 0; i < changes_per_turn && out.size() < queued_bytes_high; ++i) {
         Document object = initial_->next();
         if (!object) {
           initial_.reset();
@@ -182,7 +183,7 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
       return true;
     }
     std::vector<store::ChangePtr> changes;
-    auto taken = watch_->take(changes, changes_per_turn);
+    auto taken = watch_->take(changes, changes_per_take);
     if (!taken) {
       Status status =
           gone(fmt::format("too old resource version: {} ({})", watch_->position(), registry_.store().oldest_watchable(prefix_)));
@@ -195,7 +196,7 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
     for (const store::ChangePtr& change : changes) append_change(change, out);
     if (bookmark && changes.empty()) append_bookmark(watch_->position(), false, out);
     if (!out.empty()) stream_->write(std::move(out));
-    return changes.size() == changes_per_turn;
+    return changes.size() == changes_per_take;
   }
 
   // An object that begins to match is added, one that ceases to is deleted: the selector's view, not the store's.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "apiserver/custom/converter.h"
 #include "apiserver/custom/custom.h"
 #include "apiserver/registry/continue.h"
 #include "apiserver/registry/registry.h"
@@ -126,13 +127,17 @@ namespace {
 std::function<bool(Value)> predicate(const Registry& registry, const Served& served, const ListOptions& options, std::string_view name) {
   bool by_field = !options.fields.empty(), by_label = !options.labels.empty();
   if (!by_field && !by_label && name.empty()) return {};
-  return [&registry, served = &served, labels = options.labels, fields = options.fields, by_field, by_label,
+  // Names are the same in all versions.
+  const bool converts = std::ranges::any_of(options.fields.terms(), [](const FieldTerm& t) { return !t.field.starts_with("metadata."); });
+  return [&registry, served = &served, labels = options.labels, fields = options.fields, by_field, by_label, converts,
           name = std::string(name)](Value stored) {
     Document held;
     Value object = stored;
-    if (served->from_stored && by_field) {
+    if (served->from_stored && converts) {
       held = registry.in_served_form(*served, stored);
       object = held.root();
+      // Nothing is left out because of it: whoever converts what matches fails with it.
+      if (served->custom && served->custom->converts() && conversion_failure(object)) return true;
     }
     if (!name.empty() && object["metadata"]["name"].as_string() != name) return false;
     if (by_label && !labels.matches(object["metadata"]["labels"])) return false;

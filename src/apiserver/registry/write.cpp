@@ -299,6 +299,7 @@ ApiResult<Answer> Registry::modify(Work& work, const Change& change, bool retry_
     if (gone && namespace_is_done(served, now)) {
       auto erased = store_.commit({(*entry)->key, std::nullopt, (*entry)->revision});
       if (erased) {
+        work.verb = "delete";  // for whoever hears of it: what the object held is free again
         if (served.traits->after_commit) served.traits->after_commit(work, before, {});
         return Answer{200, now};
       }

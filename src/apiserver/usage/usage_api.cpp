@@ -65,14 +65,15 @@ UsageApi::Figures UsageApi::figures_of(const std::string& name) {
   std::lock_guard lock(node->mutex);
   auto take = [&] {
     auto seen = look(name);
+    node->failed = seen ? Time() : registry_.world().clock.now();
     if (!seen || seen->at - node->now.at < shortest_window) return;
     node->before = std::move(node->now);
     node->now = std::move(*seen);
   };
   const Time now = registry_.world().clock.now();
   if (now - node->now.at < figures_fresh && node->before.at != Time()) return {node->before, node->now};
-  take();
-  if (node->now.at != Time() && (node->before.at == Time() || node->now.at - node->before.at > longest_window)) {
+  if (now - node->failed >= figures_fresh) take();
+  if (node->failed == Time() && node->now.at != Time() && (node->before.at == Time() || node->now.at - node->before.at > longest_window)) {
     registry_.world().executor.wait(shortest_window + std::chrono::milliseconds(20));
     take();
   }

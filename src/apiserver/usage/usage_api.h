@@ -40,6 +40,7 @@ class UsageApi {
   struct Node {
     std::mutex mutex;
     Look before, now;
+    Time failed{};  // not answered since; those who waited do not ask again at once
   };
   struct Figures {
     Look before, now;

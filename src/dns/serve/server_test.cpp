@@ -141,15 +141,15 @@ TEST_F(DnsServing, ForwardsAndKeepsWhatOthersKnow) {
 TEST_F(DnsServing, AnotherUpstreamIsTriedAndThenServfail) {
   test::Upstream silent([](std::string_view, bool) { return std::nullopt; });
   test::Upstream good([](std::string_view message, bool) { return std::optional(address_answer(message, 0)); });
-  start({.upstreams = {silent.text(), good.text()}, .upstream_timeout = milliseconds(100)});
+  start({.upstreams = {silent.text(), good.text()}, .upstream_timeout = std::chrono::seconds(2)});
   EXPECT_TRUE(ends_with_ip(ask(query("a.example.com")), "192.0.2.80"));
-  EXPECT_EQ(silent.asked, 1);
+  EXPECT_TRUE(eventually([&] { return silent.asked == 1; }));
   EXPECT_TRUE(ends_with_ip(ask(query("b.example.com")), "192.0.2.80"));
   EXPECT_EQ(silent.asked, 1) << "one that was silent is not asked first again";
   server_.reset();
   start({.upstreams = {silent.text()}, .upstream_timeout = milliseconds(50), .attempts = 2});
   EXPECT_EQ(rcode_of(ask(query("a.example.com"))), Rcode::server_failure);
-  EXPECT_EQ(silent.asked, 3);
+  EXPECT_TRUE(eventually([&] { return silent.asked == 3; }));
   EXPECT_TRUE(eventually([&] { return server_->status().failed == 1; }));
 }
 
@@ -200,7 +200,7 @@ TEST_F(DnsServing, ALoopIsFoundAndBroken) {
     std::string out = test::ask_udp(port, message, milliseconds(300));
     return out.empty() ? std::nullopt : std::optional(out);
   });
-  const DnsOptions options{.upstreams = {relay.text()}, .upstream_timeout = milliseconds(500)};
+  const DnsOptions options{.upstreams = {relay.text()}, .upstream_timeout = std::chrono::seconds(5), .attempts = 1};
   start(options);
   port = server_->port();
   known = true;
@@ -226,7 +226,7 @@ TEST_F(DnsServing, OnlySoManyQueriesAreUnderWay) {
 }
 
 TEST_F(DnsServing, IdleAndTooManyConnectionsAreClosed) {
-  start({.max_connections = 2, .idle_timeout = milliseconds(200)});
+  start({.max_connections = 2, .idle_timeout = std::chrono::seconds(3)});
   test::TcpClient first(server_->port()), second(server_->port());
   first.send(query("web.default.svc.cluster.local"));
   EXPECT_NE(first.receive(), "");

@@ -308,6 +308,9 @@ void Http2Session::end_head(Http2Stream& stream, bool end_stream) {
   if (end_stream) return;
   RequestFrame& frame = *stream.frame;
   frame.limit_bytes = connection_.server().body_limit(request);
+  // The head waits for the body, and may be far larger than what was sent of it.
+  if (!connection_.server().reserve_body(stream.header_bytes)) return refuse(stream, 503, "too many request bodies are being received");
+  frame.reserved_bytes = frame.timed_bytes = stream.header_bytes;
   stream.since = now() + options().body_timeout;
   if (auto length = request.headers.find("content-length")) {
     bool fits = length->size() <= 18 && std::all_of(length->begin(), length->end(), [](char c) { return c >= '0' && c <= '9'; }) &&

@@ -131,9 +131,9 @@ TEST_F(ServerHttp2, Watches) {
   std::atomic<int> closed = 0;
   auto server = start_server(
       [&](std::shared_ptr<Exchange> exchange) {
+        std::lock_guard lock(mutex);  // who has seen the head finds the stream
         auto stream = exchange->respond_stream(200, {{"content-type", "application/json"}});
         stream->on_close([&] { ++closed; });
-        std::lock_guard lock(mutex);
         streams.push_back(stream);
       },
       tls_options());
@@ -341,7 +341,7 @@ TEST_F(ServerHttp2, GarbageEndsTheConnection) {
 
 TEST_F(ServerHttp2, IdleConnectionIsTakenLeaveOf) {
   ServerOptions options = tls_options();
-  options.idle_timeout = milliseconds(150);
+  options.idle_timeout = milliseconds(3000);
   auto server = start_server(echo_head, options);
   Http2Client client(server->port(), {});
   int id = client.request("GET", "/");

@@ -108,6 +108,10 @@ TEST(ServerStop, TellsStreamsAndEndsThem) {
   stubborn.send("GET /stubborn HTTP/1.1\r\nHost: a\r\n\r\n");
   polite.read_until("begin ");
   stubborn.read_until("begin ");
+  ASSERT_TRUE(eventually([&] {
+    std::lock_guard lock(mutex);
+    return streams.size() == 2;
+  }));
   server->stop(milliseconds(200));
   EXPECT_EQ(closed, 2);
   EXPECT_TRUE(polite.read_to_end().ends_with("7\r\ngoodbye\r\n0\r\n\r\n"));

@@ -46,6 +46,18 @@ TEST(ServerTls, BothVersionsAndNoOlder) {
   EXPECT_FALSE(old.connected());
 }
 
+// A certificate without a common name is good, and nobody's.
+TEST(ServerTls, WithoutANameIsNobody) {
+  TestPki pki;
+  auto server = start_server(who, tls_options(pki));
+  auto nameless = pki.client("", {"system:masters"});
+  TlsClient client(server->port(), {.certificate_pem = nameless.certificate_pem, .key_pem = nameless.key_pem, .alpn = {}});
+  ASSERT_TRUE(client.connected());
+  const HttpAnswer answer = get(client, "/");
+  EXPECT_EQ(answer.body, "");
+  EXPECT_EQ(answer.headers.get("x-error"), "");
+}
+
 TEST(ServerTls, NegotiatesTheProtocol) {
   TestPki pki;
   auto server = start_server(who, tls_options(pki));

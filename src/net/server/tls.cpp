@@ -218,7 +218,7 @@ std::shared_ptr<const PeerIdentity> TlsContext::identify(ssl_st* ssl) const {
   identity->not_after = time_of(::X509_get0_notAfter(leaf));
   auto subject = std::make_shared<const PeerCertificate>(read_subject(leaf));
   identity->error = verify(client_cas_, ssl);
-  if (identity->error.empty()) identity->certificate = subject;
+  if (identity->error.empty() && !subject->common_name.empty()) identity->certificate = subject;  // without a name it is nobody's
   if (proxy_cas_ && verify(proxy_cas_, ssl).empty()) identity->proxy = subject;
   return identity;
 }
