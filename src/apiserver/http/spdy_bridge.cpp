@@ -7,6 +7,7 @@
 #include <mutex>
 #include <thread>
 
+#include "apiserver/http/outbox.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "net/spdy_session.h"
@@ -27,6 +28,15 @@ struct Far {  // a WebSocket to the kubelet, with the client that it lives on
   std::unique_ptr<net::HttpClient> http;
   std::unique_ptr<net::WebSocketClient> socket;
 };
+
+std::shared_ptr<Outbox> outbox_to(const std::shared_ptr<Far>& far, const std::shared_ptr<SpdyStream>& from) {
+  return std::make_shared<Outbox>(
+      [far](const std::string& message) { return far->socket->write(WebSocketOpcode::binary, message).has_value(); },
+      [weak = std::weak_ptr(from)](bool paused) {
+        if (auto stream = weak.lock()) stream->pause_reading(paused);
+      });
+}
+const std::string stdin_ends("\xff\0", 2);  // v5: channel 0 is finished
 
 Result<std::shared_ptr<Far>> dial(const TunnelTarget& target, const std::string& more_query, const std::vector<std::string>& protocols) {
   auto far = std::make_shared<Far>();
@@ -86,13 +96,15 @@ class ExecBridge : public std::enable_shared_from_this<ExecBridge> {
       }
       auto self = shared_from_this();
       if (channel == 0 || channel == 4) {
-        stream->on_data([self, channel](std::string_view bytes) {
-          (void)self->far_->socket->write(WebSocketOpcode::binary, channel_message(channel, bytes));
-        });
+        auto outbox = outbox_to(far_, stream);
+        if (channel == 0) {
+          std::lock_guard lock(mutex_);
+          input_ = outbox;
+        }
+        stream->on_data([outbox, channel](std::string_view bytes) { outbox->put(channel_message(channel, bytes)); });
         if (channel == 0)
-          stream->on_end([self] {
-            if (self->far_->socket->protocol() == "v5.channel.k8s.io")
-              (void)self->far_->socket->write(WebSocketOpcode::binary, std::string("\xff\0", 2));
+          stream->on_end([self, outbox] {
+            if (self->far_->socket->protocol() == "v5.channel.k8s.io") outbox->put(stdin_ends);
           });
       }
       return true;
@@ -101,6 +113,12 @@ class ExecBridge : public std::enable_shared_from_this<ExecBridge> {
   }
 
   void closed() {
+    std::shared_ptr<Outbox> input;
+    {
+      std::lock_guard lock(mutex_);
+      input = input_;
+    }
+    if (input) input->drain(Outbox::last_limit);
     *closed_ = true;
     arrived_.notify_all();
     far_->socket->close();
@@ -145,6 +163,7 @@ class ExecBridge : public std::enable_shared_from_this<ExecBridge> {
   std::mutex mutex_;
   std::condition_variable arrived_;
   std::array<std::shared_ptr<SpdyStream>, 5> streams_;
+  std::shared_ptr<Outbox> input_;
   std::shared_ptr<std::atomic<bool>> closed_ = std::make_shared<std::atomic<bool>>(false);
 };
 
@@ -194,13 +213,15 @@ class PortForwardBridge : public std::enable_shared_from_this<PortForwardBridge>
       return;
     }
     std::shared_ptr<Far> held = *far;
-    pair.data->on_data([held](std::string_view bytes) { (void)held->socket->write(WebSocketOpcode::binary, channel_message(0, bytes)); });
-    if (held->socket->protocol() == "v5.channel.k8s.io")
-      pair.data->on_end([held] { (void)held->socket->write(WebSocketOpcode::binary, std::string("\xff\0", 2)); });
+    auto outbox = outbox_to(held, pair.data);
+    pair.data->on_data([outbox](std::string_view bytes) { outbox->put(channel_message(0, bytes)); });
+    if (held->socket->protocol() == "v5.channel.k8s.io") pair.data->on_end([outbox] { outbox->put(stdin_ends); });
     // A client resets the data when it has come to its end, and waits for the error's end then.
     auto data_ended = std::make_shared<std::atomic<bool>>(false);
-    pair.data->on_gone([held, data_ended] {
-      if (!*data_ended) held->socket->close();
+    pair.data->on_gone([held, data_ended, outbox] {
+      if (*data_ended) return;
+      outbox->drain(Outbox::last_limit);
+      held->socket->close();
     });
     bool begun[2] = {false, false};  // the first message of a channel says its port
     while (wait_for_room(session, closed_)) {

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "apiserver/http/media.h"
+#include "apiserver/http/outbox.h"
 #include "base/strings.h"
 #include "document/json.h"
 #include "machinery/status.h"
@@ -118,14 +119,23 @@ void run_upgrade(net::HttpClient& client, TunnelTarget& target, const std::strin
     return refuse(exchange, bad_request("Upgrade request required"));
   }
   auto closed = std::make_shared<std::atomic<bool>>(false);
-  near->on_close([far, closed] {
+  auto outbox = std::make_shared<Outbox>(
+      [far](const std::string& bytes) {
+        const bool sent = far->write(bytes).has_value();
+        if (!sent) far->close();
+        return sent;
+      },
+      [from = std::weak_ptr<net::RawStream>(near)](bool paused) {
+        if (auto stream = from.lock()) stream->pause_reading(paused);
+      });
+  near->on_close([far, closed, outbox] {
+    outbox->drain(Outbox::last_limit);
     *closed = true;
     far->close();
   });
-  near->on_data([far](std::string_view bytes) {
-    if (!far->write(bytes)) far->close();
-  });
+  near->on_data([outbox](std::string_view bytes) { outbox->put(std::string(bytes)); });
   pump(*far, near, closed);
+  outbox->end();
   far->close();
 }
 
