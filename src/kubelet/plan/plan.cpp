@@ -36,8 +36,13 @@ struct Planner {
     return false;
   }
 
+  // Nothing runs in one that is created and not started, and a runtime does not end it; but its start may be under way.
+  bool lives(const ObservedContainer& c) const {
+    return c.state == ContainerState::created ? memory.starting == c.name : c.state != ContainerState::exited;
+  }
+
   void kill(const ObservedContainer& c, std::string message, std::int64_t grace_s) {
-    if (c.state == ContainerState::exited) return;
+    if (c.state == ContainerState::exited || c.state == ContainerState::created) return;
     auto under_way = memory.killing.find(c.id);
     if (under_way != memory.killing.end() && under_way->second <= grace_s) return;
     act(KillContainer{c.id, c.name, std::move(message), grace_s});
@@ -95,7 +100,7 @@ bool Planner::sandbox_ready() {
   const ObservedSandbox* newest = runtime.newest_sandbox();
   bool old_alive = false;
   for (const ObservedContainer& c : runtime.containers) {
-    if (c.state == ContainerState::exited) continue;
+    if (!lives(c)) continue;
     old_alive = true;
     kill(c, fmt::format("Stopping container {}", c.name), pod.grace_s);
   }
@@ -269,11 +274,11 @@ void Planner::stopping() {
   bool alive = false;
   auto alive_of = [&](const ContainerView* c) {
     return c != nullptr && std::any_of(runtime.containers.begin(), runtime.containers.end(),
-                                       [&](const ObservedContainer& o) { return o.name == c->name && o.state != ContainerState::exited; });
+                                       [&](const ObservedContainer& o) { return o.name == c->name && lives(o); });
   };
   auto kill_all = [&](const std::string& name, std::int64_t seconds_left) {
     for (const ObservedContainer& o : runtime.containers) {
-      if (o.name == name && o.state != ContainerState::exited) {
+      if (o.name == name && lives(o)) {
         alive = true;
         kill(o, fmt::format("Stopping container {}", o.name), seconds_left);
       }
