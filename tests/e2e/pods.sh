@@ -72,7 +72,7 @@ pod no-config '' 'env: [{name: X, valueFrom: {configMapKeyRef: {name: later, key
 # --- resources
 pod limited '' 'resources: {requests: {cpu: 100m, memory: 16Mi}, limits: {cpu: 200m, memory: 32Mi}}' "$stay"
 pod guaranteed '' 'resources: {limits: {cpu: 50m, memory: 24Mi}}' "$stay"
-pod eats 'restartPolicy: Never' 'resources: {limits: {memory: 16Mi}}' 'head -c 200000000 /dev/zero | tail'
+pod eats '' 'resources: {limits: {memory: 16Mi}}' 'head -c 200000000 /dev/zero | tail'
 manifest+='---
 apiVersion: v1
 kind: Pod
@@ -174,7 +174,9 @@ is "a container's CPU limit" "$(figure "$path/$id" cpu/cpu.cfs_quota_us cpu.max 
 [ -e /sys/fs/cgroup/cgroup.controllers ] || is "a container's shares" "$(figure "$path/$id" cpu/cpu.shares -)" 102
 is "its class" "$(field pod/limited '{.status.qosClass}') $(field pod/guaranteed '{.status.qosClass}') $(field pod/crashes '{.status.qosClass}')" "Burstable Guaranteed BestEffort"
 [ -d "$(ls -d /sys/fs/cgroup/{memory/,}$ns/kubepods/pod"$(field pod/guaranteed '{.metadata.uid}')" /sys/fs/cgroup/{memory/,}$ns/kubepods/guaranteed/pod"$(field pod/guaranteed '{.metadata.uid}')" 2>/dev/null | head -1)" ] && ok "the guaranteed pod's cgroup" || bad "the guaranteed pod has no cgroup"
-phase eats Failed; ended eats "137 OOMKilled"
+# containerd may tell of an end before it knows why: one of several tells it.
+oom_killed() { k get pod eats -o jsonpath='{.status.containerStatuses[0].state.terminated};{.status.containerStatuses[0].lastState.terminated}' | grep -q '"exitCode":137.*"reason":"OOMKilled"'; }
+eventually 90 "eats is killed for its memory" oom_killed
 
 # --- what they use
 # tops WHO KUBECTL...: `top` by one client. The figures come a moment after the pods: two looks at their counters are needed.
