@@ -23,7 +23,12 @@ void Outbox::put(std::string message) {
     if (!std::exchange(s.running, true)) std::thread([state = state_] { state->run(); }).detach();
     s.changed.notify_all();
   }
-  if (pause) s.pause(true);
+  if (!pause) return;
+  s.pause(true);
+  std::unique_lock lock(s.mutex);
+  const bool taken_meanwhile = !s.paused;  // and resumed before it was paused
+  lock.unlock();
+  if (taken_meanwhile) s.pause(false);
 }
 
 bool Outbox::drain(std::chrono::milliseconds limit) {

@@ -82,5 +82,36 @@ TEST_F(OutboxTest, TheEndLetsGoOfThePaused) {
   EXPECT_EQ(slow_->inside, 0);
 }
 
+// The far side takes everything just as the near side is about to be paused.
+TEST(Outbox, APauseThatComesLateIsTakenBack) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool takes = false, paused_now = false;
+  int resumes = 0;
+  Outbox outbox(
+      [&](const std::string&) {
+        std::unique_lock lock(mutex);
+        changed.wait(lock, [&] { return takes; });
+        return true;
+      },
+      [&](bool paused) {
+        std::unique_lock lock(mutex);
+        if (paused) {
+          takes = true;
+          changed.notify_all();
+          changed.wait_for(lock, std::chrono::seconds(20), [&] { return resumes > 0; });
+        } else {
+          ++resumes;
+          changed.notify_all();
+        }
+        paused_now = paused;
+      });
+  outbox.put(std::string(Outbox::high_bytes + 1, 'x'));
+  EXPECT_TRUE(eventually([&] {
+    std::lock_guard lock(mutex);
+    return !paused_now;
+  }));
+}
+
 }  // namespace
 }  // namespace kybern::apiserver
