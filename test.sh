@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 bash tools/packages.sh test
 cores=$(nproc)
 cmake --preset dev >/dev/null || { echo "configuring failed" >&2; exit 1; }
-echo "Building (seven minutes the first time, on two cores) ..."
+echo "Building (six minutes the first time, on two cores) ..."
 cmake --build build/dev -j "$cores" >build/dev/build.log 2>&1 || { grep -E 'error|undefined|FAILED' build/dev/build.log | head -30 >&2; exit 1; }
 cd build/dev
 exec ctest --output-on-failure -j "$cores" "$@"

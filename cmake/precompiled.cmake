@@ -10,25 +10,14 @@ function(kybern_precompiled target kind)
   endif()
 endfunction()
 
-# Files spend half of their compiling on what their neighbours instantiate too: those of a folder are compiled together, up
-# to five at once. KYBERN_UNITY=OFF compiles each by itself.
-option(KYBERN_UNITY "Compile several sources of a folder at once" ON)
+# Files spend half of their compiling on what their neighbours instantiate too: those of a target are compiled eight at
+# once. KYBERN_UNITY=OFF compiles each by itself.
+option(KYBERN_UNITY "Compile several sources at once" ON)
 function(kybern_unity target)
-  if(NOT KYBERN_UNITY)
-    return()
+  if(KYBERN_UNITY)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+    target_compile_options(${target} PRIVATE -Wno-subobject-linkage)  # gcc takes what a source includes for a header
   endif()
-  get_target_property(sources ${target} SOURCES)
-  foreach(source ${sources})
-    get_filename_component(folder ${source} DIRECTORY)
-    file(RELATIVE_PATH folder ${CMAKE_SOURCE_DIR} "${folder}/x")
-    string(MAKE_C_IDENTIFIER ${folder} folder)
-    math(EXPR group "${members_${folder}}+0")
-    math(EXPR members_${folder} "${group}+1")
-    math(EXPR group "${group}/5")
-    set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${folder}_${group})
-  endforeach()
-  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
-  target_compile_options(${target} PRIVATE -Wno-subobject-linkage)  # gcc takes what a source includes for a header
 endfunction()
 
 # kybern_options(TARGET KIND): the flags that KIND has beside the configuration's.

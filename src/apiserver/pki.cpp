@@ -9,9 +9,8 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
+#include "base/files.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "document/json.h"
@@ -58,7 +57,7 @@ Result<void> ensure_certificate(const std::string& folder, const net::KeyPair& c
   std::string certificate = folder + "/" + wanted.name + ".crt", key = folder + "/" + wanted.name + ".key";
   wanted.spec.not_before = now - clock_skew;
   wanted.spec.not_after = now + certificate_lifetime;
-  if (fs::exists(key) && still_good(read_file(certificate), ca.certificate_pem, wanted.spec, now)) return {};
+  if (fs::exists(key) && still_good(file_text(certificate), ca.certificate_pem, wanted.spec, now)) return {};
   auto pair = net::issue(ca, wanted.spec);
   if (!pair) return std::unexpected(pair.error());
   if (auto ok = write_file(key, pair->key_pem, 0600); !ok) return ok;
@@ -79,7 +78,7 @@ std::string kubeconfig_text(std::string_view url, std::string_view ca, std::stri
 }
 
 Result<net::KeyPair> load_ca(const std::string& folder) {
-  net::KeyPair ca{read_file(folder + "/ca.crt"), read_file(folder + "/ca.key")};
+  net::KeyPair ca{file_text(folder + "/ca.crt"), file_text(folder + "/ca.key")};
   if (ca.certificate_pem.empty() || ca.key_pem.empty()) return fail(Code::not_found, folder + "/ca.crt: no certificate authority here");
   return ca;
 }
@@ -120,7 +119,7 @@ Result<net::KeyPair> current_ca(const std::string& folder, Time now) {
   if (!signing || certificates.empty())
     return fail(Code::invalid, fmt::format("{}/ca.crt: {}", folder, signing ? "no certificate ends here" : signing.error().message));
   const std::string next_key_file = folder + "/ca-next.key";
-  std::string next_key = read_file(next_key_file);
+  std::string next_key = file_text(next_key_file);
   const bool has_next = !next_key.empty() && certificates.size() > 1;
   if (has_next && signing->not_after - switch_ca_before < now) {
     std::swap(certificates[0], certificates[1]);
@@ -151,13 +150,6 @@ Result<net::KeyPair> current_ca(const std::string& folder, Time now) {
 }
 
 }  // namespace
-
-std::string read_file(const std::string& path) {
-  std::ifstream in(path);
-  std::stringstream out;
-  out << in.rdbuf();
-  return out.str();
-}
 
 Result<void> ensure_serving_certificate(const std::string& data_dir, const std::string& name, const std::string& common_name,
                                         const std::vector<std::string>& organizations, const std::vector<std::string>& dns_names,
@@ -212,7 +204,7 @@ Result<Credentials> ensure_pki(const ServerOptions& options, const std::string& 
   for (const Issued& wanted : {server, admin, kubelet_client})
     if (auto ok = ensure_certificate(folder, *ca, wanted, now); !ok) return std::unexpected(ok.error());
   // Of the front proxy another authority vouches: whom it names, other servers believe.
-  net::KeyPair front{read_file(folder + "/front-proxy-ca.crt"), read_file(folder + "/front-proxy-ca.key")};
+  net::KeyPair front{file_text(folder + "/front-proxy-ca.crt"), file_text(folder + "/front-proxy-ca.key")};
   if (front.certificate_pem.empty() || front.key_pem.empty()) {
     auto made = net::new_ca("front-proxy-ca", now - clock_skew, now + ca_lifetime);
     if (!made) return std::unexpected(made.error());
@@ -244,7 +236,7 @@ Result<std::string> make_kubeconfig(const std::string& data_dir, std::string_vie
   auto ca = load_ca(folder);
   if (!ca) return std::unexpected(ca.error());
   if (user == "kubernetes-admin")
-    return kubeconfig_text(server_url, ca->certificate_pem, user, {read_file(folder + "/admin.crt"), read_file(folder + "/admin.key")});
+    return kubeconfig_text(server_url, ca->certificate_pem, user, {file_text(folder + "/admin.crt"), file_text(folder + "/admin.key")});
   net::CertificateSpec spec;
   spec.common_name = user;
   spec.organizations = groups;

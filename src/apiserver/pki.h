@@ -31,6 +31,4 @@ inline constexpr Duration ca_lifetime = std::chrono::hours(24 * 3650);
 inline constexpr Duration next_ca_before = std::chrono::hours(24 * 365 * 3), switch_ca_before = std::chrono::hours(24 * 365 * 2);
 inline constexpr Duration renew_before = std::chrono::hours(24 * 90);
 
-std::string read_file(const std::string& path);  // "" when it cannot be read
-
 }  // namespace kybern::apiserver

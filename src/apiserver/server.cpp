@@ -10,9 +10,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <filesystem>
-#include <fstream>
 #include <mutex>
-#include <sstream>
 #include <thread>
 
 #include "apiserver/admission/webhooks.h"
@@ -33,6 +31,7 @@
 #include "apiserver/registry/services.h"
 #include "apiserver/tokens.h"
 #include "apiserver/usage/usage_api.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "document/json.h"
 #include "net/certificates.h"
@@ -257,7 +256,7 @@ class ApiServerImpl : public ApiServer {
     if (auto ok = settle_front_proxy(); !ok) return ok;
     std::string issuer = options_.service_account_issuer.empty() ? "https://kubernetes.default.svc." + options_.cluster_domain
                                                                  : options_.service_account_issuer;
-    std::string key = read_file(credentials_.service_account_key);
+    std::string key = file_text(credentials_.service_account_key);
     auto public_key = net::public_key_pem(key);
     if (!public_key) return fail(Code::invalid, fmt::format("{}: {}", credentials_.service_account_key, public_key.error().message));
     issuer_ = std::make_unique<TokenIssuer>(key, issuer, std::vector<std::string>{issuer});
@@ -470,7 +469,7 @@ class ApiServerImpl : public ApiServer {
 
   Result<void> set_authorities() {
     const std::string& file = options_.authorization.config_file;
-    const std::string text = file.empty() ? "" : read_file(file);
+    const std::string text = file.empty() ? "" : file_text(file);
     auto chain = authorization_chain(options_.authorization, world_);
     if (!chain) return std::unexpected(chain.error());
     authorizer_->ask(std::move(*chain));
@@ -482,7 +481,7 @@ class ApiServerImpl : public ApiServer {
     authorities_timer_ = world_.executor.post_after(authorities_interval, [this, timers = timers_, text]() mutable {
       std::lock_guard lock(timers->mutex);
       if (timers->ended) return;
-      std::string now = read_file(options_.authorization.config_file);
+      std::string now = file_text(options_.authorization.config_file);
       if (now == text) return follow_authorities(std::move(text));
       auto chain = read_authorization_configuration(now, world_);
       if (chain) {
@@ -507,8 +506,8 @@ class ApiServerImpl : public ApiServer {
         return to_json(out);
       };
       const FrontProxyOptions& proxy = options_.front_proxy;
-      return Draft::object({{"client-ca-file", read_file(credentials_.ca_file)},
-                            {"requestheader-client-ca-file", read_file(proxy.client_ca_file)},
+      return Draft::object({{"client-ca-file", file_text(credentials_.ca_file)},
+                            {"requestheader-client-ca-file", file_text(proxy.client_ca_file)},
                             {"requestheader-allowed-names", list(proxy.allowed_names)},
                             {"requestheader-extra-headers-prefix", list(proxy.extra_prefixes)},
                             {"requestheader-group-headers", list(proxy.group_headers)},
@@ -521,7 +520,7 @@ class ApiServerImpl : public ApiServer {
   Result<void> tell_joining_nodes() {
     if (!options_.bootstrap_tokens) return {};
     const std::string& host = options_.advertise_address.empty() ? options_.bind_address : options_.advertise_address;
-    return ensure_cluster_info(*registry_, world_, fmt::format("https://{}:{}", host, port()), read_file(credentials_.ca_file));
+    return ensure_cluster_info(*registry_, world_, fmt::format("https://{}:{}", host, port()), file_text(credentials_.ca_file));
   }
 
   // Without other files the own authority vouches for front proxies, and for this server as one.
@@ -545,7 +544,7 @@ class ApiServerImpl : public ApiServer {
     auto text = make_kubeconfig(options_.data_dir, fmt::format("https://{}:{}", host, port()), "kubernetes-admin", {"system:masters"},
                                 world_.clock.now());
     if (!text) return std::unexpected(text.error());
-    if (read_file(credentials_.admin_kubeconfig) == *text) return {};
+    if (file_text(credentials_.admin_kubeconfig) == *text) return {};
     return write_private_file(credentials_.admin_kubeconfig, *text);
   }
 

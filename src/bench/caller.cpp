@@ -3,24 +3,11 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
-#include <fstream>
-#include <sstream>
 
+#include "base/files.h"
 #include "client/transport.h"
 
 namespace kybern::bench {
-namespace {
-
-Result<std::string> read_file(const std::string& name) {
-  std::ifstream in(name);
-  if (!in) return fail(Code::invalid, fmt::format("{}: cannot be read", name));
-  std::stringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
-
-}  // namespace
-
 Result<Target> find_target(const TargetChoice& choice) {
   client::HttpOptions options;
   if (choice.server.empty()) {

@@ -2,9 +2,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <fstream>
-#include <sstream>
-
+#include "base/files.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "base/world.h"
@@ -124,21 +122,15 @@ int run_controller_manager(const std::vector<std::string>& arguments) {
   if (auto status = prepare(flags, api, "controller-manager", arguments)) return *status;
   controllers::Options options;
   if (auto ok = signing.apply(options, "", ""); !ok) return complain(ok.error().message);
-  auto read_file = [](const std::string& file) {
-    std::ifstream in(file);
-    std::stringstream text;
-    text << in.rdbuf();
-    return in ? text.str() : std::string();
-  };
   if (!account_key.empty()) {
-    if (read_file(account_key).empty()) return complain(fmt::format("--service-account-private-key-file {}: cannot be read", account_key));
-    options.account_key_pem = [=] { return read_file(account_key); };
+    if (file_text(account_key).empty()) return complain(fmt::format("--service-account-private-key-file {}: cannot be read", account_key));
+    options.account_key_pem = [=] { return file_text(account_key); };
   }
   options.for_identity = [&](const std::string&) -> client::Transport& { return *api.transport; };
   options.ca_bundle = [pem = api.ca_pem] { return pem; };
   options.node_grace = std::chrono::seconds(grace_s);
   if (!root_ca.empty()) {
-    options.ca_bundle = [=] { return read_file(root_ca); };
+    options.ca_bundle = [=] { return file_text(root_ca); };
     if (options.ca_bundle().empty()) return complain(fmt::format("--root-ca-file {}: cannot be read", root_ca));
   }
   controllers::ControllerManager manager(real_world(), std::move(options));

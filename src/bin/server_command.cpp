@@ -4,12 +4,11 @@
 
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <map>
-#include <sstream>
 
 #include "apiserver/pki.h"
 #include "apiserver/server.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "base/world.h"
@@ -29,13 +28,6 @@ namespace kybern::bin {
 namespace {
 
 constexpr auto stop_grace = std::chrono::seconds(3);
-
-std::string read_file(const std::string& path) {
-  std::ifstream in(path);
-  std::stringstream out;
-  out << in.rdbuf();
-  return out.str();
-}
 
 std::string host_name() {
   char name[256] = {};
@@ -174,8 +166,8 @@ int run_server(const std::vector<std::string>& arguments) {
   controllers::Options controller_options;
   controller_options.node_grace = std::chrono::seconds(node.grace_s);
   controller_options.for_identity = [&](const std::string& name) -> client::Transport& { return identities.of(name); };
-  controller_options.ca_bundle = [file = server.credentials().ca_file] { return read_file(file); };
-  controller_options.account_key_pem = [file = server.credentials().service_account_key] { return read_file(file); };
+  controller_options.ca_bundle = [file = server.credentials().ca_file] { return file_text(file); };
+  controller_options.account_key_pem = [file = server.credentials().service_account_key] { return file_text(file); };
   if (auto ok = node.signing.apply(controller_options, server.credentials().ca_file, server.credentials().ca_key); !ok)
     return complain(ok.error().message);
   controllers::ControllerManager controllers(world, std::move(controller_options));

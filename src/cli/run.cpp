@@ -72,7 +72,7 @@ Result<Document> overridden(const Arguments& arguments, const Draft& pod) {
 }
 
 // Until the pod runs or has ended; then its streams, or what it wrote.
-Result<int> join(Session& session, const Arguments& arguments, const std::string& name) {
+Result<int> attached(Session& session, const Arguments& arguments, const std::string& name) {
   const std::string pods = "/api/v1/namespaces/" + url_encode(session.ns()) + "/pods", path = pods + "/" + url_encode(name);
   std::string phase;
   auto begun = observe(session, pods, name_query(name), {},
@@ -151,7 +151,7 @@ Result<int> run_pod(Session& session, const Arguments& arguments) {
     fmt::print("pod/{} created{}\n", name, dry_run_suffix(*dry_run));
   }
   if (!interactive) return 0;
-  auto status = join(session, arguments, name);
+  auto status = attached(session, arguments, name);
   if (arguments.on("rm")) {
     if (auto gone = session.call("DELETE", "/api/v1/namespaces/" + url_encode(session.ns()) + "/pods/" + url_encode(name));
         !gone && gone.error().code != 404)

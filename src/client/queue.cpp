@@ -28,7 +28,7 @@ metrics::HistogramFamily queue_seconds("workqueue_queue_duration_seconds",
 metrics::HistogramFamily work_seconds("workqueue_work_duration_seconds", "How long in seconds processing an item from workqueue takes.",
                                       metrics::exponential_bounds(10e-9, 10, 12), {"name"});
 
-double seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
+double in_seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 
 constexpr Duration first_retry = std::chrono::milliseconds(5);
 constexpr Duration last_retry = std::chrono::seconds(1000);
@@ -87,7 +87,7 @@ struct WorkQueue::State : std::enable_shared_from_this<State> {
     for (const auto& [key, since] : in_work) longest = std::max(longest, now - since);
     return fmt::format(
         R"({{"type":"workqueue","name":"{}","ready":{},"inWork":{},"delayed":{},"failing":{},"workers":{},"longestRunningSeconds":{:.3f}}})",
-        name, ready.size(), in_work.size(), waiting.size(), failures.size(), workers, seconds(longest));
+        name, ready.size(), in_work.size(), waiting.size(), failures.size(), workers, in_seconds(longest));
   }
 
   void push_locked(std::string key) {
@@ -123,14 +123,14 @@ struct WorkQueue::State : std::enable_shared_from_this<State> {
     }
     std::string key = std::move(ready.front().key);
     const Instant begun = world.clock.steady();
-    queue_series.observe(seconds(begun - ready.front().since));
+    queue_series.observe(in_seconds(begun - ready.front().since));
     ready.pop_front();
     depth_series.add(-1);
     dirty.erase(key);
     in_work.emplace(key, begun);
     lock.unlock();
     const Outcome outcome = work(key);
-    work_series.observe(seconds(world.clock.steady() - begun));
+    work_series.observe(in_seconds(world.clock.steady() - begun));
     lock.lock();
     in_work.erase(key);
     --posted;

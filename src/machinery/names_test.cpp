@@ -31,7 +31,7 @@ TEST(Names, MessagesAreUpstreams) {
   EXPECT_EQ(join(http_path_part(""), ";"), "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')");
 }
 
-struct Row {
+struct NameRow {
   Messages (*check)(std::string_view);
   const char* text;
   bool good;
@@ -39,7 +39,7 @@ struct Row {
 
 TEST(Names, Grammars) {
   const std::string long_label(63, 'a'), too_long_label(64, 'a');
-  const Row rows[] = {
+  const NameRow rows[] = {
       {dns1123_label, "a", true},
       {dns1123_label, "1-a", true},
       {dns1123_label, "-a", false},
@@ -115,7 +115,7 @@ TEST(Names, Grammars) {
       {condition_reason, "Reason_A", true},
       {condition_reason, "ReasonA,", false},
   };
-  for (const Row& row : rows) EXPECT_EQ(row.check(row.text).empty(), row.good) << row.text;
+  for (const NameRow& row : rows) EXPECT_EQ(row.check(row.text).empty(), row.good) << row.text;
 }
 
 TEST(Names, Addresses) {

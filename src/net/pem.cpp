@@ -63,6 +63,10 @@ std::string openssl_reason() {
   return reason;
 }
 
+void forget_errors() {
+  if (ERR_peek_error() != 0) ERR_clear_error();
+}
+
 Result<KeyPtr> read_private_key(std::string_view pem) {
   auto bio = bounded_bio(pem);
   if (!bio) return std::unexpected(bio.error());

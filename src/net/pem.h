@@ -34,6 +34,8 @@ std::string bio_text(bio_st* bio);          // what was written
 
 // Empties the thread's error queue and returns the reason of the first entry ("" when there is none).
 std::string openssl_reason();
+// Empties it: SSL_get_error() wants it empty before each call. It nearly always is, and to clear it takes long.
+void forget_errors();
 
 // "PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY".
 Result<KeyPtr> read_private_key(std::string_view pem);

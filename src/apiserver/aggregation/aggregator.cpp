@@ -3,10 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
-#include <sstream>
 
 #include "apiserver/http/tunnel.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "document/json.h"
@@ -15,13 +14,6 @@ namespace kybern::apiserver {
 namespace {
 
 constexpr std::string_view registrations = "apiservices", registration_group = "apiregistration.k8s.io";
-
-std::string read_file(const std::string& path) {
-  std::ifstream in(path);
-  std::stringstream out;
-  out << in.rdbuf();
-  return out.str();
-}
 
 Value available(Value registration) {
   for (Value c : registration["status"]["conditions"].items())
@@ -101,8 +93,8 @@ std::optional<Aggregator::Place> Aggregator::place_of(Value registration, Findin
 net::ClientOptions Aggregator::client_options(Value registration, const Place& place) const {
   net::ClientOptions out;
   out.url = fmt::format("https://{}:{}", bracketed(place.host), place.port);
-  out.tls.certificate_pem = read_file(options_.client_certificate_file);
-  out.tls.key_pem = read_file(options_.client_key_file);
+  out.tls.certificate_pem = file_text(options_.client_certificate_file);
+  out.tls.key_pem = file_text(options_.client_key_file);
   out.tls.server_name = place.server_name;
   out.tls.insecure = registration["spec"]["insecureSkipTLSVerify"].as_bool();
   if (auto bundle = base64_decode(registration["spec"]["caBundle"].as_string())) out.tls.ca_pem = std::move(*bundle);

@@ -12,7 +12,7 @@ namespace {
 
 constexpr Place place{"", "configmaps", "kube-system", "extension-apiserver-authentication"};
 constexpr Duration look_again = std::chrono::minutes(1);  // at the files
-constexpr std::size_t changes_per_take = 64;
+constexpr std::size_t trust_changes_per_take = 64;
 
 }  // namespace
 
@@ -39,7 +39,7 @@ struct TrustMap::State : std::enable_shared_from_this<State> {
     std::vector<store::ChangePtr> changes;
     while (watch) {
       changes.clear();
-      if (!watch->take(changes, changes_per_take)) watch.reset();
+      if (!watch->take(changes, trust_changes_per_take)) watch.reset();
       else if (changes.empty()) return;
     }
     const std::string key = registry.catalog().find(place.group, "v1", place.plural)->key(place.ns, place.name);
@@ -51,7 +51,7 @@ struct TrustMap::State : std::enable_shared_from_this<State> {
     if (!made) return;
     watch = std::move(*made);
     changes.clear();
-    (void)watch->take(changes, changes_per_take);
+    (void)watch->take(changes, trust_changes_per_take);
   }
 
   Task task() {

@@ -4,7 +4,7 @@ namespace kybern::apiserver {
 namespace {
 
 constexpr std::string_view pods_prefix = "/pods/";
-constexpr std::size_t changes_per_take = 1024;
+constexpr std::size_t graph_changes_per_take = 1024;
 constexpr std::string_view mirror_annotation = "kubernetes.io/config.mirror";
 
 std::string key_of(NodeGraph::Kind kind, std::string_view ns, std::string_view name) {
@@ -90,7 +90,7 @@ void NodeGraph::catch_up() {
   std::vector<store::ChangePtr> changes;
   while (watch_) {
     changes.clear();
-    if (!watch_->take(changes, changes_per_take)) {
+    if (!watch_->take(changes, graph_changes_per_take)) {
       watch_.reset();  // fell behind
       break;
     }
@@ -98,7 +98,7 @@ void NodeGraph::catch_up() {
       if (change->before) count(change->before->value.root(), -1);
       if (change->now) count(change->now->value.root(), 1);
     }
-    if (changes.size() < changes_per_take) return;
+    if (changes.size() < graph_changes_per_take) return;
   }
   rebuild();
 }

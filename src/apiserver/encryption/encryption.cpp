@@ -3,10 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <optional>
-#include <sstream>
 
+#include "base/files.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "base/time.h"
@@ -90,13 +89,11 @@ Result<std::shared_ptr<Provider>> provider_of(Value provider, const std::string&
   return kind == "aesgcm" ? aes_gcm_provider(std::move(*keys)) : aes_cbc_provider(std::move(*keys));
 }
 
-Result<std::string> read_file(const std::string& file) {
-  std::ifstream in(file);
-  std::stringstream text;
-  text << in.rdbuf();
-  if (!in)
+Result<std::string> read_configuration(const std::string& file) {
+  auto text = read_file(file);
+  if (!text)
     return fail(Code::invalid, fmt::format("error reading encryption provider configuration file {}: cannot be read", go_quote(file)));
-  return text.str();
+  return text;
 }
 
 std::string path_of(std::string_view key) { return "/registry" + std::string(key); }
@@ -176,7 +173,7 @@ void Encryption::follow() {
 }
 
 Result<void> Encryption::reload() {
-  auto text = read_file(file_);
+  auto text = read_configuration(file_);
   if (!text) return std::unexpected(text.error());
   {
     std::lock_guard lock(mutex_);

@@ -3,12 +3,11 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 
-#include <fstream>
 #include <optional>
-#include <sstream>
 
 #include "apiserver/http/spdy_bridge.h"
 #include "apiserver/http/tunnel.h"
+#include "base/files.h"
 #include "base/strings.h"
 #include "document/json.h"
 #include "machinery/status.h"
@@ -18,13 +17,6 @@ namespace {
 
 constexpr std::int64_t kubelet_port = 10250;
 constexpr std::chrono::milliseconds summary_timeout{10000};
-
-std::string read_file(const std::string& path) {
-  std::ifstream in(path);
-  std::stringstream out;
-  out << in.rdbuf();
-  return out.str();
-}
 
 bool needs_pod(std::string_view subresource) {
   return subresource == "log" || subresource == "exec" || subresource == "attach" || subresource == "portforward";
@@ -227,8 +219,8 @@ class KubeletConnector : public Connector {
     std::int64_t port = object["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_int(kubelet_port);
     TunnelTarget target;
     target.options.url = "https://" + joined(address, std::to_string(port));
-    target.options.tls = {read_file(options_.kubelet_ca_file), read_file(options_.client_certificate_file),
-                          read_file(options_.client_key_file), "", false};
+    target.options.tls = {file_text(options_.kubelet_ca_file), file_text(options_.client_certificate_file),
+                          file_text(options_.client_key_file), "", false};
     fill(target, path + (query.empty() ? "" : "?" + query), request);
     return Target{std::move(target), fmt::format("dial tcp {}:{}", address, port)};
   }

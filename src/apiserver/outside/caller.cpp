@@ -3,9 +3,8 @@
 #include <fmt/format.h>
 
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
+#include "base/files.h"
 #include "base/strings.h"
 #include "document/json.h"
 #include "document/yaml.h"
@@ -16,14 +15,6 @@ namespace {
 
 constexpr std::size_t max_answer_bytes = 4 << 20;
 constexpr std::chrono::milliseconds connect_limit{10000};
-
-Result<std::string> read_file(const std::string& path) {
-  std::ifstream in(path);
-  std::stringstream out;
-  out << in.rdbuf();
-  if (!in) return fail(Code::invalid, path + ": cannot be read");
-  return out.str();
-}
 
 Value named(Value list, std::string_view name) {
   for (Value item : list.items())

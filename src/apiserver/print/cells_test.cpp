@@ -30,7 +30,7 @@ std::string cells_for(const Case& c) {
   return to_json(cells);
 }
 
-class CellsOf : public testing::TestWithParam<Case> {};
+class CellsOf : public ::testing::TestWithParam<Case> {};
 TEST_P(CellsOf, AsPrinted) { EXPECT_EQ(cells_for(GetParam()), GetParam().cells) << GetParam().label; }
 
 constexpr Case pods[] = {
@@ -75,7 +75,7 @@ constexpr Case pods[] = {
      R"J({"spec":{"containers":[{"name":"c"}]},"status":{"phase":"Pending","conditions":[{"type":"PodScheduled","status":"False","reason":"SchedulingGated"}]}})J",
      R"J(["a","0/1","SchedulingGated","0","60s","<none>","<none>","<none>","<none>"])J"},
 };
-INSTANTIATE_TEST_SUITE_P(Pods, CellsOf, testing::ValuesIn(pods));
+INSTANTIATE_TEST_SUITE_P(Pods, CellsOf, ::testing::ValuesIn(pods));
 
 constexpr Case workloads[] = {
     {"deployment", "apps", "v1", "deployments",
@@ -111,7 +111,7 @@ constexpr Case workloads[] = {
     {"budget", "policy", "v1", "poddisruptionbudgets", R"J({"spec":{"minAvailable":"50%"},"status":{"disruptionsAllowed":2}})J",
      R"J(["a","50%","N/A",2,"60s"])J"},
 };
-INSTANTIATE_TEST_SUITE_P(Workloads, CellsOf, testing::ValuesIn(workloads));
+INSTANTIATE_TEST_SUITE_P(Workloads, CellsOf, ::testing::ValuesIn(workloads));
 
 constexpr Case network[] = {
     {"cluster address", "", "v1", "services",
@@ -146,7 +146,7 @@ constexpr Case network[] = {
      R"J({"spec":{"podSelector":{"matchLabels":{"a":"b"},"matchExpressions":[{"key":"k","operator":"In","values":["x","y"]}]}}})J",
      R"J(["a","a=b,k in (x,y)","60s"])J"},
 };
-INSTANTIATE_TEST_SUITE_P(Network, CellsOf, testing::ValuesIn(network));
+INSTANTIATE_TEST_SUITE_P(Network, CellsOf, ::testing::ValuesIn(network));
 
 constexpr Case others[] = {
     {"node", "", "v1", "nodes",
@@ -191,7 +191,7 @@ constexpr Case others[] = {
      R"J(["a",2,"60s"])J"},
     {"lease", "coordination.k8s.io", "v1", "leases", R"J({"spec":{"holderIdentity":"h"}})J", R"J(["a","h","60s"])J"},
 };
-INSTANTIATE_TEST_SUITE_P(Others, CellsOf, testing::ValuesIn(others));
+INSTANTIATE_TEST_SUITE_P(Others, CellsOf, ::testing::ValuesIn(others));
 
 TEST(Cells, EveryResourceFillsItsHeaderFromAnEmptyObject) {
   Catalog catalog;

@@ -33,7 +33,7 @@ Draft allocatable(const MachineFacts& f) {
   return out;
 }
 
-struct Conditions {
+struct NodeConditions {
   Value old;
   Time now;
   Draft list = Draft::array();
@@ -104,7 +104,7 @@ Document make_node_status(const MachineFacts& f, const NodeState& state, Value o
   s["addresses"] = std::move(addresses);
   s["allocatable"] = allocatable(f);
   s["capacity"] = capacity(f);
-  Conditions c{old, now};
+  NodeConditions c{old, now};
   auto pressure = [&](std::string_view type, bool on, std::string_view has, std::string_view has_not, std::string_view what,
                       std::string_view lack) { c.add(type, on, on ? has : has_not, fmt::format("kubelet has {}", on ? lack : what)); };
   pressure("MemoryPressure", state.memory_pressure, "KubeletHasInsufficientMemory", "KubeletHasSufficientMemory",

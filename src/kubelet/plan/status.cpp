@@ -271,7 +271,7 @@ std::string phase_of(const PodView& pod, const std::vector<Draft>& init, const s
   return running > 0 && unknown == 0 ? "Running" : "Pending";
 }
 
-struct Conditions {
+struct PodConditions {
   const PodView& pod;
   Time now;
   Draft list = Draft::array();
@@ -414,7 +414,7 @@ Document make_status(const PodView& pod, const RuntimeState& runtime, const Prob
   bool network = sandbox != nullptr && sandbox->ready && (pod.host_network || !sandbox->ips.empty());
   Readiness ready_containers = containers_ready(pod, init, regular, phase), ready = pod_ready(pod, ready_containers, phase);
   Readiness init_done = initialized(pod, init, regular, phase);
-  Conditions conditions{pod, now};
+  PodConditions conditions{pod, now};
   conditions.add("PodReadyToStartContainers", network && !is_terminal_phase(phase));
   conditions.add("Initialized", init_done.status, init_done.reason, init_done.message);
   conditions.add("Ready", ready.status, ready.reason, ready.message);

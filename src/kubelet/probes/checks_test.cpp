@@ -11,7 +11,7 @@
 namespace kybern::kubelet {
 namespace {
 
-using Result = CheckOutcome::Result;
+using Health = CheckOutcome::Result;
 
 enum Frame : char { frame_data = 0, frame_headers = 1, frame_settings = 4, frame_ping = 6 };
 constexpr char end_stream = 1, end_headers = 4, ack = 1;
@@ -69,7 +69,7 @@ void serve(net::RawPeer& peer, const Answer& answer, std::string& asked) {
 struct HealthRow {
   const char* what;
   Answer answer;
-  Result result;
+  Health result;
   const char* output;
 };
 
@@ -89,12 +89,12 @@ TEST_P(GrpcCheck, TellsWhatTheServerSays) {
 
 INSTANTIATE_TEST_SUITE_P(
     Rows, GrpcCheck,
-    ::testing::Values(HealthRow{"serving", {1, "0"}, Result::success, "service healthy"},
-                      HealthRow{"not serving", {2, "0"}, Result::failure, R"(service unhealthy (responded with "NOT_SERVING"))"},
-                      HealthRow{"nothing said", {0, "0"}, Result::failure, R"(service unhealthy (responded with "UNKNOWN"))"},
+    ::testing::Values(HealthRow{"serving", {1, "0"}, Health::success, "service healthy"},
+                      HealthRow{"not serving", {2, "0"}, Health::failure, R"(service unhealthy (responded with "NOT_SERVING"))"},
+                      HealthRow{"nothing said", {0, "0"}, Health::failure, R"(service unhealthy (responded with "UNKNOWN"))"},
                       HealthRow{"no health service",
                                 {-1, "12"},
-                                Result::failure,
+                                Health::failure,
                                 "error: this server does not implement the grpc health protocol (grpc.health.v1.Health)"}),
     [](const auto& info) {
       std::string name(info.param.what);
@@ -106,13 +106,13 @@ TEST(GrpcCheck, AServerThatIsSilentRunsIntoTheTimeout) {
   std::string asked;
   net::RawServer server([&](net::RawPeer& peer) { serve(peer, {-2, ""}, asked); });
   CheckOutcome outcome = check_grpc("127.0.0.1", server.port(), "", std::chrono::milliseconds(300));
-  EXPECT_EQ(outcome.result, Result::failure);
+  EXPECT_EQ(outcome.result, Health::failure);
   EXPECT_EQ(outcome.output, "timeout: health rpc did not complete within 0.3s");
 }
 
 TEST(GrpcCheck, NobodyListens) {
   CheckOutcome outcome = check_grpc("127.0.0.1", net::free_port(), "", std::chrono::seconds(5));
-  EXPECT_EQ(outcome.result, Result::failure);
+  EXPECT_EQ(outcome.result, Health::failure);
   EXPECT_TRUE(outcome.output.starts_with("timeout: failed to connect service \"127.0.0.1:")) << outcome.output;
 }
 

@@ -29,13 +29,13 @@ Result run(std::string_view expression, std::string_view variables = "{}", std::
   return {to_json(outcome.document.root()), outcome.cost};
 }
 
-struct Row {
+struct CelRow {
   std::string_view expression, expected;
   std::string_view variables = "{}";
 };
 
-void check(std::initializer_list<Row> rows) {
-  for (const Row& row : rows) EXPECT_EQ(run(row.expression, row.variables).text, row.expected) << row.expression;
+void check(std::initializer_list<CelRow> rows) {
+  for (const CelRow& row : rows) EXPECT_EQ(run(row.expression, row.variables).text, row.expected) << row.expression;
 }
 
 TEST(Cel, LiteralsAndArithmetic) {

@@ -48,13 +48,13 @@ Val extreme(Evaluation& e, Args a) {
   return out;
 }
 
-Val index_of(Evaluation& e, Args a) {
+Val list_index_of(Evaluation& e, Args a) {
   for (std::size_t i = 0; i < e.length(a[0]); ++i)
     if (e.equal(e.at(a[0], i), a[1])) return Val::of(static_cast<std::int64_t>(i));
   return Val::of(std::int64_t{-1});
 }
 
-Val last_index_of(Evaluation& e, Args a) {
+Val list_last_index_of(Evaluation& e, Args a) {
   for (std::size_t i = e.length(a[0]); i-- > 0;)
     if (e.equal(e.at(a[0], i), a[1])) return Val::of(static_cast<std::int64_t>(i));
   return Val::of(std::int64_t{-1});
@@ -179,8 +179,8 @@ constexpr FunctionRow table_of_lists[] = {
     KYBERN_CEL_SUMMABLE("sum", sum),
     KYBERN_CEL_COMPARABLE("max", extreme<1>),
     KYBERN_CEL_COMPARABLE("min", extreme<-1>),
-    {"indexOf", "list_a_index_of_int", "list<A>.(A) int", index_of},
-    {"lastIndexOf", "list_a_last_index_of_int", "list<A>.(A) int", last_index_of},
+    {"indexOf", "list_a_index_of_int", "list<A>.(A) int", list_index_of},
+    {"lastIndexOf", "list_a_last_index_of_int", "list<A>.(A) int", list_last_index_of},
     {"slice", "list_slice", "list<A>.(int, int) list<A>", slice},
     {"flatten", "list_flatten", "list<list<A>>.() list<A>", flatten},
     {"flatten", "list_flatten_int", "list<dyn>.(int) list<dyn>", flatten},

@@ -42,7 +42,7 @@ Val char_at(Evaluation& e, Args a) {
   return Val::of(at == text.size() ? std::string_view("") : text.substr(at, next_character(text, at) - at));
 }
 
-Val index_of(Evaluation& e, Args a) {
+Val string_index_of(Evaluation& e, Args a) {
   std::string_view text = a[0].str();
   std::size_t from = 0;
   if (a.size() > 2) {
@@ -53,7 +53,7 @@ Val index_of(Evaluation& e, Args a) {
   return Val::of(at == text.npos ? std::int64_t{-1} : static_cast<std::int64_t>(characters(text.substr(0, at))));
 }
 
-Val last_index_of(Evaluation& e, Args a) {
+Val string_last_index_of(Evaluation& e, Args a) {
   std::string_view text = a[0].str();
   std::size_t from = text.npos;
   if (a.size() > 2) {
@@ -201,10 +201,10 @@ constexpr FunctionRow table_of_strings[] = {
     {"endsWith", "ends_with_string", "string.(string) bool", ends_with},
     {"startsWith", "starts_with_string", "string.(string) bool", starts_with},
     {"charAt", "string_char_at_int", "string.(int) string", char_at},
-    {"indexOf", "string_index_of_string", "string.(string) int", index_of},
-    {"indexOf", "string_index_of_string_int", "string.(string, int) int", index_of},
-    {"lastIndexOf", "string_last_index_of_string", "string.(string) int", last_index_of},
-    {"lastIndexOf", "string_last_index_of_string_int", "string.(string, int) int", last_index_of},
+    {"indexOf", "string_index_of_string", "string.(string) int", string_index_of},
+    {"indexOf", "string_index_of_string_int", "string.(string, int) int", string_index_of},
+    {"lastIndexOf", "string_last_index_of_string", "string.(string) int", string_last_index_of},
+    {"lastIndexOf", "string_last_index_of_string_int", "string.(string, int) int", string_last_index_of},
     {"lowerAscii", "string_lower_ascii", "string.() string", ascii<'A', 'Z'>},
     {"upperAscii", "string_upper_ascii", "string.() string", ascii<'a', 'z'>},
     {"replace", "string_replace_string_string", "string.(string, string) string", replace},

@@ -11,7 +11,7 @@
 namespace kybern {
 namespace {
 
-struct Row {
+struct DefaultsRow {
   const char *name, *object, *filled;
 };
 
@@ -30,7 +30,7 @@ std::string filled(const char* text) {
 }
 
 TEST(Defaults, Table) {
-  const Row rows[] = {
+  const DefaultsRow rows[] = {
       {"container", R"({"apiVersion":"v1","kind":"PodTemplate","template":{"spec":{"containers":[{"name":"c","image":"a"}]}}})",
        R"({"apiVersion":"v1","kind":"PodTemplate","template":{"spec":{"containers":[{"name":"c","image":"a","imagePullPolicy":"Always","terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File"}],"restartPolicy":"Always","terminationGracePeriodSeconds":30,"dnsPolicy":"ClusterFirst","securityContext":{},"schedulerName":"default-scheduler"}}})"},
       {"service", R"({"apiVersion":"v1","kind":"Service","spec":{"ports":[{"port":80}]}})",
@@ -49,7 +49,7 @@ TEST(Defaults, Table) {
        R"({"apiVersion":"v1","kind":"LimitRange","spec":{"limits":[{"type":"Container","max":{"cpu":"2"},"min":{"memory":"1Mi"}},{"type":"Pod","max":{"cpu":"2"}}]}})",
        R"({"apiVersion":"v1","kind":"LimitRange","spec":{"limits":[{"type":"Container","max":{"cpu":"2"},"min":{"memory":"1Mi"},"default":{"cpu":"2"},"defaultRequest":{"cpu":"2","memory":"1Mi"}},{"type":"Pod","max":{"cpu":"2"}}]}})"},
   };
-  for (const Row& row : rows) EXPECT_EQ(filled(row.object), row.filled) << row.name;
+  for (const DefaultsRow& row : rows) EXPECT_EQ(filled(row.object), row.filled) << row.name;
 }
 
 TEST(Defaults, ImageTagsDecideThePullPolicy) {

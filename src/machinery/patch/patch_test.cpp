@@ -9,7 +9,7 @@
 namespace kybern {
 namespace {
 
-struct Row {
+struct PatchRow {
   const char *name, *original, *patch, *result;  // result: the object, or ! and the status' message
 };
 
@@ -19,7 +19,7 @@ std::string shown(const ApiResult<Draft>& result) {
 
 TEST(JsonPatch, Table) {
   constexpr const char* failed = "!422 the server rejected our request due to an error in our request";
-  const Row rows[] = {
+  const PatchRow rows[] = {
       {"add", R"({"a":1})", R"([{"op":"add","path":"/b","value":2}])", R"({"a":1,"b":2})"},
       {"add null", R"({})", R"([{"op":"add","path":"/b","value":null}])", R"({"b":null})"},
       {"add without a value", R"({})", R"([{"op":"add","path":"/b"}])", failed},
@@ -45,7 +45,7 @@ TEST(JsonPatch, Table) {
       {"into a text", R"({"a":"x"})", R"([{"op":"add","path":"/a/b","value":1}])", failed},
       {"no list", R"({})", R"({"op":"add"})", "!400 json: cannot unmarshal object into Go value of type jsonpatch.Patch"},
   };
-  for (const Row& row : rows) EXPECT_EQ(shown(json_patch(*parse_json(row.original), *parse_json(row.patch))), row.result) << row.name;
+  for (const PatchRow& row : rows) EXPECT_EQ(shown(json_patch(*parse_json(row.original), *parse_json(row.patch))), row.result) << row.name;
   Draft many = Draft::array();
   for (std::size_t i = 0; i <= json_patch_max_operations; ++i)
     many.push_back(Draft::object({{"op", "test"}, {"path", "/a"}, {"value", 1}}));
@@ -72,7 +72,7 @@ TEST(JsonPatch, DepthIsBounded) {
 
 // What the author of a webhook or a policy is told of a patch that does not apply.
 TEST(JsonPatch, SaysWhy) {
-  const Row rows[] = {
+  const PatchRow rows[] = {
       {"add", R"({})", R"([{"op":"add","path":"/a/b","value":1}])",
        R"(add operation does not apply: doc is missing path: "/a/b": missing value)"},
       {"add too far", R"({"a":[1]})", R"([{"op":"add","path":"/a/2","value":2}])",
@@ -95,7 +95,7 @@ TEST(JsonPatch, SaysWhy) {
       {"test of nothing", R"({})", R"([{"op":"test","path":"/a","value":2}])", "testing path /a failed: test failed"},
       {"unknown", R"({})", R"([{"op":"grow","path":"/a"}])", "Unexpected kind: grow"},
   };
-  for (const Row& row : rows) {
+  for (const PatchRow& row : rows) {
     std::string why;
     EXPECT_FALSE(json_patch(*parse_json(row.original), *parse_json(row.patch), &why)) << row.name;
     EXPECT_EQ(why, row.result) << row.name;
@@ -103,7 +103,7 @@ TEST(JsonPatch, SaysWhy) {
 }
 
 TEST(MergePatch, Table) {
-  const Row rows[] = {
+  const PatchRow rows[] = {
       {"replace", R"({"a":"b"})", R"({"a":"c"})", R"({"a":"c"})"},
       {"add", R"({"a":"b"})", R"({"b":"c"})", R"({"a":"b","b":"c"})"},
       {"remove", R"({"a":"b","b":"c"})", R"({"a":null})", R"({"b":"c"})"},
@@ -116,13 +116,13 @@ TEST(MergePatch, Table) {
       {"no object", R"({})", R"([])",
        "!400 error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"},
   };
-  for (const Row& row : rows) EXPECT_EQ(shown(merge_patch(*parse_json(row.original), *parse_json(row.patch))), row.result) << row.name;
+  for (const PatchRow& row : rows) EXPECT_EQ(shown(merge_patch(*parse_json(row.original), *parse_json(row.patch))), row.result) << row.name;
 }
 
 const schema::Type& pod() { return *schema::find_type_named("core.v1.Pod"); }
 
 TEST(StrategicMerge, Table) {
-  const Row rows[] = {
+  const PatchRow rows[] = {
       {"by name", R"({"spec":{"containers":[{"name":"a","image":"1"},{"name":"b"}]}})",
        R"({"spec":{"containers":[{"name":"a","image":"2"},{"name":"c"}]}})",
        R"({"spec":{"containers":[{"name":"a","image":"2"},{"name":"c"},{"name":"b"}]}})"},
@@ -164,7 +164,7 @@ TEST(StrategicMerge, Table) {
       {"empty list", R"({"spec":{"containers":[{"name":"a"}]}})", R"({"spec":{"containers":[]}})",
        R"({"spec":{"containers":[{"name":"a"}]}})"},
   };
-  for (const Row& row : rows)
+  for (const PatchRow& row : rows)
     EXPECT_EQ(shown(strategic_merge(*parse_json(row.original), *parse_json(row.patch), pod())), row.result) << row.name;
 }
 
@@ -180,7 +180,7 @@ TEST(StrategicMerge, SaysWhatDoesNotFit) {
 }
 
 TEST(StrategicDiff, Table) {
-  const Row rows[] = {
+  const PatchRow rows[] = {
       // result: the patch
       {"equal", R"({"spec":{"nodeName":"a"}})", R"({"spec":{"nodeName":"a"}})", "{}"},
       {"change", R"({"spec":{"containers":[{"name":"a","image":"1"},{"name":"b"}]}})",
@@ -191,7 +191,7 @@ TEST(StrategicDiff, Table) {
       {"retain keys", R"({"spec":{"volumes":[{"name":"v","emptyDir":{}}]}})", R"({"spec":{"volumes":[{"name":"v","secret":{}}]}})",
        R"({"spec":{"volumes":[{"secret":{},"emptyDir":null,"$retainKeys":["name","secret"],"name":"v"}],"$setElementOrder/volumes":[{"name":"v"}]}})"},
   };
-  for (const Row& row : rows) {
+  for (const PatchRow& row : rows) {
     auto patch = create_strategic_patch(*parse_json(row.original), *parse_json(row.patch), pod());
     EXPECT_EQ(patch ? to_json(*patch) : "!" + patch.error().message, row.result) << row.name;
   }

@@ -24,7 +24,7 @@ LevelVersion version(Level level, int minor = latest) { return {level, minor}; }
 constexpr const char* good_container = R"("name":"c","securityContext":{"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]}})";
 constexpr const char* good_pod = R"("securityContext":{"runAsNonRoot":true,"seccompProfile":{"type":"RuntimeDefault"}})";
 
-struct Row {
+struct PolicyRow {
   Level level;
   int minor;
   std::string spec;
@@ -40,7 +40,7 @@ const std::string good = spec_of(std::string("{") + good_container + "}");
 std::string with(std::string pod_fields) { return good.substr(0, good.size() - 1) + "," + pod_fields + "}"; }
 const std::string drop = R"("allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]})";
 
-const Row rows[] = {
+const PolicyRow rows[] = {
     {Level::restricted, latest, good, ""},
     {Level::privileged, latest, R"({"hostNetwork":true})", ""},
     // restricted
@@ -156,7 +156,7 @@ const Row rows[] = {
 };
 
 TEST(PodSecurity, EveryRuleInItsVersions) {
-  for (const Row& row : rows) {
+  for (const PolicyRow& row : rows) {
     Document spec = json(row.spec), metadata = json(row.metadata);
     EXPECT_EQ(evaluate(version(row.level, row.minor), metadata, spec).details(), row.details)
         << version(row.level, row.minor).str() << " " << row.spec;
@@ -175,7 +175,7 @@ TEST(PodSecurity, TheTableIsWhole) {
     if (auto before = ends.find(check.id); before != ends.end()) { EXPECT_EQ(before->second, check.since) << check.id; }
     ends[check.id] = check.until;
     bool refused = false;
-    for (const Row& row : rows) {
+    for (const PolicyRow& row : rows) {
       Document spec = json(row.spec), metadata = json(row.metadata);
       Subject subject{metadata, spec, {}};
       for (const char* list : {"initContainers", "containers", "ephemeralContainers"})

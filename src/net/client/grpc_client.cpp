@@ -18,11 +18,12 @@ namespace {
 
 constexpr Duration first_backoff = std::chrono::milliseconds(50), max_backoff = std::chrono::seconds(2);
 
-using ConnectionPtr = std::shared_ptr<GrpcConnection>;
+using GrpcConnectionPtr = std::shared_ptr<GrpcConnection>;
 
 class GrpcCallStream final : public GrpcStream {
  public:
-  GrpcCallStream(ConnectionPtr connection, std::shared_ptr<GrpcCall> call) : connection_(std::move(connection)), call_(std::move(call)) {}
+  GrpcCallStream(GrpcConnectionPtr connection, std::shared_ptr<GrpcCall> call)
+      : connection_(std::move(connection)), call_(std::move(call)) {}
   ~GrpcCallStream() override { connection_->cancel(*call_); }
 
   Result<std::string> read() override { return connection_->read(*call_); }
@@ -35,7 +36,7 @@ class GrpcCallStream final : public GrpcStream {
   void close() override { connection_->cancel(*call_); }
 
  private:
-  const ConnectionPtr connection_;
+  const GrpcConnectionPtr connection_;
   const std::shared_ptr<GrpcCall> call_;
 };
 
@@ -79,7 +80,7 @@ class Http2GrpcClient final : public GrpcClient {
   }
 
   // The connection, made anew when the last one is gone. One thread connects, the others wait for it.
-  Result<ConnectionPtr> connected(Instant deadline) {
+  Result<GrpcConnectionPtr> connected(Instant deadline) {
     std::unique_lock lock(mutex_);
     auto idle = [this] { return !connecting_; };
     if (deadline == no_deadline) changed_.wait(lock, idle);
@@ -87,7 +88,7 @@ class Http2GrpcClient final : public GrpcClient {
     if (current_ && current_->usable()) return current_;
     if (std::chrono::steady_clock::now() < retry_at_) return std::unexpected(last_error_);
     connecting_ = true;
-    ConnectionPtr gone = std::exchange(current_, nullptr);
+    GrpcConnectionPtr gone = std::exchange(current_, nullptr);
     lock.unlock();
     gone.reset();  // ends its thread, unless calls still use it
     auto made = GrpcConnection::connect(endpoint_, tls_.get(), std::min(deadline, deadline_after(options_.connect_timeout)));
@@ -112,7 +113,7 @@ class Http2GrpcClient final : public GrpcClient {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool connecting_ = false;
-  ConnectionPtr current_;
+  GrpcConnectionPtr current_;
   Duration backoff_{};
   Instant retry_at_{};
   Error last_error_;

@@ -28,7 +28,7 @@ KeyPair leaf(const KeyPair& by, std::vector<std::string> names, std::vector<std:
              Time begin = now() - hours(1), Time end = now() + hours(1)) {
   return *issue(by, {"leaf", {"team"}, std::move(names), std::move(addresses), server, !server, begin, end});
 }
-void serve(RawPeer& peer) {
+void serve_ok(RawPeer& peer) {
   while (!peer.read_request().empty()) peer.write(answer("secret"));
 }
 RawServerOptions with(KeyPair certificate, std::string client_ca = {}) {
@@ -45,7 +45,7 @@ struct VerifyRow {
 class ClientTlsVerify : public testing::TestWithParam<VerifyRow> {};
 TEST_P(ClientTlsVerify, VerifiesTheServer) {
   const VerifyRow& row = GetParam();
-  RawServer server(serve, with(row.certificate));
+  RawServer server(serve_ok, with(row.certificate));
   ClientOptions options;
   options.url = fmt::format("https://{}:{}", row.host, server.port());
   options.tls.ca_pem = ca().certificate_pem;
@@ -95,7 +95,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(ClientTls, AServersOwnCertificateCanBeTheAnchor) {
   KeyPair certificate = leaf(other_ca(), {}, {"127.0.0.1"});
-  RawServer server(serve, with(certificate));
+  RawServer server(serve_ok, with(certificate));
   ClientOptions options;
   options.url = server.url();
   options.tls.ca_pem = ca().certificate_pem + certificate.certificate_pem;
@@ -103,7 +103,7 @@ TEST(ClientTls, AServersOwnCertificateCanBeTheAnchor) {
 }
 
 TEST(ClientTls, ClientCertificates) {
-  RawServer server(serve, with(leaf(ca(), {}, {"127.0.0.1"}), ca().certificate_pem));
+  RawServer server(serve_ok, with(leaf(ca(), {}, {"127.0.0.1"}), ca().certificate_pem));
   ClientOptions options;
   options.url = server.url();
   options.tls.ca_pem = ca().certificate_pem;
@@ -235,7 +235,7 @@ TEST(ClientTls, DuplexWithTwoThreads) {
 }
 
 TEST(ClientTls, ManyThreads) {
-  RawServer server(serve, with(leaf(ca(), {}, {"127.0.0.1"})));
+  RawServer server(serve_ok, with(leaf(ca(), {}, {"127.0.0.1"})));
   ClientOptions options;
   options.url = server.url();
   options.tls.ca_pem = ca().certificate_pem;

@@ -42,11 +42,6 @@ struct TransportBio {
 
 namespace {
 
-// SSL_get_error() wants the thread's queue of errors empty before a call. It nearly always is, and to clear it takes long.
-void forget_errors() {
-  if (ERR_peek_error() != 0) ERR_clear_error();
-}
-
 std::string address_text(int fd, bool peer) {
   sockaddr_storage storage{};
   socklen_t size = sizeof storage;

@@ -12,6 +12,7 @@
 #include <array>
 
 #include "base/log.h"
+#include "net/pem.h"
 #include "net/server/server_core.h"
 
 namespace kybern::net {
@@ -24,11 +25,6 @@ constexpr std::size_t max_pieces = 32;
 constexpr std::chrono::milliseconds linger_time{1000};  // for a peer to see the last answer and close
 constexpr std::size_t max_linger_bytes = 16 << 20;      // thrown away meanwhile
 constexpr int max_flush_rounds = 8;
-
-// SSL_get_error() wants the thread's queue of errors empty before a call. It nearly always is, and to clear it takes long.
-void forget_errors() {
-  if (::ERR_peek_error() != 0) ::ERR_clear_error();
-}
 
 }  // namespace
 
