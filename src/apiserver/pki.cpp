@@ -77,9 +77,11 @@ std::string kubeconfig_text(std::string_view url, std::string_view ca, std::stri
   return out;
 }
 
-Result<net::KeyPair> load_ca(const std::string& folder) {
-  net::KeyPair ca{file_text(folder + "/ca.crt"), file_text(folder + "/ca.key")};
-  if (ca.certificate_pem.empty() || ca.key_pem.empty()) return fail(Code::not_found, folder + "/ca.crt: no certificate authority here");
+// An authority's files are NAME.crt and NAME.key, and NAME-next.key while there is a next one.
+Result<net::KeyPair> load_ca(const std::string& folder, const std::string& name = "ca") {
+  const std::string path = folder + "/" + name;
+  net::KeyPair ca{file_text(path + ".crt"), file_text(path + ".key")};
+  if (ca.certificate_pem.empty() || ca.key_pem.empty()) return fail(Code::not_found, path + ".crt: no certificate authority here");
   return ca;
 }
 
@@ -92,47 +94,48 @@ std::vector<std::string> certificates_of(std::string_view bundle) {
   return out;
 }
 
-Result<void> write_ca(const std::string& folder, const net::KeyPair& ca) {
-  if (auto ok = write_file(folder + "/ca.key", ca.key_pem, 0600); !ok) return ok;
-  return write_file(folder + "/ca.crt", ca.certificate_pem, 0644);
+Result<void> write_ca(const std::string& path, const net::KeyPair& ca) {
+  if (auto ok = write_file(path + ".key", ca.key_pem, 0600); !ok) return ok;
+  return write_file(path + ".crt", ca.certificate_pem, 0644);
 }
 
 // By the time in its name a verifier tells it from the one before.
-Result<net::KeyPair> make_ca(Time now) {
+Result<net::KeyPair> make_ca(const std::string& name, Time now) {
   auto since_epoch = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch());
-  return net::new_ca(fmt::format("kybern-ca@{}", since_epoch.count()), now - clock_skew, now + ca_lifetime);
+  return net::new_ca(fmt::format("kybern-{}@{}", name, since_epoch.count()), now - clock_skew, now + ca_lifetime);
 }
 
-// The authority whose turn it is: ca.key belongs to the first certificate of ca.crt, ca-next.key to the second, when there
-// is one that does not sign yet. Each step is a write or two, and one that was cut short is taken again.
-Result<net::KeyPair> current_ca(const std::string& folder, Time now) {
-  auto there = load_ca(folder);
+// The authority whose turn it is: NAME.key belongs to the first certificate of NAME.crt, NAME-next.key to the second, when
+// there is one that does not sign yet. Each step is a write or two, and one that was cut short is taken again.
+Result<net::KeyPair> current_ca(const std::string& folder, const std::string& name, Time now) {
+  const std::string path = folder + "/" + name;
+  auto there = load_ca(folder, name);
   if (!there) {
-    auto made = make_ca(now);
+    auto made = make_ca(name, now);
     if (!made) return made;
-    if (auto ok = write_ca(folder, *made); !ok) return std::unexpected(ok.error());
+    if (auto ok = write_ca(path, *made); !ok) return std::unexpected(ok.error());
     return made;
   }
   net::KeyPair ca = std::move(*there);
   std::vector<std::string> certificates = certificates_of(ca.certificate_pem);
   auto signing = net::read_certificate(ca.certificate_pem);
   if (!signing || certificates.empty())
-    return fail(Code::invalid, fmt::format("{}/ca.crt: {}", folder, signing ? "no certificate ends here" : signing.error().message));
-  const std::string next_key_file = folder + "/ca-next.key";
+    return fail(Code::invalid, fmt::format("{}.crt: {}", path, signing ? "no certificate ends here" : signing.error().message));
+  const std::string next_key_file = path + "-next.key";
   std::string next_key = file_text(next_key_file);
   const bool has_next = !next_key.empty() && certificates.size() > 1;
   if (has_next && signing->not_after - switch_ca_before < now) {
     std::swap(certificates[0], certificates[1]);
     ca.key_pem = next_key;
     log_info("apiserver", "the next certificate authority signs from now on",
-             {{"until", format_rfc3339(net::read_certificate(certificates[0])->not_after)}});
+             {{"name", name}, {"until", format_rfc3339(net::read_certificate(certificates[0])->not_after)}});
   } else if (!has_next && signing->not_after - next_ca_before < now) {
-    auto next = make_ca(now);
+    auto next = make_ca(name, now);
     if (!next) return next;
     if (auto ok = write_file(next_key_file, next->key_pem, 0600); !ok) return std::unexpected(ok.error());
     certificates.insert(certificates.begin() + 1, next->certificate_pem);
     log_info("apiserver", "a next certificate authority is trusted from now on",
-             {{"instead of the one until", format_rfc3339(signing->not_after)}});
+             {{"name", name}, {"instead of the one until", format_rfc3339(signing->not_after)}});
   }
   std::erase_if(certificates, [&](const std::string& pem) {
     auto info = net::read_certificate(pem);
@@ -141,7 +144,7 @@ Result<net::KeyPair> current_ca(const std::string& folder, Time now) {
   std::string bundle = join(certificates, "");
   if (bundle == ca.certificate_pem) return ca;
   ca.certificate_pem = std::move(bundle);
-  if (auto ok = write_ca(folder, ca); !ok) return std::unexpected(ok.error());
+  if (auto ok = write_ca(path, ca); !ok) return std::unexpected(ok.error());
   if (ca.key_pem == next_key) {
     std::error_code ignored;  // it is looked at again only when there is a next one
     fs::remove(next_key_file, ignored);
@@ -150,20 +153,6 @@ Result<net::KeyPair> current_ca(const std::string& folder, Time now) {
 }
 
 }  // namespace
-
-Result<void> ensure_serving_certificate(const std::string& data_dir, const std::string& name, const std::string& common_name,
-                                        const std::vector<std::string>& organizations, const std::vector<std::string>& dns_names,
-                                        const std::vector<std::string>& ip_addresses, Time now) {
-  auto ca = load_ca(data_dir + "/pki");
-  if (!ca) return std::unexpected(ca.error());
-  Issued wanted{name, {}};
-  wanted.spec.common_name = common_name;
-  wanted.spec.organizations = organizations;
-  wanted.spec.dns_names = dns_names;
-  wanted.spec.ip_addresses = ip_addresses;
-  wanted.spec.server = true;
-  return ensure_certificate(data_dir + "/pki", *ca, std::move(wanted), now);
-}
 
 Result<void> write_private_file(const std::string& path, std::string_view text) { return write_file(path, text, 0600); }
 
@@ -175,7 +164,7 @@ Result<Credentials> ensure_pki(const ServerOptions& options, const std::string& 
   if (error)
     return fail(Code::unavailable, fmt::format("{}: {}; run as root or choose another folder with --data-dir", folder, error.message()));
   ::chmod(folder.c_str(), 0700);
-  auto ca = current_ca(folder, now);
+  auto ca = current_ca(folder, "ca", now);
   if (!ca) return std::unexpected(ca.error());
   if (!fs::exists(folder + "/service-account.key")) {
     auto key = net::new_private_key_pem();
@@ -201,21 +190,26 @@ Result<Credentials> ensure_pki(const ServerOptions& options, const std::string& 
   kubelet_client.spec.common_name = "kube-apiserver-kubelet-client";
   kubelet_client.spec.organizations = {"system:masters"};
   kubelet_client.spec.client = true;
-  for (const Issued& wanted : {server, admin, kubelet_client})
+  std::vector<Issued> all{server, admin, kubelet_client};
+  if (!options.node_name.empty()) {
+    Issued& kubelet = all.emplace_back(Issued{"kubelet", {}});
+    kubelet.spec.common_name = "system:node:" + options.node_name;
+    kubelet.spec.organizations = {"system:nodes"};
+    kubelet.spec.server = true;
+    kubelet.spec.dns_names = {options.node_name};
+    kubelet.spec.ip_addresses = {"127.0.0.1"};
+    const std::string& address = options.node_ip.empty() ? advertise_address : options.node_ip;
+    if (!address.empty()) kubelet.spec.ip_addresses.push_back(address);
+  }
+  for (const Issued& wanted : all)
     if (auto ok = ensure_certificate(folder, *ca, wanted, now); !ok) return std::unexpected(ok.error());
   // Of the front proxy another authority vouches: whom it names, other servers believe.
-  net::KeyPair front{file_text(folder + "/front-proxy-ca.crt"), file_text(folder + "/front-proxy-ca.key")};
-  if (front.certificate_pem.empty() || front.key_pem.empty()) {
-    auto made = net::new_ca("front-proxy-ca", now - clock_skew, now + ca_lifetime);
-    if (!made) return std::unexpected(made.error());
-    front = std::move(*made);
-    if (auto ok = write_file(folder + "/front-proxy-ca.key", front.key_pem, 0600); !ok) return std::unexpected(ok.error());
-    if (auto ok = write_file(folder + "/front-proxy-ca.crt", front.certificate_pem, 0644); !ok) return std::unexpected(ok.error());
-  }
+  auto front = current_ca(folder, "front-proxy-ca", now);
+  if (!front) return std::unexpected(front.error());
   Issued front_client{"front-proxy-client", {}};
   front_client.spec.common_name = "front-proxy-client";
   front_client.spec.client = true;
-  if (auto ok = ensure_certificate(folder, front, front_client, now); !ok) return std::unexpected(ok.error());
+  if (auto ok = ensure_certificate(folder, *front, front_client, now); !ok) return std::unexpected(ok.error());
   Credentials out{folder + "/ca.crt",
                   folder + "/apiserver.crt",
                   folder + "/apiserver.key",

@@ -6,8 +6,8 @@
 
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
+#include "base/files.h"
 #include "net/certificates.h"
 
 namespace kybern::apiserver {
@@ -15,13 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr Duration day = std::chrono::hours(24);
-
-std::string text_of(const std::string& path) {
-  std::ifstream in(path);
-  std::stringstream out;
-  out << in.rdbuf();
-  return out.str();
-}
 
 class PkiTest : public ::testing::Test {
  protected:
@@ -31,7 +24,7 @@ class PkiTest : public ::testing::Test {
   }
   ~PkiTest() override { fs::remove_all(options.data_dir); }
 
-  std::string file(const std::string& name) const { return text_of(options.data_dir + "/pki/" + name); }
+  std::string file(const std::string& name) const { return file_text(options.data_dir + "/pki/" + name); }
   // What the server does every hour, here once a month, as far as `end`.
   void live_until(Time end) {
     for (; now < end; now += day * 30) ASSERT_TRUE(ensure());
@@ -89,6 +82,36 @@ TEST_F(PkiTest, TheAuthorityIsReplacedWhileAllThatItSignedStaysTrusted) {
   live_until(begin + ca_lifetime * 3);  // and so on
   EXPECT_TRUE(net::issued_by(file("apiserver.crt"), file("ca.crt")));
   EXPECT_GT(net::read_certificate(file("ca.crt"))->not_after, now + switch_ca_before - day * 60);
+}
+
+// `kybern server` runs for years: the certificate that its node agent shows, and what servers behind it ask for, with it.
+TEST_F(PkiTest, TheNodeAgentsCertificateAndTheFrontProxysAuthorityAreRenewedToo) {
+  ASSERT_TRUE(ensure());
+  EXPECT_EQ(file("kubelet.crt"), "");  // no agent in this process
+  options.node_name = "node-1";
+  ASSERT_TRUE(ensure());
+  const std::string first = file("kubelet.crt"), front = file("front-proxy-ca.crt");
+  auto info = net::read_certificate(first);
+  ASSERT_TRUE(info);
+  EXPECT_EQ(info->common_name, "system:node:node-1");
+  EXPECT_EQ(info->organizations, std::vector<std::string>{"system:nodes"});
+  EXPECT_EQ(info->dns_names, std::vector<std::string>{"node-1"});
+  EXPECT_EQ(info->ip_addresses, (std::vector<std::string>{"127.0.0.1", "192.0.2.7"}));
+  now += certificate_lifetime - renew_before + day;
+  ASSERT_TRUE(ensure());
+  EXPECT_NE(file("kubelet.crt"), first);
+  options.node_ip = "192.0.2.9";  // another address, another certificate
+  ASSERT_TRUE(ensure());
+  EXPECT_EQ(net::read_certificate(file("kubelet.crt"))->ip_addresses, (std::vector<std::string>{"127.0.0.1", "192.0.2.9"}));
+
+  const Time begin = *parse_rfc3339("2026-01-01T00:00:00Z");
+  live_until(begin + ca_lifetime - next_ca_before + day * 40);
+  const std::string both = file("front-proxy-ca.crt");
+  EXPECT_TRUE(both.starts_with(front));
+  live_until(begin + ca_lifetime + day);
+  EXPECT_EQ(file("front-proxy-ca.crt").find(front), std::string::npos);
+  EXPECT_TRUE(net::issued_by(file("front-proxy-client.crt"), both));  // who read the bundle years ago trusts it
+  EXPECT_GT(net::read_certificate(file("front-proxy-client.crt"))->not_after, now + renew_before);
 }
 
 TEST_F(PkiTest, AStepThatWasCutShortIsTakenAgain) {

@@ -26,6 +26,7 @@ struct ServerOptions {
   int secure_port = 6443;
   std::string advertise_address;         // of the `kubernetes` service's endpoint; "": found by the default route
   std::vector<std::string> extra_names;  // further DNS names and IPs for the serving certificate
+  std::string node_name, node_ip;        // of a node agent in this process: kubelet.crt is kept for it; no address: the server's
   std::string service_cidr = "10.96.0.0/12";
   int node_port_low = 30000, node_port_high = 32767;
   std::string cluster_domain = "cluster.local";

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdint>
+#include <cstring>
 
 namespace kybern {
 
@@ -184,6 +186,11 @@ std::size_t utf8_length(std::string_view s, std::size_t at) {
 
 bool valid_utf8(std::string_view s) {
   for (std::size_t i = 0; i < s.size();) {
+    std::uint64_t word;  // nearly all text is ASCII: eight bytes at once
+    if (i + sizeof word <= s.size() && (std::memcpy(&word, s.data() + i, sizeof word), (word & 0x8080808080808080u) == 0)) {
+      i += sizeof word;
+      continue;
+    }
     std::size_t n = utf8_length(s, i);
     if (!n) return false;
     i += n;

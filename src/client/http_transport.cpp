@@ -3,17 +3,19 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <fstream>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <random>
-#include <sstream>
 #include <thread>
+#include <tuple>
 #include <utility>
 
+#include "base/files.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "base/time.h"
+#include "client/following.h"
 #include "client/transport.h"
 #include "client/watch_lines.h"
 #include "document/json.h"
@@ -37,7 +39,8 @@ constexpr milliseconds first_backoff(800), last_backoff(30000);
 constexpr seconds backoff_forgotten(120);  // after a connection that lasted as long
 constexpr int busy_retries = 5;            // of a call that was answered 429 or 503 with Retry-After
 constexpr seconds longest_retry_after(10);
-constexpr seconds token_life(60);  // a token file is read again after this time
+constexpr seconds token_life(60);        // a token file is read again after this time
+constexpr seconds credentials_life(60);  // and so is what is followed, or when the server knows it no more
 
 const char* content_type(PatchType type) {
   switch (type) {
@@ -95,76 +98,136 @@ Status failure(int code, std::string_view body, int retry_after) {
   return status;
 }
 
+// How the API is reached, and by a client that does.
+struct Way {
+  HttpOptions options;
+  std::shared_ptr<net::HttpClient> client;
+};
+using WayPtr = std::shared_ptr<const Way>;
+
+Result<WayPtr> make_way(HttpOptions options) {
+  if (options.url.empty()) return fail(Code::invalid, "the address of the API server is not set");
+  if (options.user_agent.empty()) options.user_agent = "kybern";
+  net::ClientOptions wanted;
+  wanted.url = options.url;
+  wanted.tls.ca_pem = options.ca_pem;
+  wanted.tls.certificate_pem = options.certificate_pem;
+  wanted.tls.key_pem = options.key_pem;
+  wanted.tls.server_name = options.server_name;
+  wanted.tls.insecure = options.insecure;
+  Result<std::unique_ptr<net::HttpClient>> client = net::HttpClient::make(std::move(wanted));
+  if (!client) return std::unexpected(client.error());
+  return std::make_shared<const Way>(Way{std::move(options), *std::move(client)});
+}
+
+bool same(const HttpOptions& a, const HttpOptions& b) {
+  auto all = [](const HttpOptions& o) {
+    return std::tie(o.url, o.ca_pem, o.certificate_pem, o.key_pem, o.token, o.token_file, o.insecure, o.server_name, o.username,
+                    o.password);
+  };
+  return all(a) == all(b);
+}
+
 class HttpTransport final : public Transport {
  public:
-  HttpTransport(HttpOptions options, std::unique_ptr<net::HttpClient> client)
-      : options_(std::move(options)), client_(std::move(client)), random_(std::random_device{}()) {}
+  HttpTransport(WayPtr way, std::function<Result<HttpOptions>()> read)
+      : read_(std::move(read)), way_(std::move(way)), read_at_(SteadyClock::now()), random_(std::random_device{}()) {}
 
   ApiResult<Document> call(Call call) override;
   std::unique_ptr<Subscription> subscribe(std::string path, std::string query, Listener listener) override;
 
   net::ClientRequest request(std::string method, const std::string& path, const std::string& query);
-  net::HttpClient& client() { return *client_; }
+  std::shared_ptr<net::HttpClient> client() { return way()->client; }
   double unit() {  // [0, 1)
     std::lock_guard lock(mutex_);
     return std::uniform_real_distribution<double>(0, 1)(random_);
   }
 
  private:
-  std::string token();
+  WayPtr way(bool at_once = false);
+  std::string token(const HttpOptions& options);
 
-  const HttpOptions options_;
-  const std::unique_ptr<net::HttpClient> client_;
+  const std::function<Result<HttpOptions>()> read_;  // may be empty: the way stays
   std::mutex mutex_;
+  WayPtr way_;
+  SteadyClock::time_point read_at_;
   std::mt19937_64 random_;
   std::string file_token_;
   SteadyClock::time_point file_token_read_{};
 };
 
-std::string HttpTransport::token() {
-  if (options_.token_file.empty()) return options_.token;
+// Read again now and then: a certificate that was renewed is in the file, and the one of the start ends.
+WayPtr HttpTransport::way(bool at_once) {
+  std::lock_guard lock(mutex_);
+  const auto now = SteadyClock::now();
+  if (!read_ || (!at_once && now - read_at_ < credentials_life)) return way_;
+  read_at_ = now;
+  Result<HttpOptions> options = read_();
+  if (options && options->user_agent.empty()) options->user_agent = way_->options.user_agent;
+  if (options && same(*options, way_->options)) return way_;
+  Result<WayPtr> next = options ? make_way(*std::move(options)) : std::unexpected(options.error());
+  if (next) {
+    log_info("client", "the API is reached with other credentials from now on", {{"url", (*next)->options.url}});
+    way_ = *std::move(next);
+  } else {
+    log_warn("client", "credentials could not be read again; those of before stay", {{"why", next.error().message}});
+  }
+  return way_;
+}
+
+std::string HttpTransport::token(const HttpOptions& options) {
+  if (options.token_file.empty()) return options.token;
   std::lock_guard lock(mutex_);
   const auto now = SteadyClock::now();
   if (file_token_.empty() || now - file_token_read_ > token_life) {
-    std::ifstream in(options_.token_file);
-    std::ostringstream text;
-    text << in.rdbuf();
-    if (std::string read(trim(text.str())); !read.empty()) {
+    if (std::string read(trim(file_text(options.token_file))); !read.empty()) {
       file_token_ = std::move(read);
       file_token_read_ = now;
     }
   }
-  return file_token_.empty() ? options_.token : file_token_;
+  return file_token_.empty() ? options.token : file_token_;
 }
 
 net::ClientRequest HttpTransport::request(std::string method, const std::string& path, const std::string& query) {
+  const WayPtr way = this->way();
+  const HttpOptions& options = way->options;
   net::ClientRequest out;
   out.method = std::move(method);
   out.target = query.empty() ? path : path + "?" + query;
   out.headers.set("accept", "application/json");
-  if (!options_.user_agent.empty()) out.headers.set("user-agent", options_.user_agent);
-  if (const std::string bearer = token(); !bearer.empty()) {
+  out.headers.set("user-agent", options.user_agent);
+  if (const std::string bearer = token(options); !bearer.empty()) {
     out.headers.set("authorization", "Bearer " + bearer);
-  } else if (!options_.username.empty()) {
-    out.headers.set("authorization", "Basic " + base64_encode(options_.username + ":" + options_.password));
+  } else if (!options.username.empty()) {
+    out.headers.set("authorization", "Basic " + base64_encode(options.username + ":" + options.password));
   }
   out.timeout = call_timeout;
   return out;
 }
 
 ApiResult<Document> HttpTransport::call(Call call) {
-  net::ClientRequest wanted = request(call.method, call.path, call.query);
-  if (call.body) {
-    wanted.headers.set("content-type", call.method == "PATCH" ? content_type(call.patch) : "application/json");
-    write_json(call.body, wanted.body);
-  }
+  auto prepare = [&] {
+    net::ClientRequest out = request(call.method, call.path, call.query);
+    if (call.body) {
+      out.headers.set("content-type", call.method == "PATCH" ? content_type(call.patch) : "application/json");
+      write_json(call.body, out.body);
+    }
+    return out;
+  };
+  net::ClientRequest wanted = prepare();
+  bool renewed = false;
   for (int attempt = 0;; ++attempt) {
-    Result<net::Response> answer = client_->call(wanted);
+    const WayPtr used = way();
+    Result<net::Response> answer = used->client->call(wanted);
     if (!answer) return fail(unreachable(answer.error()));
     const int retry_after = static_cast<int>(parse_int(answer->headers.get("retry-after")).value_or(0));
     const bool busy = answer->status == 429 || answer->status == 503;
     if (busy && retry_after > 0 && seconds(retry_after) <= longest_retry_after && attempt < busy_retries) {
       std::this_thread::sleep_for(seconds(retry_after));  // the server said how long
+      continue;
+    }
+    if (answer->status == 401 && !std::exchange(renewed, true) && way(true) != used) {
+      wanted = prepare();
       continue;
     }
     if (answer->status < 200 || answer->status > 299) return fail(failure(answer->status, answer->body, retry_after));
@@ -266,7 +329,7 @@ std::optional<Document> HttpSubscription::page(const std::string& continuation, 
   if (!continuation.empty()) query += "&continue=" + url_encode(continuation);
   net::ClientRequest wanted = transport_.request("GET", path_, query);
   wanted.timeout = head_timeout;
-  Result<std::unique_ptr<net::ClientStream>> stream = transport_.client().stream(std::move(wanted));
+  Result<std::unique_ptr<net::ClientStream>> stream = transport_.client()->stream(std::move(wanted));
   if (!stream) {
     back_off("list", stream.error().message);
     return {};
@@ -323,7 +386,7 @@ HttpSubscription::Next HttpSubscription::watch() {
       "GET", path_,
       with(fmt::format("watch=true&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds={}", url_encode(version_), span.count())));
   wanted.timeout = head_timeout;
-  Result<std::unique_ptr<net::ClientStream>> stream = transport_.client().stream(std::move(wanted));
+  Result<std::unique_ptr<net::ClientStream>> stream = transport_.client()->stream(std::move(wanted));
   if (!stream) {
     back_off("watch", stream.error().message);
     return Next::resume;
@@ -399,18 +462,17 @@ std::unique_ptr<Subscription> HttpTransport::subscribe(std::string path, std::st
 }  // namespace
 
 Result<std::unique_ptr<Transport>> http_transport(HttpOptions options) {
-  if (options.url.empty()) return fail(Code::invalid, "the address of the API server is not set");
-  if (options.user_agent.empty()) options.user_agent = "kybern";
-  net::ClientOptions wanted;
-  wanted.url = options.url;
-  wanted.tls.ca_pem = options.ca_pem;
-  wanted.tls.certificate_pem = options.certificate_pem;
-  wanted.tls.key_pem = options.key_pem;
-  wanted.tls.server_name = options.server_name;
-  wanted.tls.insecure = options.insecure;
-  Result<std::unique_ptr<net::HttpClient>> client = net::HttpClient::make(std::move(wanted));
-  if (!client) return std::unexpected(client.error());
-  return std::make_unique<HttpTransport>(std::move(options), *std::move(client));
+  Result<WayPtr> way = make_way(std::move(options));
+  if (!way) return std::unexpected(way.error());
+  return std::make_unique<HttpTransport>(*std::move(way), nullptr);
+}
+
+Result<std::unique_ptr<Transport>> following_transport(std::function<Result<HttpOptions>()> read) {
+  Result<HttpOptions> options = read();
+  if (!options) return std::unexpected(options.error());
+  Result<WayPtr> way = make_way(*std::move(options));
+  if (!way) return std::unexpected(way.error());
+  return std::make_unique<HttpTransport>(*std::move(way), std::move(read));
 }
 
 }  // namespace kybern::client

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "client/following.h"
 #include "client/mirror.h"
 #include "client/test_support.h"
 #include "client/transport.h"
@@ -161,6 +162,44 @@ TEST(HttpTransport, ABusyServerIsAskedAgainWhenItSaysWhen) {
   };
   EXPECT_TRUE(api.transport->call({.method = "GET", .path = "/x", .query = {}, .body = {}}));
   EXPECT_EQ(asked, 2);
+}
+
+// A component outlives its certificate: what its kubeconfig says meanwhile counts, without a restart.
+TEST(HttpTransport, CredentialsAreReadAgainWhenTheyAreRefused) {
+  Api api;
+  std::string valid = "a", given = "a";
+  bool readable = true;
+  int reads = 0;
+  api.answer = [&](const net::Request& request) {
+    return net::Response{
+        request.headers.get("authorization") == "Bearer " + valid ? 200 : 401, {{"content-type", "application/json"}}, "{}"};
+  };
+  auto transport = following_transport([&]() -> Result<HttpOptions> {
+    ++reads;
+    if (!readable) return fail(Code::not_found, "gone");
+    HttpOptions options;
+    options.url = "http://127.0.0.1:" + std::to_string(api.server->port());
+    options.token = given;
+    return options;
+  });
+  ASSERT_TRUE(transport) << transport.error().message;
+  auto code = [&] {
+    auto answer = (*transport)->call({.method = "GET", .path = "/x", .query = "", .body = {}});
+    return answer ? 200 : answer.error().code;
+  };
+  EXPECT_EQ(code(), 200);
+  EXPECT_EQ(reads, 1);  // while all goes well they are not read for each call
+  valid = "b";
+  EXPECT_EQ(code(), 401);  // the file still says "a"
+  given = "b";
+  EXPECT_EQ(code(), 200);
+  readable = false;
+  EXPECT_EQ(code(), 200);
+  valid = "c";
+  EXPECT_EQ(code(), 401);
+  valid = "b";
+  EXPECT_EQ(code(), 200);  // what was read last stays
+  EXPECT_FALSE(following_transport([]() -> Result<HttpOptions> { return fail(Code::not_found, "gone"); }));
 }
 
 TEST(HttpTransport, AMirrorIsFilledPageByPageAndFollows) {

@@ -69,5 +69,24 @@ TEST(Golden, YamlIsTheSameDocument) {
   }
 }
 
+TEST(Golden, JsonAndYamlAreWrittenAsTheSameValue) {
+  auto paths = golden();
+  if (paths.empty()) { GTEST_SKIP() << "../shared/golden is not there"; }
+  for (const auto& path : paths) {
+    SCOPED_TRACE(path.filename().string());
+    auto json = parse_json(read_file(path));
+    ASSERT_TRUE(json) << json.error().message;
+    auto again = parse_json(to_json(json->root()));
+    ASSERT_TRUE(again) << again.error().message;
+    EXPECT_TRUE(again->root() == json->root());
+    std::string text;
+    write_yaml(json->root(), text);
+    auto yaml = parse_yaml(text);
+    ASSERT_TRUE(yaml) << yaml.error().message << "\n" << text;
+    ASSERT_EQ(yaml->size(), 1u);
+    EXPECT_TRUE((*yaml)[0].root() == json->root()) << text;
+  }
+}
+
 }  // namespace
 }  // namespace kybern::schema

@@ -15,6 +15,7 @@
 #include "document/json.h"
 #include "document/names.h"
 #include "schema/protobuf.h"
+#include "schema/protobuf_parts.h"
 #include "schema/wire.h"
 
 namespace kybern::schema {
@@ -318,22 +319,31 @@ void Encoder::schema_or(const Field& field, std::uint32_t number, Value value) {
 
 namespace {
 
+// Back to front, as all is written.
+void write_envelope_tail(Encoder& encoder) {
+  encoder.text_field(4, "");  // contentType
+  encoder.text_field(3, "");  // contentEncoding
+}
+
+void write_envelope_head(Encoder& encoder, std::string_view api_version, std::string_view kind) {
+  std::size_t end = encoder.size();
+  encoder.text_field(2, kind);
+  encoder.text_field(1, api_version);
+  encoder.close(1, end);
+  encoder.raw(std::string_view("k8s\0", 4));
+}
+
 Result<void> envelope(Encoder& encoder, Value object) {
   std::string_view api_version = object[names::apiVersion].as_string(), kind = object[names::kind].as_string();
   const Type* type = find_type(api_version, kind);
   if (!type) {
     return fail(Code::unsupported, "no kind \"" + std::string(kind) + "\" is registered for version \"" + std::string(api_version) + "\"");
   }
-  encoder.text_field(4, "");  // contentType
-  encoder.text_field(3, "");  // contentEncoding
+  write_envelope_tail(encoder);
   std::size_t end = encoder.size();
   encoder.fields(*type, object);
   encoder.close(2, end);
-  end = encoder.size();
-  encoder.text_field(2, kind);
-  encoder.text_field(1, api_version);
-  encoder.close(1, end);
-  encoder.raw(std::string_view("k8s\0", 4));
+  write_envelope_head(encoder, api_version, kind);
   return {};
 }
 
@@ -361,6 +371,28 @@ void encode_message(const Type& type, Value value, std::string& out) {
   Encoder encoder;
   encoder.fields(type, value);
   out += encoder.text();
+}
+
+void encode_field(const Type& type, std::uint32_t number, Value value, std::string& out) {
+  Encoder encoder;
+  std::size_t end = encoder.size();
+  encoder.fields(type, value);
+  encoder.close(number, end);
+  out += encoder.text();
+}
+
+std::string envelope_head(std::string_view api_version, std::string_view kind, std::size_t bytes) {
+  Encoder encoder;
+  encoder.varint(bytes);
+  encoder.tag(2, WireType::bytes);
+  write_envelope_head(encoder, api_version, kind);
+  return std::string(encoder.text());
+}
+
+std::string envelope_tail() {
+  Encoder encoder;
+  write_envelope_tail(encoder);
+  return std::string(encoder.text());
 }
 
 }  // namespace kybern::schema

@@ -7,6 +7,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/strings.h"
 #include "document/json.h"
 #include "store/cache.h"
 #include "store/changed_at.h"
@@ -104,6 +105,7 @@ Result<EntryPtr> LocalStore::commit(Write write) {
     if (json.size() > max_value_bytes_)
       return fail(Code::too_large,
                   write.key + " has " + std::to_string(json.size()) + " bytes, the limit is " + std::to_string(max_value_bytes_));
+    if (!valid_utf8(json)) return fail(Code::invalid, write.key + " holds text that is not UTF-8: nobody could read it again");
     // Whoever gave up the value's only owner has given us the block.
     value = write.value->unique() ? std::move(*write.value) : own_copy(*write.value);
   }

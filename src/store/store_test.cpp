@@ -140,6 +140,21 @@ TEST_P(Stores, AValueAboveTheLimitIsRefused) {
   EXPECT_EQ(number_of((*store)->snapshot().get("/k/a")), 1);
 }
 
+// What a later start could not read would keep the whole store from opening.
+TEST_P(Stores, TextThatIsNotUtf8IsRefused) {
+  for (std::string_view text : {"\xff", "cut in \xd0", "\xed\xa0\x80", "twelve bytes\xc0\x80 and more"}) {
+    Draft value = Draft::object();
+    value["message"] = text;
+    Result<EntryPtr> done = store_->commit({"/k/bad", value.freeze(), 0});
+    ASSERT_FALSE(done) << text;
+    EXPECT_EQ(done.error().code, Code::invalid);
+  }
+  EXPECT_FALSE(store_->snapshot().get("/k/bad"));
+  Draft value = Draft::object();
+  value["message"] = "\xd0\xb4\xd0\xb0, twelve bytes and \xf0\x9f\x8e\x89";
+  EXPECT_TRUE(store_->commit({"/k/good", value.freeze(), 0}));
+}
+
 TEST_P(Stores, SnapshotsStayAsTheyWere) {
   std::vector<Snapshot> snapshots;
   for (int i = 0; i < 100; ++i) {

@@ -8,6 +8,7 @@
 #include "apiserver/custom/custom.h"
 #include "apiserver/hooks/waiting_room.h"
 #include "apiserver/http/connect.h"
+#include "apiserver/http/list_writer.h"
 #include "apiserver/http/watch_stream.h"
 #include "apiserver/registry/continue.h"
 #include "apiserver/tokens.h"
@@ -23,8 +24,7 @@ namespace kybern::apiserver {
 namespace {
 
 constexpr std::size_t whole_list_max_bytes = 256 << 10;  // a list within this is sent at once, with its length
-constexpr std::size_t list_chunk_bytes = 64 << 10;
-constexpr std::size_t at_once_max_bytes = 64 << 10;  // of an object that is read
+constexpr std::size_t at_once_max_bytes = 64 << 10;      // of an object that is read
 // Requests that are worked on at once, those of exempt levels not counted: less than the server has threads, so that a
 // full level leaves threads to the others.
 constexpr std::size_t most_seats = 120;
@@ -129,31 +129,6 @@ ApiResult<Document> decode_config(std::string_view body, Work& work) {
 // A deletion's options may come in a body of any of the served types; no body means none.
 bool has_body(std::string_view verb) { return verb == "create" || verb == "update" || verb == "patch"; }
 
-// Writes the members of an item of a list: kind and apiVersion are said once, by the list, but for custom resources.
-void write_item(Value item, bool whole, std::string& out) {
-  if (whole) return write_json(item, out);
-  out += '{';
-  bool first = true;
-  for (Member m : item.members()) {
-    if (m.key == "kind" || m.key == "apiVersion") continue;
-    if (!first) out += ',';
-    first = false;
-    out += '"';
-    out += m.key;  // top-level field names of objects need no escaping
-    out += "\":";
-    write_json(m.value, out);
-  }
-  out += '}';
-}
-
-Draft list_metadata(Listing& listing) {
-  Draft metadata = Draft::object();
-  metadata["resourceVersion"] = listing.resource_version;
-  if (std::string token = listing.continue_token(); !token.empty()) metadata["continue"] = token;
-  if (auto left = listing.remaining()) metadata["remainingItemCount"] = *left;
-  return metadata;
-}
-
 // What upstream calls the type of an object: *core.PodList.
 std::string go_type_of(const Served& served, std::string_view suffix) {
   if (served.custom) return fmt::format("*unstructured.Unstructured{}", suffix);
@@ -161,87 +136,6 @@ std::string go_type_of(const Served& served, std::string_view suffix) {
   std::string_view package = group.empty() || group == "events.k8s.io" ? "core" : group.substr(0, group.find('.'));
   return fmt::format("*{}.{}{}", package, served.kind(), suffix);
 }
-
-// Appends a list's JSON piece by piece. The items come first: what the metadata says is known after them.
-class ListWriter {
- public:
-  ListWriter(Listing listing, const Accepted& accepted, TableOptions table)
-      : listing_(std::move(listing)), accepted_(accepted), table_(table) {}
-
-  bool produce(std::string& out, std::size_t limit) {
-    if (!begun_) begin(out);
-    while (out.size() < limit) {
-      Document object = listing_.next();
-      if (!object) {
-        if (pretty())
-          out += (items_ ? "\n  ],\n  \"metadata\": " : "],\n  \"metadata\": ") + indented(list_metadata(listing_).freeze(), 1) + "\n}";
-        else out += "],\"metadata\":" + to_json(list_metadata(listing_)) + "}\n";
-        return false;
-      }
-      if (items_++) out += ',';
-      if (pretty()) {
-        out += "\n    " + indented(item(object.root()), 2);
-        continue;
-      }
-      if (accepted_.shape == Shape::object) write_item(object.root(), listing_.served->custom != nullptr, out);
-      else write_json(item(object.root()), out);
-    }
-    return true;
-  }
-
- private:
-  void begin(std::string& out) {
-    begun_ = true;
-    if (pretty()) return begin_pretty(out);
-    if (accepted_.shape == Shape::table) {
-      out += fmt::format(R"({{"kind":"Table","apiVersion":"{}","columnDefinitions":{},"rows":[)", accepted_.meta_version(),
-                         to_json(table_columns(*listing_.served)));
-    } else if (accepted_.shape == Shape::object) {
-      out += fmt::format("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"items\":[", list_kind(), listing_.served->api_version);
-    } else {
-      out += fmt::format(R"({{"kind":"PartialObjectMetadataList","apiVersion":"{}","items":[)", accepted_.meta_version());
-    }
-  }
-
-  // The same for a person: each member on a line of its own.
-  bool pretty() const { return accepted_.pretty && accepted_.format == Format::json; }
-  void begin_pretty(std::string& out) {
-    bool table = accepted_.shape == Shape::table, whole = accepted_.shape == Shape::object;
-    out += fmt::format("{{\n  \"kind\": \"{}\",\n  \"apiVersion\": \"{}\",\n",
-                       table   ? "Table"
-                       : whole ? list_kind()
-                               : "PartialObjectMetadataList",
-                       whole ? listing_.served->api_version : accepted_.meta_version());
-    if (table) out += "  \"columnDefinitions\": " + indented(table_columns(*listing_.served).freeze(), 1) + ",\n";
-    out += table ? "  \"rows\": [" : "  \"items\": [";
-  }
-  static std::string indented(Value value, std::size_t level) {
-    std::string text, out;
-    write_json_indented(value, text, 2);
-    for (char c : text) {
-      out += c;
-      if (c == '\n') out.append(2 * level, ' ');  // a text's own line ends are escaped
-    }
-    return out;
-  }
-
-  std::string list_kind() const {
-    return listing_.served->custom ? std::string(listing_.served->custom->list_kind()) : std::string(listing_.served->kind()) + "List";
-  }
-  Document item(Value object) const {
-    if (accepted_.shape == Shape::table) return table_row(*listing_.served, object, table_).freeze();
-    if (accepted_.shape != Shape::object) return partial_metadata(object, accepted_.meta_version()).freeze();
-    Draft out(object);
-    if (!listing_.served->custom) out.erase("kind"), out.erase("apiVersion");
-    return out.freeze();
-  }
-
-  Listing listing_;
-  Accepted accepted_;
-  TableOptions table_;
-  bool begun_ = false;
-  std::size_t items_ = 0;
-};
 
 }  // namespace
 
@@ -743,26 +637,39 @@ void Handler::serve_list(std::shared_ptr<ObservedExchange> exchange, Work& work,
     return respond_status(*exchange,
                           not_acceptable(fmt::format("you requested PartialObjectMetadata, but the requested object is a list ({})",
                                                      go_type_of(*work.served, "List"))));
-  auto writer = std::make_shared<ListWriter>(std::move(*listing), accepted, table);
-  std::string head;
   audit::Record* record = exchange->observation().record();
-  if (accepted.format != Format::json || (record && record->keeps_answers())) {
-    // YAML and protobuf need the whole, and so does a trail that keeps what is answered.
-    while (writer->produce(head, SIZE_MAX)) {}
-    auto whole = parse_json(head);
+  const bool direct =
+      accepted.format == Format::json || (accepted.format == Format::protobuf && accepted.shape != Shape::table && !work.served->custom);
+  if (!direct || (record && record->keeps_answers())) {
+    // YAML needs the whole, and so does a trail that keeps what is answered.
+    ListWriter writer(std::move(*listing), accepted, table);
+    std::string text;
+    while (writer.produce(text, SIZE_MAX)) {}
+    auto whole = parse_json(text);
     if (!whole) return respond_status(*exchange, internal_error(whole.error().message));
     return respond_object(*exchange, accepted, 200, whole->root(), work.warnings);
   }
+  std::function<bool(std::string&, std::size_t)> produce;
+  if (accepted.format == Format::protobuf) {
+    produce = [writer = std::make_shared<ProtobufListWriter>(std::move(*listing), accepted)](std::string& out, std::size_t limit) {
+      return writer->produce(out, limit);
+    };
+  } else {
+    produce = [writer = std::make_shared<ListWriter>(std::move(*listing), accepted, table)](std::string& out, std::size_t limit) {
+      return writer->produce(out, limit);
+    };
+  }
   net::Headers headers{{"content-type", accepted.content_type()}, {"cache-control", "no-cache, private"}};
   add_warnings(headers, work.warnings);
-  if (!writer->produce(head, whole_list_max_bytes)) return exchange->respond({200, std::move(headers), std::move(head)});
-  exchange->respond_pulled(200, std::move(headers), [writer, head = std::move(head)](std::string& out) mutable {
+  std::string head;
+  if (!produce(head, whole_list_max_bytes)) return exchange->respond({200, std::move(headers), std::move(head)});
+  exchange->respond_pulled(200, std::move(headers), [produce = std::move(produce), head = std::move(head)](std::string& out) mutable {
     if (!head.empty()) {
       out = std::move(head);
       head.clear();
       return true;
     }
-    return writer->produce(out, list_chunk_bytes);
+    return produce(out, list_chunk_bytes);
   });
 }
 

@@ -73,7 +73,7 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
     if (plan.initial) initial_ = std::make_unique<Listing>(std::move(*plan.initial));
   }
 
-  // Opens the cursor before anything is sent, so that an expired version is an answer and no broken stream.
+  // Opens the cursor before anything is sent, so that a failure is an answer and no broken stream.
   ApiResult<void> open() {
     std::weak_ptr<WatchStream> weak = weak_from_this();
     auto watch = registry_.store().watch(prefix_, after_, [weak] {
@@ -88,29 +88,58 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
     return {};
   }
 
+  // An answer of one event: what cannot be watched from here on. Clients take only an event's word that they must list again.
+  void tell(const std::shared_ptr<net::Exchange>& exchange, const Status& status) {
+    begin(exchange);
+    fail_stream(status);
+  }
+
   void run(const std::shared_ptr<net::Exchange>& exchange) {
-    net::Headers headers{{"content-type", settings_.accepted.stream_content_type()}, {"cache-control", "no-cache, private"}};
-    add_warnings(headers, settings_.warnings);
-    stream_ = exchange->respond_stream(200, std::move(headers));
+    begin(exchange);
     auto self = shared_from_this();
-    stream_->on_close([self] { self->end(); });
+    // A server that stops ends its watches in order: a client that sees the stream break off tells of an error.
+    stream_->on_close([self] { self->finish(); });
     std::int64_t seconds = settings_.timeout_seconds;
     if (seconds <= 0) seconds = min_timeout_seconds + static_cast<std::int64_t>(registry_.world().random.next() % min_timeout_seconds);
     // The timers hold the stream weakly: an ended watch costs nothing until they are due.
     std::weak_ptr<WatchStream> weak = self;
     World world = registry_.world();
     TimerId timeout = world.executor.post_after(std::chrono::seconds(seconds), [weak] {
-      if (auto s = weak.lock()) s->stream_->finish(), s->end();
+      if (auto s = weak.lock()) s->finish();
     });
     {
       std::lock_guard lock(mutex_);
       timeout_ = timeout;
     }
-    if (settings_.bookmarks) arm_bookmark();
+    if (settings_.bookmarks || served_.custom) arm_bookmark();
     schedule();
   }
 
  private:
+  void begin(const std::shared_ptr<net::Exchange>& exchange) {
+    net::Headers headers{{"content-type", settings_.accepted.stream_content_type()}, {"cache-control", "no-cache, private"}};
+    add_warnings(headers, settings_.warnings);
+    stream_ = exchange->respond_stream(200, std::move(headers));
+  }
+
+  void fail_stream(const Status& status) {
+    std::string out;
+    append({WatchEvent::Type::error, status.document(), nullptr}, out);
+    stream_->write(std::move(out));
+    finish();
+  }
+
+  void finish() {
+    stream_->finish();
+    end();
+  }
+
+  // A definition that changed is served by another Served, whose schema knows fields that this one would cut out of events.
+  // An object that has them was written after the change, so it is told of nowhere but in the client's next watch.
+  bool replaced() const {
+    return served_.custom && registry_.catalog().find(served_.group(), served_.resource->version, served_.plural()) != &served_;
+  }
+
   void schedule() {
     {
       std::lock_guard lock(mutex_);
@@ -130,7 +159,7 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
       {
         std::lock_guard lock(s->mutex_);
         if (s->ended_) return;
-        s->bookmark_due_ = true;
+        s->bookmark_due_ = s->settings_.bookmarks;
       }
       s->schedule();
       s->arm_bookmark();
@@ -170,6 +199,7 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
   bool turn(bool bookmark) {
     std::string out;
     if (initial_) {
+      if (replaced()) return finish(), false;
       for (std::size_t i = 0; i < changes_per_turn && out.size() < queued_bytes_high; ++i) {
         Document object = initial_->next();
         if (!object) {
@@ -185,18 +215,19 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
     std::vector<store::ChangePtr> changes;
     auto taken = watch_->take(changes, changes_per_take);
     if (!taken) {
-      Status status =
-          gone(fmt::format("too old resource version: {} ({})", watch_->position(), registry_.store().oldest_watchable(prefix_)));
-      append({WatchEvent::Type::error, status.document(), nullptr}, out);
-      stream_->write(std::move(out));
-      stream_->finish();
-      end();
+      fail_stream(gone(fmt::format("too old resource version: {} ({})", watch_->position(), registry_.store().oldest_watchable(prefix_))));
       return false;
     }
+    if (replaced()) return finish(), false;
     for (const store::ChangePtr& change : changes) append_change(change, out);
-    if (bookmark && changes.empty()) append_bookmark(watch_->position(), false, out);
+    const bool more = changes.size() == changes_per_take;
+    if (bookmark && !more) append_bookmark(watch_->position(), false, out);
     if (!out.empty()) stream_->write(std::move(out));
-    return changes.size() == changes_per_take;
+    if (bookmark && more) {
+      std::lock_guard lock(mutex_);
+      bookmark_due_ = true;
+    }
+    return more;
   }
 
   // An object that begins to match is added, one that ceases to is deleted: the selector's view, not the store's.
@@ -264,23 +295,10 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
       out += "---\n" + body;
       return;
     }
-    // meta/v1 WatchEvent: {1: type, 2: RawExtension {1: the enveloped object}}, after its length in 4 bytes.
-    auto bytes = schema::encode_protobuf(object.root());
-    if (!bytes) return;
-    auto field = [](int number, std::string_view content) {
-      std::string text(1, static_cast<char>(number << 3 | 2));
-      for (std::size_t n = content.size();; n >>= 7) {
-        if (n < 128) {
-          text += static_cast<char>(n);
-          break;
-        }
-        text += static_cast<char>((n & 127) | 128);
-      }
-      return text.append(content);
-    };
-    std::string frame = field(1, type_text(event.type)) + field(2, field(1, *bytes));
-    for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(frame.size() >> shift & 255);
-    out += frame;
+    auto frame = schema::encode_watch_event(type_text(event.type), object.root());
+    if (!frame) return;
+    for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(frame->size() >> shift & 255);
+    out += *frame;
   }
 
   void end() {
@@ -322,6 +340,7 @@ void start_watch(Registry& registry, const Served& served, WatchPlan plan, Watch
   Accepted accepted = settings.accepted;
   auto stream = std::make_shared<WatchStream>(registry, served, std::move(plan), std::move(settings), std::move(post));
   if (auto opened = stream->open(); !opened) {
+    if (opened.error().code == 410) return stream->tell(exchange, opened.error());
     net::Response response;
     response.status = opened.error().code;
     Accepted plain = accepted;

@@ -313,11 +313,12 @@ ApiResult<WatchPlan> Registry::watch(Work& work, const ListOptions& options) {
     if (!revision) return fail(std::move(revision.error()));
     asked = *revision;
   }
-  if (asked > store_.revision()) return fail(too_large_version(asked, store_.revision()));
   // Without bookmarks nothing would tell the end of what was there: then it is a watch as any other.
   const bool streams = options.has_send_initial_events && (!options.send_initial_events || options.bookmarks);
   bool initial = streams ? options.send_initial_events : asked == 0;
   if (initial) {
+    // Only what is told first must be as new as was asked for; a plain watch waits for what comes after that version.
+    if (asked > store_.revision()) return fail(too_large_version(asked, store_.revision()));
     Listing listing;
     listing.served = &served;
     listing.prefix = plan.prefix;

@@ -162,7 +162,9 @@ TEST_F(ListTest, OptionsOfWatchesTogether) {
   EXPECT_TRUE(
       watch("sendInitialEvents=true&resourceVersionMatch=Exact").find("Unsupported value: \"Exact\": supported values: \"NotOlderThan\"") !=
       std::string::npos);
-  EXPECT_TRUE(watch("resourceVersion=999999").starts_with("504 Too large resource version: 999999, current: "));
+  EXPECT_EQ(watch("resourceVersion=999999"), "later");
+  EXPECT_TRUE(watch("sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&resourceVersion=999999")
+                  .starts_with("504 Too large resource version: 999999, current: "));
 }
 
 }  // namespace
