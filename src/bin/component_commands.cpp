@@ -10,6 +10,7 @@
 #include "bin/diagnostics.h"
 #include "bin/flags.h"
 #include "bin/signing_flags.h"
+#include "client/following.h"
 #include "client/leader.h"
 #include "client/transport.h"
 #include "controllers/controllers.h"
@@ -59,11 +60,15 @@ struct ApiClient {
   Result<void> connect(std::string_view component) {
     if (kubeconfig.empty())
       if (const char* file = std::getenv("KUBECONFIG")) kubeconfig = file;
-    auto options = kubeconfig.empty() ? client::in_cluster_options() : client::read_kubeconfig(kubeconfig, context);
+    auto read = [file = kubeconfig, chosen = context, agent = fmt::format("kybern-{}/v0.1.0", component)]() -> Result<client::HttpOptions> {
+      auto options = file.empty() ? client::in_cluster_options() : client::read_kubeconfig(file, chosen);
+      if (options) options->user_agent = agent;
+      return options;
+    };
+    auto options = read();
     if (!options) return std::unexpected(options.error());
-    options->user_agent = fmt::format("kybern-{}/v0.1.0", component);
     ca_pem = options->ca_pem;
-    auto made = client::http_transport(std::move(*options));
+    auto made = client::following_transport(std::move(read));
     if (!made) return std::unexpected(made.error());
     transport = std::move(*made);
     return {};

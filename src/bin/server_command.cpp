@@ -157,6 +157,10 @@ int run_server(const std::vector<std::string>& arguments) {
   if (node.agent && ::geteuid() != 0)
     return complain("running pods needs root: run as root, or with --agent=false --proxy=false for the control plane alone");
   World world = real_world();
+  if (node.agent) {
+    api.options.node_name = node.options.node_name;
+    api.options.node_ip = node.node_ip;
+  }
   auto started = apiserver::ApiServer::start(api.options, world);
   if (!started) return complain(started.error().message);
   apiserver::ApiServer& server = **started;
@@ -205,9 +209,6 @@ int run_server(const std::vector<std::string>& arguments) {
     options.data_dir = api.options.data_dir;
     options.pod_cidrs = {node.pod_cidr};
     options.cluster_domain = api.options.cluster_domain;
-    auto serving = apiserver::ensure_serving_certificate(options.data_dir, "kubelet", "system:node:" + options.node_name, {"system:nodes"},
-                                                         {options.node_name}, {address, "127.0.0.1"}, world.clock.now());
-    if (!serving) return complain("kubelet: " + serving.error().message);
     options.tls_certificate_file = options.data_dir + "/pki/kubelet.crt";
     options.tls_key_file = options.data_dir + "/pki/kubelet.key";
     options.client_ca_file = server.credentials().ca_file;
