@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <mutex>
+#include <set>
 
 #include "base/log.h"
 #include "base/strings.h"
@@ -183,7 +184,10 @@ void Kubelet::State::start_sources() {
       std::lock_guard lock(mutex);
       if (stopped) return;
     }
-    pods->adopt_orphans();
+    // The mirror knows its first list before its handlers have been told all of it.
+    std::set<std::string> known;
+    for (const Document& pod : api_pods->list()) known.insert(pod["metadata"]["uid"].str());
+    pods->adopt_orphans(known);
     keep_house();
   });
 }

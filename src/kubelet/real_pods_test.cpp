@@ -113,6 +113,28 @@ TEST_F(RealPods2, VolumesAreMountedAndUpdateInPlace) {
   EXPECT_TRUE(path_exists(host + "/written"));
 }
 
+// What no strict reader would take is told with U+FFFD in the place of each such byte.
+TEST_F(RealPods2, BytesThatAreNoTextAreReplaced) {
+  script("bytes", R"(printf 'a\377b' > /dev/termination-log; exit 1)", "", R"("restartPolicy":"Never")");
+  ASSERT_TRUE(node_->phase_becomes("bytes", "Failed")) << node_->describe("bytes");
+  EXPECT_EQ(container(node_->pod("bytes"))["state"]["terminated"]["message"].as_string(),
+            "a\xef\xbf\xbd"
+            "b");
+  script("unready", "sleep 1000",
+         R"j("readinessProbe":{"exec":{"command":["sh","-c","printf 'nicht f\\374r'; exit 1"]},"periodSeconds":1})j");
+  EXPECT_TRUE(node_->eventually([&] {
+    return node_->has_event("unready", "Warning Unhealthy: Readiness probe failed: nicht f\xef\xbf\xbdr");
+  })) << node_->describe("unready");
+}
+
+// The end of a long message is kept, as of a log.
+TEST_F(RealPods2, TheEndOfALongTerminationMessageIsKept) {
+  script("long", R"(head -c 5000 /dev/zero | tr '\0' x > /dev/termination-log; echo end >> /dev/termination-log; exit 1)", "",
+         R"("restartPolicy":"Never")");
+  ASSERT_TRUE(node_->phase_becomes("long", "Failed")) << node_->describe("long");
+  EXPECT_EQ(container(node_->pod("long"))["state"]["terminated"]["message"].str(), std::string(4092, 'x') + "end\n");
+}
+
 TEST_F(RealPods2, CrashesBackOff) {
   script("crash", "echo attempt; echo bye > /dev/termination-log; exit 3");
   ASSERT_TRUE(node_->eventually([&] {
@@ -245,9 +267,9 @@ TEST_F(RealPods2, LogsAreServed) {
   // The two streams reach the log by ways of their own: the second is written only when the first has arrived.
   script("logs", "for i in 1 2 3 4 5; do echo line $i; done; while [ ! -e /tmp/go ]; do sleep 0.05; done; echo problem >&2; sleep 1000");
   node_->wait_log("logs", "c", "line 5");
+  ASSERT_TRUE(node_->phase_becomes("logs", "Running"));  // by then it may be asked to run something
   node_->exec("/exec/default/logs/c?command=touch&command=/tmp/go&output=1", "");
   node_->wait_log("logs", "c", "problem");
-  ASSERT_TRUE(node_->phase_becomes("logs", "Running"));
   EXPECT_EQ(node_->get("/containerLogs/default/logs/c"), "line 1\nline 2\nline 3\nline 4\nline 5\nproblem\n");
   EXPECT_EQ(node_->get("/containerLogs/default/logs/c?tailLines=2"), "line 5\nproblem\n");
   EXPECT_EQ(node_->get("/containerLogs/default/logs/c?limitBytes=8"), "line 1\nl");
@@ -313,8 +335,13 @@ TEST_F(RealPods2, FiguresAreServed) {
 }
 
 TEST_F(RealPods2, RestartedKubeletTakesOverWhatRuns) {
-  script("kept", "echo once; sleep 1000");
+  script("kept", "echo once; sleep 1000", R"("readinessProbe":{"exec":{"command":["true"]},"periodSeconds":1})");
   ASSERT_TRUE(node_->phase_becomes("kept", "Running"));
+  ASSERT_TRUE(node_->eventually([&] { return node_->condition(node_->pod("kept"), "Ready") == "True"; })) << node_->describe("kept");
+  // As it is told: an answer of the probe after the restart must not be the first to say it again.
+  node_->api().change("/api/v1/namespaces/default/pods/kept", [](Draft& pod) {
+    for (Draft& c : pod["status"]["conditions"].items()) c["lastTransitionTime"] = "2026-01-01T00:00:00Z";
+  });
   std::string id = container(node_->pod("kept"))["containerID"].str();
   node_->restart_kubelet();
   ASSERT_EQ(node_->problem(), "");
@@ -322,10 +349,15 @@ TEST_F(RealPods2, RestartedKubeletTakesOverWhatRuns) {
   ASSERT_TRUE(node_->eventually([&] { return node_->get("/pods").find(id) != std::string::npos; })) << node_->get("/pods");
   EXPECT_EQ(container(node_->pod("kept"))["containerID"].str(), id);
   EXPECT_EQ(container(node_->pod("kept"))["restartCount"].as_int(), 0);
+  Document kept = node_->pod("kept");
+  for (Value c : kept["status"]["conditions"].items()) {
+    EXPECT_EQ(c["status"].as_string(), "True") << c["type"].as_string();
+    EXPECT_EQ(c["lastTransitionTime"].as_string(), "2026-01-01T00:00:00Z") << c["type"].as_string();
+  }
 }
 
 TEST_F(RealPods2, PodsDeletedWhileTheKubeletWasAwayAreEnded) {
-  script("orphan", "sleep 1000");
+  script("orphan", "sleep 1000", R"("resources":{"requests":{"cpu":"10m"}})");  // its cgroup is not where that of an unknown one is
   ASSERT_TRUE(node_->phase_becomes("orphan", "Running"));
   std::string uid = node_->pod("orphan")["metadata"]["uid"].str();
   node_->restart_kubelet([&] { node_->api().erase("/api/v1/namespaces/default/pods/orphan"); });

@@ -74,6 +74,34 @@ std::optional<Ending> refuse_sysctls(const PodView& pod) {
   return std::nullopt;
 }
 
+struct HostPort {
+  std::int64_t port;
+  std::string protocol, ip;  // "" : all of the node's
+};
+
+std::vector<HostPort> host_ports(const PodView& pod) {
+  std::vector<HostPort> out;
+  for (const ContainerView& c : pod.containers) {
+    if (c.role != ContainerView::Role::regular && c.role != ContainerView::Role::sidecar) continue;
+    for (Value p : c.spec["ports"].items()) {
+      std::string ip = p["hostIP"].str();
+      if (ip == "0.0.0.0") ip.clear();
+      if (std::int64_t port = p["hostPort"].as_int(); port > 0) out.push_back({port, std::string(p["protocol"].as_string("TCP")), ip});
+    }
+  }
+  return out;
+}
+
+bool share_a_port(const PodView& a, const PodView& b) {
+  std::vector<HostPort> theirs = host_ports(b);
+  for (const HostPort& p : host_ports(a)) {
+    for (const HostPort& q : theirs) {
+      if (p.port == q.port && p.protocol == q.protocol && (p.ip == q.ip || p.ip.empty() || q.ip.empty())) return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 bool selects_node(const PodView& pod, const Document& node) {
@@ -133,6 +161,8 @@ std::optional<Ending> refuse_pod(const PodView& pod, const std::vector<PodView>&
   if (auto refused = refuse_sysctls(pod)) return refused;
   if (node && !selects_node(pod, node))
     return rejected("NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector");
+  if (std::any_of(others.begin(), others.end(), [&](const PodView& other) { return share_a_port(pod, other); }))
+    return rejected("NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports");
   for (Value taint : node["spec"]["taints"].items()) {
     if (taint["effect"].as_string() != "NoExecute" || pod.is_static || tolerates(pod, taint)) continue;
     return rejected("TaintToleration", fmt::format("Predicate TaintToleration failed: node(s) had untolerated taint {{{}: {}}}",

@@ -48,11 +48,6 @@ struct Planner {
     act(KillContainer{c.id, c.name, std::move(message), grace_s});
   }
 
-  std::optional<Problem> problem_of(const std::string& name) const {
-    auto found = memory.problems.find(name);
-    return found == memory.problems.end() ? std::nullopt : std::optional(found->second);
-  }
-
   // Starts a container, unless another start is under way (they go one by one) or the last one failed just now.
   void start(const ContainerView& c, const ObservedContainer* ended) {
     if (!plan.actions.empty() &&
@@ -70,7 +65,8 @@ struct Planner {
       }
       action.crashed_at = ended->finished_at;
     }
-    if (!may_retry(problem_of(c.name)) || !memory.starting.empty()) return;
+    const Problem* problem = problem_of(c, memory);
+    if ((problem != nullptr && !may_retry(*problem)) || !memory.starting.empty()) return;
     act(std::move(action));
   }
 
@@ -80,7 +76,7 @@ struct Planner {
   bool init_done(const std::string& sandbox);
   void regular(const std::string& sandbox);
   void resize(const std::string& sandbox);
-  void ephemeral(const std::string& sandbox);
+  void ephemeral();
   void pulls_in_backoff();
   void check_deadline();
   void collect_garbage();
@@ -118,6 +114,11 @@ bool Planner::sandbox_ready() {
   return false;
 }
 
+// The grace that a failed probe gives, when the probe has one of its own.
+std::int64_t probe_grace(const PodView& pod, const ContainerView& c, const char* probe) {
+  return c.spec[probe]["terminationGracePeriodSeconds"].as_int(pod.grace_s);
+}
+
 // Walks the init containers in order; true when the regular ones may run.
 bool Planner::init_done(const std::string& sandbox) {
   bool initialized = std::any_of(pod.containers.begin(), pod.containers.end(), [&](const ContainerView& c) {
@@ -147,17 +148,15 @@ bool Planner::init_done(const std::string& sandbox) {
       auto found = results.find(seen->id);
       return found != results.end() && !found->second;
     };
-    if (failed(probes.startup)) kill(*seen, fmt::format("Container {} failed startup probe, will be restarted", c.name), pod.grace_s);
+    if (!seen->hash.empty() && seen->hash != c.hash)
+      kill(*seen, fmt::format("Container {} definition changed, will be restarted", c.name), pod.grace_s);
+    else if (failed(probes.startup))
+      kill(*seen, fmt::format("Container {} failed startup probe, will be restarted", c.name), probe_grace(pod, c, "startupProbe"));
     else if (failed(probes.liveness))
-      kill(*seen, fmt::format("Container {} failed liveness probe, will be restarted", c.name), pod.grace_s);
-    if (!initialized && (!is_started(c, *seen, probes) || memory.starting == c.name)) return false;
+      kill(*seen, fmt::format("Container {} failed liveness probe, will be restarted", c.name), probe_grace(pod, c, "livenessProbe"));
+    if (!initialized && (!is_started(pod, c, *seen, probes) || memory.starting == c.name)) return false;
   }
   return true;
-}
-
-// The grace that a failed probe gives, when the probe has one of its own.
-std::int64_t probe_grace(const PodView& pod, const ContainerView& c, const char* probe) {
-  return c.spec[probe]["terminationGracePeriodSeconds"].as_int(pod.grace_s);
 }
 
 void Planner::regular(const std::string& sandbox) {
@@ -201,9 +200,10 @@ void Planner::regular(const std::string& sandbox) {
   }
 }
 
-void Planner::ephemeral(const std::string& sandbox) {
+// They run once, whatever becomes of the sandbox.
+void Planner::ephemeral() {
   for (const ContainerView& c : pod.containers) {
-    if (c.role == Role::ephemeral && memory.starting != c.name && runtime.newest(c.name, sandbox) == nullptr) start(c, nullptr);
+    if (c.role == Role::ephemeral && memory.starting != c.name && runtime.newest(c.name) == nullptr) start(c, nullptr);
   }
 }
 
@@ -214,7 +214,7 @@ void Planner::running() {
   }
   if (!sandbox_ready()) return;
   const std::string& sandbox = runtime.newest_sandbox()->id;
-  ephemeral(sandbox);
+  ephemeral();
   if (init_done(sandbox)) regular(sandbox);
   resize(sandbox);
   pulls_in_backoff();
@@ -248,14 +248,14 @@ void Planner::resize(const std::string& sandbox) {
 // An image that cannot be pulled is told as ErrImagePull at first and as ImagePullBackOff while the next try is waited for.
 void Planner::pulls_in_backoff() {
   for (const auto& [name, problem] : memory.problems) {
-    if (problem.reason != "ErrImagePull" || problem.retry_at <= now) continue;
+    const ContainerView* c = pod.find(name);
+    if (problem.reason != "ErrImagePull" || problem.retry_at <= now || c == nullptr || problem_of(*c, memory) == nullptr) continue;
     if (problem.backs_off_at() > now) {
       wake(problem.backs_off_at() - now);
       continue;
     }
-    const ContainerView* c = pod.find(name);
     std::string about = fmt::format("{} {}", name, problem.retry_at.time_since_epoch().count());
-    if (c == nullptr || memory.told_backoff.contains(about)) continue;
+    if (memory.told_backoff.contains(about)) continue;
     act(Tell{"Normal", "BackOff", fmt::format("Back-off pulling image \"{}\"", c->image), name, about});
     act(Tell{"Warning", "Failed", "Error: ImagePullBackOff", name, about});
   }
@@ -313,7 +313,7 @@ void Planner::stopping() {
 }
 
 void Planner::check_deadline() {
-  if (!pod.active_deadline_s || memory.ending) return;
+  if (!pod.active_deadline_s || memory.ending || is_terminal_phase(pod.status()["phase"].as_string())) return;
   auto started = parse_rfc3339(pod.status()["startTime"].as_string());
   if (!started) return;
   Duration left = *started + seconds(*pod.active_deadline_s) - now;
@@ -339,11 +339,25 @@ void Planner::collect_garbage() {
 
 }  // namespace
 
-bool is_started(const ContainerView& c, const ObservedContainer& instance, const ProbeResults& probes) {
+Value told_of(const PodView& pod, const ContainerView& c, const ObservedContainer& instance) {
+  const char* list = c.is_init() ? "initContainerStatuses" : c.role == Role::ephemeral ? "ephemeralContainerStatuses" : "containerStatuses";
+  for (Value s : pod.status()[list].items()) {
+    if (s["name"].as_string() == c.name && s["containerID"].as_string().ends_with("://" + instance.id)) return s;
+  }
+  return Value();
+}
+
+bool is_started(const PodView& pod, const ContainerView& c, const ObservedContainer& instance, const ProbeResults& probes) {
   if (instance.state != ContainerState::running) return false;
   if (!c.startup) return true;
   auto found = probes.startup.find(instance.id);
-  return found != probes.startup.end() && found->second;
+  return found != probes.startup.end() ? found->second : told_of(pod, c, instance)["started"].as_bool();
+}
+
+const Problem* problem_of(const ContainerView& c, const PodMemory& memory) {
+  auto found = memory.problems.find(c.name);
+  if (found == memory.problems.end() || (!found->second.image.empty() && found->second.image != c.image)) return nullptr;
+  return &found->second;
 }
 
 bool resize_due(const ContainerView& c, const ObservedContainer& instance, const PodMemory& memory) {

@@ -33,6 +33,7 @@ struct ProbeResults {
 struct Problem {
   std::string reason, message;  // reason: of the container's waiting state
   Time at, retry_at;
+  std::string image = {};  // of a container's: with another image it is no problem any more
   // Of ErrImagePull: from then on it is ImagePullBackOff.
   Time backs_off_at() const { return at + std::min<Duration>((retry_at - at) / 2, std::chrono::seconds(10)); }
   friend bool operator==(const Problem&, const Problem&) = default;
@@ -145,7 +146,12 @@ Plan plan_pod(const PodView& pod, const RuntimeState& runtime, const ProbeResult
 
 // ---- parts, shared by plan and status
 
-bool is_started(const ContainerView& c, const ObservedContainer& instance, const ProbeResults& probes);
+// What the API was last told of this instance of a container; none when it was told of another one. It holds until the
+// probes of a kubelet that has begun anew come to a verdict.
+Value told_of(const PodView& pod, const ContainerView& c, const ObservedContainer& instance);
+bool is_started(const PodView& pod, const ContainerView& c, const ObservedContainer& instance, const ProbeResults& probes);
+// Why the last try to start it failed; null when none did, or when it has another image by now.
+const Problem* problem_of(const ContainerView& c, const PodMemory& memory);
 // An ended container that is to run again, but not yet: how long to wait.
 Duration crash_delay(const ObservedContainer& instance, const PodMemory& memory, Time now);
 // Nothing of the pod will ever start again: its containers ended and none is to be restarted, or its init failed for good.

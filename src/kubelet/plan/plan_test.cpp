@@ -232,6 +232,21 @@ std::vector<Moment> rows() {
        {},
        {"StartContainer s 1"},
        "Running"},
+      {"sidecar that is not alive: its probe's own grace",
+       pod_of(
+           R"({"initContainers":[{"name":"s","image":"i","restartPolicy":"Always","livenessProbe":{"terminationGracePeriodSeconds":7}}],"containers":[{"name":"a","image":"i"}]})"),
+       {{box("s0")}, {made("s", running), made("a", running)}},
+       prepared(),
+       {{{"s0", false}}, {}, {}},
+       {"KillContainer s0 7s: Container s failed liveness probe, will be restarted"},
+       "Running"},
+      {"sidecar with another image: kill",
+       pod_of(R"({"initContainers":[{"name":"s","image":"other","restartPolicy":"Always"}],"containers":[{"name":"a","image":"i"}]})"),
+       {{box("s0")}, {made("s", running), made("a", running)}},
+       prepared(),
+       {},
+       {"KillContainer s0 30s: Container s definition changed, will be restarted"},
+       "Running"},
       {"sidecars end after the others",
        pod_of(with_sidecar_never, "", ran),
        {{box("s0")}, {made("a", exited, 0), made("s", running)}},
@@ -419,6 +434,13 @@ std::vector<Moment> rows() {
        {},
        {"StartContainer e 0"},
        "Running"},
+      {"ephemeral containers do not come again in a new sandbox",
+       pod_of(R"({"containers":[{"name":"a","image":"i"}],"ephemeralContainers":[{"name":"e","image":"i"}]})"),
+       {{box("s1", true, 1), box("s0", false)}, {made("a", running, 0, seconds(1), 1, "s1"), made("e", exited, 137)}},
+       prepared(),
+       {},
+       {},
+       "Running"},
       {"ephemeral containers do not come again",
        pod_of(R"({"containers":[{"name":"a","image":"i"}],"ephemeralContainers":[{"name":"e","image":"i"}]})"),
        {{box("s0")}, {made("e", exited, 1), made("a", running)}},
@@ -515,6 +537,41 @@ TEST(Status, WhatTheRuntimeLostIsKnownFromTheApi) {
   EXPECT_EQ(a["lastState"]["terminated"]["exitCode"].as_int(), 137);
   EXPECT_EQ(a["restartCount"].as_int(), 4);
   EXPECT_EQ(describe(plan.actions.at(0)), "StartContainer a 4");
+}
+
+// A kubelet that begins again has no verdicts yet: what it told before holds for the same container.
+TEST(Status, ReadinessOutlivesTheKubelet) {
+  const std::string told =
+      R"({{"phase":"Running","containerStatuses":[{{"name":"a","containerID":"containerd://{}","ready":true,"started":true}}]}})";
+  const char* spec = R"({"containers":[{"name":"a","image":"i","readinessProbe":{},"startupProbe":{},"livenessProbe":{}}]})";
+  RuntimeState runtime{{box("s0")}, {made("a", running)}};
+  auto ready = [&](const std::string& id, const ProbeResults& probes) {
+    Plan plan = plan_pod(pod_of(spec, "", fmt::format(fmt::runtime(told), id)), runtime, probes, prepared(), {}, now);
+    Value a = plan.status["containerStatuses"][0];
+    return fmt::format("{} {}", a["started"].as_bool(), a["ready"].as_bool());
+  };
+  EXPECT_EQ(ready("a0", {}), "true true");
+  EXPECT_EQ(ready("another", {}), "false false");
+  EXPECT_EQ(ready("a0", {{}, {{"a0", false}}, {}}), "true false");
+  EXPECT_EQ(ready("a0", {{}, {}, {{"a0", false}}}), "false false");
+}
+
+TEST(Status, OfARefusedPodHasATime) {
+  PodMemory memory;
+  memory.ending = Ending{"OutOfcpu", "Pod was rejected: no", 0};
+  Plan plan = plan_pod(pod_of(one), {}, {}, memory, {}, now);
+  EXPECT_EQ(plan.status["phase"].as_string(), "Failed");
+  EXPECT_EQ(plan.status["startTime"].as_string(), "2026-01-01T12:00:00Z");
+}
+
+TEST(Plan, ProblemsOfAnotherImageAreForgotten) {
+  PodMemory memory = with([](auto& m) {
+    m.problems["a"] = Problem{"ErrImagePull", "no such image", now - seconds(6), now + seconds(200), "typo"};
+  });
+  Plan plan = plan_pod(pod_of(one), {{box("s0")}, {}}, {}, memory, {}, now);
+  ASSERT_EQ(plan.actions.size(), 1u);
+  EXPECT_EQ(describe(plan.actions[0]), "StartContainer a 0");
+  EXPECT_EQ(plan.status["containerStatuses"][0]["state"]["waiting"]["reason"].as_string(), "ContainerCreating");
 }
 
 }  // namespace

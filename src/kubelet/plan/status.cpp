@@ -64,7 +64,7 @@ struct StatusMaker {
   // The state of a container that the runtime does not have (any more).
   void without_instance(Draft& s, const ContainerView& c) const {
     Value old = old_status(c);
-    auto problem = memory.problems.find(c.name);
+    const Problem* problem = problem_of(c, memory);
     if (Value ended = old["state"]["terminated"]; ended.is_object()) {
       s["restartCount"] = old["restartCount"].as_int();
       s["containerID"] = old["containerID"].str();
@@ -91,7 +91,7 @@ struct StatusMaker {
       s["lastState"] = old["lastState"];
       s["restartCount"] = old["restartCount"].as_int();
     }
-    s["state"] = problem != memory.problems.end() ? problem_state(problem->second, c) : waiting(default_waiting(c));
+    s["state"] = problem != nullptr ? problem_state(*problem, c) : waiting(default_waiting(c));
   }
 
   void from_instance(Draft& s, const ContainerView& c, const ObservedContainer& seen) const {
@@ -101,7 +101,7 @@ struct StatusMaker {
     s["restartCount"] = seen.attempt;
     last_state(s, c, seen);
     bool hook_runs = memory.starting == c.name && c.post_start;
-    auto problem = memory.problems.find(c.name);
+    const Problem* problem = problem_of(c, memory);
     switch (seen.state) {
       case ContainerState::running:
         if (hook_runs) s["state"] = waiting(default_waiting(c));
@@ -119,9 +119,9 @@ struct StatusMaker {
           s["lastState"] = s["state"];
           s["state"] = waiting("CrashLoopBackOff", fmt::format("back-off {} restarting failed container={} pod={}",
                                                                format_duration(backoff->second.delay), c.name, pod.full_name()));
-        } else if (problem != memory.problems.end()) {
+        } else if (problem != nullptr) {
           s["lastState"] = s["state"];
-          s["state"] = problem_state(problem->second, c);
+          s["state"] = problem_state(*problem, c);
         }
         break;
       }
@@ -175,9 +175,9 @@ struct StatusMaker {
     if (s["lastState"].is_null()) s["lastState"] = Draft::object();
     bool runs = s["state"].find("running") != nullptr;
     if (runs && c.role != Role::init && c.role != Role::ephemeral) {
-      bool started = is_started(c, *seen, probes);
+      bool started = is_started(pod, c, *seen, probes);
       s["started"] = started;
-      s["ready"] = started && (!c.readiness || ready_by_probe(seen->id));
+      s["ready"] = started && (!c.readiness || ready_by_probe(c, *seen));
     }
     if (c.role == Role::init) {
       const Draft* code = s.find_path({"state", "terminated", "exitCode"});
@@ -188,9 +188,9 @@ struct StatusMaker {
     return s;
   }
 
-  bool ready_by_probe(const std::string& id) const {
-    auto found = probes.readiness.find(id);
-    return found != probes.readiness.end() && found->second;
+  bool ready_by_probe(const ContainerView& c, const ObservedContainer& seen) const {
+    auto found = probes.readiness.find(seen.id);
+    return found != probes.readiness.end() ? found->second : told_of(pod, c, seen)["ready"].as_bool();
   }
 };
 
@@ -370,13 +370,22 @@ void set_addresses(Draft& status, const PodView& pod, const RuntimeState& runtim
   status["podIPs"] = ip_list(ips);
 }
 
+// The status of a pod that was refused has nothing but its end; its time is of the refusal, and stays.
+bool never_began(const PodView& pod, const Ending& ending) {
+  Value old = pod.status();
+  bool refused = old["phase"].as_string() == "Failed" && old["reason"].as_string() == ending.reason && old["containerStatuses"].empty();
+  return refused || !old["startTime"].is_string();
+}
+
 // Of a pod that never began here.
-Document refused_status(const PodView& pod, const Ending& ending) {
+Document refused_status(const PodView& pod, const Ending& ending, Time now) {
   Draft status = Draft::object({{"message", ending.message}});
   if (pod.generation > 0) status["observedGeneration"] = pod.generation;
   status["phase"] = "Failed";
   status["qosClass"] = qos_class(pod);
   status["reason"] = ending.reason;
+  Value since = pod.status()["startTime"];
+  status["startTime"] = since.is_string() ? since.str() : format_rfc3339(now);
   return status.freeze();
 }
 
@@ -384,7 +393,7 @@ Document refused_status(const PodView& pod, const Ending& ending) {
 
 Document make_status(const PodView& pod, const RuntimeState& runtime, const ProbeResults& probes, const PodMemory& memory,
                      const NodeFacts& node, const std::optional<Ending>& ending, bool stopping, Time now) {
-  if (ending && !pod.status()["startTime"].is_string() && runtime.sandboxes.empty()) return refused_status(pod, *ending);
+  if (ending && runtime.sandboxes.empty() && never_began(pod, *ending)) return refused_status(pod, *ending, now);
   StatusMaker maker{pod, runtime, probes, memory, node, ending, stopping, now};
   std::vector<Draft> init, regular, ephemeral;
   for (const ContainerView& c : pod.containers) {

@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <set>
 
 #include "client/events.h"
 #include "kubelet/measures.h"
 #include "kubelet/probes/checks.h"
 #include "kubelet/probes/counter.h"
 #include "kubelet/run/tasks.h"
+#include "kubelet/text.h"
 
 namespace kybern::kubelet {
 namespace {
@@ -36,6 +38,7 @@ struct Probers::State : std::enable_shared_from_this<Probers::State> {
     Time started_at;
     ProbeCounter counter;
     std::function<void()> changed;
+    bool held_back = false;  // until the startup probe of the container has succeeded
     bool under_way = false, ended = false;
     TimerId timer = 0;
     Duration period() const { return seconds(std::max<std::int64_t>(1, spec()["periodSeconds"].as_int(10))); }
@@ -65,21 +68,11 @@ struct Probers::State : std::enable_shared_from_this<Probers::State> {
     });
   }
 
-  // Probes of liveness and readiness wait until the startup probe of the container has succeeded.
-  bool held_back(const Prober& p) {
-    if (p.type == Type::startup) return false;
-    const ContainerView* c = p.pod.find(p.container);
-    if (!c->startup) return false;
-    OfPod& mine = pods[p.pod.uid];
-    auto startup = mine.find({p.id, Type::startup});
-    return startup == mine.end() || startup->second->counter.verdict != true;
-  }
-
   void run(const std::shared_ptr<Prober>& p) {
     {
       std::lock_guard lock(mutex);
       if (stopped || p->ended || p->under_way) return;
-      if (held_back(*p)) return;  // started when the startup probe succeeds
+      if (p->held_back) return;  // started when the startup probe succeeds
       p->under_way = true;
     }
     const ContainerView* c = p->pod.find(p->container);
@@ -100,12 +93,13 @@ struct Probers::State : std::enable_shared_from_this<Probers::State> {
       if (!done && !hopeless) schedule(p, p->period());
       if (p->type == Type::startup && p->counter.verdict == true) release(*p);
     }
+    std::string said = to_valid_utf8(std::move(outcome.output));
     if (outcome.result == CheckOutcome::Result::failure) {
-      events.record(p->pod.document.root(), "Warning", "Unhealthy", fmt::format("{} probe failed: {}", name_of(p->type), outcome.output),
+      events.record(p->pod.document.root(), "Warning", "Unhealthy", fmt::format("{} probe failed: {}", name_of(p->type), said),
                     c->field_path());
     } else if (outcome.result == CheckOutcome::Result::unknown) {
       events.record(p->pod.document.root(), "Warning", "Unhealthy",
-                    fmt::format("{} probe errored and resulted in unknown state: {}", name_of(p->type), outcome.output), c->field_path());
+                    fmt::format("{} probe errored and resulted in unknown state: {}", name_of(p->type), said), c->field_path());
     }
     if (changed) p->changed();
   }
@@ -113,7 +107,9 @@ struct Probers::State : std::enable_shared_from_this<Probers::State> {
   // With the lock held: the probes that waited for this startup probe.
   void release(const Prober& startup) {
     for (auto& [key, p] : pods[startup.pod.uid]) {
-      if (key.first != startup.id || key.second == Type::startup || p->under_way) continue;
+      if (key.first != startup.id || key.second == Type::startup) continue;
+      p->held_back = false;
+      if (p->under_way) continue;
       world.executor.cancel(p->timer);
       schedule(p, std::max(Duration(), p->started_at + seconds(p->spec()["initialDelaySeconds"].as_int()) - world.clock.now()));
     }
@@ -146,11 +142,16 @@ ProbeResults Probers::follow(const PodView& pod, const RuntimeState& runtime, co
   std::lock_guard lock(s.mutex);
   State::OfPod& mine = s.pods[pod.uid];
   std::map<State::Key, const ObservedContainer*> wanted;
+  std::set<std::string> starts;  // ids of containers whose startup probe has not succeeded yet
   for (const ContainerView& c : pod.containers) {
     const ObservedContainer* seen = runtime.newest(c.name);
     if (seen == nullptr || seen->state != ContainerState::running) continue;
+    auto startup = mine.find({seen->id, Type::startup});
+    // One that an earlier kubelet has called started is not asked again, and not killed when it no longer passes.
+    bool is_asked = c.startup && (startup != mine.end() || !told_of(pod, c, *seen)["started"].as_bool());
+    if (is_asked && (startup == mine.end() || startup->second->counter.verdict != true)) starts.insert(seen->id);
     for (Type type : all_types) {
-      bool has = type == Type::startup ? c.startup : type == Type::liveness ? c.liveness : c.readiness;
+      bool has = type == Type::startup ? is_asked : type == Type::liveness ? c.liveness : c.readiness;
       // A pod on its way out is still asked whether it is ready, so that it can be taken out of its services.
       if (has && (!stopping || type == Type::readiness)) wanted[{seen->id, type}] = seen;
     }
@@ -173,6 +174,7 @@ ProbeResults Probers::follow(const PodView& pod, const RuntimeState& runtime, co
       p->pod_ip = pod_ip;
       p->type = key.second;
       p->started_at = seen->started_at;
+      p->held_back = p->type != Type::startup && starts.contains(p->id);
       p->changed = changed;
       p->counter.failure_threshold = static_cast<int>(p->spec()["failureThreshold"].as_int(3));
       p->counter.success_threshold = static_cast<int>(p->spec()["successThreshold"].as_int(1));

@@ -55,7 +55,7 @@ struct NodeAgent::State : std::enable_shared_from_this<NodeAgent::State> {
   std::vector<std::string> pod_cidrs;
   std::vector<NodeImage> images;
   Instant images_at{}, written_at{};
-  bool registered = false, ready = false, usable = false, stopped = false, checking = false, check_again = false;
+  bool registered = false, ready = false, usable = false, stopped = false, checking = false, check_again = false, renewing = false;
   Duration register_retry = first_register_retry;
   TimerId check_timer = 0, lease_timer = 0;
 
@@ -72,6 +72,7 @@ struct NodeAgent::State : std::enable_shared_from_this<NodeAgent::State> {
 
   void later(Duration after, TimerId& timer, void (State::*what)()) {  // with the lock held
     if (stopped) return;
+    world.executor.cancel(timer);  // one of a kind only
     std::weak_ptr<State> weak = weak_from_this();
     timer = world.executor.post_after(after, [weak, what] {
       if (auto self = weak.lock()) ((*self).*what)();
@@ -143,7 +144,7 @@ struct NodeAgent::State : std::enable_shared_from_this<NodeAgent::State> {
     Document old, about;
     {
       std::lock_guard lock(mutex);
-      if (stopped) return;
+      if (stopped || !registered || std::exchange(renewing, true)) return;
       old = lease;
       about = node;
     }
@@ -156,8 +157,9 @@ struct NodeAgent::State : std::enable_shared_from_this<NodeAgent::State> {
                       : call("POST", client::object_path("coordination.k8s.io/v1", "leases", "kube-node-lease", ""), wanted);
     if (!answer) log_warn("kubelet", "the node's lease could not be renewed", {{"error", answer.error().message}});
     std::lock_guard lock(mutex);
+    renewing = false;
     lease = answer ? *answer : Document();  // read again next time
-    later(answer ? lease_period : lease_period / 5, lease_timer, &State::renew);
+    if (registered) later(answer ? lease_period : lease_period / 5, lease_timer, &State::renew);
   }
 
   // ---- the status

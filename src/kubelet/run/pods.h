@@ -5,7 +5,10 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kubelet/run/tools.h"
@@ -20,9 +23,10 @@ class Pods : public std::enable_shared_from_this<Pods> {
   // A change of the API's pods of this node; `before` or `now` is empty for a new or a gone one.
   void api_changed(const Document& before, const Document& now);
   // The state of the static pods: all there are.
-  void set_static(const std::vector<Document>& pods);
-  // What runs, lies on disk or has a cgroup without a pod in any source is ended and removed. Called when the sources are known.
-  void adopt_orphans();
+  void set_static(std::vector<Document> pods);
+  // What runs, lies on disk or has a cgroup without a pod in any source is ended and removed. Called when the sources are
+  // known; `known`: uids of the API's pods, of which some may still be on their way to api_changed().
+  void adopt_orphans(const std::set<std::string>& known);
   void end(const std::string& uid, Ending ending);
 
   void container_event(const std::string& id);
@@ -39,10 +43,14 @@ class Pods : public std::enable_shared_from_this<Pods> {
   std::size_t size() const;
 
  private:
-  std::shared_ptr<PodWorker> add(Document pod);
+  std::pair<std::shared_ptr<PodWorker>, bool> add(Document pod);  // false: it was there; null when stopped
   void gone(const std::string& uid);
   void mirror_changed(const Document& before, const Document& now);
-  void make_mirror(const std::shared_ptr<PodWorker>& worker);
+  void start_static();
+  void settle_mirror(const std::string& key);
+  std::optional<Duration> try_settle_mirror(const std::string& key);
+  std::shared_ptr<PodWorker> static_worker(const std::string& key) const;
+  static bool stands_for(const Document& mirror, const PodWorker& worker);
   std::optional<Problem> in_the_way(const PodView& wanted);
   void admit(const std::shared_ptr<PodWorker>& worker);
 
@@ -50,7 +58,11 @@ class Pods : public std::enable_shared_from_this<Pods> {
   mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<PodWorker>> workers_;  // by uid
   std::map<std::string, Document> mirrors_;                    // of static pods, by namespace/name
-  std::map<std::string, std::string> static_uids_;             // namespace/name -> uid
+  std::mutex static_mutex_;                                    // static pods are started by one thread at a time
+  std::vector<Document> static_pods_;                          // as their files are now
+  std::map<std::string, std::string> static_uids_;             // of those: namespace/name -> uid
+  std::set<std::string> settling_;                             // keys whose mirror is looked at soon
+  std::map<std::string, TimerId> settle_timers_;               // or later
   Document node_;
   std::int64_t burstable_shares_ = 0;
   bool stopped_ = false;

@@ -11,6 +11,7 @@
 #include "kubelet/probes/checks.h"
 #include "kubelet/run/worker.h"
 #include "kubelet/runtime/import.h"
+#include "kubelet/text.h"
 
 namespace kybern::kubelet {
 namespace {
@@ -50,8 +51,13 @@ void PodWorker::start_container(const StartJob& job) {
     look_ = true;
     if (job.generation == start_generation_) {
       memory_.starting.clear();
-      if (problem) memory_.problems[job.action.name] = std::move(*problem);
-      else memory_.problems.erase(job.action.name);
+      if (problem) {
+        problem->message = to_valid_utf8(std::move(problem->message));  // what a hook wrote is in it
+        problem->image = c->image;
+        memory_.problems[job.action.name] = std::move(*problem);
+      } else {
+        memory_.problems.erase(job.action.name);
+      }
     }
   }
   poke();
@@ -228,6 +234,10 @@ std::string PodWorker::run_hook(const PodView& pod, const ContainerView& c, cons
     auto end = tools_.world.clock.steady() + wanted;
     while (tools_.world.clock.steady() < end) {  // the container may end meanwhile
       tools_.world.executor.wait(std::min<Duration>(milliseconds(100), end - tools_.world.clock.steady()));
+      {
+        std::lock_guard lock(mutex_);
+        if (stopped_) return "the kubelet ends";
+      }
       auto state = tools_.cri.container_status(id);
       if (state && state->state != ContainerState::running) return "container terminated before sleep hook finished";
     }

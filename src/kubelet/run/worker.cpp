@@ -10,6 +10,7 @@
 #include "kubelet/measures.h"
 #include "kubelet/plan/status_patch.h"
 #include "kubelet/serve/log_file.h"
+#include "kubelet/text.h"
 
 namespace kybern::kubelet {
 namespace {
@@ -22,7 +23,7 @@ constexpr Duration status_retry = seconds(1);   // while the API does not take t
 constexpr Duration resize_retry = seconds(10);
 constexpr int event_rechecks = 8;  // an event's effect shows in the lists within 2, 4, ... 256 ms
 constexpr Duration first_recheck = milliseconds(2);
-constexpr std::size_t longest_message = 4096;  // bytes of a termination message file
+constexpr std::size_t longest_message = 4096;  // bytes of a termination message file, its last ones
 constexpr std::size_t log_message_lines = 80, log_message_bytes = 2048;
 
 // What the pod's containers have been given before this kubelet began, by its status; else what its spec says.
@@ -181,6 +182,15 @@ bool PodWorker::is_finished() const {
   std::lock_guard lock(mutex_);
   return memory_.finished;
 }
+bool PodWorker::is_over() const {
+  std::lock_guard lock(mutex_);
+  return memory_.finished || memory_.removed || is_terminal_phase(pod_.status()["phase"].as_string()) ||
+         (status_ && is_terminal_phase(status_["phase"].as_string()));
+}
+bool PodWorker::is_removed() const {
+  std::lock_guard lock(mutex_);
+  return memory_.removed;
+}
 bool PodWorker::is_stopping() const {
   std::lock_guard lock(mutex_);
   return memory_.stopping_since.has_value();
@@ -219,7 +229,7 @@ void PodWorker::run() {
 bool PodWorker::look() {
   auto state = tools_.cri.pod_state(uid_);
   if (!state) {
-    log_warn("kubelet", "the runtime does not tell a pod's state", {{"pod", pod_.key()}, {"error", state.error().message}});
+    log_warn("kubelet", "the runtime does not tell a pod's state", {{"pod", view().key()}, {"error", state.error().message}});
     return false;
   }
   for (ObservedContainer& c : state->containers) {
@@ -353,11 +363,12 @@ void PodWorker::resolve_message(ObservedContainer& c) {
   std::string message;
   for (const ObservedMount& m : c.mounts) {
     if (c.termination_path.empty() || m.container_path != c.termination_path) continue;
-    if (auto text = read_file(m.host_path, 16u << 20)) message = text->substr(0, longest_message);
+    message = file_end(m.host_path, longest_message);
   }
   bool failed = c.exit_code != 0 || c.reason == "OOMKilled";
   if (message.empty() && failed && c.termination_policy == "FallbackToLogsOnError")
     message = last_log_lines(c.log_path, log_message_lines, log_message_bytes);
+  message = to_valid_utf8(std::move(message));
   if (!message.empty()) c.message = message;
   std::lock_guard lock(mutex_);
   messages_[c.id] = std::move(message);
@@ -427,7 +438,7 @@ bool PodWorker::flush_status() {
   if (!answer) {
     bool over = answer.error().code == 404 || answer.error().code == 409;
     if (!over) {
-      log_warn("kubelet", "a pod's status could not be written", {{"pod", pod_.key()}, {"error", answer.error().message}});
+      log_warn("kubelet", "a pod's status could not be written", {{"pod", view().key()}, {"error", answer.error().message}});
       return false;
     }
     std::lock_guard lock(mutex_);
@@ -452,7 +463,8 @@ bool PodWorker::flush_status() {
 
 void PodWorker::tell(const PodView& pod, std::string_view type, std::string_view reason, std::string message, std::string_view container) {
   const ContainerView* c = container.empty() ? nullptr : pod.find(container);
-  tools_.events.record(pod.document.root(), type, reason, std::move(message), c == nullptr ? std::string() : c->field_path());
+  tools_.events.record(pod.document.root(), type, reason, to_valid_utf8(std::move(message)),
+                       c == nullptr ? std::string() : c->field_path());
 }
 
 }  // namespace kybern::kubelet

@@ -40,6 +40,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   Document status() const;  // newest computed
   bool knows(const std::string& id) const;
   bool is_finished() const;
+  bool is_over() const;  // its end is told, or its source has it no more: what it had is given to others
+  bool is_removed() const;
   bool is_stopping() const;
 
  private:

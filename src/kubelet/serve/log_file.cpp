@@ -27,18 +27,24 @@ std::optional<LogLine> parse_log_line(std::string_view line) {
   return out;
 }
 
-std::string last_log_lines(const std::string& path, std::size_t max_lines, std::size_t max_bytes) {
+std::string file_end(const std::string& path, std::size_t max_bytes) {
   int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return {};
   struct stat st;
-  std::string raw;
-  if (::fstat(fd, &st) == 0) {  // a line's head takes some 45 bytes: read enough of the end, not the whole file
-    std::size_t want = std::min<std::size_t>(static_cast<std::size_t>(st.st_size), max_bytes + max_lines * 64 + 65536);
-    raw.resize(want);
-    ssize_t n = ::pread(fd, raw.data(), want, st.st_size - static_cast<off_t>(want));
-    raw.resize(n < 0 ? 0 : static_cast<std::size_t>(n));
+  std::string out;
+  if (::fstat(fd, &st) == 0) {
+    std::size_t want = std::min<std::size_t>(static_cast<std::size_t>(st.st_size), max_bytes);
+    out.resize(want);
+    ssize_t n = ::pread(fd, out.data(), want, st.st_size - static_cast<off_t>(want));
+    out.resize(n < 0 ? 0 : static_cast<std::size_t>(n));
   }
   ::close(fd);
+  return out;
+}
+
+std::string last_log_lines(const std::string& path, std::size_t max_lines, std::size_t max_bytes) {
+  // A line's head takes some 45 bytes: enough of the end is read, not the whole file.
+  std::string raw = file_end(path, max_bytes + max_lines * 64 + 65536);
   std::vector<std::string> lines;
   bool open = false;
   for (std::string_view piece : split(raw, '\n')) {

@@ -19,6 +19,9 @@ struct LogLine {
 };
 std::optional<LogLine> parse_log_line(std::string_view line);  // without its line feed
 
+// The end of a file, at most so many bytes; "" when it cannot be read.
+std::string file_end(const std::string& path, std::size_t max_bytes);
+
 // The last lines of a container's output, as text; at most `max_bytes`, of which the end is kept.
 std::string last_log_lines(const std::string& path, std::size_t max_lines, std::size_t max_bytes);
 

@@ -3,10 +3,14 @@
 #include <fmt/format.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <set>
+#include <thread>
+#include <utility>
 
 #include "base/log.h"
 #include "base/strings.h"
@@ -20,6 +24,7 @@ using websocket::Opcode;
 
 constexpr std::size_t most_queued_bytes = 1 << 20;  // towards a slow client, before the container's output waits
 constexpr std::size_t resume_below_bytes = 256 << 10;
+constexpr std::chrono::milliseconds last_input_limit{1000};
 constexpr unsigned char channel_close = 255;  // v5: the next byte names the channel
 constexpr std::uint16_t closed_in_peace = 1000, closed_by_protocol = 1002, closed_by_error = 1011;
 
@@ -53,13 +58,22 @@ class Bridge : public std::enable_shared_from_this<Bridge> {
 
   void run() {
     auto self = shared_from_this();
-    client_->on_close([self] { self->runtime_->close(); });
+    client_->on_close([self] {
+      self->end_input(last_input_limit);
+      self->runtime_->close();
+    });
     client_->on_data([self](std::string_view bytes) { self->from_client(bytes); });
     runtime_->start({[self](std::uint32_t stream, std::string_view bytes, bool end) { self->from_runtime(stream, bytes, end); },
                      [self](const std::string& why) { self->runtime_closed(why); }});
   }
 
  private:
+  struct Input {
+    std::uint32_t stream;
+    std::string bytes;
+    bool end;
+  };
+
   void send(unsigned char channel, std::string_view bytes) {
     std::string message(1, static_cast<char>(channel));
     message += bytes;
@@ -96,7 +110,46 @@ class Bridge : public std::enable_shared_from_this<Bridge> {
       if (close) streams_.erase(found);
     }
     std::string_view payload = close ? std::string_view() : message.substr(1);
-    if (close || !payload.empty()) (void)runtime_->write(stream, payload, close);
+    if (close || !payload.empty()) put({stream, std::string(payload), close});
+  }
+
+  // What a container does not read waits in a thread of its own, not in one of the server's; it comes with the first input.
+  void put(Input input) {
+    std::lock_guard lock(input_mutex_);
+    if (input_ended_) return;
+    input_bytes_ += input.bytes.size();
+    input_.push_back(std::move(input));
+    if (input_bytes_ > most_queued_bytes && !std::exchange(input_paused_, true)) client_->pause_reading(true);
+    if (!std::exchange(input_runs_, true)) std::thread([self = shared_from_this()] { self->send_input(); }).detach();
+    input_changed_.notify_all();
+  }
+
+  void send_input() {
+    std::unique_lock lock(input_mutex_);
+    while (true) {
+      input_changed_.wait(lock, [&] { return input_ended_ || !input_.empty(); });
+      if (input_ended_) break;
+      Input next = std::move(input_.front());
+      input_.pop_front();
+      input_sends_ = true;
+      lock.unlock();
+      auto wrote = runtime_->write(next.stream, next.bytes, next.end);
+      lock.lock();
+      input_sends_ = false;
+      input_bytes_ -= next.bytes.size();
+      input_ended_ = input_ended_ || !wrote;
+      if (input_bytes_ <= resume_below_bytes && std::exchange(input_paused_, false)) client_->pause_reading(false);
+      input_changed_.notify_all();
+    }
+    if (std::exchange(input_paused_, false)) client_->pause_reading(false);  // who is paused does not see its own end
+  }
+
+  // What a client sent before it left is still taken, within a time.
+  void end_input(std::chrono::milliseconds limit) {
+    std::unique_lock lock(input_mutex_);
+    input_changed_.wait_for(lock, limit, [&] { return input_ended_ || (input_.empty() && !input_sends_); });
+    input_ended_ = true;
+    input_changed_.notify_all();
   }
 
   void from_runtime(std::uint32_t stream, std::string_view bytes, bool end_of_stream) {
@@ -146,12 +199,14 @@ class Bridge : public std::enable_shared_from_this<Bridge> {
     if (finished_.exchange(true)) return;
     client_->write(websocket::close_frame(code, why));
     client_->finish();
+    end_input({});
     runtime_->close();
   }
 
   void end() {
     if (finished_.exchange(true)) return;
     client_->finish();
+    end_input(last_input_limit);
     runtime_->close();
   }
 
@@ -164,6 +219,12 @@ class Bridge : public std::enable_shared_from_this<Bridge> {
   std::map<std::uint32_t, unsigned char> channels_;  // where a stream's bytes go
   std::set<std::uint32_t> open_outputs_;
   std::atomic<bool> finished_ = false;
+
+  std::mutex input_mutex_;
+  std::condition_variable input_changed_;
+  std::deque<Input> input_;  // towards the runtime
+  std::size_t input_bytes_ = 0;
+  bool input_runs_ = false, input_sends_ = false, input_paused_ = false, input_ended_ = false;
 };
 
 // Shakes hands with both sides; null when the exchange has been answered with a refusal.

@@ -69,25 +69,9 @@ Result<void> point(const std::string& link, const std::string& target) {
   return {};
 }
 
-}  // namespace
-
-Result<Payload> read_payload(const std::string& volume) {
-  Payload out;
-  std::string current = link_target(volume + data_link);
-  if (current.empty()) return out;
-  auto read = read_below(volume + "/" + current, "", out);
-  if (!read) return std::unexpected(read.error());
-  return out;
-}
-
-Result<bool> write_payload(const std::string& volume, const Payload& wanted, std::optional<unsigned> group, Time now, std::uint64_t stamp) {
-  Payload payload;
-  for (const auto& [path, file] : wanted) payload[path] = as_written(file, group);
-  std::string before = link_target(volume + data_link);
-  if (!before.empty()) {
-    auto there = read_payload(volume);
-    if (there && *there == payload) return false;
-  }
+// Writes the payload into a folder of its own and points ..data there. The folder's name.
+Result<std::string> write_folder(const std::string& volume, const Payload& payload, std::optional<unsigned> group, Time now,
+                                 std::uint64_t stamp) {
   std::string fresh =
       fmt::format("..{:%Y_%m_%d_%H_%M_%S}.{}",
                   fmt::gmtime(std::chrono::system_clock::to_time_t(std::chrono::time_point_cast<std::chrono::microseconds>(now))), stamp);
@@ -103,21 +87,56 @@ Result<bool> write_payload(const std::string& volume, const Payload& wanted, std
     (void)remove_tree(folder);
     return std::unexpected(pointed.error());
   }
+  return fresh;
+}
+
+// The links by which users see the payload that ..data points to; what is of no use any more goes.
+Result<void> show(const std::string& volume, const Payload& payload, const std::string& current) {
   std::set<std::string> tops;
   for (const auto& [path, file] : payload) tops.insert(path.substr(0, path.find('/')));
   for (const std::string& top : tops) {
     std::string link = volume + "/" + top, target = "..data/" + top;
     if (link_target(link) == target) continue;
-    if (auto pointed = point(link, target); !pointed) return std::unexpected(pointed.error());
+    if (auto pointed = point(link, target); !pointed) return pointed;
   }
   for (const std::string& name : list_dir(volume)) {
     if (name.starts_with("..")) {
-      if (name != fresh && name != "..data") (void)remove_tree(volume + "/" + name);
+      if (name != current && name != "..data") (void)remove_tree(volume + "/" + name);
     } else if (!tops.contains(name)) {
       ::unlink((volume + "/" + name).c_str());
     }
   }
-  return true;
+  return {};
+}
+
+}  // namespace
+
+Result<Payload> read_payload(const std::string& volume) {
+  Payload out;
+  std::string current = link_target(volume + data_link);
+  if (current.empty()) return out;
+  auto read = read_below(volume + "/" + current, "", out);
+  if (!read) return std::unexpected(read.error());
+  return out;
+}
+
+Result<bool> write_payload(const std::string& volume, const Payload& wanted, std::optional<unsigned> group, Time now, std::uint64_t stamp) {
+  Payload payload;
+  for (const auto& [path, file] : wanted) payload[path] = as_written(file, group);
+  std::string current = link_target(volume + data_link);
+  bool same = false;
+  if (!current.empty()) {
+    auto there = read_payload(volume);
+    same = there && *there == payload;
+  }
+  if (!same) {
+    auto wrote = write_folder(volume, payload, group, now, stamp);
+    if (!wrote) return std::unexpected(wrote.error());
+    current = std::move(*wrote);
+  }
+  // Also when the payload is the same: the write that brought it may have been broken off here.
+  if (auto shown = show(volume, payload, current); !shown) return std::unexpected(shown.error());
+  return !same;
 }
 
 }  // namespace kybern::kubelet
