@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -231,6 +232,88 @@ TEST_F(ControlPlane, ADeploymentRollsOutAndBack) {
   }));
 }
 
+TEST_F(ControlPlane, AFinishedDeploymentsHistoryIsCutWhenItsLimitIs) {
+  deployment("web", 1);
+  for (const std::string image : {"v1", "v2", "v3"}) {
+    patch("apps/v1", "deployments", "web", R"({"spec":{"template":{"spec":{"containers":[{"name":"c","image":")" + image + R"("}]}}}})");
+    ASSERT_TRUE(eventually([&] { return complete("web"); }));
+  }
+  ASSERT_TRUE(eventually([&] {  // nothing is left that would have it looked at
+    const std::vector<Document> sets = list("apps/v1", "replicasets");
+    return sets.size() == 3 && std::all_of(sets.begin(), sets.end(), [](const Document& set) {
+             return set["status"]["replicas"].as_int() == set["spec"]["replicas"].as_int() &&
+                    set["status"]["terminatingReplicas"].as_int() == 0 &&
+                    set["status"]["observedGeneration"].as_int() == set["metadata"]["generation"].as_int();
+           });
+  }));
+  ASSERT_TRUE(eventually([&] {
+    return condition(get("apps/v1", "deployments", "web")["status"]["conditions"], "Progressing")["reason"].as_string() ==
+           "NewReplicaSetAvailable";
+  }));
+  patch("apps/v1", "deployments", "web", R"({"spec":{"revisionHistoryLimit":0}})");
+  EXPECT_TRUE(eventually([&] { return list("apps/v1", "replicasets").size() == 1 && complete("web"); }));
+}
+
+// The ReplicaSet of a Deployment that is gone is held back, under the name that the next one's would have.
+TEST_F(ControlPlane, ATakenNameOfAReplicaSetGivesAnother) {
+  deployment("web", 1);
+  ASSERT_TRUE(eventually([&] { return complete("web"); }));
+  const std::string old(name_of(list("apps/v1", "replicasets").at(0)));
+  patch("apps/v1", "replicasets", old, R"({"metadata":{"finalizers":["example.com/hold"]}})");
+  erase("apps/v1", "deployments", "web", R"({"propagationPolicy":"Background"})");
+  ASSERT_TRUE(
+      eventually([&] { return !get("apps/v1", "deployments", "web") && controllers::is_deleting(get("apps/v1", "replicasets", old)); }));
+  deployment("web", 1);
+  EXPECT_TRUE(eventually([&] { return complete("web"); })) << to_json(get("apps/v1", "deployments", "web").root());
+  EXPECT_EQ(get("apps/v1", "deployments", "web")["status"]["collisionCount"].as_int(), 1);
+  EXPECT_EQ(list("apps/v1", "replicasets").size(), 2u);
+  patch("apps/v1", "replicasets", old, R"({"metadata":{"finalizers":null}})");
+}
+
+TEST_F(ControlPlane, RecreateWaitsForTheOldPods) {
+  deployment("web", 2, "v1", R"("strategy":{"type":"Recreate"},)");
+  ASSERT_TRUE(eventually([&] { return complete("web"); }));
+  const std::string held(name_of(list("v1", "pods").at(0)));
+  call("POST", client::object_path("v1", "pods", ns_, held, "binding"),
+       json(R"({"apiVersion":"v1","kind":"Binding","metadata":{"name":")" + held + R"("},"target":{"kind":"Node","name":"away"}})"));
+  patch("v1", "pods", held, R"({"metadata":{"finalizers":["example.com/hold"]}})");
+  patch("apps/v1", "deployments", "web", R"({"spec":{"template":{"spec":{"containers":[{"name":"c","image":"v2"}]}}}})");
+  ASSERT_TRUE(eventually([&] {
+    const Document d = get("apps/v1", "deployments", "web");
+    return list("v1", "pods").size() == 1 && d["status"]["observedGeneration"].as_int() == d["metadata"]["generation"].as_int() &&
+           d["status"]["replicas"].as_int() == 0;
+  })) << to_json(get("apps/v1", "deployments", "web")["status"])
+      << [&] {
+           std::string o;
+           for (auto& p : list("v1", "pods")) o += "\n" + to_json(p.root());
+           for (auto& p : list("apps/v1", "replicasets")) o += "\n" + to_json(p.root());
+           return o;
+         }();
+  EXPECT_EQ(list("apps/v1", "replicasets").size(), 1u) << "one of them is not gone yet";
+  patch("v1", "pods", held, R"({"metadata":{"finalizers":null}})");
+  ASSERT_TRUE(eventually([&] { return complete("web") && list("apps/v1", "replicasets").size() == 2; }));
+  for (const Document& pod : list("v1", "pods")) EXPECT_EQ(pod["spec"]["containers"][0]["image"].as_string(), "v2");
+}
+
+TEST_F(ControlPlane, APausedRolloutGoesOnWhenItIsResumed) {
+  deployment("web", 2);
+  ASSERT_TRUE(eventually([&] { return complete("web"); }));
+  patch("apps/v1", "deployments", "web", R"({"spec":{"paused":true,"template":{"spec":{"containers":[{"name":"c","image":"v2"}]}}}})");
+  ASSERT_TRUE(eventually([&] {
+    const Document d = get("apps/v1", "deployments", "web");
+    return d["status"]["observedGeneration"].as_int() == d["metadata"]["generation"].as_int() &&
+           condition(d["status"]["conditions"], "Progressing")["reason"].as_string() == "DeploymentPaused";
+  }));
+  EXPECT_EQ(list("apps/v1", "replicasets").size(), 1u);
+  patch("apps/v1", "deployments", "web", R"({"spec":{"paused":false}})");
+  ASSERT_TRUE(eventually([&] {
+    return complete("web") &&
+           condition(get("apps/v1", "deployments", "web")["status"]["conditions"], "Progressing")["reason"].as_string() ==
+               "NewReplicaSetAvailable";
+  }));
+  EXPECT_EQ(list("apps/v1", "replicasets").size(), 2u);
+}
+
 TEST_F(ControlPlane, NoMorePodsThanAskedFor) {
   deployment("many", 40);
   ASSERT_TRUE(eventually([&] { return list("v1", "pods").size() >= 40; }));
@@ -303,6 +386,63 @@ TEST_F(ControlPlane, OneOfTwoOwnersIsEnough) {
   EXPECT_TRUE(eventually([&] { return get("v1", "configmaps", "child")["metadata"]["ownerReferences"].size() == 1; }));
   erase("v1", "configmaps", "two");
   EXPECT_TRUE(eventually([&] { return !get("v1", "configmaps", "child"); }));
+}
+
+// An owner is in the namespace of what it owns, or in none.
+TEST_F(ControlPlane, AnOwnerInAnotherNamespaceIsTold) {
+  const Document owner = make("v1", "configmaps", ns_, R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"owner"}})");
+  const std::string name = "dependent-" + ns_, uid(uid_of(owner));
+  const std::string meta = R"("metadata":{"name":")" + name +
+                           R"(","ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"owner","uid":")" + uid + R"("}]}})";
+  const auto told = [&](const std::string& where) {
+    const std::string wanted =
+        "ownerRef [v1/ConfigMap, namespace: " + where + ", name: owner, uid: " + uid + "] does not exist in namespace \"" + where + "\"";
+    const Document all = call("GET", "/api/v1/namespaces/default/events");
+    for (Value e : all["items"].items())
+      if (e["reason"].as_string() == "OwnerRefInvalidNamespace" && e["message"].as_string() == wanted)
+        return e["type"].as_string() == "Warning" && e["involvedObject"]["name"].as_string() == name;
+    return false;
+  };
+  const std::string role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/" + name;
+  call("POST", "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+       json(R"({"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole",)" + meta));
+  EXPECT_TRUE(eventually([&] { return told(""); }));
+  EXPECT_EQ(name_of(call("GET", role)), name) << "it stays";
+  call("DELETE", role);
+  make("v1", "configmaps", "default", R"({"apiVersion":"v1","kind":"ConfigMap",)" + meta);
+  EXPECT_TRUE(eventually([&] { return told("default"); }));
+  EXPECT_TRUE(
+      eventually([&] { return !call("GET", "/api/v1/namespaces/default/configmaps/" + name, {}, client::PatchType::merge, true); }));
+}
+
+// Of a group with two versions one kind is served in the one, the other in the other.
+TEST_F(ControlPlane, WhatOnlyAnotherVersionServesGoesToo) {
+  const std::string group = ns_ + ".example.com", definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+  const auto define = [&](const std::string& singular, const std::string& version) {
+    const std::string name = singular + "s." + group;
+    call("POST", definitions,
+         json(R"({"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":")" + name +
+              R"("},"spec":{"group":")" + group + R"(","scope":"Namespaced","names":{"plural":")" + singular + R"(s","singular":")" +
+              singular + R"(","kind":")" + singular + R"(","listKind":")" + singular + R"(List"},"versions":[{"name":")" + version +
+              R"(","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object"}}}]}})"));
+    ASSERT_TRUE(eventually([&] {
+      return condition(call("GET", definitions + "/" + name)["status"]["conditions"], "Established")["status"].as_string() == "True";
+    }));
+  };
+  define("foo", "v1");
+  define("bar", "v1alpha1");
+  const std::string bars = "/apis/" + group + "/v1alpha1/bars", api = group + "/v1alpha1";
+  ASSERT_TRUE(eventually([&] { return static_cast<bool>(call("GET", bars, {}, client::PatchType::merge, true)); }));
+  const auto bar = [&](const std::string& name, const std::string& more) {
+    make(api, "bars", ns_, R"({"apiVersion":")" + api + R"(","kind":"bar","metadata":{"name":")" + name + "\"" + more + "}}");
+  };
+  bar("garbage", R"(,"ownerReferences":[{"apiVersion":"v1","kind":"Secret","name":"none","uid":"11111111-1111-1111-1111-111111111111"}])");
+  EXPECT_TRUE(eventually([&] { return call("GET", bars)["items"].empty(); }));
+  bar("left", "");
+  call("DELETE", "/api/v1/namespaces/" + ns_);
+  EXPECT_TRUE(eventually([&] { return !call("GET", "/api/v1/namespaces/" + ns_, {}, client::PatchType::merge, true); }));
+  EXPECT_TRUE(call("GET", bars)["items"].empty());
+  for (const char* name : {"foos.", "bars."}) call("DELETE", definitions + "/" + name + group);
 }
 
 TEST_F(ControlPlane, AReplicationControllerAdoptsAndReleases) {
@@ -692,6 +832,85 @@ TEST_F(ControlPlaneOverHttp, ADeploymentComesAndGoes) {
     run_pods();
     return list("v1", "pods").empty() && list("apps/v1", "deployments").empty();
   }));
+}
+
+// What Services hold is theirs over a restart of the server, and free when they are gone: nothing twice, nothing for ever.
+TEST(Services, KeepWhatTheyHoldOverARestart) {
+  char pattern[] = "/tmp/control-plane-XXXXXX";
+  const std::string folder = ::mkdtemp(pattern);
+  apiserver::ServerOptions options;
+  options.data_dir = folder;
+  options.bind_address = "127.0.0.1";
+  options.secure_port = 0;
+  options.advertise_address = "127.0.0.1";
+  std::unique_ptr<apiserver::ApiServer> server;
+  std::unique_ptr<client::Transport> transport;
+  const auto start = [&] {
+    transport.reset();
+    if (server) server->stop(std::chrono::seconds(1));
+    server.reset();
+    auto started = apiserver::ApiServer::start(options, real_world());
+    ASSERT_TRUE(started) << started.error().message;
+    server = std::move(*started);
+    Result<client::HttpOptions> config = client::read_kubeconfig(server->credentials().admin_kubeconfig);
+    ASSERT_TRUE(config) << config.error().message;
+    config->url = "https://127.0.0.1:" + std::to_string(server->port());
+    auto made = client::http_transport(*config);
+    ASSERT_TRUE(made) << made.error().message;
+    transport = std::move(*made);
+  };
+  const std::string services = "/api/v1/namespaces/default/services";
+  const auto make = [&](const std::string& name, const std::string& spec) {
+    return transport->call({.method = "POST",
+                            .path = services,
+                            .query = {},
+                            .body = json(R"({"apiVersion":"v1","kind":"Service","metadata":{"name":")" + name +
+                                         R"("},"spec":{"type":"NodePort",)" + spec + "}}")});
+  };
+  const auto refused = [&](const std::string& name, const std::string& spec) {
+    const ApiResult<Document> answer = make(name, spec);
+    return answer ? "made" : answer.error().message;
+  };
+  const std::string ports = R"("ports":[{"port":80}])";
+
+  ASSERT_NO_FATAL_FAILURE(start());
+  std::map<std::string, std::string> ips;  // by what holds them
+  std::map<std::int64_t, std::string> node_ports;
+  const auto check = [&](const ApiResult<Document>& made) {
+    ASSERT_TRUE(made) << made.error().message;
+    const std::string name(name_of(*made)), ip = (*made)["spec"]["clusterIP"].str();
+    EXPECT_TRUE(ips.emplace(ip, name).second) << ip << " of " << ips[ip] << " and " << name;
+    const std::int64_t port = (*made)["spec"]["ports"][0]["nodePort"].as_int();
+    EXPECT_TRUE(node_ports.emplace(port, name).second) << port << " of " << node_ports[port] << " and " << name;
+  };
+  for (int i = 0; i < 40; ++i) ASSERT_NO_FATAL_FAILURE(check(make("before-" + std::to_string(i), ports)));
+  const auto [ip, holder] = *ips.begin();
+  const std::int64_t port =
+      (*transport->call({.method = "GET", .path = services + "/" + holder, .query = {}, .body = {}}))["spec"]["ports"][0]["nodePort"]
+          .as_int();
+  const std::string same_ip = R"("clusterIP":")" + ip + R"(",)" + ports,
+                    same_port = R"("ports":[{"port":80,"nodePort":)" + std::to_string(port) + "}]";
+
+  for (int restart = 0; restart < 2; ++restart) {
+    EXPECT_EQ(refused("x", same_ip), "Service \"x\" is invalid: spec.clusterIPs: Invalid value: [\"" + ip + "\"]: failed to allocate IP " +
+                                         ip + ": provided IP is already allocated");
+    EXPECT_EQ(refused("x", same_port), "Service \"x\" is invalid: spec.ports[0].nodePort: Invalid value: " + std::to_string(port) +
+                                           ": provided port is already allocated");
+    ASSERT_NO_FATAL_FAILURE(start());
+  }
+  for (int i = 0; i < 40; ++i) ASSERT_NO_FATAL_FAILURE(check(make("after-" + std::to_string(i), ports)));
+  // What goes is free: at once, and after the next start.
+  for (int round = 0; round < 2; ++round) {
+    const std::string last = round == 0 ? holder : "again-0";
+    ASSERT_TRUE(transport->call({.method = "DELETE", .path = services + "/" + last, .query = {}, .body = {}}));
+    if (round == 1) { ASSERT_NO_FATAL_FAILURE(start()); }
+    const std::string both = R"("clusterIP":")" + ip + R"(","ports":[{"port":80,"nodePort":)" + std::to_string(port) + "}]";
+    EXPECT_EQ(refused("again-" + std::to_string(round), both), "made");
+  }
+  transport.reset();
+  server->stop(std::chrono::seconds(1));
+  server.reset();
+  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

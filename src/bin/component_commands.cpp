@@ -115,7 +115,7 @@ int run_controller_manager(const std::vector<std::string>& arguments) {
   ApiClient api;
   std::string root_ca;
   std::string account_key;
-  int grace_s = 40;
+  int grace_s = 50;
   SigningFlags signing;
   api.add_to(flags);
   api.add_election_to(flags);

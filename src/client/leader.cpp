@@ -28,15 +28,16 @@ struct LeaderElection::State : std::enable_shared_from_this<State> {
 
   mutable std::mutex mutex;
   std::condition_variable idle;
-  bool started = false, stopping = false, in_attempt = false;
-  TimerId timer = 0;
+  bool started = false, stopping = false;
+  int at_work = 0;  // attempts and deadlines that run now
+  TimerId timer = 0, deadline_timer = 0;
   bool leader = false;
+  Instant renewed_at{};  // when our last successful attempt began: the lease may count from then
 
   // Touched by the attempt only.
   Document lease;          // as last read or written
   Document observed_spec;  // and when it changed last, by our own clock: another machine's clock is never compared
   Instant observed_at{};
-  Instant renewed_at{};  // our last successful write
 
   std::string path() const { return object_path(lease_api, "leases", options.ns, options.name); }
 
@@ -47,40 +48,78 @@ struct LeaderElection::State : std::enable_shared_from_this<State> {
     });
   }
 
+  bool begin() {
+    std::lock_guard lock(mutex);
+    if (stopping) return false;
+    ++at_work;
+    return true;
+  }
+
   void attempt() {
+    if (!begin()) return;
+    const bool was_leader = is_leader();
+    const Instant began = world.clock.steady();
+    bool holds = try_acquire_or_renew();
+    // An answer that took so long tells nothing any more.
+    if (world.clock.steady() - began >= options.renew_deadline) holds = false;
+    if (was_leader && !holds && held_by_other()) step_down();
+    bool won = false;
     {
       std::lock_guard lock(mutex);
-      if (stopping) return;
-      in_attempt = true;
+      if (holds && leader == was_leader) {
+        won = !leader;
+        leader = true;
+        renewed_at = began;
+        watch_deadline_locked();
+      }
     }
-    const bool was_leader = is_leader();
-    const bool holds = try_acquire_or_renew();
-    const Instant now = world.clock.steady();
-    if (holds) renewed_at = now;
-    const bool too_late = was_leader && !holds && (now - renewed_at >= options.renew_deadline || held_by_other());
-    if (!was_leader && holds) {
-      set_leader(true);
+    if (won) {
       log_info("leader", "the lease is ours", {{"lease", options.ns + "/" + options.name}, {"identity", options.identity}});
       if (leading) leading();
-    } else if (too_late) {
-      set_leader(false);
-      log_warn("leader", "the lease is lost", {{"lease", options.ns + "/" + options.name}, {"identity", options.identity}});
-      if (lost) lost();
     }
     std::lock_guard lock(mutex);
-    in_attempt = false;
+    --at_work;
     idle.notify_all();
     const double spread = leader ? 1.0 : 1.0 + jitter * random_unit(world.random);
     schedule_locked(std::chrono::duration_cast<Duration>(options.retry * spread));
   }
 
+  // By a timer of its own: an attempt may hang in its call for longer than the lease is valid.
+  void watch_deadline_locked() {
+    if (deadline_timer != 0) world.executor.cancel(deadline_timer);
+    deadline_timer = 0;
+    if (stopping) return;
+    const Instant at = renewed_at + options.renew_deadline;
+    deadline_timer = world.executor.post_after(at - world.clock.steady(), [weak = weak_from_this(), renewed = renewed_at] {
+      if (auto self = weak.lock()) self->deadline(renewed);
+    });
+  }
+
+  void deadline(Instant renewed) {
+    if (!begin()) return;
+    bool late = false;
+    {
+      std::lock_guard lock(mutex);
+      late = leader && renewed_at == renewed;
+    }
+    if (late) step_down();
+    std::lock_guard lock(mutex);
+    --at_work;
+    idle.notify_all();
+  }
+
+  void step_down() {
+    {
+      std::lock_guard lock(mutex);
+      if (!std::exchange(leader, false)) return;
+    }
+    log_warn("leader", "the lease is lost", {{"lease", options.ns + "/" + options.name}, {"identity", options.identity}});
+    if (lost) lost();
+  }
+
   bool is_leader() const {
     std::lock_guard lock(mutex);
     return leader;
-  }
-  void set_leader(bool value) {
-    std::lock_guard lock(mutex);
-    leader = value;
   }
   bool held_by_other() const {
     const std::string_view holder = lease["spec"]["holderIdentity"].as_string();
@@ -156,8 +195,9 @@ LeaderElection::~LeaderElection() {
   {
     std::unique_lock lock(state_->mutex);
     state_->stopping = true;
-    if (state_->timer != 0) state_->world.executor.cancel(state_->timer);
-    state_->idle.wait(lock, [&] { return !state_->in_attempt; });
+    for (const TimerId timer : {state_->timer, state_->deadline_timer})
+      if (timer != 0) state_->world.executor.cancel(timer);
+    state_->idle.wait(lock, [&] { return state_->at_work == 0; });
   }
   if (state_->is_leader()) state_->release();
 }

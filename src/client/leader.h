@@ -16,8 +16,8 @@ struct LeaderOptions {
 };
 class LeaderElection {
  public:
-  // `leading` is called once when the lease is won, `lost` when it could not be renewed in time (the caller ends its process or stops its
-  // work).
+  // `leading` is called once when the lease is won, `lost` when it could not be renewed in time, also while a call for it still waits for
+  // its answer (the caller ends its process or stops its work).
   LeaderElection(Transport& transport, World world, LeaderOptions options, std::function<void()> leading, std::function<void()> lost);
   ~LeaderElection();  // gives the lease up when it is held
   void start();

@@ -97,5 +97,33 @@ TEST(LeaderElection, ALeaderThatCannotRenewStepsDown) {
   w.down = false;
 }
 
+// The connection goes silent: the call comes back long after others may lead.
+TEST(LeaderElection, ALeaderWhoseCallHangsStepsDown) {
+  LeaseWorld w;
+  const auto answer = w.transport.answer;
+  std::function<void()> meanwhile;
+  w.transport.answer = [&](const Call& call) {
+    if (meanwhile) std::exchange(meanwhile, nullptr)();
+    return answer(call);
+  };
+  Candidate a(w, "a");
+  w.world.advance(seconds(4));
+  ASSERT_TRUE(a.election->is_leader());
+  meanwhile = [&] {  // it is 6 s, the last renewal was at 4
+    w.world.advance(seconds(7));
+    EXPECT_TRUE(a.election->is_leader());
+    EXPECT_EQ(a.lost, 0);
+    w.world.advance(seconds(2));
+    EXPECT_FALSE(a.election->is_leader());
+    EXPECT_EQ(a.lost, 1);
+    w.world.advance(seconds(30));
+  };
+  w.world.advance(seconds(2));
+  EXPECT_FALSE(meanwhile);
+  EXPECT_FALSE(a.election->is_leader()) << "what an answer says that came so late is over";
+  EXPECT_EQ(a.lost, 1);
+  EXPECT_EQ(a.led, 1);
+}
+
 }  // namespace
 }  // namespace kybern::client

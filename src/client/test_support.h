@@ -59,7 +59,7 @@ class StepWorld : public Clock, public Random, public Executor {
       task();
       run_ready();
     }
-    passed_ = end;
+    passed_ = std::max(passed_, end);  // a task may have let more time pass
   }
 
  private:

@@ -26,7 +26,7 @@ struct Options {
   std::function<std::pair<std::string, std::string>()> signing_authority;
   std::function<std::string()> account_key_pem;             // signs accounts' tokens that lie in Secrets; none: nobody does
   Duration signing_duration{std::chrono::hours(24 * 365)};  // the longest that such a certificate is valid
-  Duration node_grace{std::chrono::seconds(40)};            // a silent node is unknown after this time
+  Duration node_grace{std::chrono::seconds(50)};            // a silent node is unknown after this time
   int terminated_pods_limit = 12500;                        // more finished pods are deleted, oldest first; 0: no limit
 };
 

@@ -19,8 +19,9 @@ struct ApiResource {
 };
 
 struct Discovered {
-  std::vector<ApiResource> resources;  // of each group's preferred version, without subresources
-  std::vector<std::string> failed;     // "group/version: why": their resources are not known
+  // Without subresources. Each once: of its group's preferred version, or else of the first one that serves it.
+  std::vector<ApiResource> resources;
+  std::vector<std::string> failed;  // "group/version: why": their resources are not known, nor those of the group's later versions
 };
 // Code::unavailable: not even the list of groups could be had.
 Result<Discovered> discover(client::Transport& transport);

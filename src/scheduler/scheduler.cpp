@@ -87,7 +87,7 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
     std::lock_guard lock(mutex);
     std::string key = client::key_of(now ? now.root() : before.root());
     std::string_view node = now["spec"]["nodeName"].as_string();
-    bool placed = now && !node.empty() && occupies(now.root());
+    bool placed = now && !node.empty() && occupies(now.root()), helps = false;
     if (auto found = placed_pods.find(key); found != placed_pods.end()) {
       // What is assumed stays until the API says where the pod is, or that it is gone.
       bool same_pod = now && found->second.pod.pod["metadata"]["uid"] == now["metadata"]["uid"];
@@ -96,22 +96,31 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
         found->second.pod = read_pod(now);  // the same, out of the newer block: the old one can go
         return;
       }
+      helps = !(same_pod && placed && found->second.node == node && found->second.assumed);  // a bound pod may take less now
       unplace(found);
-      if (!placed) wake_all();
     }
     if (placed) {
       forget(key);
       place(read_pod(now), std::string(node), false);
-      return;
     }
-    bool ours = now && node.empty() && now["spec"]["schedulerName"].as_string() == options.name &&
-                !now["metadata"]["deletionTimestamp"].exists() && now["spec"]["schedulingGates"].empty() && occupies(now.root());
-    if (!ours) return forget(key);
+    if (helps) wake_all();
+    if (placed) return;
+    if (!is_ours(now)) return forget(key);
+    // Another pod of this name has neither the place in the queue nor the back-off of the one before.
+    if (auto older = waiting_pods.find(key);
+        older != waiting_pods.end() && !(older->second.pod.pod["metadata"]["uid"] == now["metadata"]["uid"]))
+      forget(key);
     auto& waiting = waiting_pods[key];
     bool fresh = !waiting.pod.pod, changed = !fresh && !(waiting.pod.pod["spec"] == now["spec"]);
     waiting.pod = read_pod(now);
     if (fresh) waiting.order = ++arrivals;
     if (fresh || changed) activate(key, waiting);
+  }
+
+  // It waits for us to find a node for it.
+  bool is_ours(const Document& pod) const {
+    return pod && pod["spec"]["nodeName"].as_string().empty() && pod["spec"]["schedulerName"].as_string() == options.name &&
+           !pod["metadata"]["deletionTimestamp"].exists() && pod["spec"]["schedulingGates"].empty() && occupies(pod.root());
   }
 
   struct Placed {
@@ -250,13 +259,15 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
 
   void report(const Document& pod, std::string_view reason, const std::string& message) {
     events.warning(pod.root(), "FailedScheduling", message);
-    for (Value c : pod["status"]["conditions"].items())
-      if (c["type"].as_string() == "PodScheduled" && c["status"].as_string() == "False" && c["reason"].as_string() == reason &&
-          c["message"].as_string() == message)
-        return;
+    std::string since = format_rfc3339(world.clock.now());  // it could not be placed
+    for (Value c : pod["status"]["conditions"].items()) {
+      if (c["type"].as_string() != "PodScheduled" || c["status"].as_string() != "False") continue;
+      if (c["reason"].as_string() == reason && c["message"].as_string() == message) return;
+      if (!c["lastTransitionTime"].as_string().empty()) since = c["lastTransitionTime"].str();
+    }
     Draft condition = Draft::object(
         {{"type", "PodScheduled"}, {"status", "False"}, {"reason", reason}, {"message", message}, {"lastProbeTime", nullptr}});
-    condition["lastTransitionTime"] = format_rfc3339(world.clock.now());
+    condition["lastTransitionTime"] = since;
     if (pod["metadata"]["generation"].exists()) condition["observedGeneration"] = pod["metadata"]["generation"];
     Draft patch = Draft::object();
     patch["metadata"]["uid"] = pod["metadata"]["uid"];
@@ -317,9 +328,15 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
       events.warning(pod.pod.root(), "FailedScheduling", fmt::format("binding rejected: {}", why.message));
     }
     std::lock_guard lock(mutex);
-    // The place is free again; the pod is tried anew unless the API says that it is gone or bound already.
-    if (auto found = placed_pods.find(pod.key); found != placed_pods.end() && found->second.assumed) unplace(found);
-    if (Document current = pods.get(pod.key); current && current["spec"]["nodeName"].as_string().empty() && why.code != 404) {
+    // The place is free again, unless another pod of this name has it by now; the pod is tried anew unless the API says that
+    // it is gone or bound already.
+    Value uid = pod.pod["metadata"]["uid"];
+    if (auto found = placed_pods.find(pod.key);
+        found != placed_pods.end() && found->second.assumed && found->second.pod.pod["metadata"]["uid"] == uid) {
+      unplace(found);
+      wake_all();
+    }
+    if (Document current = pods.get(pod.key); is_ours(current) && current["metadata"]["uid"] == uid && why.code != 404) {
       auto& waiting = waiting_pods[pod.key];
       if (!waiting.pod.pod) {
         waiting.pod = read_pod(current);

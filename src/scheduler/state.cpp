@@ -31,13 +31,16 @@ void raise_to(Resources& out, const Resources& other) {
   }
 }
 
-void read_ports(Value containers, std::vector<HostPort>& out) {
-  for (Value c : containers.items())
+// `beside`: only those that run beside the containers, not the init containers that end before.
+void read_ports(Value containers, bool beside, std::vector<HostPort>& out) {
+  for (Value c : containers.items()) {
+    if (beside && c["restartPolicy"].as_string() != "Always") continue;
     for (Value p : c["ports"].items()) {
       if (p["hostPort"].as_int() <= 0) continue;
       std::string ip = p["hostIP"].str();
       out.push_back({ip.empty() ? "0.0.0.0" : ip, p["protocol"].as_string().empty() ? "TCP" : p["protocol"].str(), p["hostPort"].as_int()});
     }
+  }
 }
 
 }  // namespace
@@ -105,8 +108,8 @@ PodNeeds read_pod(Document pod) {
   out.requests.add(overhead, 1);
   out.scored_cpu_milli += overhead.cpu_milli;
   out.scored_memory += overhead.memory;
-  read_ports(spec["containers"], out.ports);
-  read_ports(spec["initContainers"], out.ports);
+  read_ports(spec["containers"], false, out.ports);
+  read_ports(spec["initContainers"], true, out.ports);
   out.pod = std::move(pod);
   return out;
 }

@@ -47,6 +47,7 @@ void make_new(const Rollout& rollout, Plan& plan) {
     Draft changed(rollout.deployment);
     changed["status"]["collisionCount"] = rollout.deployment["status"]["collisionCount"].as_int() + 1;
     plan.status = replace_action("deployments", changed.freeze(), "status");
+    plan.wake_after = Duration::zero();  // the change of the status alone wakes nobody (Echoes)
     return;
   }
   Action action = create_action("replicasets", new_replica_set(rollout));
@@ -120,7 +121,13 @@ void roll(const Rollout& rollout, Plan& plan) {
   if (!rollout.fresh) return make_new(rollout, plan);
   plan.actions = scale_new(rollout);
   if (plan.actions.empty() && rolling) plan.actions = scale_old_rolling(rollout);
-  if (plan.actions.empty() && is_complete(rollout.deployment, rollout.deployment["status"])) plan.actions = clean_up(rollout);
+  if (!plan.actions.empty()) return;
+  std::vector<Action> ends = clean_up(rollout);
+  if (ends.empty()) return;
+  // Also by the status that is to be written: when it has been, nobody looks again for its sake (Echoes).
+  const Document& deployment = rollout.deployment;
+  if (is_complete(deployment, deployment["status"]) || is_complete(deployment, with_status(rollout, true)["status"]))
+    plan.actions = std::move(ends);
 }
 
 // spec.replicas changed, or the Deployment is paused: sizes move, templates do not.

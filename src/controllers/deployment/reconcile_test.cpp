@@ -219,7 +219,7 @@ TEST(Deployment, TheNewReplicaSet) {
 TEST(Deployment, ATakenNameGivesAnother) {
   const auto taken = [](std::string_view) { return json("{}"); };
   const Plan plan = reconcile(make_deployment(), {.replica_sets = {}, .pods = {}, .replica_set_named = taken, .now = at(0)});
-  EXPECT_EQ(describe(plan), "status deployments");
+  EXPECT_EQ(describe(plan), "status deployments; wake after 0s");
   EXPECT_EQ(plan.status->body["status"]["collisionCount"].as_int(), 1);
   const auto name_with = [&](const Document& d) {
     return name_of(reconcile(d, {.replica_sets = {}, .pods = {}, .replica_set_named = {}, .now = at(0)}).actions.at(0).body);
@@ -238,6 +238,21 @@ TEST(Deployment, History) {
                                       set("v2", {.size = 10, .revision = 5})};
   EXPECT_EQ(steps(reconcile(d, {.replica_sets = sets, .pods = {}, .replica_set_named = {}, .now = at(0)}), sets),
             "delete replicasets d/web-b, delete replicasets d/web-c");
+}
+
+// The limit was lowered just now: that the status follows is no event to wait for.
+TEST(Deployment, HistoryIsCutByTheStatusToCome) {
+  Draft lowered(stamped(make_deployment(), 2));
+  lowered["metadata"]["generation"] = 6;
+  lowered["spec"]["revisionHistoryLimit"] = 0;
+  lowered["status"] = Draft(json(R"({"updatedReplicas":10,"replicas":10,"availableReplicas":10,"observedGeneration":5})"));
+  const Document old = set("v1", {.revision = 1});
+  const auto plan_with = [&](const Document& fresh) {
+    const std::vector<Document> sets = {old, fresh};
+    return steps(reconcile(lowered.freeze(), {.replica_sets = sets, .pods = {}, .replica_set_named = {}, .now = at(0)}), sets);
+  };
+  EXPECT_EQ(plan_with(set("v2", {.size = 10, .available = 9, .revision = 2})), "");
+  EXPECT_EQ(plan_with(set("v2", {.size = 10, .revision = 2})), "delete replicasets d/web-v1");
 }
 
 Value progressing(const Document& d) { return condition(d["status"]["conditions"], "Progressing"); }
@@ -299,6 +314,25 @@ TEST(Deployment, Conditions) {
   change([](Draft& x) { x["spec"]["paused"] = false; });
   step(9002);
   EXPECT_EQ(now(), "True NewReplicaSetAvailable: ReplicaSet \"web-v2\" has successfully progressed. / MinimumReplicasAvailable");
+}
+
+TEST(Deployment, AResumedRolloutSaysSo) {
+  Document d = stamped(make_deployment(), 1);
+  const std::vector<Document> sets = {set("v2", {.size = 10, .available = 5})};
+  const auto step = [&](std::int64_t seconds) {
+    d = reconcile(d, {.replica_sets = sets, .pods = {}, .replica_set_named = {}, .now = at(seconds)}).status.value().body;
+    return progressing(d)["status"].str() + " " + progressing(d)["reason"].str() + ": " + progressing(d)["message"].str();
+  };
+  const auto pause = [&](bool paused) {
+    Draft changed(d);
+    changed["spec"]["paused"] = paused;
+    d = changed.freeze();
+  };
+  EXPECT_EQ(step(0), "True ReplicaSetUpdated: ReplicaSet \"web-v2\" is progressing.");
+  pause(true);
+  EXPECT_EQ(step(1), "Unknown DeploymentPaused: Deployment is paused");
+  pause(false);
+  EXPECT_EQ(step(2), "Unknown DeploymentResumed: Deployment is resumed");
 }
 
 TEST(Deployment, AFailedCreationShows) {

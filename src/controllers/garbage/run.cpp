@@ -1,5 +1,7 @@
 #include "controllers/garbage/run.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <mutex>
 #include <optional>
@@ -346,13 +348,19 @@ client::Outcome Collector::examine(const std::string& uid) {
   Known known{.owners = {}, .has_dependents = has_dependents, .dependent_waits = dependent_waits};
   for (const Reference& reference : references_of(*latest)) {
     std::optional<OwnerState> state;
+    bool elsewhere = false;  // in another namespace: it owns nothing here
     {
       std::lock_guard lock(mutex_);
       const Node* owner = graph_.find(reference.uid);
+      elsewhere = owner && owner->is_observed() && !owner->ns.empty() && owner->ns != node.ns;
       const bool same = owner && owner->is_observed() && owner->name == reference.name && (owner->ns.empty() || owner->ns == node.ns) &&
                         monitors_[static_cast<std::size_t>(owner->resource)].resource.kind == reference.kind;
       if (same) state = owner->foreground ? OwnerState::waiting : OwnerState::solid;
     }
+    if (elsewhere)
+      performer_.events().warning(latest->root(), "OwnerRefInvalidNamespace",
+                                  fmt::format("ownerRef [{}/{}, namespace: {}, name: {}, uid: {}] does not exist in namespace \"{}\"",
+                                              reference.api_version, reference.kind, node.ns, reference.name, reference.uid, node.ns));
     if (!state) state = ask_owner(reference, node.ns);
     if (!state) return client::Outcome::retry();
     known.owners.push_back(*state);

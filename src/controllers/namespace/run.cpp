@@ -19,7 +19,8 @@ namespace {
 constexpr std::size_t workers = 5;
 constexpr int page = 500;                                         // objects looked at per resource; more are only counted
 constexpr Duration settle_time = std::chrono::milliseconds(300);  // requests that were admitted before the deletion end in this time
-constexpr Duration first_look = std::chrono::milliseconds(200), last_look = std::chrono::seconds(60);  // at what does not go by itself
+constexpr Duration first_look = std::chrono::milliseconds(200), last_look = std::chrono::seconds(60);  // at what cannot be known or deleted
+constexpr Duration look_at_held = std::chrono::seconds(8);  // upstream gives finalizers 15 s, and looks after half of it
 
 class NamespaceController final : public Controller {
  public:
@@ -166,6 +167,10 @@ client::Outcome NamespaceController::work(const std::string& name) {
     Progress& progress = progress_[name];
     observed.settled = now - progress.first_seen >= settle_time;
     again = progress.next_look;
+    // Nobody tells when the last finalizer of what is left goes.
+    const bool held =
+        std::any_of(observed.remaining.begin(), observed.remaining.end(), [](const Remaining& r) { return !r.finalizers.empty(); });
+    if (held && observed.discovery_failures.empty() && observed.deletion_failures.empty()) again = std::min(again, look_at_held);
     progress.next_look = std::min(progress.next_look * 2, last_look);
   }
   Plan plan = reconcile(ns, observed);

@@ -1,7 +1,7 @@
 // What becomes of a node that is silent or not well: its conditions, and the taints that follow from them (core/v1 Node,
 // "Taint Nodes by Condition").
 //
-//   silent for 40 s            ->  Ready and the pressure conditions become Unknown
+//   silent for 50 s            ->  Ready and the pressure conditions become Unknown
 //   Ready is Unknown           ->  taint node.kubernetes.io/unreachable, NoSchedule at once, NoExecute when eviction is allowed
 //   Ready is False             ->  taint node.kubernetes.io/not-ready, likewise
 //   MemoryPressure is True ... ->  taint node.kubernetes.io/memory-pressure NoSchedule ...
@@ -18,7 +18,7 @@ inline constexpr std::string_view unreachable_taint = "node.kubernetes.io/unreac
 inline constexpr std::string_view not_ready_taint = "node.kubernetes.io/not-ready";
 
 struct Limits {
-  Duration grace{std::chrono::seconds(40)};          // of silence
+  Duration grace{std::chrono::seconds(50)};          // of silence
   Duration startup_grace{std::chrono::seconds(60)};  // of a node that never said anything
 };
 

@@ -74,9 +74,9 @@ TEST(NodeLifecycle, Taints) {
 }
 
 TEST(NodeLifecycle, Silence) {
-  Plan plan = reconcile(node("True"), {.silent_for = seconds(30), .now = at(0)}, {});
-  EXPECT_EQ(describe(plan), "wake after 10.01s");
-  plan = reconcile(node("True"), {.silent_for = seconds(41), .pods = {pod("a", {.ready_for = 5}), pod("b")}, .now = at(0)}, {});
+  Plan plan = reconcile(node("True"), {.silent_for = seconds(45), .now = at(0)}, {});
+  EXPECT_EQ(describe(plan), "wake after 5.01s");
+  plan = reconcile(node("True"), {.silent_for = seconds(51), .pods = {pod("a", {.ready_for = 5}), pod("b")}, .now = at(0)}, {});
   EXPECT_EQ(describe(plan), "replace nodes/status n1; patch pods/status d/a");
   const Value conditions = plan.actions[0].body["status"]["conditions"];
   EXPECT_EQ(condition(conditions, "Ready")["status"].as_string(), "Unknown");
@@ -84,7 +84,7 @@ TEST(NodeLifecycle, Silence) {
   EXPECT_EQ(condition(conditions, "Ready")["message"].as_string(), "Kubelet stopped posting node status.");
   EXPECT_EQ(condition(conditions, "PIDPressure")["reason"].as_string(), "NodeStatusNeverUpdated");
   EXPECT_EQ(plan.actions[1].body["status"]["conditions"][0]["status"].as_string(), "False");
-  EXPECT_EQ(taints_of(reconcile(plan.actions[0].body, {.silent_for = seconds(41), .now = at(0)}, {})),
+  EXPECT_EQ(taints_of(reconcile(plan.actions[0].body, {.silent_for = seconds(51), .now = at(0)}, {})),
             "unreachable:NoSchedule unreachable:NoExecute");
 
   EXPECT_EQ(describe(reconcile(node(nullptr), {.silent_for = seconds(41), .now = at(0)}, {})), "wake after 19.01s");

@@ -23,7 +23,8 @@ std::string explain(std::size_t all, const std::map<std::string, std::size_t>& r
   if (resolvable) preemption.push_back(fmt::format("{} No preemption victims found for incoming pod", resolvable));
   if (unresolvable) preemption.push_back(fmt::format("{} Preemption is not helpful for scheduling", unresolvable));
   std::sort(preemption.begin(), preemption.end());
-  return out + fmt::format(" preemption: 0/{} nodes are available: {}.", all, join(preemption, ", "));
+  // The first words are upstream's of resource claims, which it asks before it thinks of preemption.
+  return out + fmt::format(" no new claims to deallocate, preemption: 0/{} nodes are available: {}.", all, join(preemption, ", "));
 }
 
 }  // namespace

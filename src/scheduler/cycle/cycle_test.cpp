@@ -63,13 +63,12 @@ TEST(Filter, SaysWhyANodeDoesNotFit) {
            Row{"{containers: [{}], tolerations: [{key: node.kubernetes.io/unschedulable, operator: Exists, effect: NoSchedule}]}",
                "{unschedulable: true}", "{}", "", true},
            Row{"{nodeName: other, containers: [{}]}", "{}", "{}", "node(s) didn't match the requested node name", false},
-           Row{"{containers: [{}]}", "{taints: [{key: k, value: v, effect: NoSchedule}]}", "{}", "node(s) had untolerated taint {k: v}",
-               false},
+           Row{"{containers: [{}]}", "{taints: [{key: k, value: v, effect: NoSchedule}]}", "{}", "node(s) had untolerated taint(s)", false},
            Row{"{containers: [{}]}", "{taints: [{key: k, effect: PreferNoSchedule}]}", "{}", "", true},
            Row{"{containers: [{}], tolerations: [{key: k, operator: Equal, value: v}]}",
                "{taints: [{key: k, value: v, effect: NoExecute}]}", "{}", "", true},
            Row{"{containers: [{}], tolerations: [{key: k, operator: Equal, value: w}]}",
-               "{taints: [{key: k, value: v, effect: NoExecute}]}", "{}", "node(s) had untolerated taint {k: v}", false},
+               "{taints: [{key: k, value: v, effect: NoExecute}]}", "{}", "node(s) had untolerated taint(s)", false},
            Row{"{containers: [{}], tolerations: [{operator: Exists}]}", "{taints: [{key: k, value: v, effect: NoSchedule}]}", "{}", "",
                true},
            Row{"{containers: [{}], nodeSelector: {disk: ssd}}", "{}", "{disk: hdd}", "node(s) didn't match Pod's node affinity/selector",
@@ -107,6 +106,23 @@ TEST(Filter, NodeAffinityOperators) {
   }
 }
 
+TEST(Filter, NodeAffinityTerms) {
+  struct Row {
+    const char* terms;
+    bool fits;
+  };
+  for (Row row : {Row{"[{matchFields: [{key: metadata.name, operator: In, values: [n1]}]}]", true},
+                  Row{"[{matchFields: [{key: metadata.name, operator: In, values: [m1]}]}]", false},
+                  Row{"[{matchExpressions: [{key: none, operator: Exists}]}, {matchExpressions: [{key: zone, operator: Exists}]}]", true},
+                  Row{"[{matchExpressions: [{key: zone, operator: Exists}, {key: none, operator: Exists}]}]", false}, Row{"[{}]", false},
+                  Row{"[{}, {matchExpressions: [{key: zone, operator: Exists}]}]", true}}) {
+    std::string spec =
+        std::string("{containers: [{}], affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: ") +
+        row.terms + "}}}}";
+    EXPECT_EQ(check_node(pod(spec), *node("n1", "{}", "{zone: a}")).reasons.empty(), row.fits) << row.terms;
+  }
+}
+
 TEST(Filter, HostPortsClashByAddressAndProtocol) {
   auto with_port = [](const char* port) { return pod(std::string("{containers: [{ports: [") + port + "]}]}"); };
   auto n = node("n");
@@ -119,12 +135,23 @@ TEST(Filter, HostPortsClashByAddressAndProtocol) {
   EXPECT_TRUE(check_node(with_port("{hostPort: 80}"), *n).reasons.empty());
 }
 
+// An init container's port is free again when the containers run, unless it is a sidecar.
+TEST(Filter, HostPortsOfInitContainersThatStay) {
+  for (const auto& [policy, fits] : {std::pair("", true), std::pair("restartPolicy: Always, ", false)}) {
+    const PodNeeds p = pod(std::string("{initContainers: [{") + policy + "ports: [{hostPort: 80}]}], containers: [{}]}");
+    auto n = node("n");
+    n->add(p, 1);
+    EXPECT_EQ(check_node(p, *n).reasons.empty(), fits) << policy;
+  }
+}
+
 TEST(Cycle, ExplainsWhyNowhere) {
   auto a = node("a", "{unschedulable: true}"), b = node("b", "{unschedulable: true}"), full = node("c");
   for (int i = 0; i < 3; ++i) full->add(pod(small), 1);
   std::vector<NodeState*> nodes{a.get(), b.get(), full.get()};
   EXPECT_EQ(decide(pod(small), nodes, 0, 0).message,
-            "0/3 nodes are available: 1 Too many pods, 2 node(s) were unschedulable. preemption: 0/3 nodes are available: 1 No preemption "
+            "0/3 nodes are available: 1 Too many pods, 2 node(s) were unschedulable. no new claims to deallocate, preemption: 0/3 nodes "
+            "are available: 1 No preemption "
             "victims found for incoming pod, "
             "2 Preemption is not helpful for scheduling.");
   EXPECT_EQ(decide(pod(small), {}, 0, 0).message, "no nodes available to schedule pods");
@@ -140,6 +167,23 @@ TEST(Cycle, PrefersTheEmptierNodeAndThePreferredOne) {
       pod("{containers: [{}], affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 10, preference: "
           "{matchExpressions: [{key: disk, operator: In, values: [ssd]}]}}]}}}");
   EXPECT_EQ(decide(wants, {idle.get(), ssd.get()}, 0, 0).node, ssd.get());
+}
+
+// Both would be used by half on average; the one evenly.
+TEST(Cycle, PrefersTheNodeThatIsUsedEvenly) {
+  auto even = node("even"), lopsided = node("lopsided");
+  even->add(pod("{containers: [{resources: {requests: {cpu: 1, memory: 2Gi}}}]}"), 1);
+  lopsided->add(pod("{containers: [{resources: {requests: {cpu: 2, memory: 1Mi}}}]}"), 1);
+  const PodNeeds wants = pod("{containers: [{resources: {requests: {cpu: 1, memory: 2Gi}}}]}");
+  EXPECT_EQ(least_allocated(wants, *even), 50);
+  EXPECT_EQ(least_allocated(wants, *lopsided), 49);
+  EXPECT_EQ(balanced_allocation(wants, *even), 100);
+  EXPECT_EQ(balanced_allocation(wants, *lopsided), 75);
+  // More is asked of the memory: now the lopsided one is the one that becomes even, though it has less left.
+  lopsided->add(pod("{containers: [{resources: {requests: {cpu: 100m, memory: 1Mi}}}]}"), 1);
+  const PodNeeds memory = pod("{containers: [{resources: {requests: {cpu: 1m, memory: 4Gi}}}]}");
+  EXPECT_GT(least_allocated(memory, *even), least_allocated(memory, *lopsided) - 5);
+  EXPECT_EQ(decide(memory, {even.get(), lopsided.get()}, 0, 0).node, lopsided.get());
 }
 
 TEST(Cycle, TiesAreChosenByChance) {
