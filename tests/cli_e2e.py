@@ -220,6 +220,60 @@ def run_file(path, sides, update, verbose):
     return len(cases), failures
 
 
+def real_kubectls():
+    """The oldest and the newest that are installed side by side."""
+    folder = os.path.dirname(os.path.realpath(shutil.which("kubectl") or shutil.which("kubectl.1.33") or "/none/kubectl"))
+    found = [f for f in (os.listdir(folder) if os.path.isdir(folder) else []) if re.fullmatch(r"kubectl\.1\.\d+", f)]
+    found.sort(key=lambda f: int(f.rsplit(".", 1)[1]))
+    return [os.path.join(folder, f) for f in dict.fromkeys(found[:1] + found[-1:])]
+
+
+# What a real kubectl is to do, in order, in a namespace of its own: the command, its exit status, what its output says.
+REAL = [
+    ("kubectl create namespace real", 0, "namespace/real created"),
+    ("kubectl config set-context --current --namespace=real", 0, "modified"),
+    ("kubectl explain deployment.spec.replicas", 0, r"(?s)KIND: +Deployment.*FIELD: replicas <integer>\s+DESCRIPTION:\s+\w+"),
+    ("kubectl explain pod.spec.containers.nothing", 1, 'field "nothing" does not exist'),
+    ("kubectl apply -f web.yaml", 0, r"(?s)deployment.apps/web created\s+service/web created"),
+    ("kubectl apply -f web.yaml", 0, r"(?s)deployment.apps/web unchanged\s+service/web unchanged"),
+    ("sed 's/replicas:/replicsa:/' web.yaml | kubectl apply --validate=strict -f -", 1, 'unknown field "spec.replicsa"'),
+    ("sed 's/replicas:/replicsa:/' web.yaml | kubectl apply --validate=warn -f - 2>&1", 0, 'Warning: .*unknown field "spec.replicsa"'),
+    ("kubectl apply --server-side --force-conflicts -f web.yaml", 0, "deployment.apps/web serverside-applied"),
+    ("kubectl describe deployment web", 0, r"(?s)Name: +web.*Pod Template:.*Image: +example.org/web:1"),
+    ("kubectl get deployment web -o wide --show-labels", 0, r"(?s)^NAME +READY.*SELECTOR.*web "),
+    ("kubectl label deployment web mood=good", 0, "deployment.apps/web labeled"),
+    ("kubectl annotate deployment web kubernetes.io/change-cause=one", 0, "deployment.apps/web annotate"),
+    ("kubectl wait deployment/web --for=jsonpath='{.metadata.annotations.deployment\\.kubernetes\\.io/revision}'=1 --timeout=20s", 0, "condition met"),
+    ("kubectl set image deployment/web web=example.org/web:2", 0, "deployment.apps/web image updated"),
+    ("kubectl wait deployment/web --for=jsonpath='{.metadata.annotations.deployment\\.kubernetes\\.io/revision}'=2 --timeout=20s", 0, "condition met"),
+    ("kubectl rollout history deployment/web", 0, r"(?s)REVISION +CHANGE-CAUSE\s+1 .*2 "),
+    ("kubectl rollout undo deployment/web", 0, "deployment.apps/web rolled back"),
+    ("kubectl rollout restart deployment/web", 0, "deployment.apps/web restarted"),
+    ("kubectl rollout status deployment/web --watch=false", 0, "Waiting for deployment"),
+    ("kubectl scale deployment/web --replicas=0", 0, "deployment.apps/web scaled"),
+    ("kubectl patch deployment web -p '{\"spec\":{\"minReadySeconds\":7}}'", 0, "deployment.apps/web patched"),
+    ("kubectl get deployment web -o jsonpath='{.spec.minReadySeconds}/{.metadata.labels.mood}'", 0, "^7/good$"),
+    ("kubectl auth can-i create pods", 0, "^yes"),
+    ("kubectl api-resources --api-group=apps -o name", 0, "deployments.apps"),
+    ("kubectl delete -f web.yaml", 0, r'(?s)deployment.apps "web" deleted.*service "web" deleted'),
+    ("kubectl delete namespace real", 0, 'namespace "real" deleted'),
+]
+
+
+def run_real(side, kubectl):
+    """Runs REAL with this kubectl on the first control plane."""
+    cwd, failures = side.begin(), []
+    place = os.path.join(side.folder, "real")
+    shutil.rmtree(place, ignore_errors=True)
+    os.mkdir(place)
+    os.symlink(kubectl, os.path.join(place, "kubectl"))
+    for command, status, says in REAL:
+        out, err, got = side.run(f"PATH={place}:$PATH; {command}", cwd)
+        if got != status or not re.search(says, out + err):
+            failures.append(f"$ {command}\n    exit {got}, wanted {status} and {says!r}\n    {out}{err}")
+    return failures
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("kybern")
@@ -254,6 +308,13 @@ def main():
             total += count
             failed += len(failures)
             print(f"{name}: {count} commands, {len(failures)} differences, {time.monotonic() - begun:.1f} s", flush=True)
+            for failure in failures:
+                print("FAILED:", failure)
+        for kubectl in [] if arguments.files or arguments.reference == "none" else real_kubectls():
+            failures = run_real(sides[0], kubectl)
+            total += len(REAL)
+            failed += len(failures)
+            print(f"{os.path.basename(kubectl)}: {len(REAL)} commands, {len(failures)} differences", flush=True)
             for failure in failures:
                 print("FAILED:", failure)
     finally:

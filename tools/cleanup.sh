@@ -24,18 +24,15 @@ for namespace in $(ip netns list 2>/dev/null | awk '{print $1}' | grep '^cni-');
   # Only those that this cluster's containerd made; it keeps a note of each by name.
   grep -rqs -- "$namespace" "$state" 2>/dev/null && ip netns delete "$namespace" 2>/dev/null
 done
-if [ -e "$data/kubelet/bridge" ]; then
-  bridge=$(cat "$data/kubelet/bridge")
-else
-  bridge=cni0
+# Without a note of the node agent's the bridge and the cgroups are another cluster's.
+if [ -s "$data/kubelet/bridge" ]; then ip link delete "$(cat "$data/kubelet/bridge")" 2>/dev/null; fi
+if [ -e "$data/kubelet/cgroup-root" ]; then
+  root=$(cat "$data/kubelet/cgroup-root")
+  for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/*; do
+    [ -d "$hierarchy$root/kubepods" ] || continue
+    find "$hierarchy$root/kubepods" -depth -type d -exec rmdir {} + 2>/dev/null
+    [ -n "$root" ] && rmdir "$hierarchy$root" 2>/dev/null
+  done
 fi
-ip link delete "$bridge" 2>/dev/null
-
-root=$(cat "$data/kubelet/cgroup-root" 2>/dev/null)
-for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/*; do
-  [ -d "$hierarchy$root/kubepods" ] || continue
-  find "$hierarchy$root/kubepods" -depth -type d -exec rmdir {} + 2>/dev/null
-  [ -n "$root" ] && rmdir "$hierarchy$root" 2>/dev/null
-done
 nft list tables 2>/dev/null | awk '$3 ~ /^kybern/ {print $2, $3}' | while read -r family table; do nft delete table "$family" "$table" 2>/dev/null; done
 exit 0

@@ -1,7 +1,9 @@
 #include "bin/flags.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
@@ -18,6 +20,32 @@ std::string environment_name(std::string_view flag) {
   std::string out = "KYBERN_";
   for (char c : flag) out += c == '-' ? '_' : static_cast<char>(c >= 'a' && c <= 'z' ? c - 32 : c);
   return out;
+}
+
+// Whether one slip leads from one name to the other: between their common beginning and end lie at most two characters.
+bool one_slip(std::string_view a, std::string_view b) {
+  const std::size_t shorter = std::min(a.size(), b.size()), longer = std::max(a.size(), b.size());
+  std::size_t same = 0, end = 0;
+  while (same < shorter && a[same] == b[same]) ++same;
+  while (end < shorter - same && a[a.size() - 1 - end] == b[b.size() - 1 - end]) ++end;
+  return same + end + 2 >= longer;
+}
+
+// "KYBERN_DTA_DIR; did you mean KYBERN_DATA_DIR?", or "". What only resembles a setting is another command's, a script's, or what a
+// pod finds of a Service (KYBERN_SERVICE_HOST).
+std::string misspelt_variable(const std::vector<std::string>& flags) {
+  constexpr std::string_view prefix = "KYBERN_";
+  constexpr std::size_t min_name = 5;  // shorter ones are near to anything
+  for (char** entry = ::environ; *entry != nullptr; ++entry) {
+    const std::string_view variable = std::string_view(*entry).substr(0, std::string_view(*entry).find('='));
+    if (!variable.starts_with(prefix)) continue;
+    std::string name = to_lower(variable.substr(prefix.size()));
+    std::ranges::replace(name, '_', '-');
+    const std::string near = edit_nearest(name, flags);
+    if (name.size() >= min_name && !near.empty() && near != name && one_slip(name, near))
+      return fmt::format("{}; did you mean {}?", variable, environment_name(near));
+  }
+  return "";
 }
 
 }  // namespace
@@ -103,13 +131,16 @@ Result<void> Flags::read_config(const std::string& file) {
                                              near.empty() ? "" : fmt::format("; did you mean {}?", near)));
     }
     std::string value;
+    bool empty = m.value.is_null();
     if (m.value.is_array()) {
       std::vector<std::string> pieces;
+      for (Value v : m.value.items()) empty = empty || v.is_null();
       for (Value v : m.value.items()) pieces.push_back(v.is_string() ? v.str() : to_json(v));
       value = join(pieces, ",");
     } else {
       value = m.value.is_string() ? m.value.str() : to_json(m.value);
     }
+    if (empty) return fail(Code::invalid, fmt::format("config file {}, {} needs a value", file, m.key));
     if (auto ok = set(*flag, value, 1, fmt::format("config file {}, {}", file, m.key)); !ok) return ok;
   }
   return {};
@@ -140,6 +171,10 @@ Result<void> Flags::parse(const std::vector<std::string>& arguments, bool& help)
     else return fail(Code::invalid, fmt::format("{}: --{} needs a value", command_, name));
     if (auto ok = set(*flag, value, 3, fmt::format("--{}", name)); !ok) return ok;
   }
+  std::vector<std::string> names;
+  for (const Flag& flag : flags_) names.push_back(flag.name);
+  if (const std::string slip = misspelt_variable(names); !slip.empty())
+    return fail(Code::invalid, fmt::format("{}: unknown environment variable {}", command_, slip));
   for (Flag& flag : flags_)
     if (const char* value = std::getenv(environment_name(flag.name).c_str()))
       if (auto ok = set(flag, value, 2, environment_name(flag.name)); !ok) return ok;

@@ -128,12 +128,29 @@ TEST_F(FlagsTest, WhatIsWrongIsSaidInOneLineWithTheNearestRightName) {
   ::setenv("KYBERN_PORT", "x", 1);
   Settings s;
   EXPECT_EQ(s.parse({}, help).error().message, "KYBERN_PORT: \"x\" is no number");
+  ::unsetenv("KYBERN_PORT");
+  for (const char* slip : {"KYBERN_DTA_DIR", "KYBERN_DATA_DRI", "KYBERN_DATA_DIRS"}) {
+    ::setenv(slip, "x", 1);
+    auto done = s.parse({}, help);
+    ::unsetenv(slip);
+    ASSERT_FALSE(done) << slip;
+    EXPECT_EQ(done.error().message, std::string("kybern try: unknown environment variable ") + slip + "; did you mean KYBERN_DATA_DIR?");
+  }
+  // Others' variables: of another command, of the scripts, of a Service that is named kybern.
+  for (const char* other : {"KYBERN_KEEP", "KYBERN_QUIET", "KYBERN_SECURE_PORT", "KYBERN_SERVICE_HOST", "KYBERN_NODE_IP"}) {
+    ::setenv(other, "x", 1);
+    EXPECT_TRUE(s.parse({}, help)) << other;
+    ::unsetenv(other);
+  }
 }
 
 TEST_F(FlagsTest, WhatIsWrongInTheFile) {
   const std::pair<const char*, std::string> rows[] = {
       {"data-dri: x", "unknown setting \"data-dri\"; did you mean data-dir?"},
       {"port: many", ", port: \"many\" is no number"},
+      {"data-dir:", ", data-dir needs a value"},
+      {"data-dir: null", ", data-dir needs a value"},
+      {"node-name: [a, ~]", ", node-name needs a value"},
       {"- a\n- b", "expected lines of `name: value`"},
       {"a: [", ""},
   };

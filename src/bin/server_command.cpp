@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <map>
 
-#include "apiserver/pki.h"
 #include "apiserver/server.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -96,7 +95,7 @@ struct NodeFlags {
   kubelet::KubeletOptions options;
   std::string node_ip, pod_cidr = "10.244.0.0/24", cluster_cidr = "10.244.0.0/16";
   bool agent = true, proxy = true, dns = true;
-  int grace_s = 40;
+  int grace_s = 50, dns_port = 10053;
   SigningFlags signing;
 
   void add_to(Flags& flags) {
@@ -107,6 +106,7 @@ struct NodeFlags {
     flags.add("agent", &agent, "run pods on this machine");
     flags.add("proxy", &proxy, "route services on this machine");
     flags.add("dns", &dns, "answer DNS for the cluster");
+    flags.add("dns-port", &dns_port, "the port on which it does, behind port 53 of its virtual IP");
     flags.add("node-name", &options.node_name, "the node's name");
     flags.add("node-ip", &node_ip, "the node's address; found by itself when empty");
     flags.add("container-runtime-endpoint", &options.runtime_endpoint,
@@ -189,7 +189,7 @@ int run_server(const std::vector<std::string>& arguments) {
   // The DNS service is made before the first pod, so that no pod starts without a resolver.
   if (node.dns) {
     auto made = start_cluster_dns(*installer, identities.of("system:kube-dns"), world,
-                                  {address, server.dns_service_ip(), api.options.cluster_domain, node.options.resolv_conf});
+                                  {address, server.dns_service_ip(), api.options.cluster_domain, node.options.resolv_conf, node.dns_port});
     if (!made) return complain("dns: " + made.error().message);
     dns = std::move(*made);
     node.options.cluster_dns = {server.dns_service_ip()};

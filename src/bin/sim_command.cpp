@@ -1,18 +1,39 @@
 // `kybern sim`: the control plane against simulated nodes and a simulated clock, disk and network.
 #include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <fstream>
+#include <memory>
+#include <thread>
 
 #include "base/log.h"
+#include "base/profile.h"
 #include "base/strings.h"
 #include "bin/commands.h"
 #include "bin/flags.h"
+#include "sim/cluster.h"
 #include "sim/scale.h"
 #include "sim/trial.h"
 
 namespace kybern::bin {
 namespace {
+
+// The simulation is one thread that looks at no signals: another one waits for them.
+void end_at_a_signal() {
+  std::thread([] {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    int number = 0;
+    ::sigwait(&signals, &number);
+    sim::remove_own_folders();
+    ::_exit(128 + number);
+  }).detach();
+}
 
 // One plan of faults; `numbers`: what is left of it.
 int run_trial(std::uint64_t seed, const std::vector<std::string>& numbers, bool narrate) {
@@ -56,7 +77,7 @@ int run_sim(const std::vector<std::string>& arguments) {
   sim::ScaleOptions scale;
   int seed = 1, live_seconds = 0, trials = 0;
   bool trial = false, help = false;
-  std::string log_level = "error";
+  std::string log_level = "error", profile_file;
   std::vector<std::string> only;
   flags.add("seed", &seed, "where all randomness comes from");
   flags.add("nodes", &scale.nodes, "simulated nodes");
@@ -71,6 +92,8 @@ int run_sim(const std::vector<std::string>& arguments) {
   flags.add("trial", &trial, "a small cluster with faults from the seed, everything checked");
   flags.add("trials", &trials, "so many trials, from the seed on");
   flags.add("only", &only, "of a trial only the incidents with these numbers");
+  flags.section("The run");
+  flags.add("profile", &profile_file, "where the processor's time went, into this file: a line for each stack, for flame graphs");
   flags.add("log-level", &log_level, "of the components: debug, info, warn, error, none");
   if (auto ok = flags.parse(arguments, help); !ok) return complain(ok.error().message);
   if (help) return fmt::print("{}", flags.help()), 0;
@@ -83,12 +106,24 @@ int run_sim(const std::vector<std::string>& arguments) {
   const std::vector<std::string> levels{"debug", "info", "warn", "error", "none"};
   for (std::size_t i = 0; i < levels.size(); ++i)
     if (levels[i] == log_level) set_log_level(static_cast<LogLevel>(i));
+  end_at_a_signal();
   if (trials > 0) return run_trials(static_cast<std::uint64_t>(seed), trials);
   if (trial) return run_trial(static_cast<std::uint64_t>(seed), only, true);
   scale.seed = static_cast<std::uint64_t>(seed);
   scale.live = std::chrono::seconds(live_seconds);
+  std::unique_ptr<CpuProfile> profile;
+  if (!profile_file.empty()) {
+    auto begun = CpuProfile::begin(profile_default_hz);
+    if (!begun) return complain("sim: --profile: " + begun.error().message);
+    profile = std::move(*begun);
+  }
   bool well = false;
   fmt::print("{}", sim::run_scale(scale, well));
+  if (profile) {
+    std::ofstream out(profile_file);
+    out << to_folded(profile->end());
+    if (!out.flush()) return complain(fmt::format("sim: --profile: {} cannot be written", profile_file));
+  }
   return well ? 0 : 1;
 }
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/strings.h"
 #include "cli/apply.h"
@@ -23,6 +24,12 @@ struct Applied {
   std::string operation;  // created, configured, unchanged, serverside-applied
 };
 
+// What was applied, by value: an ApiResource is the discovery's, and goes with it.
+struct Kept {
+  std::string group, kind, ns, name;
+  bool operator==(const Kept&) const = default;
+};
+
 struct Apply {
   Session& session;
   const Arguments& arguments;
@@ -37,7 +44,8 @@ struct Apply {
   Result<Applied> one(const Subject& subject);
   Result<Applied> create(const Subject& subject, Value wanted);
   Error patch_failed(const Subject& subject, const Status& status, Value patch) const;
-  Result<void> prune(const std::vector<Subject>& kept);
+  Result<void> prune(const std::vector<Kept>& kept);
+  Result<void> prune(const std::vector<Kept>& kept, const ApiResource& type, const std::string& ns);
 };
 
 std::string_view field_validation(std::string_view validate) {
@@ -137,12 +145,23 @@ Result<Applied> Apply::one(const Subject& subject) {
 }
 
 // Deletes what carries the label selector's labels, was applied, and is in no manifest any more.
-Result<void> Apply::prune(const std::vector<Subject>& kept) {
-  const std::string selector = arguments.text("selector");
-  if (selector.empty() && !arguments.on("all"))
-    return refuse(
-        "all resources selected for prune without explicitly passing --all. To prune all resources, pass the --all flag. If you did not "
-        "mean to prune all resources, specify a label selector");
+Result<void> Apply::prune(const std::vector<Kept>& kept, const ApiResource& type, const std::string& ns) {
+  auto found = session.call("GET", type.path(ns), query_of({{"labelSelector", arguments.text("selector")}}));
+  if (!found) return std::unexpected(shown(found.error()));
+  for (Value item : (*found)["items"].items()) {
+    const std::string name = item["metadata"]["name"].str();
+    if (!item["metadata"]["annotations"][last_applied].exists()) continue;
+    if (std::ranges::find(kept, Kept{type.group, type.kind, item["metadata"]["namespace"].str(), name}) != kept.end()) continue;
+    if (dry_run != "client")
+      if (auto gone = session.call("DELETE", type.path(ns, name),
+                                   query_of({{"dryRun", dry_run_query(dry_run)}, {"propagationPolicy", "Background"}}));
+          !gone && gone.error().code != 404)
+        return std::unexpected(shown(gone.error()));
+    fmt::print("{}/{} pruned{}\n", type.shown_kind(), name, dry_run_suffix(dry_run));
+  }
+  return {};
+}
+Result<void> Apply::prune(const std::vector<Kept>& kept) {
   auto discovery = session.discovery();
   if (!discovery) return std::unexpected(discovery.error());
   std::vector<std::string> kinds = arguments.list("prune-allowlist");
@@ -168,22 +187,14 @@ Result<void> Apply::prune(const std::vector<Subject>& kept) {
     const std::size_t slash = kind.rfind('/');
     const ApiResource* type = slash == std::string::npos ? nullptr : (*discovery)->find_kind(kind.substr(0, slash), kind.substr(slash + 1));
     if (type == nullptr) continue;
-    auto found = session.call("GET", type->path(session.ns()), query_of({{"labelSelector", selector}}));
-    if (!found) return std::unexpected(shown(found.error()));
-    for (Value item : (*found)["items"].items()) {
-      const std::string_view name = item["metadata"]["name"].as_string(), ns = item["metadata"]["namespace"].as_string();
-      if (!item["metadata"]["annotations"][last_applied].exists()) continue;
-      if (std::any_of(kept.begin(), kept.end(), [&](const Subject& s) {
-            return s.type->kind == type->kind && s.type->group == type->group && s.name == name && s.ns == ns;
-          }))
-        continue;
-      if (dry_run != "client")
-        if (auto gone = session.call("DELETE", type->path(ns, name),
-                                     query_of({{"dryRun", dry_run_query(dry_run)}, {"propagationPolicy", "Background"}}));
-            !gone && gone.error().code != 404)
-          return std::unexpected(shown(gone.error()));
-      fmt::print("{}/{} pruned{}\n", type->shown_kind(), name, dry_run_suffix(dry_run));
-    }
+    // Of namespaced kinds: where the manifests' objects lie.
+    std::set<std::string> namespaces;
+    if (!type->namespaced) namespaces.insert("");
+    else
+      for (const Kept& one : kept)
+        if (!one.ns.empty()) namespaces.insert(one.ns);
+    for (const std::string& ns : namespaces)
+      if (auto done = prune(kept, *type, ns); !done) return done;
   }
   return {};
 }
@@ -206,13 +217,17 @@ Result<int> apply(Session& session, const Arguments& arguments) {
   if (server_side && *dry_run == "client")
     return refuse("--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)");
   if (arguments.on("force-conflicts") && !server_side) return refuse("--force-conflicts only works with --server-side");
+  if (arguments.on("prune") && arguments.text("selector").empty() && !arguments.on("all"))
+    return refuse(
+        "all resources selected for prune without explicitly passing --all. To prune all resources, pass the --all flag. If you did not "
+        "mean to prune all resources, specify a label selector");
   auto output = Output::parse(arguments.text("output"));
   if (!output) return std::unexpected(output.error());
   auto manifests = read_manifests(arguments.list("filename"), arguments.on("recursive"));
   if (!manifests) return std::unexpected(manifests.error());
   if (manifests->empty()) return refuse("no objects passed to apply");
   Apply work{session, arguments, *dry_run, std::string(field_validation(arguments.text("validate"))), true};
-  std::vector<Subject> done;
+  std::vector<Kept> done;
   std::vector<Document> objects;
   std::string errors;
   for (const Manifest& manifest : *manifests) {
@@ -229,11 +244,8 @@ Result<int> apply(Session& session, const Arguments& arguments) {
     } else {
       objects.push_back(applied->object);
     }
-    done.push_back(*std::move(subject));
-    if (done.back().type->kind == "CustomResourceDefinition") {  // its kind may follow in the same files
-      done.clear();                                              // their types are the discovery's
-      session.forget_discovery();
-    }
+    done.push_back({subject->type->group, subject->type->kind, subject->ns, subject->name});
+    if (done.back().kind == "CustomResourceDefinition") session.forget_discovery();  // its kind may follow in the same files
   }
   if (!objects.empty()) {
     auto text = output->print(objects, objects.size() > 1, nullptr);

@@ -15,6 +15,31 @@
 namespace kybern::cli {
 namespace {
 
+constexpr int scale_retries = 100;
+
+// One PATCH of the scale. With a precondition it is sent for the version that fulfils it, as often as a change comes in between.
+Result<void> set_replicas(Session& session, const Arguments& arguments, const Subject& subject, std::int64_t replicas, std::int64_t current,
+                          const std::string& dry_run) {
+  const std::string wanted_version = arguments.text("resource-version");
+  const bool guarded = current >= 0 || !wanted_version.empty();
+  for (int attempt = 0;; ++attempt) {
+    Draft patch = Draft::object({{"spec", Draft::object({{"replicas", replicas}})}});
+    if (guarded) {
+      auto now = session.call("GET", subject.path("scale"));
+      if (!now) return std::unexpected(shown(now.error()));
+      const std::int64_t was = (*now)["spec"]["replicas"].as_int();
+      const std::string version = (*now)["metadata"]["resourceVersion"].str();
+      if (current >= 0 && was != current) return refuse(fmt::format("Expected replicas to be {}, was {}", current, was));
+      if (!wanted_version.empty() && version != wanted_version)
+        return refuse(fmt::format("Expected resource version to be {}, was {}", wanted_version, version));
+      patch["metadata"]["resourceVersion"] = version;
+    }
+    auto done = session.call("PATCH", subject.path("scale"), query_of({{"dryRun", dry_run_query(dry_run)}}), patch.freeze(), merge_type);
+    if (done) return {};
+    if (!guarded || !done.error().is("Conflict") || attempt == scale_retries) return std::unexpected(shown(done.error()));
+  }
+}
+
 Result<int> scale(Session& session, const Arguments& arguments) {
   auto replicas = arguments.number("replicas");
   auto current = arguments.number("current-replicas");
@@ -28,13 +53,8 @@ Result<int> scale(Session& session, const Arguments& arguments) {
   if (subjects->empty()) return refuse("no objects passed to scale");
   for (const Subject& subject : *subjects) {
     if (!subject.type->has("scale")) return std::unexpected(shown(generic_not_found()));
-    if (*current >= 0 && subject.object["spec"]["replicas"].as_int() != *current)
-      return refuse(fmt::format("Expected replicas to be {}, was {}", *current, subject.object["spec"]["replicas"].as_int()));
-    if (*dry_run != "client") {
-      const Document patch = Draft::object({{"spec", Draft::object({{"replicas", *replicas}})}}).freeze();
-      auto done = session.call("PATCH", subject.path("scale"), query_of({{"dryRun", dry_run_query(*dry_run)}}), patch, merge_type);
-      if (!done) return std::unexpected(shown(done.error()));
-    }
+    if (*dry_run != "client")
+      if (auto set = set_replicas(session, arguments, subject, *replicas, *current, *dry_run); !set) return std::unexpected(set.error());
     if (timeout->count() > 0 && *dry_run == "none") {
       auto met = observe(session, subject.type->path(subject.ns), name_query(subject.name), deadline_after(*timeout),
                          {[&](std::string_view, Value o) {
@@ -159,14 +179,14 @@ Result<int> replace(Session& session, const Arguments& arguments) {
 
 Command scale_command() {
   using namespace flags;
-  return {
-      "scale",
-      "set the number of replicas",
-      "--replicas=COUNT (TYPE NAME | TYPE/NAME | -f FILE)",
-      {filename(), recursive(), selector(), output(), dry_run(), boolean("all", "all of the type in the namespace"),
-       required(number("replicas", "how many")), number("current-replicas", "only when there are so many now", "-1"),
-       text("resource-version", "accepted for compatibility"), duration("timeout", "wait so long until it is done; 0: do not wait", "0s")},
-      scale};
+  return {"scale",
+          "set the number of replicas",
+          "--replicas=COUNT (TYPE NAME | TYPE/NAME | -f FILE)",
+          {filename(), recursive(), selector(), output(), dry_run(), boolean("all", "all of the type in the namespace"),
+           required(number("replicas", "how many")), number("current-replicas", "only when there are so many now", "-1"),
+           text("resource-version", "only when the object has this version"),
+           duration("timeout", "wait so long until it is done; 0: do not wait", "0s")},
+          scale};
 }
 Command patch_command() {
   using namespace flags;

@@ -172,6 +172,25 @@ Result<int> history(Session& session, const Arguments& arguments) {
   return 0;
 }
 
+// Those of the replica set that is gone back to, but for what the deployment keeps about itself.
+Draft annotations_after_undo(Value deployment, Value replica_set) {
+  const auto own = [](std::string_view key) {
+    constexpr std::string_view keys[] = {"kubectl.kubernetes.io/last-applied-configuration",
+                                         "deployment.kubernetes.io/revision",
+                                         "deployment.kubernetes.io/revision-history",
+                                         "deployment.kubernetes.io/desired-replicas",
+                                         "deployment.kubernetes.io/max-replicas",
+                                         "deprecated.deployment.rollback.to"};
+    return std::ranges::find(keys, key) != std::end(keys);
+  };
+  Draft out = Draft::object();
+  for (Member m : deployment["metadata"]["annotations"].members())
+    if (own(m.key)) out[m.key] = Draft(m.value);
+  for (Member m : replica_set["metadata"]["annotations"].members())
+    if (!own(m.key)) out[m.key] = Draft(m.value);
+  return out;
+}
+
 Result<int> undo(Session& session, const Arguments& arguments) {
   auto subjects = workloads(session, arguments);
   if (!subjects) return std::unexpected(subjects.error());
@@ -207,8 +226,11 @@ Result<int> undo(Session& session, const Arguments& arguments) {
         fmt::print("{} skipped rollback (current template already matches revision {})\n", subject.shown(), target->first);
         continue;
       }
-      const Document patch =
-          Draft::array({Draft::object({{"op", "replace"}, {"path", "/spec/template"}, {"value", std::move(kept)}})}).freeze();
+      const Document patch = Draft::array({Draft::object({{"op", "replace"}, {"path", "/spec/template"}, {"value", std::move(kept)}}),
+                                           Draft::object({{"op", "add"},  // puts itself in the place of what is there
+                                                          {"path", "/metadata/annotations"},
+                                                          {"value", annotations_after_undo(subject.object, object)}})})
+                                 .freeze();
       done = session.call("PATCH", subject.path(), query_of({{"dryRun", dry_run_query(*dry_run)}}), patch, json_patch_type);
     } else {
       done = session.call("PATCH", subject.path(), query_of({{"dryRun", dry_run_query(*dry_run)}}), object["data"], strategic_type);

@@ -130,7 +130,7 @@ void add_table(Value table, const TableOptions& options, bool& headed, Document&
     }
     for (const std::string& label : options.label_columns) {
       const Value value = meta["labels"][std::string_view(label)];
-      cells.push_back(value.exists() ? value.str() : "<none>");
+      cells.push_back(value.str());
     }
     if (options.show_labels) cells.push_back(labels_text(meta["labels"]));
     out.row(std::move(cells));

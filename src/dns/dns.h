@@ -46,7 +46,7 @@ struct DnsStatus {
 
 class DnsServer {
  public:
-  // Errors: invalid (an address does not parse), already_exists (the port is in use), unavailable.
+  // Errors: invalid (an address does not parse, no such port), already_exists (the port is in use), unavailable.
   static Result<std::unique_ptr<DnsServer>> start(client::Transport& transport, World world, DnsOptions options);
   ~DnsServer();  // stop()
   void stop();

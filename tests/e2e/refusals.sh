@@ -36,6 +36,11 @@ for _ in $(seq 200); do
 done
 [ -n "$port" ] || { echo "FAILED: the server did not start"; cat "$data/holder.log"; exit 1; }
 refused "port in use" "127.0.0.1:$port: address already in use: .*choose another port" "$kybern" apiserver --data-dir "$data/c" --bind-address 127.0.0.1 --secure-port "$port"
+refused "a DNS port in use" "^kybern: dns: listen 127.0.0.1:$port \(TCP\): address already in use: .*choose another port" \
+  "$kybern" dns --kubeconfig "$data/b/kubeconfig" --listen-address 127.0.0.1 --port "$port"
+refused "a DNS port out of range" '^kybern: dns: .*from 0 to 65535' "$kybern" dns --kubeconfig "$data/b/kubeconfig" --port 99999
+refused "a misspelt environment variable" 'unknown environment variable KYBERN_DTA_DIR; did you mean KYBERN_DATA_DIR\?' \
+  env KYBERN_DTA_DIR="$data/a" "$kybern" apiserver --secure-port 0
 refused "a data folder in use" "$data/b" "$kybern" apiserver --data-dir "$data/b" --bind-address 127.0.0.1 --secure-port 0
 
 if [ "$(id -u)" = 0 ] && setpriv --reuid 65534 --regid 65534 --clear-groups test -x "$kybern"; then
@@ -43,6 +48,11 @@ if [ "$(id -u)" = 0 ] && setpriv --reuid 65534 --regid 65534 --clear-groups test
   mkdir -m 700 "$data/e"
   refused "a data folder that cannot be written" 'Permission denied.*(needs to write|--data-dir)' \
     setpriv --reuid 65534 --regid 65534 --clear-groups "$kybern" apiserver --data-dir "$data/e" --secure-port 0
+  if unshare -n true 2>/dev/null; then
+    cp "$data/b/kubeconfig" "$data/readable" && chmod 644 "$data/readable"
+    refused "no root for the proxy" '^kybern: proxy: .*(ip_forward|nftables).*needs root; run as root, or .*--proxy=false' \
+      unshare -n setpriv --reuid 65534 --regid 65534 --clear-groups "$kybern" proxy --kubeconfig "$data/readable"
+  fi
 else
   echo "left out: what a user without rights sees (needs root, and the program where everyone may read it)"
 fi

@@ -45,6 +45,7 @@ struct Feed::State : std::enable_shared_from_this<State> {
 
   std::mutex work;  // held by the one task that works
   std::shared_ptr<const Index> index = std::make_shared<const Index>();
+  bool loaded = false;  // the index holds all services and namespaces
 
   std::mutex mutex;
   std::unordered_set<std::string> dirty_services, dirty_namespaces;
@@ -99,6 +100,11 @@ struct Feed::State : std::enable_shared_from_this<State> {
       }
       services.swap(dirty_services);
       namespaces.swap(dirty_namespaces);
+    }
+    if (!loaded) {  // a mirror has its list before it has told of all that is in it
+      for (const Document& service : mirrors->services.core().list()) services.insert(client::key_of(service.root()));
+      for (const Document& ns : mirrors->namespaces.core().list()) namespaces.insert(client::key_of(ns.root()));
+      loaded = true;
     }
     IndexWriter writer(*index);
     for (const std::string& key : services) writer.put_service(key, read(key));

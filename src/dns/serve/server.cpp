@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 
@@ -30,6 +31,26 @@ bool is_wildcard(const Ip& ip) {
 }
 
 std::string system_error() { return std::strerror(errno); }
+
+// "listen 192.0.2.1:53 (UDP): permission denied: ...": what went wrong, and what to do.
+std::unexpected<Error> listen_error(const SocketAddress& address, bool tcp, int error) {
+  std::string text = std::strerror(error), advice;
+  text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
+  Code code = Code::unavailable;
+  if (error == EADDRINUSE) {
+    code = Code::already_exists;
+    advice = fmt::format(
+        ": another process holds this port; `ss -lnp sport = :{}` shows which; stop it, choose another port, or do without "
+        "the cluster's DNS server",
+        address.port());
+  } else if (error == EACCES) {
+    code = Code::forbidden;
+    advice = ": ports below 1024 need root or CAP_NET_BIND_SERVICE; choose another port";
+  } else if (error == EADDRNOTAVAIL) {
+    advice = ": no network interface of this machine has this address; choose one that `ip address` shows";
+  }
+  return fail(code, fmt::format("listen {} ({}): {}{}", address.text(), tcp ? "TCP" : "UDP", text, advice));
+}
 
 // A received packet's destination as the control message that sends from there.
 std::string source_control(msghdr& message) {
@@ -77,7 +98,7 @@ Result<void> Server::listen(const Ip& ip, int port) {
   for (bool tcp : {false, true}) {
     SocketAddress address = SocketAddress::of(ip, port == 0 ? port_ : port);
     Listener listener{::socket(address.family(), (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), tcp, is_wildcard(ip)};
-    if (listener.file < 0) return fail(Code::unavailable, "dns: " + system_error());
+    if (listener.file < 0) return fail(Code::unavailable, "socket: " + system_error());
     listeners_.push_back(listener);
     const int on = 1;
     if (tcp) ::setsockopt(listener.file, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -86,8 +107,7 @@ Result<void> Server::listen(const Ip& ip, int port) {
       ::setsockopt(listener.file, ip.v6 ? IPPROTO_IPV6 : IPPROTO_IP, ip.v6 ? IPV6_RECVPKTINFO : IP_PKTINFO, &on, sizeof on);
     }
     if (::bind(listener.file, address.get(), address.size) != 0 || (tcp && ::listen(listener.file, backlog) != 0)) {
-      const Code code = errno == EADDRINUSE ? Code::already_exists : errno == EACCES ? Code::forbidden : Code::unavailable;
-      return fail(code, fmt::format("dns: cannot listen on {} ({}): {}", address.text(), tcp ? "TCP" : "UDP", system_error()));
+      return listen_error(address, tcp, errno);
     }
     if (port_ == 0) {
       ::getsockname(listener.file, address.get(), &address.size);
@@ -96,20 +116,22 @@ Result<void> Server::listen(const Ip& ip, int port) {
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.u64 = static_cast<std::uint64_t>(listener.file);
-    if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, listener.file, &event) != 0) return fail(Code::unavailable, "dns: " + system_error());
+    if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, listener.file, &event) != 0) return fail(Code::unavailable, "epoll: " + system_error());
   }
   return {};
 }
 
 // All addresses on one port, UDP and TCP; a free port is tried again when it is not free for all of them.
 Result<std::vector<SocketAddress>> Server::open_listeners() {
+  if (options_.port < 0 || options_.port > 65535)
+    return fail(Code::invalid, fmt::format("listen port {}: a port is a number from 0 to 65535", options_.port));
   std::vector<Ip> ips;
   for (const std::string& text : options_.addresses) {
     const std::optional<Ip> ip = parse_ip(text);
-    if (!ip) return fail(Code::invalid, fmt::format("dns: listen address \"{}\" is not an IP address", text));
+    if (!ip) return fail(Code::invalid, fmt::format("listen address \"{}\" is not an IP address", text));
     ips.push_back(*ip);
   }
-  if (ips.empty()) return fail(Code::invalid, "dns: no listen address");
+  if (ips.empty()) return fail(Code::invalid, "no listen address");
   for (int i = 1;; ++i) {
     Result<void> done;
     port_ = options_.port;
@@ -126,7 +148,7 @@ Result<std::vector<SocketAddress>> Server::open_listeners() {
   for (const Ip& ip : ips) own.push_back(SocketAddress::of(ip, port_));
   for (const std::string& text : options_.own_addresses) {
     const std::optional<SocketAddress> address = parse_socket_address(text, 53);
-    if (!address) return fail(Code::invalid, fmt::format("dns: own address \"{}\" is not an IP address", text));
+    if (!address) return fail(Code::invalid, fmt::format("own address \"{}\" is not an IP address", text));
     own.push_back(*address);
   }
   return own;
@@ -140,14 +162,14 @@ Result<std::unique_ptr<Server>> Server::start(World world, const DnsOptions& opt
   event.events = EPOLLIN;
   event.data.u64 = static_cast<std::uint64_t>(out->wake_);
   if (out->epoll_ < 0 || out->wake_ < 0 || ::epoll_ctl(out->epoll_, EPOLL_CTL_ADD, out->wake_, &event) != 0) {
-    return fail(Code::unavailable, "dns: " + system_error());
+    return fail(Code::unavailable, "epoll: " + system_error());
   }
   Result<std::vector<SocketAddress>> own = out->open_listeners();
   if (!own) return std::unexpected(own.error());
   std::vector<SocketAddress> fixed;
   for (const std::string& text : options.upstreams) {
     const std::optional<SocketAddress> address = parse_socket_address(text, 53);
-    if (!address) return fail(Code::invalid, fmt::format("dns: upstream \"{}\" is not an IP address with an optional port", text));
+    if (!address) return fail(Code::invalid, fmt::format("upstream \"{}\" is not an IP address with an optional port", text));
     fixed.push_back(*address);
   }
   Server* self = out.get();

@@ -9,6 +9,7 @@
 #include "client/test_support.h"
 #include "dns/answer/message.h"
 #include "dns/dns.h"
+#include "dns/serve/feed.h"
 #include "dns/test_cluster.h"
 #include "dns/test_resolver.h"
 
@@ -102,6 +103,74 @@ TEST_F(DnsServing, BeforeTheFirstListTheZoneIsNotAnswered) {
   ASSERT_TRUE(server_->wait_synced(milliseconds(10000)));
   EXPECT_EQ(rcode_of(ask(query("web.default.svc.cluster.local"))), Rcode::no_error);
   EXPECT_GT(server_->status().services, 5u);
+}
+
+// Runs the one task that waits at once, whatever its delay, beside the thread that feeds.
+class Hasty : public Executor {
+ public:
+  Hasty()
+      : thread_([this](std::stop_token stop) {
+          while (!stop.stop_requested()) {
+            Task task;
+            {
+              std::lock_guard lock(mutex_);
+              task = std::exchange(next_, {});
+            }
+            if (task) task();
+            else std::this_thread::yield();
+          }
+        }) {}
+  void post(Task task) override { post_after(Duration(0), std::move(task)); }
+  TimerId post_after(Duration, Task task) override {
+    std::lock_guard lock(mutex_);
+    next_ = std::move(task);
+    return 1;
+  }
+  void cancel(TimerId) override {
+    std::lock_guard lock(mutex_);
+    next_ = {};
+  }
+  void wait(Duration) override {}
+
+ private:
+  std::mutex mutex_;
+  Task next_;
+  std::jthread thread_;
+};
+
+// A mirror says that it has its list before it has told of all that is in it.
+TEST(DnsFeed, TheFirstIndexHasAllServicesAndNamespaces) {
+  constexpr int count = 20000;
+  std::vector<Document> services, namespaces;
+  for (int i = 0; i < count; ++i) {
+    const std::string name = "s" + std::to_string(i);
+    services.push_back(Draft::object({{"metadata", Draft::object({{"namespace", "default"}, {"name", name}, {"resourceVersion", "1"}})},
+                                      {"spec", Draft::object({{"clusterIP", "10.96.0.9"}})}})
+                           .freeze());
+    namespaces.push_back(Draft::object({{"metadata", Draft::object({{"name", name}, {"resourceVersion", "1"}})}}).freeze());
+  }
+  for (bool services_last : {false, true}) {
+    FeedTransport transport;
+    const World real = real_world();
+    Hasty hasty;
+    std::mutex mutex;
+    std::shared_ptr<const Index> first;
+    Feed feed(transport, World{real.clock, real.random, hasty}, Duration(0), [&](std::shared_ptr<const Index> index) {
+      std::lock_guard lock(mutex);
+      if (!first) first = std::move(index);
+    });
+    transport.listeners.at(slices_path).replaced({});
+    if (services_last) transport.listeners.at("/api/v1/namespaces").replaced(namespaces);
+    transport.listeners.at("/api/v1/services").replaced(services);
+    if (!services_last) transport.listeners.at("/api/v1/namespaces").replaced(namespaces);
+    ASSERT_TRUE(eventually([&] {
+      std::lock_guard lock(mutex);
+      return first != nullptr;
+    }));
+    feed.stop();
+    EXPECT_EQ(first->services(), std::size_t(count));
+    for (const Document& ns : namespaces) ASSERT_TRUE(first->has_namespace(ns["metadata"]["name"].as_string()));
+  }
 }
 
 TEST_F(DnsServing, FollowsChanges) {
@@ -247,9 +316,20 @@ TEST_F(DnsServing, APortInUseIsToldClearly) {
   const auto second = DnsServer::start(transport_, real_world(), options);
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, Code::already_exists);
-  EXPECT_EQ(second.error().message, "dns: cannot listen on 127.0.0.1:" + std::to_string(options.port) + " (UDP): Address already in use");
+  EXPECT_EQ(second.error().message,
+            "listen 127.0.0.1:" + std::to_string(options.port) +
+                " (UDP): address already in use: another process holds this port; `ss -lnp sport = :" + std::to_string(options.port) +
+                "` shows which; stop it, choose another port, or do without the cluster's DNS server");
+  for (int port : {-1, 65536, 99999}) {
+    options.port = port;
+    const auto wrong = DnsServer::start(transport_, real_world(), options);
+    ASSERT_FALSE(wrong) << port;
+    EXPECT_EQ(wrong.error().code, Code::invalid);
+    EXPECT_EQ(wrong.error().message, "listen port " + std::to_string(port) + ": a port is a number from 0 to 65535");
+  }
   options.addresses = {"here"};
-  EXPECT_EQ(DnsServer::start(transport_, real_world(), options).error().message, "dns: listen address \"here\" is not an IP address");
+  options.port = 0;
+  EXPECT_EQ(DnsServer::start(transport_, real_world(), options).error().message, "listen address \"here\" is not an IP address");
 }
 
 // The common client, when it is installed.

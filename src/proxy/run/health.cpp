@@ -15,6 +15,7 @@ struct CheckedService {
   std::atomic<std::size_t> local_endpoints{0};
   std::unique_ptr<net::Server> server;
   std::uint16_t port = 0;
+  bool told = false;  // that it cannot be opened
 };
 
 void answer(net::Exchange& exchange, const std::string& service, std::size_t local_endpoints, bool healthy) {
@@ -33,6 +34,8 @@ struct HealthServers::State {
   std::string bind_address;
   std::shared_ptr<std::atomic<bool>> healthy = std::make_shared<std::atomic<bool>>(false);
   std::map<std::string, std::shared_ptr<CheckedService>> services;
+
+  void open(const std::string& name, const std::shared_ptr<CheckedService>& service);
 };
 
 HealthServers::HealthServers(std::string bind_address) : state_(std::make_unique<State>()) {
@@ -48,30 +51,43 @@ void HealthServers::set(const std::string& name, std::uint16_t port, std::size_t
     found = state_->services.end();
   }
   if (port == 0) return;
-  if (found != state_->services.end()) {
-    found->second->local_endpoints = local_endpoints;
-    return;
+  if (found == state_->services.end()) {
+    found = state_->services.emplace(name, std::make_shared<CheckedService>()).first;
+    found->second->port = port;
   }
-  auto service = std::make_shared<CheckedService>();
-  service->port = port;
-  service->local_endpoints = local_endpoints;
+  found->second->local_endpoints = local_endpoints;
+  if (!found->second->server) state_->open(name, found->second);
+}
+
+void HealthServers::State::open(const std::string& name, const std::shared_ptr<CheckedService>& service) {
   net::ServerOptions options;
-  options.bind_address = state_->bind_address;
-  options.port = port;
+  options.bind_address = bind_address;
+  options.port = service->port;
   options.max_body_bytes = 0;
   options.max_threads = 2;
   options.min_threads = 0;
   options.max_connections = 64;
   std::weak_ptr<CheckedService> weak = service;
-  auto started = net::Server::start(options, [name, weak, healthy = state_->healthy](std::shared_ptr<net::Exchange> exchange) {
+  auto started = net::Server::start(options, [name, weak, healthy = healthy](std::shared_ptr<net::Exchange> exchange) {
     const std::shared_ptr<CheckedService> self = weak.lock();
     answer(*exchange, name, self ? self->local_endpoints.load() : 0, healthy->load());
   });
   if (started) service->server = std::move(*started);
-  else
-    log_error("proxy", "health check node port cannot be opened",
-              {{"service", name}, {"port", std::to_string(port)}, {"error", started.error().message}});
-  state_->services.emplace(name, std::move(service));
+  else if (!service->told)
+    log_error("proxy", "health check node port cannot be opened; tried again until it can",
+              {{"service", name}, {"port", std::to_string(service->port)}, {"error", started.error().message}});
+  service->told = !started;
+}
+
+void HealthServers::retry() {
+  for (const auto& [name, service] : state_->services)
+    if (!service->server) state_->open(name, service);
+}
+
+std::size_t HealthServers::open() const {
+  std::size_t out = 0;
+  for (const auto& [name, service] : state_->services) out += service->server ? 1 : 0;
+  return out;
 }
 
 void HealthServers::set_healthy(bool healthy) { state_->healthy->store(healthy); }

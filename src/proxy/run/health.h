@@ -13,8 +13,11 @@ class HealthServers {
  public:
   explicit HealthServers(std::string bind_address);
   ~HealthServers();
-  // Port 0: the service has none (any more). Opens and closes listeners as needed; a port that cannot be opened is logged.
+  // Port 0: the service has none (any more). Opens and closes listeners as needed; a port that cannot be opened is logged once and waits
+  // for retry().
   void set(const std::string& service, std::uint16_t port, std::size_t local_endpoints);
+  void retry();                    // opens what could not be opened before
+  std::size_t open() const;        // how many listen
   void set_healthy(bool healthy);  // whether the kernel holds the rules: not healthy answers 503
 
  private:

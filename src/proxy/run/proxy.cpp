@@ -38,16 +38,21 @@ Result<NodeInfo> node_info(const ProxyOptions& options) {
   out.masquerade_all = options.masquerade_all;
   for (const std::string& text : options.node_ips) {
     std::optional<Address> address = parse_address(text);
-    if (!address) return fail(Code::invalid, "proxy: node address " + go_quote(text) + " is not an IP address");
+    if (!address) return fail(Code::invalid, "node address " + go_quote(text) + " is not an IP address");
     out.addresses.push_back(*address);
   }
   if (options.pod_cidr.empty()) return out;
   for (std::string_view text : split(options.pod_cidr, ',')) {
     std::optional<Prefix> prefix = parse_prefix(text);
-    if (!prefix) return fail(Code::invalid, "proxy: pod CIDR " + go_quote(text) + " is not a network prefix");
+    if (!prefix) return fail(Code::invalid, "pod CIDR " + go_quote(text) + " is not a network prefix");
     out.pod_cidrs.push_back(*prefix);
   }
   return out;
+}
+
+std::unexpected<Error> with_advice(Error error) {
+  if (error.code == Code::forbidden) error.message += ": the service proxy needs root; run as root, or leave it out (--proxy=false)";
+  return std::unexpected(std::move(error));
 }
 
 bool has_ipv6(const NodeInfo& node) {
@@ -172,6 +177,7 @@ struct Proxy::Core : std::enable_shared_from_this<Core> {
       loaded = true;
     }
     for (const std::string& key : keys) update(key);
+    health.retry();  // a port that one service gave up after another one wanted it
     carry_out();
   }
 
@@ -229,6 +235,7 @@ struct Proxy::Core : std::enable_shared_from_this<Core> {
   }
 
   // Somebody may have flushed all rules (a restart of the distribution's nftables service does): they come back by a full load.
+  // A health check node port that was taken may be free now.
   void check() {
     {
       std::lock_guard hold(work);
@@ -236,6 +243,7 @@ struct Proxy::Core : std::enable_shared_from_this<Core> {
         std::lock_guard lock(mutex);
         if (stopping) return;
       }
+      health.retry();
       if (!needs_full) {
         const Result<bool> present = applier.tables_present();
         if (present && !*present) {
@@ -275,11 +283,11 @@ Result<std::unique_ptr<Proxy>> Proxy::start(client::Transport& transport, World 
   if (!node) return std::unexpected(node.error());
   if (options.set_sysctls) {
     std::vector<std::string> warnings;
-    if (Result<void> done = prepare_kernel(has_ipv6(*node), warnings); !done) return std::unexpected(done.error());
+    if (Result<void> done = prepare_kernel(has_ipv6(*node), warnings); !done) return with_advice(done.error());
     for (const std::string& warning : warnings) log_warn("proxy", warning);
   }
   Result<Applier> applier = Applier::open(options.flush_udp);
-  if (!applier) return std::unexpected(applier.error());
+  if (!applier) return with_advice(applier.error());
   auto core = std::make_shared<Core>(transport, world, std::move(options), std::move(*node), std::move(*applier));
   core->start();
   return std::unique_ptr<Proxy>(new Proxy(std::move(core)));

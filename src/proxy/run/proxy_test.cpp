@@ -5,6 +5,7 @@
 
 #include "client/test_support.h"
 #include "document/yaml.h"
+#include "net/server.h"
 #include "proxy/apply/nft.h"
 #include "proxy/apply/sysctl.h"
 #include "proxy/run/health.h"
@@ -174,14 +175,58 @@ TEST_F(ProxyRun, HealthCheckNodePorts) {
   EXPECT_TRUE(eventually([&] { return curl("503"); }));
 }
 
+TEST_F(ProxyRun, AHealthCheckNodePortThatWasTakenIsOpenedOnceItIsFree) {
+  HealthServers stranger("127.0.0.1");
+  stranger.set("other/web", 32001, 1);
+  ASSERT_EQ(stranger.open(), 1u);
+  ProxyOptions local = options();
+  local.health_address = "127.0.0.1";
+  local.check_interval = milliseconds(20);
+  start(local);
+  fill({read("kind: Service\nmetadata: {namespace: default, name: web, uid: s, resourceVersion: '5'}\n"
+             "spec: {type: LoadBalancer, clusterIP: 10.96.0.10, externalTrafficPolicy: Local, healthCheckNodePort: 32001, ports: [{port: "
+             "80}]}\n")},
+       {read(web_slice)});
+  ASSERT_TRUE(proxy_->wait_synced(milliseconds(10000)));
+  stranger.set("other/web", 0, 0);
+  const std::string ask =
+      "exec 3<>/dev/tcp/127.0.0.1/32001 2>/dev/null && printf 'GET / HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n' >&3 && "
+      "cat <&3 | grep -q '\"name\": \"web\"'";
+  EXPECT_TRUE(eventually([&] { return test::sh(ask, true); }));
+}
+
 TEST(ProxyOptions, BadAddressesAreTold) {
   FeedTransport transport;
   ProxyOptions options;
   options.node_ips = {"here"};
-  EXPECT_EQ(Proxy::start(transport, real_world(), options).error().message, "proxy: node address \"here\" is not an IP address");
+  EXPECT_EQ(Proxy::start(transport, real_world(), options).error().message, "node address \"here\" is not an IP address");
   options.node_ips = {};
   options.pod_cidr = "10.244.0.0/16,x";
-  EXPECT_EQ(Proxy::start(transport, real_world(), options).error().message, "proxy: pod CIDR \"x\" is not a network prefix");
+  EXPECT_EQ(Proxy::start(transport, real_world(), options).error().message, "pod CIDR \"x\" is not a network prefix");
+}
+
+int free_port() {
+  auto server = net::Server::start(net::ServerOptions(), [](std::shared_ptr<net::Exchange>) {});
+  return server ? (*server)->port() : 0;
+}
+
+// One service takes over the port of another, in either order of telling; and a stranger's port becomes free later.
+TEST(HealthServers, APortThatWasTakenIsTriedAgain) {
+  const int port = free_port();
+  ASSERT_NE(port, 0);
+  HealthServers servers("127.0.0.1"), stranger("127.0.0.1");
+  servers.set("default/a", static_cast<std::uint16_t>(port), 1);
+  EXPECT_EQ(servers.open(), 1u);
+  servers.set("default/b", static_cast<std::uint16_t>(port), 1);
+  EXPECT_EQ(servers.open(), 1u) << "a has it";
+  servers.set("default/a", 0, 0);
+  servers.retry();
+  EXPECT_EQ(servers.open(), 1u) << "b has it now";
+  stranger.set("default/c", static_cast<std::uint16_t>(port), 1);
+  EXPECT_EQ(stranger.open(), 0u);
+  servers.set("default/b", 0, 0);
+  stranger.set("default/c", static_cast<std::uint16_t>(port), 2);
+  EXPECT_EQ(stranger.open(), 1u) << "told again, c finds it free";
 }
 
 TEST(HealthBody, AsLoadBalancersReadIt) {
