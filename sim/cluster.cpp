@@ -1,12 +1,18 @@
 #include "sim/cluster.h"
 
+#include <errno.h>
+#include <fmt/format.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <filesystem>
+#include <functional>
 #include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/strings.h"
 #include "document/json.h"
 
 namespace kybern::sim {
@@ -18,10 +24,28 @@ constexpr Component all_components[] = {Component::scheduler, Component::schedul
                                         Component::controllers_standby, Component::server};
 bool schedules(Component c) { return c == Component::scheduler || c == Component::scheduler_standby; }
 
-std::string make_folder() {
+// "kybern-sim-PID-XXXXXX": what a killed simulation has left in memory is known by its process being gone.
+constexpr std::string_view folder_prefix = "kybern-sim-";
+
+std::string folders_lie_in() {
   std::error_code error;
-  const bool memory = std::filesystem::is_directory("/dev/shm", error);
-  std::string pattern = std::string(memory ? "/dev/shm" : "/tmp") + "/kybern-sim-XXXXXX";
+  return std::filesystem::is_directory("/dev/shm", error) ? "/dev/shm" : "/tmp";
+}
+
+void remove_folders(const std::function<bool(int process)>& which) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folders_lie_in(), ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(folder_prefix)) continue;
+    const std::string_view rest = std::string_view(name).substr(folder_prefix.size());
+    const auto process = parse_int(rest.substr(0, rest.find('-')));
+    if (process && which(static_cast<int>(*process))) std::filesystem::remove_all(entry.path(), ignored);
+  }
+}
+
+std::string make_folder() {
+  remove_folders([](int process) { return ::kill(process, 0) != 0 && errno == ESRCH; });
+  std::string pattern = fmt::format("{}/{}{}-XXXXXX", folders_lie_in(), folder_prefix, ::getpid());
   KYBERN_CHECK(::mkdtemp(pattern.data()), "a folder for the simulated disk can be made");
   return pattern;
 }
@@ -29,6 +53,10 @@ std::string make_folder() {
 std::size_t number(Component c) { return static_cast<std::size_t>(c); }
 
 }  // namespace
+
+void remove_own_folders() {
+  remove_folders([](int process) { return process == ::getpid(); });
+}
 
 std::string_view name_of(Component component) {
   switch (component) {

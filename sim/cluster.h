@@ -36,6 +36,9 @@ enum class Component { server, controllers, scheduler, controllers_standby, sche
 constexpr std::size_t component_count = 5;
 std::string_view name_of(Component component);
 
+// For a program that ends at once: the folders of its clusters, which their destructors would remove.
+void remove_own_folders();
+
 class Cluster {
  public:
   explicit Cluster(ClusterOptions options);
