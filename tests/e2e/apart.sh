@@ -15,14 +15,26 @@ dns_port=10053
 start_dns() { start dns --kubeconfig "$KUBECONFIG" --listen-address $node_ip --port $dns_port --resolv-conf /nonexistent; dns=$pid; }
 start_proxy() { start proxy --kubeconfig "$KUBECONFIG" --node-name $name --node-ip $node_ip --cluster-cidr 10.244.0.0/16 "$@"; proxy=$pid; }
 
-start apiserver --data-dir "$data" --advertise-address $node_ip
+start_core() {
+  start apiserver --data-dir "$data" --advertise-address $node_ip
+  core=$pid
+}
+start_deciders() {
+  start controller-manager --kubeconfig "$KUBECONFIG"
+  core="$core $pid"
+  start scheduler --kubeconfig "$KUBECONFIG"
+  core="$core $pid"
+}
+start_kubelet() {
+  start kubelet --kubeconfig "$KUBECONFIG" --data-dir "$data" --node-name $name --node-ip $node_ip --pod-cidr 10.244.0.0/24 --cgroup-root "/$ns" "$@"
+  core="$core $pid"
+}
+start_core
 eventually 60 "the API is ready" k get --raw /readyz || { tail -5 "$data/apiserver.log"; exit 1; }
-start controller-manager --kubeconfig "$KUBECONFIG"
-start scheduler --kubeconfig "$KUBECONFIG"
+start_deciders
 start_proxy
 start_dns
-start kubelet --kubeconfig "$KUBECONFIG" --data-dir "$data" --node-name $name --node-ip $node_ip --pod-cidr 10.244.0.0/24 --cgroup-root "/$ns" \
-  --image-archives "$data/images/pause.tar,$data/images/busybox.tar,$data/images/sample-web.tar"
+start_kubelet --image-archives "$data/images/pause.tar,$data/images/busybox.tar,$data/images/sample-web.tar"
 eventually 90 "the node is ready" k wait --for=condition=Ready node/$name --timeout=1s
 eventually 60 "the default service account is there" k get serviceaccount default
 k apply -f "$here/examples/web.yaml" >/dev/null || bad "apply"
@@ -53,4 +65,26 @@ kill "$dns" && wait "$dns"
 is "the DNS server ends cleanly" $? 0
 start_dns
 eventually 20 "the next DNS server knows all names" resolves late "$late"
+
+# All are killed at once in the middle of a change; the next ones bring it to its end, on a runtime that is named to them: the
+# containerd that the first node agent left running. What ran runs on.
+start_proxy
+containers() { k get pods -l app=web -o jsonpath='{range .items[*]}{.status.containerStatuses[*].containerID}{"\n"}{end}' | sort; }
+before=$(containers)
+k scale deployment web --replicas=5 >/dev/null || bad "scale"
+for p in $core $proxy $dns; do kill -9 "$p"; done
+for p in $core $proxy $dns; do wait "$p" 2>/dev/null; done
+page "http://$vip/" && ok "the virtual IP answers while nothing of the cluster runs" || bad "the virtual IP does not answer while nothing runs"
+start_core
+eventually 60 "the API is ready again" k get --raw /readyz
+is "the change that was acknowledged is there" "$(field deployment/web '{.spec.replicas}')" 5
+start_deciders
+start_proxy
+start_dns
+start_kubelet --container-runtime-endpoint "unix://$data/containerd/containerd.sock"
+five() { [ "$(field deployment/web '{.status.readyReplicas}')" = 5 ]; }
+eventually 120 "all five pods are ready" five
+is "the containers of before run on" "$(comm -23 <(echo "$before") <(containers))" ""
+eventually 20 "the virtual IP gives the page again" page "http://$vip/"
+eventually 20 "and the name resolves" resolves web "$vip"
 finish
