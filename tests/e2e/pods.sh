@@ -42,6 +42,9 @@ grace=3 pod slow '' '' 'trap "" TERM; while :; do sleep 0.1; done'
 grace=600 pod stubborn '' '' 'trap "" TERM; while :; do sleep 0.1; done'
 grace=20 pod hooks '' 'lifecycle: {postStart: {exec: {command: [sh, -c, "echo post >>/notes/hooks"]}}, preStop: {exec: {command: [sh, -c, "echo pre >>/notes/hooks"]}}}' \
   'trap "echo term >>/notes/hooks; exit 0" TERM; while :; do sleep 0.1; done'
+grace=20 pod sleep-hook '' 'lifecycle: {preStop: {sleep: {seconds: 3}}}' "$stay"
+grace=20 pod http-hook '' 'lifecycle: {preStop: {httpGet: {path: /cgi-bin/bye, port: 8080}}}' \
+  'mkdir -p /tmp/www/cgi-bin; printf "#!/bin/sh\necho asked >>/notes/http-hook\nprintf \"Content-Type: text/plain\\r\\n\\r\\n\"\n" >/tmp/www/cgi-bin/bye; chmod +x /tmp/www/cgi-bin/bye; httpd -p 8080 -h /tmp/www; trap "echo term >>/notes/http-hook; exit 0" TERM; while :; do sleep 0.1; done'
 pod bad-hook 'restartPolicy: Never' 'lifecycle: {postStart: {exec: {command: ["false"]}}}' 'exec sleep 3600'
 # --- probes
 pod live-exec '' 'livenessProbe: {exec: {command: [test, "!", -e, /scratch/sick]}, periodSeconds: 1, timeoutSeconds: 20, failureThreshold: 1}' \
@@ -119,6 +122,10 @@ eventually 15 "nor does its end on the node" no_cgroup
 no_folder() { [ ! -e "$data/kubelet/pods/$uid" ]; }
 eventually 10 "its folder is gone" no_folder
 k delete pod hooks >/dev/null; is "hooks in their order" "$(tr '\n' ' ' <"$notes/hooks")" "post pre term "
+phase sleep-hook Running; phase http-hook Running
+begin=$(now_ms); k delete pod sleep-hook >/dev/null; took=$(($(now_ms) - begin))
+[ $took -ge 3000 ] && [ $took -lt 15000 ] && ok "a hook that sleeps holds the end back for its time" || bad "sleep-hook took $took ms"
+k delete pod http-hook >/dev/null; is "a hook over HTTP comes before the signal" "$(tr '\n' ' ' <"$notes/http-hook")" "asked term "
 event bad-hook FailedPostStartHook PostStartHook
 phase bad-hook Failed
 
