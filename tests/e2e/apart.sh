@@ -69,6 +69,7 @@ eventually 20 "the next DNS server knows all names" resolves late "$late"
 # All are killed at once in the middle of a change; the next ones bring it to its end, on a runtime that is named to them: the
 # containerd that the first node agent left running. What ran runs on.
 start_proxy
+eventually 20 "the virtual IP gives the page by the next proxy's rules" page "http://$vip/"
 containers() { k get pods -l app=web -o jsonpath='{range .items[*]}{.status.containerStatuses[*].containerID}{"\n"}{end}' | sort; }
 before=$(containers)
 k scale deployment web --replicas=5 >/dev/null || bad "scale"
