@@ -145,10 +145,11 @@ bool PodWorker::act_on(const Finish&, const PodView& pod, const RuntimeState&) {
   tools_.probers.forget(uid_);
   auto volumes = tools_.volumes.remove(uid_);
   if (!volumes) log_warn("kubelet", "a pod's volumes could not be removed", {{"pod", pod.key()}, {"error", volumes.error().message}});
-  // Where it is: a pod that no source has any more does not tell its class.
+  // Where it says, and where it is: a pod that no source has any more does not tell its class, and may have been prepared in
+  // another one's place before it was known to be such.
+  auto cgroup = tools_.cgroups.remove(tools_.cgroups.pod_path(pod));
   auto groups = tools_.cgroups.pods();
-  auto group = groups.find(uid_);
-  auto cgroup = tools_.cgroups.remove(group == groups.end() ? tools_.cgroups.pod_path(pod) : group->second);
+  if (auto other = groups.find(uid_); cgroup && other != groups.end()) cgroup = tools_.cgroups.remove(other->second);
   if (!cgroup) log_warn("kubelet", "a pod's cgroup could not be removed", {{"pod", pod.key()}, {"error", cgroup.error().message}});
   tools_.objects.release(uid_);
   tools_.tokens.forget(uid_);
