@@ -110,6 +110,7 @@ class Subscription : public LocalWatch, public std::enable_shared_from_this<Subs
   }
 
   void run() {
+    std::unique_ptr<store::Watch> watch;  // goes after the lock: a callback of its own that wants the lock is waited for
     std::unique_lock lock(mutex_);
     posted_ = false;
     if (stopped_ || running_) return;
@@ -124,7 +125,6 @@ class Subscription : public LocalWatch, public std::enable_shared_from_this<Subs
     }
     running_ = false;
     runner_ = {};
-    std::unique_ptr<store::Watch> watch;
     if (stopped_) watch = std::move(watch_);
     idle_.notify_all();
   }
