@@ -41,36 +41,35 @@ Result<Target> find_target(const TargetChoice& choice) {
   return target;
 }
 
+net::ClientRequest request_of(const Target& target, Question question) {
+  net::ClientRequest out;
+  out.method = question.method;
+  out.target = std::move(question.target);
+  out.headers = {{"accept", "application/json"}, {"user-agent", "kybern-bench"}};
+  if (!target.token.empty()) out.headers.add("authorization", "Bearer " + target.token);
+  if (!target.as_user.empty()) out.headers.add("impersonate-user", target.as_user);
+  if (!target.as_group.empty()) out.headers.add("impersonate-group", target.as_group);
+  if (!question.body.empty()) out.headers.add("content-type", question.content_type.empty() ? "application/json" : question.content_type);
+  out.body = std::move(question.body);
+  return out;
+}
+
 Result<std::unique_ptr<Caller>> Caller::make(const Target& target) {
   auto client = net::HttpClient::make(target.options);
   if (!client) return std::unexpected(client.error());
   auto caller = std::make_unique<Caller>();
+  caller->target_ = target;
   caller->client_ = std::move(*client);
-  if (!target.token.empty()) caller->authorization_ = "Bearer " + target.token;
-  caller->as_user_ = target.as_user;
-  caller->as_group_ = target.as_group;
   return caller;
 }
 
-net::ClientRequest Caller::request(std::string_view method, std::string target) const {
-  net::ClientRequest out;
-  out.method = method;
-  out.target = std::move(target);
-  out.headers = {{"accept", "application/json"}, {"user-agent", "kybern-bench"}};
-  if (!authorization_.empty()) out.headers.add("authorization", authorization_);
-  if (!as_user_.empty()) out.headers.add("impersonate-user", as_user_);
-  if (!as_group_.empty()) out.headers.add("impersonate-group", as_group_);
-  return out;
-}
-
 Result<net::Response> Caller::call(std::string_view method, std::string target, std::string body, std::string_view content_type) {
-  net::ClientRequest out = request(method, std::move(target));
-  if (!body.empty()) out.headers.add("content-type", content_type.empty() ? "application/json" : content_type);
-  out.body = std::move(body);
-  return client_->call(std::move(out));
+  return client_->call(request_of(target_, {method, std::move(target), std::move(body), content_type}));
 }
 
-Result<std::unique_ptr<net::ClientStream>> Caller::stream(std::string target) { return client_->stream(request("GET", std::move(target))); }
+Result<std::unique_ptr<net::ClientStream>> Caller::stream(std::string target) {
+  return client_->stream(request_of(target_, {"GET", std::move(target), {}, {}}));
+}
 
 std::string_view find_member(std::string_view json, std::string_view name) {
   std::string wanted = fmt::format("\"{}\":\"", name);

@@ -23,17 +23,23 @@ struct TargetChoice {  // as given by flags; the first that says something count
 };
 Result<Target> find_target(const TargetChoice& choice);
 
+struct Question {
+  std::string_view method;
+  std::string target, body;
+  std::string_view content_type;  // application/json when there is a body and nothing is said
+};
+net::ClientRequest request_of(const Target& target, Question question);
+
 class Caller {
  public:
   static Result<std::unique_ptr<Caller>> make(const Target& target);
-  // Any status is an answer. `content_type` is application/json when there is a body and nothing else is said.
+  // Any status is an answer.
   Result<net::Response> call(std::string_view method, std::string target, std::string body = {}, std::string_view content_type = {});
   Result<std::unique_ptr<net::ClientStream>> stream(std::string target);
 
  private:
-  net::ClientRequest request(std::string_view method, std::string target) const;
+  Target target_;
   std::unique_ptr<net::HttpClient> client_;
-  std::string authorization_, as_user_, as_group_;
 };
 
 // The text of the first member of that name: `"resourceVersion":"12"` gives 12. "" when there is none.

@@ -45,10 +45,10 @@ std::vector<Measured> Scenarios::flood() {
     l.rate = rate;
     return l;
   };
-  auto read = [&](Caller& c, std::size_t i) { return outcome_of(c.call("GET", pods(object_name("load", i * 7919 % objects)))); };
-  auto write = [&](Caller& c, std::size_t i) {
-    std::string name = object_name("load", i % (objects / 2));
-    return outcome_of(c.call("PUT", maps(name), config_map_text(ns_, name, i)));
+  auto read = [&](std::size_t i) { return Question{"GET", pods(object_name("load", i * 7919 % objects)), {}, {}}; };
+  auto write = [&](std::size_t from, std::size_t i) {  // each has a half of the maps
+    std::string name = object_name("load", from + i % (objects / 2));
+    return Question{"PUT", maps(name), config_map_text(ns_, name, i), {}};
   };
   std::vector<Measured> out(5);
   auto side = [&](std::size_t place, const Target& target, Load l) {
@@ -56,8 +56,8 @@ std::vector<Measured> Scenarios::flood() {
   };
   auto pace = [&](std::size_t place, std::string prefix) {
     Load reads = paced(prefix + "-get", reads_per_second), writes = paced(prefix + "-put", writes_per_second);
-    reads.one = read;
-    writes.one = write;
+    reads.ask = read;
+    writes.ask = [&](std::size_t i) { return write(0, i); };
     std::thread one = side(place, steady, std::move(reads)), other = side(place + 1, steady, std::move(writes));
     one.join();
     other.join();
@@ -69,13 +69,13 @@ std::vector<Measured> Scenarios::flood() {
   all.limit = phase;
   all.rate = 0;
   all.nice = gives_way;
-  all.one = [&](Caller& c, std::size_t i) {
-    std::string name = object_name("load", objects / 2 + i % (objects / 2));
-    Outcome o;
-    if (i % 8 == 0) o = outcome_of(c.call("GET", fmt::format("{}?limit={}", pods(), page)));
-    else if (i % 2) o = outcome_of(c.call("GET", pods(object_name("load", i * 7919 % objects))));
-    else o = outcome_of(c.call("PUT", maps(name), config_map_text(ns_, name, i)));
-    // Who floods is turned away: that is no failure of the measuring.
+  all.ask = [&](std::size_t i) {
+    if (i % 8 == 0) return Question{"GET", fmt::format("{}?limit={}", pods(), page), {}, {}};
+    return i % 2 ? read(i) : write(objects / 2, i);
+  };
+  // Who floods is turned away: that is no failure of the measuring.
+  all.judge = [](std::size_t, const Result<net::Response>& answer) {
+    Outcome o = outcome_of(answer);
     if (o.error.starts_with("429")) o.error.clear();
     return o;
   };

@@ -9,9 +9,13 @@
 #include <cstdio>
 #include <fstream>
 #include <mutex>
+#include <numeric>
+#include <optional>
 #include <random>
 #include <thread>
 #include <vector>
+
+#include "net/call_loop.h"
 
 namespace kybern::bench {
 namespace {
@@ -21,6 +25,8 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds look_interval{50};  // at the server's memory
 constexpr milliseconds progress_interval{1000};
+constexpr milliseconds stop_interval{100};  // an interruption is heard of so soon
+constexpr std::size_t max_drivers = 4;      // threads that share the connections of a load of single calls
 
 double seconds_of(Duration d) { return std::chrono::duration<double>(d).count(); }
 
@@ -34,7 +40,7 @@ struct Tally {
 class Run {
  public:
   Run(const Target& target, const Load& load, Watcher& watcher)
-      : target_(target), load_(load), watcher_(watcher), tallies_(load.connections) {}
+      : target_(target), load_(load), watcher_(watcher), tallies_(load.ask ? drivers() : load.connections) {}
 
   Measured go() {
     Measured out;
@@ -42,10 +48,11 @@ class Run {
     out.connections = load_.connections;
     out.rate = load_.rate;
     std::vector<std::thread> threads;
-    for (std::size_t i = 0; i < load_.connections; ++i) threads.emplace_back([this, i] { work(tallies_[i], i); });
+    for (std::size_t i = 0; i < tallies_.size(); ++i)
+      threads.emplace_back([this, i] { load_.ask ? drive(tallies_[i], i) : work(tallies_[i], i); });
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return ready_ == load_.connections; });
+      changed_.wait(lock, [&] { return ready_ == tallies_.size(); });
       ProcessUse before = process_use(watcher_.server_pid);
       out.server_cpu_seconds = -before.cpu_seconds;
       out.server_rss_before_kb = out.server_rss_peak_kb = before.rss_kb;
@@ -72,20 +79,21 @@ class Run {
   }
 
  private:
-  void work(Tally& tally, std::size_t worker) {
+  // Half of the processors are left to the server.
+  std::size_t drivers() const {
+    return std::clamp<std::size_t>(std::thread::hardware_concurrency() / 2, 1, std::clamp<std::size_t>(load_.connections, 1, max_drivers));
+  }
+
+  // The connections and the server's first steps are not what is measured: all threads begin together.
+  void begin_together(Tally& tally, const std::string& broken, const std::function<void()>& loop) {
     if (load_.nice > 0) ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), load_.nice);
-    auto caller = Caller::make(target_);
-    std::string broken = caller ? "" : caller.error().message;
-    // The connection and the server's first steps are not what is measured.
-    if (broken.empty())
-      if (auto version = (*caller)->call("GET", "/version"); !version) broken = version.error().message;
     {
       std::unique_lock lock(mutex_);
       ++ready_;
       changed_.notify_all();
       changed_.wait(lock, [&] { return begun_; });
     }
-    if (broken.empty()) loop(tally, **caller, worker);
+    if (broken.empty()) loop();
     else ++tally.errors[broken];
     std::lock_guard lock(mutex_);
     ++ended_;
@@ -93,31 +101,86 @@ class Run {
     changed_.notify_all();
   }
 
+  void work(Tally& tally, std::size_t worker) {
+    auto caller = Caller::make(target_);
+    std::string broken = caller ? "" : caller.error().message;
+    if (broken.empty())
+      if (auto version = (*caller)->call("GET", "/version"); !version) broken = version.error().message;
+    begin_together(tally, broken, [&] { loop(tally, **caller, worker); });
+  }
+
+  struct Turn {
+    std::size_t number = 0;
+    Steady::time_point from;  // its latency counts from here
+  };
+  // Absent when the count or the time has ended the load.
+  std::optional<Turn> next_turn() {
+    if (watcher_.stop.load(std::memory_order_relaxed)) return std::nullopt;
+    Turn turn{next_.fetch_add(1, std::memory_order_relaxed), Steady::now()};
+    if (load_.count && turn.number >= load_.count) return std::nullopt;
+    if (load_.rate > 0)
+      turn.from = begin_ + std::chrono::duration_cast<Steady::duration>(
+                               std::chrono::duration<double>(static_cast<double>(turn.number) / load_.rate));
+    if (load_.limit > Duration(0) && turn.from - begin_ >= load_.limit) return std::nullopt;
+    return turn;
+  }
+
+  void note(Tally& tally, const Turn& turn, const Outcome& outcome) {
+    ++tally.operations;
+    tally.bytes += outcome.bytes;
+    done_.fetch_add(1, std::memory_order_relaxed);
+    if (outcome.error.empty()) {
+      tally.latency.record(Steady::now() - turn.from);
+    } else {
+      ++tally.errors[outcome.error];
+      failed_.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+
   void loop(Tally& tally, Caller& caller, std::size_t worker) {
     std::minstd_rand random(static_cast<unsigned>(worker) + 1);
-    while (!watcher_.stop.load(std::memory_order_relaxed)) {
-      std::size_t number = next_.fetch_add(1, std::memory_order_relaxed);
-      if (load_.count && number >= load_.count) return;
-      Steady::time_point from = Steady::now();
-      if (load_.rate > 0) {
-        from =
-            begin_ + std::chrono::duration_cast<Steady::duration>(std::chrono::duration<double>(static_cast<double>(number) / load_.rate));
-        if (load_.limit > Duration(0) && from - begin_ >= load_.limit) return;
-        std::this_thread::sleep_until(from);
-      } else if (load_.limit > Duration(0) && from - begin_ >= load_.limit) {
-        return;
-      }
-      Outcome outcome = load_.one(caller, number);
-      ++tally.operations;
-      tally.bytes += outcome.bytes;
-      done_.fetch_add(1, std::memory_order_relaxed);
-      if (outcome.error.empty()) {
-        tally.latency.record(Steady::now() - from);
-      } else {
-        ++tally.errors[outcome.error];
-        failed_.fetch_add(1, std::memory_order_relaxed);
-      }
+    while (auto turn = next_turn()) {
+      if (load_.rate > 0) std::this_thread::sleep_until(turn->from);
+      note(tally, *turn, load_.one(caller, turn->number));
       if (load_.think > Duration(0)) std::this_thread::sleep_for(load_.think * std::uniform_real_distribution<>(0.5, 1.5)(random));
+    }
+  }
+
+  void drive(Tally& tally, std::size_t driver) {
+    const std::size_t mine = load_.connections / tallies_.size() + (driver < load_.connections % tallies_.size() ? 1 : 0);
+    auto calls = net::CallLoop::make(target_.options, mine);
+    std::string broken = calls ? "" : calls.error().message;
+    for (std::size_t i = 0; i < mine && broken.empty(); ++i) (*calls)->begin(i, request_of(target_, {"GET", "/version", {}, {}}));
+    for (std::size_t answered = 0; answered < mine && broken.empty();)
+      (*calls)->wait(Instant::max(), [&](std::size_t, const Result<net::Response>& version) {
+        ++answered;
+        if (!version && broken.empty()) broken = version.error().message;
+      });
+    begin_together(tally, broken, [&] { call_all(tally, **calls, mine); });
+  }
+
+  void call_all(Tally& tally, net::CallLoop& calls, std::size_t connections) {
+    std::vector<Turn> turns(connections);
+    std::vector<std::size_t> free(connections);
+    std::iota(free.begin(), free.end(), std::size_t(0));
+    std::optional<Turn> next = next_turn();
+    while (next || free.size() < connections) {
+      while (next && !free.empty() && next->from <= Steady::now()) {
+        const std::size_t place = free.back();
+        free.pop_back();
+        turns[place] = *next;
+        calls.begin(place, request_of(target_, load_.ask(next->number)));
+        next = next_turn();
+      }
+      if (watcher_.stop.load(std::memory_order_relaxed)) next.reset();
+      if (!next && free.size() == connections) return;
+      Instant until = Steady::now() + stop_interval;
+      if (next && !free.empty()) until = std::min(until, next->from);
+      calls.wait(until, [&](std::size_t place, const Result<net::Response>& answer) {
+        const Turn& turn = turns[place];
+        note(tally, turn, load_.judge ? load_.judge(turn.number, answer) : outcome_of(answer));
+        free.push_back(place);
+      });
     }
   }
 
@@ -126,7 +189,7 @@ class Run {
     bool shown = watcher_.progress && ::isatty(STDERR_FILENO);
     Steady::time_point told = begin_;
     std::unique_lock lock(mutex_);
-    while (ended_ < load_.connections) {
+    while (ended_ < tallies_.size()) {
       if (watcher_.server_pid) changed_.wait_for(lock, look_interval);
       else changed_.wait_for(lock, progress_interval);
       if (watcher_.server_pid) out.server_rss_peak_kb = std::max(out.server_rss_peak_kb, process_use(watcher_.server_pid).rss_kb);

@@ -26,12 +26,16 @@ Outcome outcome_of(const Result<net::Response>& answer);
 struct Load {
   std::string name;
   std::size_t connections = 1;
-  std::size_t count = 0;                                    // operations at most; 0: only time ends it
-  Duration limit{};                                         // 0: only the count ends it
-  double rate = 0;                                          // operations a second; 0: closed loop
-  Duration think{};                                         // of a closed loop, on average (uniform from half to one and a half)
-  int nice = 0;                                             // of its threads: a load that others are measured beside gives way
-  std::function<Outcome(Caller&, std::size_t number)> one;  // called by many threads
+  std::size_t count = 0;  // operations at most; 0: only time ends it
+  Duration limit{};       // 0: only the count ends it
+  double rate = 0;        // operations a second; 0: closed loop
+  Duration think{};       // of a closed loop, on average (uniform from half to one and a half)
+  int nice = 0;           // of its threads: a load that others are measured beside gives way
+  // What an operation is: one call, which a few threads make over all the connections; or several calls after each other,
+  // by a thread of each connection (thinking wants that, too). Called by several threads at once.
+  std::function<Question(std::size_t number)> ask;
+  std::function<Outcome(std::size_t number, const Result<net::Response>& answer)> judge;  // of `ask`; without it outcome_of()
+  std::function<Outcome(Caller&, std::size_t number)> one;
 };
 
 struct Measured {

@@ -115,6 +115,10 @@ std::vector<Measured> Scenarios::run(const std::string& name) {
   return {skipped(name, "there is no such scenario")};
 }
 
+Question Scenarios::new_pod(std::size_t number) const {
+  return {"POST", pods(), pod_text(ns_, number, static_cast<std::size_t>(options_.pod_bytes)), {}};
+}
+
 std::string Scenarios::need_pods(std::size_t count) {
   if (pods_made_ >= count) return {};
   std::size_t from = pods_made_;
@@ -122,9 +126,7 @@ std::string Scenarios::need_pods(std::size_t count) {
   making.rate = 0;
   making.count = count - from;
   making.limit = {};
-  making.one = [&](Caller& c, std::size_t i) {
-    return outcome_of(c.call("POST", pods(), pod_text(ns_, from + i, static_cast<std::size_t>(options_.pod_bytes))));
-  };
+  making.ask = [&](std::size_t i) { return new_pod(from + i); };
   Measured made = measure(making);
   pods_made_ = count;
   return made.failed() ? "its pods cannot be made: " + worst(made) : std::string();
@@ -137,9 +139,7 @@ std::string Scenarios::need_maps(std::size_t count) {
   making.rate = 0;
   making.count = count - from;
   making.limit = {};
-  making.one = [&](Caller& c, std::size_t i) {
-    return outcome_of(c.call("POST", maps(), config_map_text(ns_, object_name("load", from + i), 0)));
-  };
+  making.ask = [&](std::size_t i) { return Question{"POST", maps(), config_map_text(ns_, object_name("load", from + i), 0), {}}; };
   Measured made = measure(making);
   maps_made_ = count;
   return made.failed() ? "its config maps cannot be made: " + worst(made) : std::string();
@@ -148,9 +148,7 @@ std::string Scenarios::need_maps(std::size_t count) {
 Measured Scenarios::create() {
   Load l = load("create");
   std::size_t from = pods_made_;
-  l.one = [&](Caller& c, std::size_t i) {
-    return outcome_of(c.call("POST", pods(), pod_text(ns_, from + i, static_cast<std::size_t>(options_.pod_bytes))));
-  };
+  l.ask = [&](std::size_t i) { return new_pod(from + i); };
   Measured out = measure(l);
   pods_made_ = from + out.operations;
   return out;
@@ -162,7 +160,7 @@ Measured Scenarios::get() {
     return skipped("get", why);
   Load l = load("get");
   if (l.limit > Duration(0)) l.count = 0;  // reads make nothing that would pile up
-  l.one = [&, n = pods_made_](Caller& c, std::size_t i) { return outcome_of(c.call("GET", pods(object_name("load", i * 7919 % n)))); };
+  l.ask = [&, n = pods_made_](std::size_t i) { return Question{"GET", pods(object_name("load", i * 7919 % n)), {}, {}}; };
   return measure(l);
 }
 
@@ -213,9 +211,9 @@ Measured Scenarios::update() {
   constexpr std::size_t objects = 1000;
   if (std::string why = need_maps(objects); !why.empty()) return skipped("update", why);
   Load l = load("update");
-  l.one = [&](Caller& c, std::size_t i) {
+  l.ask = [&](std::size_t i) {
     std::string name = object_name("load", i % objects);
-    return outcome_of(c.call("PUT", maps(name), config_map_text(ns_, name, i + 1)));
+    return Question{"PUT", maps(name), config_map_text(ns_, name, i + 1), {}};
   };
   return measure(l);
 }
@@ -223,9 +221,9 @@ Measured Scenarios::update() {
 Measured Scenarios::patch() {
   if (std::string why = need_pods(std::min(options_.count, 1000)); !why.empty()) return skipped("patch", why);
   Load l = load("patch");
-  l.one = [&, n = pods_made_](Caller& c, std::size_t i) {
-    return outcome_of(c.call("PATCH", pods(object_name("load", i % n)), fmt::format(R"({{"metadata":{{"labels":{{"round":"{}"}}}}}})", i),
-                             "application/strategic-merge-patch+json"));
+  l.ask = [&, n = pods_made_](std::size_t i) {
+    return Question{"PATCH", pods(object_name("load", i % n)), fmt::format(R"({{"metadata":{{"labels":{{"round":"{}"}}}}}})", i),
+                    "application/strategic-merge-patch+json"};
   };
   return measure(l);
 }
@@ -233,10 +231,9 @@ Measured Scenarios::patch() {
 Measured Scenarios::apply() {
   constexpr std::size_t objects = 1000;
   Load l = load("apply");
-  l.one = [&](Caller& c, std::size_t i) {
+  l.ask = [&](std::size_t i) {
     std::string name = object_name("applied", i % objects);
-    return outcome_of(
-        c.call("PATCH", maps(name) + "?fieldManager=bench&force=true", config_map_text(ns_, name, i), "application/apply-patch+yaml"));
+    return Question{"PATCH", maps(name) + "?fieldManager=bench&force=true", config_map_text(ns_, name, i), "application/apply-patch+yaml"};
   };
   return measure(l);
 }
@@ -246,26 +243,29 @@ Measured Scenarios::apply() {
 Measured Scenarios::renew() {
   auto n = static_cast<std::size_t>(options_.count);
   std::vector<std::string> versions(n);
-  auto one = [&](Caller& c, std::size_t i) {
-    std::string& version = versions[i % n];
-    std::string now = format_rfc3339_micro(real_world().clock.now());
-    std::string body = lease_text(ns_, i % n, version, now);
-    auto answer =
-        version.empty() ? c.call("POST", leases(), std::move(body)) : c.call("PUT", leases(object_name("load", i % n)), std::move(body));
+  auto ask = [&](std::size_t i) {
+    const std::string& version = versions[i % n];
+    std::string body = lease_text(ns_, i % n, version, format_rfc3339_micro(real_world().clock.now()));
+    return version.empty() ? Question{"POST", leases(), std::move(body), {}}
+                           : Question{"PUT", leases(object_name("load", i % n)), std::move(body), {}};
+  };
+  auto judge = [&](std::size_t i, const Result<net::Response>& answer) {
     Outcome outcome = outcome_of(answer);
-    if (outcome.error.empty()) version = find_member(answer->body, "resourceVersion");
+    if (outcome.error.empty()) versions[i % n] = find_member(answer->body, "resourceVersion");
     return outcome;
   };
   Load making = load("prepare");
   making.rate = 0;
   making.limit = {};
-  making.one = one;
+  making.ask = ask;
+  making.judge = judge;
   if (Measured made = measure(making); made.failed()) return skipped("leases", "leases cannot be made: " + worst(made));
   Load l = load("leases");
   l.count = 0;
   if (l.limit <= Duration(0)) l.limit = std::chrono::seconds(30);
   if (l.rate <= 0) l.rate = std::max(1.0, static_cast<double>(n) / 10);
-  l.one = one;
+  l.ask = ask;
+  l.judge = judge;
   return measure(l);
 }
 
@@ -280,7 +280,7 @@ Measured Scenarios::custom() {
   });
   if (!served) return skipped("custom", "the new resource is not served");
   Load l = load("custom");
-  l.one = [&](Caller& c, std::size_t i) { return outcome_of(c.call("POST", path, custom_text(group_, ns_, i))); };
+  l.ask = [&](std::size_t i) { return Question{"POST", path, custom_text(group_, ns_, i), {}}; };
   return measure(l);
 }
 
@@ -319,9 +319,8 @@ Measured Scenarios::erase() {
   if (std::string why = need_pods(static_cast<std::size_t>(options_.count)); !why.empty()) return skipped("delete", why);
   Load l = load("delete");
   l.count = std::min(l.count, pods_made_);
-  l.one = [&](Caller& c, std::size_t i) {
-    return outcome_of(
-        c.call("DELETE", pods(object_name("load", i)), R"({"apiVersion":"v1","kind":"DeleteOptions","gracePeriodSeconds":0})"));
+  l.ask = [&](std::size_t i) {
+    return Question{"DELETE", pods(object_name("load", i)), R"({"apiVersion":"v1","kind":"DeleteOptions","gracePeriodSeconds":0})", {}};
   };
   Measured out = measure(l);
   pods_made_ = 0;  // names with holes: a later scenario begins with others

@@ -46,7 +46,8 @@ class Scenarios {
   Measured schedule();
   std::vector<Measured> flood();
   std::string make_nodes(std::size_t count);  // "", or why not
-  std::string need_pods(std::size_t count);   // "" when that many are there; else why not
+  Question new_pod(std::size_t number) const;
+  std::string need_pods(std::size_t count);  // "" when that many are there; else why not
   std::string need_maps(std::size_t count);
 
   const Options& options_;

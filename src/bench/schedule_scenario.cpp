@@ -48,7 +48,7 @@ std::string Scenarios::make_nodes(std::size_t count) {
   making.rate = 0;
   making.count = count;
   making.limit = {};
-  making.one = [&](Caller& c, std::size_t i) { return outcome_of(c.call("POST", "/api/v1/nodes", node_text(ns_, i))); };
+  making.ask = [&](std::size_t i) { return Question{"POST", "/api/v1/nodes", node_text(ns_, i), {}}; };
   nodes_ = true;
   Measured made = measure(making);
   return made.failed() ? "its nodes cannot be made: " + made.errors.begin()->first : std::string();
@@ -80,8 +80,9 @@ Measured Scenarios::schedule() {
   });
   Load l = load("schedule");
   l.connections = std::min<std::size_t>(l.connections, 8);
-  l.one = [&](Caller& c, std::size_t i) {
-    Outcome outcome = outcome_of(c.call("POST", pods(), waiting_pod_text(ns_, i)));
+  l.ask = [&](std::size_t i) { return Question{"POST", pods(), waiting_pod_text(ns_, i), {}}; };
+  l.judge = [&](std::size_t i, const Result<net::Response>& answer) {
+    Outcome outcome = outcome_of(answer);
     if (outcome.error.empty()) bound.answered[i] = now_ns();
     return outcome;
   };

@@ -89,8 +89,9 @@ Measured Scenarios::watch() {
   l.connections = std::min<std::size_t>(l.connections, 8);
   l.count = count;
   if (l.rate <= 0) l.rate = pods_per_second;
-  l.one = [&](Caller& c, std::size_t i) {
-    Outcome outcome = outcome_of(c.call("POST", pods(), pod_text(ns_, first + i, static_cast<std::size_t>(options_.pod_bytes))));
+  l.ask = [&](std::size_t i) { return new_pod(first + i); };
+  l.judge = [&](std::size_t i, const Result<net::Response>& answer) {
+    Outcome outcome = outcome_of(answer);
     if (outcome.error.empty()) pods_seen.answered[i] = now_ns();
     return outcome;
   };

@@ -110,15 +110,22 @@ Result<Http1ResponseHead> Http1Connection::read_head(std::string_view method, In
   }
 }
 
-Result<Http1ResponseHead> Http1Connection::exchange(std::string_view head, std::string_view body, std::string_view method,
-                                                    Instant deadline) {
+Result<void> Http1Connection::begin(std::string_view head, std::string_view body, Instant deadline) {
   sent_bytes_ = received_bytes_ = 0;
   body_done_ = keep_alive_ = early_answer_ = false;
   scanner_.reset();
   auto sent = send(head, deadline);
-  if (sent) sent = send(body, deadline);
-  if (!sent) return std::unexpected(sent.error());
+  return sent ? send(body, deadline) : sent;
+}
+
+Result<Http1ResponseHead> Http1Connection::exchange(std::string_view head, std::string_view body, std::string_view method,
+                                                    Instant deadline) {
+  if (auto sent = begin(head, body, deadline); !sent) return std::unexpected(sent.error());
   if (!early_answer_ && unread().empty() && !ended_) transport_->await(deadline);
+  return finish(method, deadline);
+}
+
+Result<Http1ResponseHead> Http1Connection::finish(std::string_view method, Instant deadline) {
   for (std::size_t interim = 0; interim < max_interim_answers; ++interim) {
     auto answer = read_head(method, deadline);
     if (!answer) return answer;

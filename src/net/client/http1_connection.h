@@ -20,6 +20,9 @@ class Http1Connection {
   // Sends head and body and reads the head of the final answer; interim ones (1xx but 101) are passed over. The answer is
   // looked for while the body is still being sent: a server may refuse a body without reading it, and close.
   Result<Http1ResponseHead> exchange(std::string_view head, std::string_view body, std::string_view method, Instant deadline);
+  // The two halves of it, for one thread that has many connections: finish() when there is something to read.
+  Result<void> begin(std::string_view head, std::string_view body, Instant deadline);
+  Result<Http1ResponseHead> finish(std::string_view method, Instant deadline);
 
   // Appends the next bytes of the body, none at its end. After Code::timeout it can be called again: nothing is lost.
   Result<void> read_body(std::string& out, Instant deadline);
