@@ -236,14 +236,13 @@ FieldErrors validate_object_meta_update(Value meta, Value old, const Path& path)
 
 FieldErrors validate_conditions(Value conditions, const Path& path) {
   FieldErrors out;
-  std::vector<std::string_view> seen;
+  std::set<std::string_view> seen;
   std::size_t i = 0;
   for (Value condition : conditions.items()) {
     Path at = path.index(i++);
     std::string_view type = condition["type"].as_string(), status = condition["status"].as_string(),
                      reason = condition["reason"].as_string();
-    if (std::find(seen.begin(), seen.end(), type) != seen.end()) out.push_back(field::duplicate(at.child("type"), type));
-    seen.push_back(type);
+    if (!seen.insert(type).second) out.push_back(field::duplicate(at.child("type"), type));
     field::append(out, validate_label_name(type, at.child("type")));
     if (status != "True" && status != "False" && status != "Unknown")
       out.push_back(field::not_supported(at.child("status"), status, {"False", "True", "Unknown"}));

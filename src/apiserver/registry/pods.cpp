@@ -2,6 +2,7 @@
 #include <map>
 
 #include "apiserver/registry/registry.h"
+#include "machinery/defaults/defaults.h"
 #include "machinery/quantity.h"
 
 namespace kybern::apiserver {
@@ -28,7 +29,16 @@ std::string_view quality_of_service(const Draft& pod) {
 }
 
 ApiResult<void> prepare_new_pod(Work&, Draft& pod) {
+  merge_label_keys(pod);
   pod["status"] = Draft::object({{"phase", "Pending"}, {"qosClass", quality_of_service(pod)}});
+  if (const Draft* gates = pod.find_path({"spec", "schedulingGates"}); gates && gates->is_array() && !gates->empty()) {
+    pod["status"]["conditions"] = Draft::array({Draft::object({{"type", "PodScheduled"},
+                                                               {"status", "False"},
+                                                               {"lastProbeTime", nullptr},
+                                                               {"lastTransitionTime", nullptr},
+                                                               {"reason", "SchedulingGated"},
+                                                               {"message", "Scheduling is blocked due to non-empty scheduling gates"}})});
+  }
   return {};
 }
 

@@ -92,6 +92,7 @@ constexpr int max_nesting = 250;
 constexpr int max_depth = 600;  // of nodes: a + b + c nests too
 
 // False when there are problems.
-bool parse(std::string_view source, Ast& ast, std::vector<Problem>& problems);
+// `bindings`: cel.bind() is a macro.
+bool parse(std::string_view source, Ast& ast, std::vector<Problem>& problems, bool bindings = false);
 
 }  // namespace kybern::cel

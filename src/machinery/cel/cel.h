@@ -40,6 +40,9 @@ class Environment {
   void structure(const Type* type) { structures_.push_back(type); }
   // Those that are made as they are named: Object.spec.template{...}. nullptr: there is none of that name.
   void structures(std::function<const Type*(std::string_view name)> make) { make_structure_ = std::move(make); }
+  // cel.bind(name, value, expression), which only expressions about devices may use.
+  void allow_bindings() { bindings_ = true; }
+  bool bindings() const { return bindings_; }
   std::span<const Variable> variables() const { return variables_; }
   const Type* find_structure(std::string_view name) const;
 
@@ -47,6 +50,7 @@ class Environment {
   std::vector<Variable> variables_;
   std::vector<const Type*> structures_;
   std::function<const Type*(std::string_view)> make_structure_;
+  bool bindings_ = false;
 };
 
 struct SizeRange {

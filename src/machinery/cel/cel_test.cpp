@@ -330,6 +330,9 @@ TEST(Cel, ErrorsOfCompilation) {
   });
 }
 
+// Expressions about devices alone have it: machinery/validate/devices_test.cpp.
+TEST(Cel, NothingIsBoundElsewhere) { EXPECT_TRUE(run("cel.bind(x, 1, x == 1)").text.starts_with("does not compile")); }
+
 TEST(Cel, TypesOfSchemas) {
   TypePool pool;
   Type* spec = pool.make(TypeKind::object);

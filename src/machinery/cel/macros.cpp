@@ -133,6 +133,8 @@ std::optional<std::uint32_t> Maker::expand_member(std::uint32_t target, std::str
   if (name == "all" || name == "exists" || name == "exists_one" || name == "existsOne") return quantifier(target, name, args, offset);
   if (name == "map" || name == "filter" || name.starts_with("transform")) return transform(target, name, args, offset);
   if (name == "optMap" || name == "optFlatMap") return optional_macro(target, name, args, offset);
+  const Node& on = ast_.nodes[target];
+  if (bindings_ && name == "bind" && args.size() == 3 && on.kind == NodeKind::ident && ast_.name(on) == "cel") return bind(args, offset);
   return {};
 }
 
@@ -233,6 +235,21 @@ std::optional<std::uint32_t> Maker::optional_macro(std::uint32_t target, std::st
   std::uint32_t made = fold(f, offset);
   if (name == "optMap") made = call("optional.of", Op::none, {made}, offset);
   return call("_?_:_", Op::conditional, {member_call("hasValue", {target}, offset), made, call("optional.none", Op::none, {}, offset)},
+              offset);
+}
+
+// cel.bind(x, v, f) is f, in which x is v: a fold over nothing that begins with v.
+std::optional<std::uint32_t> Maker::bind(std::span<const std::uint32_t> args, std::uint32_t offset) {
+  auto bound = variable(args[0], "cel.bind() variable names must be simple identifiers");
+  if (!bound) return 0;
+  return fold({.range = aggregate(NodeKind::list, {}, {}, offset),
+               .init = args[1],
+               .condition = constant(Val::of(false), offset),
+               .step = ident(*bound, offset),
+               .result = args[2],
+               .accumulator = *bound,
+               .first = "#unused",
+               .second = {}},
               offset);
 }
 

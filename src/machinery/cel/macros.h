@@ -1,4 +1,4 @@
-// Makes nodes; expands the macros of CEL (cel-spec "Macros"), of its optional types and of its two-variable folds.
+// Makes nodes; expands the macros of CEL (cel-spec "Macros"), of its optional types, two-variable folds and bindings.
 #pragma once
 
 #include <optional>
@@ -12,7 +12,7 @@ namespace kybern::cel {
 
 class Maker {
  public:
-  Maker(Ast& ast, std::vector<Problem>& problems) : ast_(ast), problems_(problems) {}
+  Maker(Ast& ast, std::vector<Problem>& problems, bool bindings) : ast_(ast), problems_(problems), bindings_(bindings) {}
   const Ast& ast() const { return ast_; }
 
   std::uint32_t constant(Val value, std::uint32_t offset);
@@ -46,11 +46,13 @@ class Maker {
                                          std::uint32_t offset);
   std::optional<std::uint32_t> optional_macro(std::uint32_t target, std::string_view name, std::span<const std::uint32_t> args,
                                               std::uint32_t offset);
+  std::optional<std::uint32_t> bind(std::span<const std::uint32_t> args, std::uint32_t offset);
   std::uint32_t append(std::uint32_t item, std::uint32_t offset);
   std::uint32_t complain(std::uint32_t offset, std::string text);
 
   Ast& ast_;
   std::vector<Problem>& problems_;
+  bool bindings_;
   std::vector<std::uint16_t> depths_;  // of nodes: the evaluator recurses as deep
   std::unordered_map<std::string, std::uint32_t> names_;
 };

@@ -20,7 +20,8 @@ constexpr std::string_view reserved[] = {"as",  "break", "const",   "continue", 
 
 class Parser {
  public:
-  Parser(std::string_view source, Ast& ast, std::vector<Problem>& problems) : lexer_(source), make_(ast, problems), problems_(problems) {}
+  Parser(std::string_view source, Ast& ast, std::vector<Problem>& problems, bool bindings)
+      : lexer_(source), make_(ast, problems, bindings), problems_(problems) {}
 
   bool run(Ast& ast) {
     std::uint32_t root = expression();
@@ -392,13 +393,13 @@ std::uint32_t Parser::structure(std::string name, std::uint32_t offset) {
 
 }  // namespace
 
-bool parse(std::string_view source, Ast& ast, std::vector<Problem>& problems) {
+bool parse(std::string_view source, Ast& ast, std::vector<Problem>& problems, bool bindings) {
   if (source.size() > max_expression_bytes) {
     problems.push_back(
         {0, fmt::format("expression code point size exceeds limit: size: {}, limit {}", source.size(), max_expression_bytes)});
     return false;
   }
-  return Parser(source, ast, problems).run(ast);
+  return Parser(source, ast, problems, bindings).run(ast);
 }
 
 std::string show_problems(std::string_view source, const std::vector<Problem>& problems) {

@@ -41,7 +41,8 @@ Program::~Program() = default;
 std::expected<Program, std::string> Program::compile(const Environment& environment, std::string_view expression) {
   auto parts = std::make_unique<Parts>();
   std::vector<Problem> problems;
-  if (!parse(expression, parts->ast, problems) || !check(environment, parts->ast, parts->checked, parts->regexes, problems))
+  if (!parse(expression, parts->ast, problems, environment.bindings()) ||
+      !check(environment, parts->ast, parts->checked, parts->regexes, problems))
     return std::unexpected(show_problems(expression, problems));
   parts->estimate = estimate_cost(environment, parts->ast, parts->checked);
   for (const Variable& variable : environment.variables()) parts->variables.push_back(variable.name);

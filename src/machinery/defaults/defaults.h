@@ -23,4 +23,7 @@ void canonical_quantities(const schema::Type& type, Draft& object);
 void default_pod_template(Draft& pod_template);
 void default_pod_spec(Draft& spec);
 
+// What a new pod's matchLabelKeys and mismatchLabelKeys stand for, added to the selectors of its affinities and spreads.
+void merge_label_keys(Draft& pod);
+
 }  // namespace kybern

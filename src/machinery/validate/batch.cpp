@@ -46,16 +46,12 @@ void completion_mode(Findings& f, Value spec, const Path& path) {
   at_most(f, spec["maxFailedIndexes"], few_with_many_completions, words, failed);
 }
 
-void exit_codes(Findings& f, Value requirement, Value pod, const Path& path) {
+void exit_codes(Findings& f, Value requirement, const std::set<std::string_view>& containers, const Path& path) {
   std::string_view op = text(requirement, "operator");
   if (op.empty()) f.required(path.child("operator"), R"(valid values: ["In" "NotIn"])");
   else f.enumerated(path.child("operator"), op, {"In", "NotIn"});
   if (Value name = requirement["containerName"]; !name.is_null()) {
-    bool found = false;
-    for (const char* list : {"containers", "initContainers"}) {
-      for (Value container : pod[list].items()) found |= container["name"] == name;
-    }
-    if (!found)
+    if (!containers.contains(name.as_string()))
       f.invalid(path.child("containerName"), name.as_string(), "must be one of the container or initContainer names in the pod template");
   }
   Value values = requirement["values"];
@@ -89,6 +85,10 @@ void failure_policy(Findings& f, Value spec, const Path& path) {
   Path rules = path.child("rules");
   Value list = spec["podFailurePolicy"]["rules"];
   if (list.size() > policy_rules_max) f.too_many(rules, list.size(), policy_rules_max);
+  std::set<std::string_view> containers;
+  for (const char* kind : {"containers", "initContainers"}) {
+    for (Value container : spec["template"]["spec"][kind].items()) containers.insert(text(container, "name"));
+  }
   std::size_t i = 0;
   for (Value rule : list.items()) {
     Path at = rules.index(i++), action_path = at.child("action");
@@ -98,7 +98,7 @@ void failure_policy(Findings& f, Value spec, const Path& path) {
       f.invalid(action_path, action, "requires the backoffLimitPerIndex to be set");
     else f.enumerated(action_path, action, {"Count", "FailIndex", "FailJob", "Ignore"});
     bool codes = set(rule, "onExitCodes"), conditions = !rule["onPodConditions"].empty();
-    if (codes) exit_codes(f, rule["onExitCodes"], spec["template"]["spec"], at.child("onExitCodes"));
+    if (codes) exit_codes(f, rule["onExitCodes"], containers, at.child("onExitCodes"));
     if (conditions) pod_conditions(f, rule["onPodConditions"], at.child("onPodConditions"));
     if (codes && conditions) f.wrong(at, "specifying both OnExitCodes and OnPodConditions is not supported");
     if (!codes && !conditions) f.wrong(at, "specifying one of OnExitCodes and OnPodConditions is required");
@@ -154,11 +154,11 @@ void job_template_policies(Findings& f, Value spec, const Path& path) {
 }
 
 // A job's spec but for the selector, as cron jobs have it too.
-void unselected_job(Findings& f, Value spec, const Path& path) {
+void unselected_job(Findings& f, Value spec, Value before, const Path& path) {
   job_template_policies(f, spec, path);
   Path template_path = path.child("template");
   Path restart_path = template_path.child("spec.restartPolicy");
-  pod_template(f, spec["template"], template_path);
+  pod_template(f, spec["template"], template_path, before["template"]);
   std::string_view restart = text(spec["template"]["spec"], "restartPolicy");
   if (restart.empty() || restart == "Always") f.required(restart_path, R"(valid values: "OnFailure", "Never")");
   else if (restart != "OnFailure" && restart != "Never") f.not_supported(restart_path, restart, {"OnFailure", "Never"});
@@ -166,9 +166,9 @@ void unselected_job(Findings& f, Value spec, const Path& path) {
     f.invalid(restart_path, restart, R"(only "Never" is supported when podFailurePolicy is specified)");
 }
 
-void job_spec(Findings& f, Value spec) {
+void job_spec(Findings& f, Value spec, Value before = {}) {
   const Path path("spec");
-  unselected_job(f, spec, path);
+  unselected_job(f, spec, before, path);
   Value selector = spec["selector"], labels = spec["template"]["metadata"]["labels"];
   if (selector.is_null()) f.required(path.child("selector"));
   else f.add(validate_label_selector(selector, path.child("selector")));
@@ -242,7 +242,7 @@ void time_zone(Findings& f, Value zone, const Path& path) {
     f.invalid(path, name, fmt::format("unknown time zone {}", name));
 }
 
-void cron_spec(Findings& f, Value spec) {
+void cron_spec(Findings& f, Value spec, Value before = {}) {
   const Path path("spec");
   schedule(f, spec, path.child("schedule"));
   f.nonnegative(path.child("startingDeadlineSeconds"), spec["startingDeadlineSeconds"]);
@@ -250,7 +250,7 @@ void cron_spec(Findings& f, Value spec) {
   f.one_of(path.child("concurrencyPolicy"), text(spec, "concurrencyPolicy"), {"Allow", "Forbid", "Replace"});
   Path job = path.child("jobTemplate.spec");
   Value job_spec_value = spec["jobTemplate"]["spec"];
-  unselected_job(f, job_spec_value, job);
+  unselected_job(f, job_spec_value, before["jobTemplate"]["spec"], job);
   if (set(job_spec_value, "selector")) f.invalid(job.child("selector"), job_spec_value["selector"], "`selector` will be auto-generated");
   if (job_spec_value["manualSelector"].as_bool())
     f.not_supported(job.child("manualSelector"), job_spec_value["manualSelector"], {"nil", "false"});
@@ -267,11 +267,13 @@ void job_create(Findings& f, Value object) {
 }
 
 void job_update(Findings& f, Value object, Value old) {
-  job_create(f, object);  // upstream judges it twice
-  object_meta_update(f, object, old);
   Value now = object["spec"], before = old["spec"];
   const Path path("spec");
-  job_spec(f, now);
+  object_meta(f, object, true, name_is_subdomain);  // upstream judges it twice
+  generated_selector(f, object);
+  job_spec(f, now, before);
+  object_meta_update(f, object, old);
+  job_spec(f, now, before);
   if (!indexed(now)) {
     f.add(validate_immutable(now["completions"], before["completions"], path.child("completions")));
   } else if (!same(now["completions"], before["completions"]) && !same(now["completions"], now["parallelism"])) {
@@ -301,7 +303,7 @@ void cron_job_create(Findings& f, Value object) {
 
 void cron_job_update(Findings& f, Value object, Value old) {
   object_meta_update(f, object, old);
-  cron_spec(f, object["spec"]);
+  cron_spec(f, object["spec"], old["spec"]);
 }
 
 }  // namespace kybern::rules

@@ -117,7 +117,7 @@ bool moves_from_annotation(Value object, Value old) {
 
 }  // namespace
 
-void persistent_volume_spec(Findings& f, Value spec, std::string_view name, bool inline_volume, const Path& path) {
+void persistent_volume_spec(Findings& f, Value spec, std::string_view name, bool inline_volume, const Path& path, Value before) {
   if (inline_volume) inline_only(f, spec, path);
   if (spec["accessModes"].empty()) f.required(path.child("accessModes"));
   access_modes(f, spec["accessModes"], path.child("accessModes"));
@@ -134,7 +134,7 @@ void persistent_volume_spec(Findings& f, Value spec, std::string_view name, bool
     Path at = path.child("nodeAffinity");
     Value required = spec["nodeAffinity"]["required"];
     if (required.is_null()) f.required(at.child("required"), "must specify required node constraints");
-    else node_selector(f, required, at.child("required"));
+    else node_selector(f, required, at.child("required"), has_odd_values(before["nodeAffinity"]["required"]));
   }
   persistent_volume_sources(f, spec, name, path);
   std::string_view host = text(spec["hostPath"], "path");
@@ -170,13 +170,12 @@ void claim_spec(Findings& f, Value spec, bool, const Path& path) {
     dns_subdomain(f, text(spec, "volumeAttributesClassName"), path.child("volumeAttributesClassName"));
 }
 
-void persistent_volume_create(Findings& f, Value object) {
-  object_meta(f, object, false, name_is_subdomain);
-  persistent_volume_spec(f, object["spec"], text(object["metadata"], "name"), false, Path("spec"));
-}
+void persistent_volume_create(Findings& f, Value object) { persistent_volume_update(f, object, {}); }
 
 void persistent_volume_update(Findings& f, Value object, Value old) {
-  persistent_volume_create(f, object);
+  object_meta(f, object, false, name_is_subdomain);
+  persistent_volume_spec(f, object["spec"], text(object["metadata"], "name"), false, Path("spec"), old["spec"]);
+  if (old.is_null()) return;
   Value now = object["spec"], before = old["spec"];
   bool secret_added =
       !set(before["csi"], "controllerExpandSecretRef") && set(now["csi"], "controllerExpandSecretRef") && set(before, "csi");

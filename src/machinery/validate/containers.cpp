@@ -12,6 +12,8 @@ namespace {
 
 using Names = std::set<std::string, std::less<>>;
 
+constexpr std::size_t restart_rules_max = 20, restart_exit_codes_max = 255;
+
 void ports(Findings& f, Value list, const Path& path) {
   Names seen;
   std::size_t i = 0;
@@ -37,6 +39,16 @@ void key_selector(Findings& f, Value selector, const Path& path) {
   else f.say(path.child("key"), text(selector, "key"), names::config_map_key(text(selector, "key")));
 }
 
+void file_key(Findings& f, Value selector, const Path& path) {
+  std::string_view volume = text(selector, "volumeName"), file = text(selector, "path"), key = text(selector, "key");
+  if (volume.empty()) f.required(path.child("volumeName"));
+  else dns_label(f, volume, path.child("volumeName"));
+  if (file.empty()) f.required(path.child("path"));
+  else unreserved_local_path(f, file, path.child("path"));
+  if (key.empty()) f.required(path.child("key"));
+  else f.say(path.child("key"), key, names::env_var(key));
+}
+
 void env_source(Findings& f, Value variable, const Path& path) {
   Value from = variable["valueFrom"];
   if (from.is_null()) return;
@@ -45,7 +57,7 @@ void env_source(Findings& f, Value variable, const Path& path) {
   if (set(from, "resourceFieldRef")) ++sources, resource_field_selector(f, from["resourceFieldRef"], false, path.child("resourceFieldRef"));
   if (set(from, "configMapKeyRef")) ++sources, key_selector(f, from["configMapKeyRef"], path.child("configMapKeyRef"));
   if (set(from, "secretKeyRef")) ++sources, key_selector(f, from["secretKeyRef"], path.child("secretKeyRef"));
-  if (set(from, "fileKeyRef")) ++sources;
+  if (set(from, "fileKeyRef")) ++sources, file_key(f, from["fileKeyRef"], path.child("fileKeyRef"));
   if (sources == 0) f.invalid(path, "", "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`");
   else if (!text(variable, "value").empty()) f.invalid(path, "", "may not be specified when `value` is not empty");
   else if (sources > 1) f.invalid(path, "", "may not have more than one field specified at a time");
@@ -81,11 +93,10 @@ void environment_from(Findings& f, Value list, const Path& path) {
   }
 }
 
-bool any_has(Value list, const char* key, std::string_view value) {
-  for (Value item : list.items()) {
-    if (text(item, key) == value) return true;
-  }
-  return false;
+Names all(Value list, const char* key) {
+  Names out;
+  for (Value item : list.items()) out.emplace(text(item, key));
+  return out;
 }
 
 void mount_propagation(Findings& f, Value mount, Value container, const Path& path) {
@@ -108,8 +119,7 @@ void recursive_read_only(Findings& f, Value mount, const Path& path) {
 }
 
 void mounts(Findings& f, Value container, const Volumes& volumes, const Path& path) {
-  Names points;
-  Value devices = container["volumeDevices"];
+  Names points, device_names = all(container["volumeDevices"], "name"), device_paths = all(container["volumeDevices"], "devicePath");
   std::size_t i = 0;
   for (Value mount : container["volumeMounts"].items()) {
     Path at = path.index(i++);
@@ -119,9 +129,8 @@ void mounts(Findings& f, Value container, const Volumes& volumes, const Path& pa
     if (!volumes.find(name).exists()) f.not_found(at.child("name"), name);
     if (target.empty()) f.required(at.child("mountPath"));
     if (!points.emplace(target).second) f.invalid(at.child("mountPath"), target, "must be unique");
-    if (any_has(devices, "name", name)) f.invalid(at.child("name"), name, "must not already exist in volumeDevices");
-    if (any_has(devices, "devicePath", target))
-      f.invalid(at.child("mountPath"), target, "must not already exist as a path in volumeDevices");
+    if (device_names.contains(name)) f.invalid(at.child("name"), name, "must not already exist in volumeDevices");
+    if (device_paths.contains(target)) f.invalid(at.child("mountPath"), target, "must not already exist as a path in volumeDevices");
     // These name the list, not its element.
     if (!sub.empty()) descending_path(f, sub, path.child("subPath"));
     if (!expression.empty()) {
@@ -134,8 +143,9 @@ void mounts(Findings& f, Value container, const Volumes& volumes, const Path& pa
 }
 
 void devices(Findings& f, Value container, const Volumes& volumes, const Path& path) {
-  Names seen_names, seen_paths;
-  Value mounts = container["volumeMounts"];
+  if (container["volumeDevices"].empty()) return;
+  Names seen_names, seen_paths, mount_names = all(container["volumeMounts"], "name"),
+                                mount_paths = all(container["volumeMounts"], "mountPath");
   std::size_t i = 0;
   for (Value device : container["volumeDevices"].items()) {
     Path at = path.index(i++);
@@ -153,8 +163,8 @@ void devices(Findings& f, Value container, const Volumes& volumes, const Path& p
     no_backsteps(steps, target, at);
     if (!steps.empty()) f.invalid(at.child("devicePath"), target, "can not contain backsteps ('..')");
     else seen_paths.emplace(target);
-    if (any_has(mounts, "name", name)) f.invalid(at.child("name"), name, "must not already exist in volumeMounts");
-    if (any_has(mounts, "mountPath", target)) f.invalid(at.child("devicePath"), target, "must not already exist as a path in volumeMounts");
+    if (mount_names.contains(name)) f.invalid(at.child("name"), name, "must not already exist in volumeMounts");
+    if (mount_paths.contains(target)) f.invalid(at.child("devicePath"), target, "must not already exist as a path in volumeMounts");
     if (!name.empty()) seen_names.emplace(name);
   }
 }
@@ -264,6 +274,27 @@ void padded_image(Findings& f, Value container, const Path& path) {
   if (trim(image).size() != image.size()) f.invalid(path.child("image"), image, "must not have leading or trailing whitespace");
 }
 
+// When a container runs again, told by itself.
+void restart_policy(Findings& f, Value container, const Path& path) {
+  Value rules = container["restartPolicyRules"];
+  Path policy = path.child("restartPolicy"), list = path.child("restartPolicyRules");
+  if (set(container, "restartPolicy")) f.enumerated(policy, text(container, "restartPolicy"), {"Always", "Never", "OnFailure"});
+  else if (!rules.empty()) f.required(policy, "must specify restartPolicy when restart rules are used");
+  if (rules.size() > restart_rules_max) f.too_many(list, rules.size(), restart_rules_max);
+  std::size_t i = 0;
+  for (Value rule : rules.items()) {
+    Path at = list.index(i++), codes = at.child("exitCodes");
+    f.enumerated(at.child("action"), text(rule, "action"), {"Restart"});
+    if (!set(rule, "exitCodes")) {
+      f.required(codes, "must be specified");
+      continue;
+    }
+    f.enumerated(codes.child("operator"), text(rule["exitCodes"], "operator"), {"In", "NotIn"});
+    std::size_t count = rule["exitCodes"]["values"].size();
+    if (count > restart_exit_codes_max) f.too_many(codes.child("values"), count, restart_exit_codes_max);
+  }
+}
+
 void host_port_conflicts(Findings& f, Value container, Names& taken, const Path& path) {
   Path list = path.child("ports");
   std::size_t i = 0;
@@ -285,8 +316,7 @@ void regular(Findings& f, const Pod& pod, const Path& path) {
     common(f, container, pod, at);
     if (!seen.emplace(text(container, "name")).second) f.duplicate(at.child("name"), text(container, "name"));
     lifecycle_and_probes(f, container, pod.spec["terminationGracePeriodSeconds"], at);
-    if (set(container, "restartPolicy"))
-      f.enumerated(at.child("restartPolicy"), text(container, "restartPolicy"), {"Always", "Never", "OnFailure"});
+    restart_policy(f, container, at);
   }
   i = 0;
   for (Value container : list.items()) {
@@ -303,8 +333,7 @@ void init(Findings& f, const Pod& pod, const Path& path) {
     Path at = path.index(i++);
     common(f, container, pod, at);
     bool sidecar = text(container, "restartPolicy") == "Always";
-    if (set(container, "restartPolicy"))
-      f.enumerated(at.child("restartPolicy"), text(container, "restartPolicy"), {"Always", "Never", "OnFailure"});
+    restart_policy(f, container, at);
     std::string_view name = text(container, "name");
     if (seen.contains(name)) f.duplicate(at.child("name"), name);
     else if (!name.empty()) seen.emplace(name);
@@ -318,8 +347,6 @@ void init(Findings& f, const Pod& pod, const Path& path) {
         if (set(container, key)) f.forbidden(at.child(key), "may not be set for init containers without restartPolicy=Always");
       }
     }
-    if (!sidecar && !container["resizePolicy"].empty())
-      f.invalid(at.child("resizePolicy"), container["resizePolicy"], "must not be set for init containers");
   }
 }
 
@@ -348,8 +375,8 @@ void ephemeral(Findings& f, const Pod& pod, const Path& path) {
     if (!all.emplace(text(container, "name")).second) f.duplicate(at.child("name"), text(container, "name"));
     std::string_view target = text(container, "targetContainerName");
     if (!target.empty() && !others.contains(target)) f.not_found(at.child("targetContainerName"), target);
-    for (const char* key :
-         {"ports", "resources", "resizePolicy", "restartPolicy", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"}) {
+    for (const char* key : {"ports", "resources", "resizePolicy", "restartPolicy", "restartPolicyRules", "livenessProbe", "readinessProbe",
+                            "startupProbe", "lifecycle"}) {
       Value value = container[key];
       bool zero = value.is_null() || ((value.is_object() || value.is_array()) && value.empty());
       if (!zero) f.forbidden(at.child(key), "cannot be set for an Ephemeral Container");

@@ -143,7 +143,7 @@ void scope_requirement(Findings& f, Value requirement, const Path& path) {
                scope == "CrossNamespacePodAffinity";
   if (plain && op != "Exists") {
     f.invalid(path.child("operator"), op,
-              "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, "
+              "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, "
               "ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or "
               "ResourceQuotaScopeCrossNamespacePodAffinity");
   }
@@ -370,13 +370,9 @@ void node_update(Findings& f, Value object, Value old) {
   node_amounts(f, object);
   const Path addresses("status.addresses"), cidrs("spec.podCIDRs");
   Value list = object["status"]["addresses"], before = old["spec"]["podCIDRs"], now = object["spec"]["podCIDRs"];
+  std::set<std::pair<std::string_view, std::string_view>> seen;
   for (std::size_t i = 0; i < list.size(); ++i) {
-    for (std::size_t j = 0; j < i; ++j) {
-      if (list[i] == list[j]) {
-        f.duplicate(addresses.index(i), list[i]);
-        break;
-      }
-    }
+    if (!seen.emplace(text(list[i], "type"), text(list[i], "address")).second) f.duplicate(addresses.index(i), list[i]);
   }
   constexpr const char* fixed = "node updates may not change podCIDR except from \"\" to valid";
   if (!before.empty() && before.size() != now.size()) f.forbidden(cidrs, fixed);
@@ -437,14 +433,14 @@ void service_account_update(Findings& f, Value object, Value old) {
 
 namespace {
 
-void controller_template(Findings& f, Value spec, const Path& path) {
+void controller_template(Findings& f, Value spec, Value before, const Path& path) {
   Value pod_template_value = spec["template"];
   if (pod_template_value.is_null()) return f.required(path);
   Value labels = pod_template_value["metadata"]["labels"];
   if (!spec["selector"].empty() && !LabelSelector::from_map(spec["selector"]).matches(labels)) {
     f.invalid(path.child("metadata.labels"), labels, "`selector` does not match template `labels`");
   }
-  pod_template(f, pod_template_value, path);
+  pod_template(f, pod_template_value, path, before["template"]);
   std::string_view restart = text(pod_template_value["spec"], "restartPolicy");
   if (restart != "Always") f.not_supported(path.child("spec.restartPolicy"), restart, {"Always"});
   if (set(pod_template_value["spec"], "activeDeadlineSeconds")) {
@@ -452,12 +448,12 @@ void controller_template(Findings& f, Value spec, const Path& path) {
   }
 }
 
-void controller_spec(Findings& f, Value spec) {
+void controller_spec(Findings& f, Value spec, Value before = {}) {
   const Path path("spec");
   f.nonnegative(path.child("minReadySeconds"), spec["minReadySeconds"]);
   if (spec["selector"].empty()) f.required(path.child("selector"));
   f.nonnegative(path.child("replicas"), spec["replicas"]);
-  controller_template(f, spec, path.child("template"));
+  controller_template(f, spec, before, path.child("template"));
 }
 
 }  // namespace
@@ -469,7 +465,7 @@ void replication_controller_create(Findings& f, Value object) {
 
 void replication_controller_update(Findings& f, Value object, Value old) {
   object_meta_update(f, object, old);
-  controller_spec(f, object["spec"]);
+  controller_spec(f, object["spec"], old["spec"]);
 }
 
 }  // namespace kybern::rules

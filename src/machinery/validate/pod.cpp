@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <limits>
+#include <map>
 
 #include "base/strings.h"
 #include "machinery/validate/rules.h"
@@ -12,7 +13,7 @@ void containers_of_pod(Findings& f, Value spec, const Path& path);
 
 namespace {
 
-constexpr std::size_t dns_servers_max = 3, dns_searches_max = 32, dns_search_bytes_max = 2048;
+constexpr std::size_t dns_servers_max = 3, dns_searches_max = 32, dns_search_bytes_max = 2048, hostname_max_bytes = 64;
 constexpr std::int64_t deadline_max_s = std::numeric_limits<std::int32_t>::max();
 
 void resource_claims(Findings& f, Value list, const Path& path) {
@@ -94,12 +95,35 @@ void gates(Findings& f, Value spec, const Path& path) {
   }
 }
 
-void host_users(Findings& f, Value spec, const Path& path) {
+bool has_devices(Value spec) {
+  for (const char* list : {"initContainers", "containers", "ephemeralContainers"}) {
+    for (Value container : spec[list].items()) {
+      if (!container["volumeDevices"].empty()) return true;
+    }
+  }
+  return false;
+}
+
+void host_users(Findings& f, Value spec, Value before, const Path& path) {
   if (spec["hostUsers"].as_bool(true)) return;
   constexpr const char* why = "when `hostUsers` is false";
   if (spec["hostNetwork"].as_bool()) f.forbidden(path.child("hostNetwork"), why);
   if (spec["hostPID"].as_bool()) f.forbidden(path.child("hostPID"), why);
   if (spec["hostIPC"].as_bool()) f.forbidden(path.child("hostIPC"), why);
+  if (!before["hostUsers"].as_bool(true) && has_devices(before)) return;  // which never ran, but may be changed
+  each_container(spec, path, [&](Value container, const Path& at) {
+    if (!container["volumeDevices"].empty()) f.forbidden(at.child("volumeDevices"), why);
+  });
+}
+
+void hostname_override(Findings& f, Value spec, const Path& path) {
+  if (!set(spec, "hostnameOverride")) return;
+  std::string_view name = text(spec, "hostnameOverride");
+  Path at = path.child("hostnameOverride");
+  if (spec["setHostnameAsFQDN"].as_bool()) f.forbidden(at, "may not be specified when `setHostnameAsFQDN` is true");
+  if (spec["hostNetwork"].as_bool()) f.forbidden(at, "may not be specified when `hostNetwork` is true");
+  dns_subdomain(f, name, at);
+  if (name.size() > hostname_max_bytes) f.too_long(at, hostname_max_bytes);
 }
 
 void host_aliases(Findings& f, Value list, const Path& path) {
@@ -139,11 +163,57 @@ void overhead(Findings& f, Value amounts, const Path& path) {
   }
 }
 
+// What the containers ask for together: sidecars run beside the rest, other init containers one by one before it.
+std::map<std::string, Quantity, std::less<>> containers_requests(Value spec) {
+  std::map<std::string, Quantity, std::less<>> running, beginning;
+  for (Value container : spec["containers"].items()) {
+    for (Member amount : container["resources"]["requests"].members()) running[std::string(amount.key)] += Quantity::of(amount.value);
+  }
+  std::map<std::string, Quantity, std::less<>> sidecars;
+  for (Value container : spec["initContainers"].items()) {
+    bool sidecar = text(container, "restartPolicy") == "Always";
+    for (Member amount : container["resources"]["requests"].members()) {
+      std::string name(amount.key);
+      if (sidecar) running[name] += Quantity::of(amount.value), sidecars[name] += Quantity::of(amount.value);
+      Quantity now = sidecars[name];
+      if (!sidecar) now += Quantity::of(amount.value);
+      if (now > beginning[name]) beginning[name] = now;
+    }
+  }
+  for (const auto& [name, amount] : beginning) {
+    if (amount > running[name]) running[name] = amount;
+  }
+  return running;
+}
+
+// The pod has at least what its containers ask for together, and none of them may use more than the pod.
+void within_the_pod(Findings& f, Value spec, const Path& path) {
+  Path requests = path.child("requests"), list = path.child("containers");
+  for (const auto& [name, amount] : containers_requests(spec)) {
+    Value asked = spec["resources"]["requests"][name];
+    if (!asked.exists()) continue;
+    Quantity of_pod = Quantity::of(asked);
+    if (amount > of_pod)
+      f.invalid(requests.key(name), of_pod.str(),
+                fmt::format("must be greater than or equal to aggregate container requests of {}", amount.str()));
+  }
+  std::size_t i = 0;
+  for (Value container : spec["containers"].items()) {
+    Path at = list.index(i++);
+    for (Member limit : container["resources"]["limits"].members()) {
+      Value most = spec["resources"]["limits"][limit.key];
+      if (!most.exists() || Quantity::of(limit.value) <= Quantity::of(most)) continue;
+      f.invalid(at.key(limit.key, "limits"), Quantity::of(limit.value).str(),
+                fmt::format("must be less than or equal to pod limits of {}", Quantity::of(most).str()));
+    }
+  }
+}
+
 void pod_resources(Findings& f, Value spec, const Path& path) {
   Value resources = spec["resources"];
   if (resources.is_null()) return;
   Path at = path.child("resources");
-  if (!resources["claims"].empty()) f.forbidden(at.child("claims"), "claims may not be set for Resources at pod-level");
+  if (!resources["claims"].empty()) f.forbidden(at.child("claims"), "claims cannot be set for Resources at pod-level");
   for (const char* which : {"limits", "requests"}) {
     Path list = at.child(which);
     for (Member amount : resources[which].members()) {
@@ -152,6 +222,62 @@ void pod_resources(Findings& f, Value spec, const Path& path) {
     }
   }
   resource_requirements(f, resources, {}, at);
+  within_the_pod(f, spec, at);
+}
+
+// Variables are read from files of volumes that live and die with the pod.
+void file_variables(Findings& f, Value spec, const Path& path) {
+  bool any = false;
+  each_container(spec, path, [&](Value container, const Path&) {
+    for (Value variable : container["env"].items()) any = any || set(variable["valueFrom"], "fileKeyRef");
+  });
+  if (!any) return;
+  std::map<std::string_view, bool> in_empty_dir;
+  for (Value volume : spec["volumes"].items()) in_empty_dir[text(volume, "name")] = set(volume, "emptyDir");
+  each_container(spec, path, [&](Value container, const Path& at) {
+    Path env = at.child("env");
+    std::size_t i = 0;
+    for (Value variable : container["env"].items()) {
+      Path one = env.index(i++);
+      Value file = variable["valueFrom"]["fileKeyRef"];
+      std::string_view name = text(file, "volumeName");
+      if (file.is_null() || name.empty()) continue;
+      Path volume = one.child("valueFrom.fileKeyRef.volumeName");
+      auto found = in_empty_dir.find(name);
+      if (found == in_empty_dir.end()) f.not_found(volume, name);
+      else if (!found->second) f.invalid(volume, name, "referenced volume must be of type emptyDir");
+    }
+  });
+}
+
+void seccomp_profile(Findings& f, std::string_view profile, const Path& path) {
+  constexpr std::string_view local = "localhost/";
+  if (profile == "runtime/default" || profile == "docker/default" || profile == "unconfined") return;
+  if (profile.starts_with(local)) descending_path(f, profile.substr(local.size()), path);
+  else f.invalid(path, profile, "must be a valid seccomp profile");
+}
+
+// Profiles as annotations told them before there were fields.
+void profile_annotations(Findings& f, Value annotations, Value spec, const Path& path) {
+  bool any = false;
+  for (Member annotation : annotations.members())
+    any = any || annotation.key == seccomp_pod || annotation.key.starts_with(seccomp_prefix) || annotation.key.starts_with(apparmor_prefix);
+  if (!any) return;
+  std::set<std::string_view> names;
+  for (const char* list : {"initContainers", "containers", "ephemeralContainers"}) {
+    for (Value container : spec[list].items()) names.insert(text(container, "name"));
+  }
+  for (Member annotation : annotations.members()) {
+    std::string_view profile = annotation.value.as_string();
+    if (annotation.key == seccomp_pod || annotation.key.starts_with(seccomp_prefix)) {
+      seccomp_profile(f, profile, path.child(annotation.key));
+    } else if (annotation.key.starts_with(apparmor_prefix)) {
+      std::string_view container = annotation.key.substr(apparmor_prefix.size());
+      if (!names.contains(container)) f.invalid(path.key(annotation.key), container, "container not found");
+      bool known = profile.empty() || profile == "runtime/default" || profile == "unconfined" || profile.starts_with("localhost/");
+      if (!known) f.invalid(path.key(annotation.key), profile, fmt::format("invalid AppArmor profile name: {}", go_quote(profile)));
+    }
+  }
 }
 
 }  // namespace
@@ -168,6 +294,7 @@ void pod_annotations(Findings& f, Value annotations, Value spec, const Path& pat
         number && *number >= std::numeric_limits<std::int32_t>::min() && *number <= deadline_max_s && !cost.as_string().starts_with('+');
     if (!plain) f.invalid(path.key("controller.kubernetes.io/pod-deletion-cost"), cost.as_string(), "must be a 32bit integer");
   }
+  profile_annotations(f, annotations, spec, path);
 }
 
 void pod_spec(Findings& f, Value spec, const PodContext& context, const Path& path) {
@@ -175,30 +302,33 @@ void pod_spec(Findings& f, Value spec, const PodContext& context, const Path& pa
   Volumes known = volumes(f, spec["volumes"], context.pod_name, path.child("volumes"));
   resource_claims(f, spec["resourceClaims"], path.child("resourceClaims"));
   containers(f, spec, known, context, path);
+  file_variables(f, spec, path);
   pod_resources(f, spec, path);
   host_network(f, spec, context.is_pod, path);
   f.one_of(path.child("restartPolicy"), text(spec, "restartPolicy"), {"Always", "OnFailure", "Never"});
   f.one_of(path.child("dnsPolicy"), text(spec, "dnsPolicy"), {"ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"});
   f.add(validate_labels(spec["nodeSelector"], path.child("nodeSelector")));
   pod_security_context(f, spec, path);
-  affinity(f, spec["affinity"], path.child("affinity"));
+  affinity(f, spec["affinity"], context.before["affinity"], path.child("affinity"));
   dns_config(f, spec, path.child("dnsConfig"));
   gates(f, spec, path);
   topology_spread(f, spec["topologySpreadConstraints"], path.child("topologySpreadConstraints"));
   windows_host_process(f, spec, path);
-  host_users(f, spec, path);
+  host_users(f, spec, context.before, path);
   simple_fields(f, spec, path);
+  hostname_override(f, spec, path);
   if (set(spec, "overhead")) overhead(f, spec["overhead"], path.child("overhead"));
   if (set(spec, "os")) pod_os(f, spec, path);
 }
 
-void pod_template(Findings& f, Value object, const Path& path) {
+void pod_template(Findings& f, Value object, const Path& path, Value before) {
   Value meta = object["metadata"], spec = object["spec"];
   Path spec_path = path.child("spec");
   f.add(validate_labels(meta["labels"], path.child("labels")));
   f.add(validate_annotations(meta["annotations"], path.child("annotations")));
   pod_annotations(f, meta["annotations"], spec, path.child("annotations"));
-  pod_spec(f, spec, PodContext{false, {}, meta}, spec_path);
+  pod_spec(f, spec, PodContext{false, {}, meta, before["spec"]}, spec_path);
+  seccomp_annotations(f, meta, spec, spec_path);
   apparmor_annotations(f, meta, spec, spec_path);
   if (!spec["ephemeralContainers"].empty())
     f.forbidden(path.child("spec.ephemeralContainers"), "ephemeral containers not allowed in pod template");
@@ -223,24 +353,25 @@ void tokens_without_account(Findings& f, Value spec, const Path& path) {
 
 }  // namespace
 
-void pod_metadata_and_spec(Findings& f, Value object) {
+void pod_metadata_and_spec(Findings& f, Value object, Value before) {
   const Path meta_path("metadata"), spec_path("spec");
   Value meta = object["metadata"], spec = object["spec"];
   object_meta(f, object, true, name_is_subdomain);
   pod_annotations(f, meta["annotations"], spec, meta_path.child("annotations"));
-  pod_spec(f, spec, PodContext{true, text(meta, "name"), meta}, spec_path);
+  pod_spec(f, spec, PodContext{true, text(meta, "name"), meta, before["spec"]}, spec_path);
   tokens_without_account(f, spec, spec_path);
   containers_of_pod(f, spec, spec_path);
 }
 
 void pod_create(Findings& f, Value object) {
-  pod_metadata_and_spec(f, object);
+  pod_metadata_and_spec(f, object, {});
   Value spec = object["spec"];
   const Path path("spec");
   if (!spec["ephemeralContainers"].empty()) f.forbidden(path.child("ephemeralContainers"), "cannot be set on create");
   if (!text(spec, "nodeName").empty() && !spec["schedulingGates"].empty()) {
     f.forbidden(path.child("nodeName"), "cannot be set until all schedulingGates have been cleared");
   }
+  seccomp_annotations(f, object["metadata"], spec, path);
   apparmor_annotations(f, object["metadata"], spec, path);
 }
 
@@ -251,7 +382,7 @@ void pod_template_create(Findings& f, Value object) {
 
 void pod_template_update(Findings& f, Value object, Value old) {
   object_meta_update(f, object, old);
-  pod_template(f, object["template"], Path("template"));
+  pod_template(f, object["template"], Path("template"), old["template"]);
 }
 
 }  // namespace kybern::rules

@@ -131,6 +131,19 @@ void apparmor_matches(Findings& f, Value profile, std::string_view annotation, c
   }
 }
 
+void seccomp_matches(Findings& f, Value profile, std::string_view annotation, const Path& path) {
+  constexpr const char* types_differ = "seccomp type in annotation and field must match";
+  constexpr std::string_view localhost = "localhost/";
+  std::string_view type = text(profile, "type");
+  if (type == "Unconfined" && annotation != "unconfined") return f.forbidden(path.child("type"), types_differ);
+  if (type == "RuntimeDefault" && annotation != "runtime/default" && annotation != "docker/default")
+    return f.forbidden(path.child("type"), types_differ);
+  if (type != "Localhost") return;
+  if (!annotation.starts_with(localhost)) return f.forbidden(path.child("type"), types_differ);
+  if (!set(profile, "localhostProfile") || annotation.substr(localhost.size()) != text(profile, "localhostProfile"))
+    f.forbidden(path.child("localhostProfile"), "seccomp profile in annotation and field must match");
+}
+
 constexpr const char* not_on_windows = "cannot be set for a windows pod";
 
 void not_set(Findings& f, Value object, std::initializer_list<const char*> keys, const Path& path) {
@@ -144,6 +157,19 @@ void not_set(Findings& f, Value object, std::initializer_list<const char*> keys,
 }
 
 }  // namespace
+
+void seccomp_annotations(Findings& f, Value meta, Value spec, const Path& path) {
+  Value of_pod = spec["securityContext"]["seccompProfile"], annotations = meta["annotations"];
+  if (annotations.empty()) return;
+  if (!of_pod.is_null() && annotations[seccomp_pod].exists())
+    seccomp_matches(f, of_pod, annotations[seccomp_pod].as_string(), path.child("securityContext.seccompProfile"));
+  each_container(spec, path, [&](Value container, const Path& at) {
+    Value profile = container["securityContext"]["seccompProfile"];
+    Value annotation = annotations[fmt::format("{}{}", seccomp_prefix, text(container, "name"))];
+    if (!profile.is_null() && annotation.exists())
+      seccomp_matches(f, profile, annotation.as_string(), at.child("securityContext.seccompProfile"));
+  });
+}
 
 void apparmor_annotations(Findings& f, Value meta, Value spec, const Path& path) {
   bool any = false;
@@ -177,6 +203,9 @@ void pod_security_context(Findings& f, Value spec, const Path& spec_path) {
   apparmor(f, context["appArmorProfile"], path.child("appArmorProfile"));
   if (set(context, "supplementalGroupsPolicy"))
     f.enumerated(path.child("supplementalGroupsPolicy"), text(context, "supplementalGroupsPolicy"), {"Merge", "Strict"});
+  // MountOption needs SELinuxMount, which is off in 1.36.
+  if (set(context, "seLinuxChangePolicy"))
+    f.enumerated(path.child("seLinuxChangePolicy"), text(context, "seLinuxChangePolicy"), {"Recursive"});
 }
 
 void security_context(Findings& f, Value context, bool host_users, const Path& path) {
@@ -239,7 +268,7 @@ void pod_os(Findings& f, Value spec, const Path& path) {
   not_set(f, spec, {"hostUsers", "hostPID", "hostIPC"}, path);
   not_set(f, context, {"seccompProfile", "fsGroup", "fsGroupChangePolicy", "sysctls"}, context_path);
   not_set(f, spec, {"shareProcessNamespace"}, path);
-  not_set(f, context, {"runAsUser", "runAsGroup", "supplementalGroups", "supplementalGroupsPolicy"}, context_path);
+  not_set(f, context, {"runAsUser", "runAsGroup", "supplementalGroups", "supplementalGroupsPolicy", "seLinuxChangePolicy"}, context_path);
   each_container(spec, path, [&](Value container, const Path& at) {
     not_set(f, container["securityContext"],
             {"appArmorProfile", "seLinuxOptions", "seccompProfile", "capabilities", "readOnlyRootFilesystem", "privileged",

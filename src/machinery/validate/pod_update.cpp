@@ -2,13 +2,15 @@
 #include <fmt/format.h>
 
 #include <limits>
+#include <map>
+#include <tuple>
 
 #include "base/strings.h"
 #include "machinery/validate/rules.h"
 
 namespace kybern::rules {
 
-void pod_metadata_and_spec(Findings& f, Value object);
+void pod_metadata_and_spec(Findings& f, Value object, Value before);
 std::string_view qos(Value spec);
 
 namespace {
@@ -69,29 +71,24 @@ bool deadline_update(Findings& f, Value now, Value old, const Path& path) {
   return true;
 }
 
-bool same_toleration(Value a, Value b) {
-  for (const char* key : {"key", "operator", "value", "effect"}) {
-    if (text(a, key) != text(b, key)) return false;
-  }
-  return true;
-}
-
 void toleration_updates(Findings& f, Value now, Value old, const Path& path) {
+  using Tolerated = std::tuple<std::string_view, std::string_view, std::string_view, std::string_view>;
+  auto tolerated = [](Value t) { return Tolerated(text(t, "key"), text(t, "operator"), text(t, "value"), text(t, "effect")); };
+  std::set<Tolerated> kept;
+  for (Value toleration : now.items()) kept.insert(tolerated(toleration));
   for (Value before : old.items()) {
-    bool kept = false;
-    for (Value toleration : now.items()) kept |= same_toleration(toleration, before);
-    if (!kept) return f.forbidden(path, "existing toleration can not be modified except its tolerationSeconds");
+    if (!kept.contains(tolerated(before))) return f.forbidden(path, "existing toleration can not be modified except its tolerationSeconds");
   }
   tolerations(f, now, path);
 }
 
 void gate_updates(Findings& f, Value now, Value old, const Path& path) {
+  std::set<std::string_view> known;
+  for (Value before : old.items()) known.insert(text(before, "name"));
   std::size_t i = 0;
   for (Value gate : now.items()) {
     Path at = path.index(i++);
-    bool known = false;
-    for (Value before : old.items()) known |= text(before, "name") == text(gate, "name");
-    if (!known)
+    if (!known.contains(text(gate, "name")))
       f.forbidden(at.child("name"), fmt::format("only deletion is allowed, but found new scheduling gate '{}'", text(gate, "name")));
   }
 }
@@ -150,21 +147,48 @@ void keep_images(Draft& munged, Value old, const char* list) {
   for (std::size_t i = 0; i < containers->size(); ++i) containers->items()[i]["image"] = Draft(old[list][i]["image"]);
 }
 
-void states(Findings& f, Value now, Value old, std::string_view restart, Value init_containers, const Path& path) {
+// Whether a container that ended with this code runs again: by its own rules and policy, else by its pod's.
+bool runs_again(Value container, std::string_view of_pod, std::int64_t code) {
+  for (Value rule : container["restartPolicyRules"].items()) {
+    std::string_view op = text(rule["exitCodes"], "operator");
+    bool listed = false;
+    for (Value one : rule["exitCodes"]["values"].items()) listed = listed || one.as_int() == code;
+    if ((op == "In" && listed) || (op == "NotIn" && !listed)) return true;
+  }
+  std::string_view policy = set(container, "restartPolicy") ? text(container, "restartPolicy") : of_pod;
+  return policy == "Always" || (policy == "OnFailure" && code != 0);
+}
+
+// What has ended and does not run again stays ended.
+void states(Findings& f, Value now, Value old, std::string_view restart, Value containers, const Path& path) {
   if (restart == "Always") return;
+  std::map<std::string_view, Value> known;
+  std::set<std::string_view> alive;
+  for (Value container : containers.items()) known.emplace(text(container, "name"), container);
+  for (Value status : now.items()) {
+    if (!set(status["state"], "terminated")) alive.insert(text(status, "name"));
+  }
   std::size_t i = 0;
   for (Value before : old.items()) {
     Path at = path.index(i++);
     Value terminated = before["state"]["terminated"];
-    if (terminated.is_null() || (terminated["exitCode"].as_int() != 0 && restart == "OnFailure")) continue;
-    bool sidecar = false;
-    for (Value container : init_containers.items())
-      sidecar |= text(container, "name") == text(before, "name") && text(container, "restartPolicy") == "Always";
-    if (sidecar) continue;
-    for (Value status : now.items()) {
-      if (text(status, "name") == text(before, "name") && !set(status["state"], "terminated"))
-        f.forbidden(at.child("state"), "may not be transitioned to non-terminated state");
-    }
+    auto container = known.find(text(before, "name"));
+    if (terminated.is_null() || !alive.contains(text(before, "name"))) continue;
+    if (!runs_again(container == known.end() ? Value() : container->second, restart, terminated["exitCode"].as_int()))
+      f.forbidden(at.child("state"), "may not be transitioned to non-terminated state");
+  }
+}
+
+void claim_statuses(Findings& f, Value list, Value claims, const Path& path) {
+  std::set<std::string_view> known, seen;
+  for (Value claim : claims.items()) known.insert(text(claim, "name"));
+  std::size_t i = 0;
+  for (Value status : list.items()) {
+    Path at = path.index(i++), name_path = at.child("name");
+    std::string_view name = text(status, "name");
+    if (!known.contains(name)) f.invalid(name_path, name, "must match the name of an entry in `spec.resourceClaims`");
+    if (!seen.insert(name).second) f.duplicate(name_path, name);
+    if (set(status, "resourceClaimName")) dns_subdomain(f, text(status, "resourceClaimName"), name_path);
   }
 }
 
@@ -175,22 +199,18 @@ void addresses(Findings& f, Value list, const Path& path) {
     ip_address(f, ips.back(), path.index(i));
   }
   if (ips.size() > 1 && (!dual_stack(ips) || ips.size() > 2)) f.invalid(path, list, "may specify no more than one IP for each IP family");
+  std::set<std::string_view> seen;
   for (std::size_t i = 0; i < ips.size(); ++i) {
-    for (std::size_t j = 0; j < i; ++j) {
-      if (ips[i] == ips[j]) {
-        f.duplicate(path.index(i), list[i]);
-        break;
-      }
-    }
+    if (!seen.insert(ips[i]).second) f.duplicate(path.index(i), list[i]);
   }
 }
 
 }  // namespace
 
 void pod_update(Findings& f, Value object, Value old) {
-  const Path meta("metadata"), path("spec");
+  const Path path("spec");
   object_meta_update(f, object, old);
-  pod_metadata_and_spec(f, object);
+  pod_metadata_and_spec(f, object, old);
   annotation_updates(f, object, old);
   Value spec = object["spec"], before = old["spec"];
   for (const char* list : {"containers", "initContainers"}) {
@@ -200,7 +220,6 @@ void pod_update(Findings& f, Value object, Value old) {
   toleration_updates(f, spec["tolerations"], before["tolerations"], path.child("tolerations"));
   gate_updates(f, spec["schedulingGates"], before["schedulingGates"], path.child("schedulingGates"));
   if (same(spec, before)) return;
-  if (qos(before) != qos(spec)) f.invalid(meta, text(object["status"], "qosClass"), "Pod QOS Class may not change as a result of resizing");
   // Put back what may change; whatever differs then may not.
   Draft munged(spec);
   keep_images(munged, before, "containers");
@@ -228,12 +247,15 @@ void pod_status(Findings& f, Value object, Value old) {
   Value status = object["status"], before = old["status"];
   std::string_view nominated = text(status, "nominatedNodeName");
   if (nominated != text(before, "nominatedNodeName") && !nominated.empty()) dns_subdomain(f, nominated, path.child("nominatedNodeName"));
+  // It is fixed when the pod is made; who does not know it leaves it out.
+  if (!text(status, "qosClass").empty()) f.add(validate_immutable(status["qosClass"], before["qosClass"], path.child("qosClass")));
   std::string_view restart = text(old["spec"], "restartPolicy");
-  states(f, status["containerStatuses"], before["containerStatuses"], restart, {}, path.child("containerStatuses"));
+  states(f, status["containerStatuses"], before["containerStatuses"], restart, old["spec"]["containers"], path.child("containerStatuses"));
   states(f, status["initContainerStatuses"], before["initContainerStatuses"], restart, old["spec"]["initContainers"],
          path.child("initContainerStatuses"));
   states(f, status["ephemeralContainerStatuses"], before["ephemeralContainerStatuses"], "Never", {},
          path.child("ephemeralContainerStatuses"));
+  claim_statuses(f, status["resourceClaimStatuses"], object["spec"]["resourceClaims"], path.child("resourceClaimStatuses"));
   addresses(f, status["podIPs"], path.child("podIPs"));
   Value hosts = status["hostIPs"];
   if (hosts.empty()) return;
@@ -247,7 +269,7 @@ void pod_ephemeral_update(Findings& f, Value object, Value old) {
   const Path path("spec.ephemeralContainers");
   if (old["metadata"]["annotations"][mirror].exists()) return f.forbidden(Path(), "static pods do not support ephemeral containers");
   object_meta_update(f, object, old);
-  pod_metadata_and_spec(f, object);
+  pod_metadata_and_spec(f, object, old);
   annotation_updates(f, object, old);
   for (Value before : old["spec"]["ephemeralContainers"].items()) {
     Value now;
@@ -261,41 +283,69 @@ void pod_ephemeral_update(Findings& f, Value object, Value old) {
   }
 }
 
+namespace {
+
+// What a container had an amount of, it keeps an amount of.
+void resized(Findings& f, Value now, Value before, const Path& path) {
+  for (const char* which : {"requests", "limits"}) {
+    bool removed = false;
+    for (Member amount : before["resources"][which].members()) removed = removed || !now["resources"][which][amount.key].exists();
+    if (removed) f.forbidden(path.child(which), fmt::format("resource {} cannot be removed", which));
+  }
+}
+
+// Puts back what a resize may change: what is left must be as it was.
+void keep_amounts(Draft& container, Value before) {
+  Draft& resources = container["resources"];
+  for (const char* which : {"limits", "requests"}) {
+    for (const char* name : {"cpu", "memory"}) {
+      Value amount = before["resources"][which][name];
+      if (amount.exists()) resources[which][name] = Draft(amount);
+      else if (Draft* amounts = resources.find(which)) amounts->erase(name);
+    }
+    if (const Draft* amounts = resources.find(which); amounts != nullptr && amounts->empty()) resources.erase(which);
+  }
+}
+
+bool supports_resize(Value pod) {
+  for (Value status : pod["status"]["containerStatuses"].items()) {
+    if (set(status["state"], "running")) return set(status, "resources");
+  }
+  return true;  // nothing runs yet: it is assumed
+}
+
+}  // namespace
+
 void pod_resize_update(Findings& f, Value object, Value old) {
-  const Path path("spec"), meta("metadata");
+  const Path path("spec");
   if (old["metadata"]["annotations"][mirror].exists()) return f.forbidden(Path(), "static pods cannot be resized");
+  if (text(old["spec"]["os"], "name") == "windows") return f.forbidden(Path(), "windows pods cannot be resized");
   object_meta_update(f, object, old);
-  pod_metadata_and_spec(f, object);
+  pod_metadata_and_spec(f, object, old);
   Value spec = object["spec"], before = old["spec"];
-  if (qos(before) != qos(spec)) f.invalid(path, qos(spec), "Pod QOS Class may not change as a result of resizing");
+  if (qos(before) != qos(spec)) f.invalid(path, text(object["status"], "qosClass"), "Pod QOS Class may not change as a result of resizing");
+  if (!supports_resize(old)) f.forbidden(path, "Pod running on node without support for resize");
   Draft munged(spec);
-  for (const char* list : {"containers", "initContainers"}) {
+  for (const char* list : {"initContainers", "containers"}) {
     Draft* containers = munged.find(list);
     Path at = path.child(list);
+    bool init = std::string_view(list) == "initContainers";
     if (containers == nullptr) continue;
-    if (containers->size() != before[list].size()) {
-      f.forbidden(at, "pod updates may not add or remove containers");
-      return;
-    }
+    if (containers->size() != before[list].size()) return f.forbidden(at, "pod updates may not add or remove containers");
     for (std::size_t i = 0; i < containers->size(); ++i) {
+      Value now = spec[list][i], was = before[list][i];
       // One that runs to its end before the others begin has nothing to be resized.
-      if (list == std::string_view("initContainers") && text(before[list][i], "restartPolicy") != "Always") continue;
-      for (const char* which : {"limits", "requests"}) {
-        for (Member amount : before[list][i]["resources"][which].members()) {
-          bool gone = !spec[list][i]["resources"][which][amount.key].exists();
-          if (gone && (amount.key == "cpu" || amount.key == "memory"))
-            f.forbidden(at.index(i, "resources"), fmt::format("{} cannot be removed", which));
-        }
-        Draft& resources = containers->items()[i]["resources"];
-        for (const char* name : {"cpu", "memory"}) {
-          Value amount = before[list][i]["resources"][which][name];
-          if (amount.exists()) resources[which][name] = Draft(amount);
-          else if (Draft* amounts = resources.find(which)) amounts->erase(name);
-        }
-        if (const Draft* amounts = resources.find(which); amounts != nullptr && amounts->empty()) resources.erase(which);
-      }
+      bool once = init && text(was, "restartPolicy") != "Always";
+      if (!once) resized(f, now, was, at.index(i, "resources"));
+      if (!once) keep_amounts(containers->items()[i], was);
+      Document kept = containers->items()[i].freeze();
+      if (same(kept, was)) continue;
+      f.forbidden(path, once   ? "resources for non-sidecar init containers are immutable"
+                        : init ? "only cpu and memory resources for sidecar containers are mutable"
+                               : "only cpu and memory resources are mutable");
     }
   }
+  if (!f.empty()) return;
   Document kept = munged.freeze();
   if (!same(kept, before)) f.forbidden(path, "only cpu and memory resources are mutable");
 }

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "machinery/validate/rules.h"
 
@@ -58,7 +59,8 @@ void hugepage_amount(Findings& f, std::string_view name, const Quantity& amount,
 }
 
 void claim_names(Findings& f, Value claims, const std::set<std::string, std::less<>>& known, const Path& path) {
-  std::set<std::string, std::less<>> seen;
+  std::set<std::string, std::less<>> claimed;                                    // whole
+  std::map<std::string, std::set<std::string, std::less<>>, std::less<>> parts;  // requests of theirs
   std::size_t i = 0;
   for (Value claim : claims.items()) {
     Path at = path.index(i++);
@@ -67,7 +69,20 @@ void claim_names(Findings& f, Value claims, const std::set<std::string, std::les
       f.required(at);
       continue;
     }
-    if (!seen.emplace(name).second) f.duplicate(at, name);
+    if (claimed.contains(name)) {  // all of its requests already
+      f.duplicate(at, name);
+    } else {
+      std::string_view request = text(claim, "request");
+      std::string key = request.empty() ? std::string(name) : fmt::format("{}/{}", name, request);
+      if (!request.empty()) dns_label(f, request, at.child("request"));
+      auto& requests = parts[std::string(name)];
+      if (request.empty()) {
+        for (std::size_t n = requests.size(); n > 0; --n) f.duplicate(at, name);
+        claimed.emplace(name);
+      } else if (!requests.emplace(request).second) {
+        f.duplicate(at, key);
+      }
+    }
     if (known.contains(name)) continue;
     FieldError error = field::not_found(at, name);
     error.detail = "must be one of the names in pod.spec.resourceClaims";

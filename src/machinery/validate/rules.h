@@ -2,6 +2,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -122,12 +123,10 @@ void amount_or_percent(Findings& f, Value amount, const Path& path);  // workloa
 
 // Volumes by name, for the rules about mounts.
 struct Volumes {
-  std::vector<std::pair<std::string, Value>> known;
+  std::map<std::string, Value, std::less<>> known;
   Value find(std::string_view name) const {
-    for (const auto& [known_name, volume] : known) {
-      if (known_name == name) return volume;
-    }
-    return {};
+    auto found = known.find(name);
+    return found == known.end() ? Value() : found->second;
   }
 };
 
@@ -138,33 +137,39 @@ void persistent_volume_sources(Findings& f, Value spec, std::string_view name, c
 void csi_driver_name(Findings& f, std::string_view name, const Path& path);
 void object_field_selector(Findings& f, Value selector, bool for_volume, const Path& path);
 void resource_field_selector(Findings& f, Value selector, bool for_volume, const Path& path);
+void template_meta(Findings& f, Value meta, const Path& path);  // of what is made from a template: labels and annotations only
 
 // pod.cpp and its neighbours
 struct PodContext {
   bool is_pod = false;  // the whole object is a pod, not a template
   std::string_view pod_name;
-  Value meta;  // of the pod or template
+  Value meta;      // of the pod or template
+  Value before{};  // the spec that is replaced: what it was allowed it keeps
 };
 void pod_spec(Findings& f, Value spec, const PodContext& context, const Path& path);
-void pod_template(Findings& f, Value pod_template, const Path& path);
+void pod_template(Findings& f, Value pod_template, const Path& path, Value before = {});  // before: the template that is replaced
 void pod_annotations(Findings& f, Value annotations, Value spec, const Path& path);
 void containers(Findings& f, Value spec, const Volumes& volumes, const PodContext& context, const Path& path);
 void pod_security_context(Findings& f, Value spec, const Path& path);
 void security_context(Findings& f, Value context, bool host_users, const Path& path);
-void seccomp_annotations(Findings& f, Value meta, Value spec, const Path& path);
+void seccomp_annotations(Findings& f, Value meta, Value spec, const Path& path);  // against the fields
+inline constexpr std::string_view seccomp_pod = "seccomp.security.alpha.kubernetes.io/pod";
+inline constexpr std::string_view seccomp_prefix = "container.seccomp.security.alpha.kubernetes.io/";   // and a container's name
 inline constexpr std::string_view apparmor_prefix = "container.apparmor.security.beta.kubernetes.io/";  // and a container's name
 void apparmor_annotations(Findings& f, Value meta, Value spec, const Path& path);
 void windows_host_process(Findings& f, Value spec, const Path& path);
 void pod_os(Findings& f, Value spec, const Path& path);
-void affinity(Findings& f, Value affinity, const Path& path);
-void node_selector(Findings& f, Value selector, const Path& path);
-void node_selector_term(Findings& f, Value term, const Path& path);
+void affinity(Findings& f, Value affinity, Value before, const Path& path);
+// `any_values`: texts that no label can have are let through, as they were once.
+void node_selector(Findings& f, Value selector, const Path& path, bool any_values = false);
+void node_selector_term(Findings& f, Value term, bool any_values, const Path& path);
+bool has_odd_values(Value selector);  // a node selector with such texts
 void tolerations(Findings& f, Value list, const Path& path);
 void taint_effect(Findings& f, std::string_view effect, bool may_be_empty, const Path& path);
 void topology_spread(Findings& f, Value list, const Path& path);
 void topology_selector_terms(Findings& f, Value list, const Path& path);
 void claim_spec(Findings& f, Value spec, bool is_template, const Path& path);
-void persistent_volume_spec(Findings& f, Value spec, std::string_view name, bool inline_volume, const Path& path);
+void persistent_volume_spec(Findings& f, Value spec, std::string_view name, bool inline_volume, const Path& path, Value before = {});
 // Calls visit(container, path) for init, regular and ephemeral containers.
 template <class Visit>
 void each_container(Value spec, const Path& path, Visit visit) {
@@ -244,6 +249,10 @@ KYBERN_RULES(api_service)
 KYBERN_RULES(disruption_budget)
 KYBERN_RULES(endpoint_slice)
 KYBERN_RULES(flow_schema)
+KYBERN_RULES(resource_claim)
+KYBERN_RULES(resource_claim_template)
+KYBERN_RULES(device_class)
+KYBERN_RULES(resource_slice)
 KYBERN_RULES(priority_level)
 #undef KYBERN_RULES
 

@@ -1,45 +1,15 @@
 // Rules that no recorded conversation covers: a row per refusal.
 #include <gtest/gtest.h>
 
-#include "document/json.h"
-#include "machinery/defaults/defaults.h"
+#include "machinery/testing/typed.h"
 #include "machinery/validate/validate.h"
-#include "schema/convert.h"
 
 namespace kybern {
 namespace {
 
-std::string findings(const FieldErrors& errors) {
-  std::string out;
-  for (const FieldError& error : errors) out += (out.empty() ? "" : " | ") + error.field + ": " + error.message();
-  return out;
-}
-
-struct Typed {
-  const schema::Resource* resource = nullptr;
-  Document object;
-};
-
-// Of a JSON object without its metadata.
-Typed typed(std::string_view group, std::string_view version, std::string_view kind, std::string_view text) {
-  Typed out;
-  out.resource = schema::find_kind(group, version, kind);
-  auto parsed = parse_json(text);
-  EXPECT_TRUE(out.resource != nullptr && parsed) << kind << " " << text;
-  if (out.resource == nullptr || !parsed) return out;
-  Draft draft(*parsed);
-  draft["apiVersion"] = group.empty() ? std::string(version) : std::string(group) + "/" + std::string(version);
-  draft["kind"] = kind;
-  if (draft.find("metadata") == nullptr) draft["metadata"]["name"] = "a";
-  if (out.resource->namespaced) draft["metadata"]["namespace"] = "ns";
-  auto fitted = schema::to_typed(*out.resource->type, draft.freeze());
-  EXPECT_TRUE(fitted) << kind << " " << text;
-  if (!fitted) return out;
-  Draft defaulted(*fitted);
-  apply_defaults(*out.resource, defaulted);
-  out.object = defaulted.freeze();
-  return out;
-}
+using testing::findings;
+using testing::Typed;
+using testing::typed;
 
 struct Rule {
   const char *group, *version, *kind, *object, *findings;

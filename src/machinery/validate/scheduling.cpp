@@ -1,13 +1,15 @@
 // Where a pod may run: affinity, tolerations, spreading.
 #include <fmt/format.h>
 
+#include <map>
+
 #include "base/strings.h"
 #include "machinery/validate/rules.h"
 
 namespace kybern::rules {
 namespace {
 
-void node_requirement(Findings& f, Value requirement, const Path& path) {
+void node_requirement(Findings& f, Value requirement, bool any_values, const Path& path) {
   std::string_view op = text(requirement, "operator");
   std::size_t count = requirement["values"].size();
   if (op == "In" || op == "NotIn") {
@@ -20,6 +22,12 @@ void node_requirement(Findings& f, Value requirement, const Path& path) {
     f.invalid(path.child("operator"), op, "not a valid selector operator");
   }
   f.add(validate_label_name(text(requirement, "key"), path.child("key")));
+  Path values = path.child("values");
+  std::size_t i = 0;
+  for (Value value : requirement["values"].items()) {
+    if (!any_values) f.say(values.index(i), value.as_string(), names::label_value(value.as_string()));
+    ++i;
+  }
 }
 
 void node_field_requirement(Findings& f, Value requirement, const Path& path) {
@@ -33,16 +41,17 @@ void node_field_requirement(Findings& f, Value requirement, const Path& path) {
   for (Value value : requirement["values"].items()) dns_subdomain(f, value.as_string(), values.index(i++));
 }
 
-void node_affinity(Findings& f, Value affinity, const Path& path) {
+void node_affinity(Findings& f, Value affinity, Value before, const Path& path) {
   Value required = affinity["requiredDuringSchedulingIgnoredDuringExecution"];
-  if (!required.is_null()) node_selector(f, required, path.child("requiredDuringSchedulingIgnoredDuringExecution"));
+  bool any_values = has_odd_values(before["requiredDuringSchedulingIgnoredDuringExecution"]);
+  if (!required.is_null()) node_selector(f, required, path.child("requiredDuringSchedulingIgnoredDuringExecution"), any_values);
   Path preferred = path.child("preferredDuringSchedulingIgnoredDuringExecution");
   std::size_t i = 0;
   for (Value term : affinity["preferredDuringSchedulingIgnoredDuringExecution"].items()) {
     Path at = preferred.index(i++);
     std::int64_t weight = term["weight"].as_int();
     if (weight <= 0 || weight > 100) f.invalid(at.child("weight"), weight, "must be in the range 1-100");
-    node_selector_term(f, term["preference"], at.child("preference"));
+    node_selector_term(f, term["preference"], true, at.child("preference"));
   }
 }
 
@@ -53,31 +62,34 @@ void label_keys(Findings& f, Value keys, Value selector, const Path& path) {
   for (Value key : keys.items()) f.add(validate_label_name(key.as_string(), path.index(i++)));
 }
 
-std::size_t index_of(Value list, std::string_view value) {
-  std::size_t found = list.size();
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    if (list[i].as_string() == value) found = i;
-  }
-  return found;
+// Where each text of a list stands last.
+std::map<std::string, std::size_t, std::less<>> places(Value list) {
+  std::map<std::string, std::size_t, std::less<>> out;
+  for (std::size_t i = 0; i < list.size(); ++i) out.insert_or_assign(list[i].str(), i);
+  return out;
 }
 
+// Of a term of an affinity, or of a spread. The server has added what the keys stand for to the selector: a key that the
+// selector has besides comes twice.
 void match_label_keys(Findings& f, Value term, const Path& path) {
   Value match = term["matchLabelKeys"], mismatch = term["mismatchLabelKeys"], selector = term["labelSelector"];
+  if (match.empty() && mismatch.empty()) return;
   label_keys(f, match, selector, path.child("matchLabelKeys"));
   label_keys(f, mismatch, selector, path.child("mismatchLabelKeys"));
+  auto matched = places(match), mismatched = places(mismatch);
   std::set<std::string, std::less<>> selected;
   for (Member label : selector["matchLabels"].members()) selected.emplace(label.key);
   for (Value expression : selector["matchExpressions"].items()) {
     std::string_view key = text(expression, "key");
-    std::size_t at = index_of(match, key);
-    if (at < match.size() && selected.contains(key)) f.invalid(path.index(at), key, "exists in both matchLabelKeys and labelSelector");
+    auto at = matched.find(key);
+    if (at != matched.end() && selected.contains(key))
+      f.invalid(path.index(at->second), key, "exists in both matchLabelKeys and labelSelector");
     selected.emplace(key);
   }
   Path keys = path.child("matchLabelKeys");
   for (std::size_t i = 0; i < match.size(); ++i) {
-    if (index_of(mismatch, match[i].as_string()) < mismatch.size()) {
+    if (mismatched.contains(match[i].as_string()))
       f.invalid(keys.index(i), match[i].as_string(), "exists in both matchLabelKeys and mismatchLabelKeys");
-    }
   }
 }
 
@@ -104,39 +116,36 @@ void pod_affinity(Findings& f, Value affinity, const Path& path) {
   }
 }
 
-void spread_label_keys(Findings& f, Value constraint, const Path& path) {
-  Value keys = constraint["matchLabelKeys"], selector = constraint["labelSelector"];
-  if (keys.empty()) return;
-  if (selector.is_null()) f.forbidden(path, "must not be specified when labelSelector is not set");
-  std::size_t i = 0;
-  for (Value key : keys.items()) {
-    Path at = path.index(i++);
-    f.add(validate_label_name(key.as_string(), at));
-    bool selected = selector["matchLabels"][key.as_string()].exists();
-    for (Value expression : selector["matchExpressions"].items()) selected |= text(expression, "key") == key.as_string();
-    if (selected) f.invalid(at, key.as_string(), "exists in both matchLabelKeys and labelSelector");
-  }
-}
-
 }  // namespace
 
-void node_selector_term(Findings& f, Value term, const Path& path) {
+void node_selector_term(Findings& f, Value term, bool any_values, const Path& path) {
   Path expressions = path.child("matchExpressions"), fields = path.child("matchFields");
   std::size_t i = 0;
-  for (Value requirement : term["matchExpressions"].items()) node_requirement(f, requirement, expressions.index(i++));
+  for (Value requirement : term["matchExpressions"].items()) node_requirement(f, requirement, any_values, expressions.index(i++));
   i = 0;
   for (Value requirement : term["matchFields"].items()) node_field_requirement(f, requirement, fields.index(i++));
 }
 
-void node_selector(Findings& f, Value selector, const Path& path) {
+bool has_odd_values(Value selector) {
+  for (Value term : selector["nodeSelectorTerms"].items()) {
+    for (Value requirement : term["matchExpressions"].items()) {
+      for (Value value : requirement["values"].items()) {
+        if (!names::label_value(value.as_string()).empty()) return true;
+      }
+    }
+  }
+  return false;
+}
+
+void node_selector(Findings& f, Value selector, const Path& path, bool any_values) {
   Path terms = path.child("nodeSelectorTerms");
   if (selector["nodeSelectorTerms"].empty()) return f.required(terms, "must have at least one node selector term");
   std::size_t i = 0;
-  for (Value term : selector["nodeSelectorTerms"].items()) node_selector_term(f, term, terms.index(i++));
+  for (Value term : selector["nodeSelectorTerms"].items()) node_selector_term(f, term, any_values, terms.index(i++));
 }
 
-void affinity(Findings& f, Value affinity, const Path& path) {
-  if (set(affinity, "nodeAffinity")) node_affinity(f, affinity["nodeAffinity"], path.child("nodeAffinity"));
+void affinity(Findings& f, Value affinity, Value before, const Path& path) {
+  if (set(affinity, "nodeAffinity")) node_affinity(f, affinity["nodeAffinity"], before["nodeAffinity"], path.child("nodeAffinity"));
   if (set(affinity, "podAffinity")) pod_affinity(f, affinity["podAffinity"], path.child("podAffinity"));
   if (set(affinity, "podAntiAffinity")) pod_affinity(f, affinity["podAntiAffinity"], path.child("podAntiAffinity"));
 }
@@ -160,7 +169,7 @@ void tolerations(Findings& f, Value list, const Path& path) {
     if (op == "Equal" || op.empty()) {
       if (auto messages = names::label_value(value); !messages.empty()) f.invalid(at.child("operator"), value, join(messages, ";"));
     } else if (op == "Exists") {
-      if (!value.empty()) f.invalid(at.child("operator"), toleration, "value must be empty when `operator` is 'Exists'");
+      if (!value.empty()) f.invalid(at.child("operator"), value, "value must be empty when `operator` is 'Exists'");
     } else {
       f.not_supported(at.child("operator"), op, {"Equal", "Exists"});
     }
@@ -169,6 +178,9 @@ void tolerations(Findings& f, Value list, const Path& path) {
 }
 
 void topology_spread(Findings& f, Value list, const Path& path) {
+  std::map<std::pair<std::string_view, std::string_view>, std::size_t> last;
+  for (std::size_t i = 0; i < list.size(); ++i)
+    last.insert_or_assign({text(list[i], "topologyKey"), text(list[i], "whenUnsatisfiable")}, i);
   for (std::size_t i = 0; i < list.size(); ++i) {
     Value constraint = list[i];
     Path at = path.index(i);
@@ -176,11 +188,7 @@ void topology_spread(Findings& f, Value list, const Path& path) {
     if (constraint["maxSkew"].as_int() <= 0) f.invalid(at.child("maxSkew"), constraint["maxSkew"].as_int(), "must be greater than zero");
     if (key.empty()) f.required(at.child("topologyKey"), "can not be empty");
     f.enumerated(at.child("whenUnsatisfiable"), action, {"DoNotSchedule", "ScheduleAnyway"});
-    for (std::size_t j = i + 1; j < list.size(); ++j) {
-      if (text(list[j], "topologyKey") != key || text(list[j], "whenUnsatisfiable") != action) continue;
-      f.duplicate(at.child("{topologyKey, whenUnsatisfiable}"), fmt::format("{{{}, {}}}", key, action));
-      break;
-    }
+    if (last[{key, action}] > i) f.duplicate(at.child("{topologyKey, whenUnsatisfiable}"), fmt::format("{{{}, {}}}", key, action));
     if (Value domains = constraint["minDomains"]; !domains.is_null()) {
       if (domains.as_int() <= 0) f.invalid(at.child("minDomains"), domains.as_int(), "must be greater than zero");
       if (action != "DoNotSchedule")
@@ -190,7 +198,7 @@ void topology_spread(Findings& f, Value list, const Path& path) {
     for (const char* policy : {"nodeAffinityPolicy", "nodeTaintsPolicy"}) {
       if (set(constraint, policy)) f.enumerated(at.child(policy), text(constraint, policy), {"Honor", "Ignore"});
     }
-    spread_label_keys(f, constraint, at.child("matchLabelKeys"));
+    match_label_keys(f, constraint, at);
     f.add(validate_label_selector(constraint["labelSelector"], at.child("labelSelector")));
   }
 }

@@ -7,7 +7,7 @@
 namespace kybern::rules {
 namespace {
 
-constexpr std::int64_t kubelet_port = 10250, affinity_max_s = 86400;
+constexpr std::int64_t affinity_max_s = 86400;
 constexpr const char* balancer_only = "may only be used when `type` is 'LoadBalancer'";
 const Path spec_path("spec");
 
@@ -37,14 +37,7 @@ void port(Findings& f, Value port, bool need_name, std::set<std::string, std::le
 }
 
 void by_type(Findings& f, const Service& service) {
-  Path ips = spec_path.child("clusterIPs"), ports = spec_path.child("ports");
-  if (service.balancer()) {
-    for (std::size_t i = 0; i < service.spec["ports"].size(); ++i) {
-      if (service.spec["ports"][i]["port"].as_int() == kubelet_port) {
-        f.invalid(ports.index(i), kubelet_port, fmt::format("may not expose port {} externally since it is used by kubelet", kubelet_port));
-      }
-    }
-  }
+  Path ips = spec_path.child("clusterIPs");
   if (service.headless() && (service.balancer() || service.type == "NodePort")) {
     f.invalid(ips.index(0), "None", fmt::format("may not be set to 'None' for {} services", service.type));
   }
@@ -98,15 +91,11 @@ void cluster_ips(Findings& f, const Service& service) {
   if (!first.empty() && service.ips.empty()) f.required(path);
   else if (!first.empty() && service.ips[0].as_string() != first) f.invalid(path, service.ips, "first value must match `clusterIP`");
   else if (first.empty() && !service.ips.empty()) f.invalid(path, service.ips, "must be empty when `clusterIP` is not specified");
+  std::set<std::string_view> seen;
   for (std::size_t i = 0; i < service.families.size(); ++i) {
     std::string_view family = service.families[i].as_string();
     f.enumerated(families.index(i), family, {"IPv4", "IPv6"});
-    for (std::size_t j = 0; j < i; ++j) {
-      if (service.families[j].as_string() == family) {
-        f.duplicate(families.index(i), family);
-        break;
-      }
-    }
+    if (!seen.insert(family).second) f.duplicate(families.index(i), family);
   }
   if (set(service.spec, "ipFamilyPolicy")) {
     f.enumerated(spec_path.child("ipFamilyPolicy"), text(service.spec, "ipFamilyPolicy"),
@@ -133,11 +122,10 @@ void duplicate_ports(Findings& f, const Service& service) {
   Value ports = service.spec["ports"];
   for (const char* key : {"nodePort", "port"}) {
     bool node = std::string_view(key) == "nodePort";
+    std::set<std::pair<std::int64_t, std::string_view>> taken;
     for (std::size_t i = 0; i < ports.size(); ++i) {
       if (node && ports[i][key].as_int() == 0) continue;
-      bool seen = false;
-      for (std::size_t j = 0; j < i; ++j)
-        seen |= ports[j][key].as_int() == ports[i][key].as_int() && text(ports[j], "protocol") == text(ports[i], "protocol");
+      bool seen = !taken.emplace(ports[i][key].as_int(), text(ports[i], "protocol")).second;
       Path at = path.index(i);
       if (seen && node) f.duplicate(at.child("nodePort"), ports[i][key]);
       if (!seen || node) continue;

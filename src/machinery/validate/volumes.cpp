@@ -126,16 +126,6 @@ void downward(Findings& f, Value source, const Path& path) {
   for (Value file : source["items"].items()) downward_file(f, file, path);
 }
 
-// Metadata of a template may have labels and annotations only.
-void template_meta(Findings& f, Value meta, const Path& path) {
-  f.add(validate_annotations(meta["annotations"], path.child("annotations")));
-  f.add(validate_labels(meta["labels"], path.child("labels")));
-  for (Member member : meta.members()) {
-    bool allowed = member.key == "labels" || member.key == "annotations" || member.value.is_null();
-    if (!allowed) f.forbidden(path.child(member.key), "cannot be set");
-  }
-}
-
 void ephemeral(Findings& f, Value source, std::string_view volume, std::string_view pod, const Path& path, const Path& parent) {
   Value claim = source["volumeClaimTemplate"];
   if (claim.is_null()) {
@@ -193,6 +183,15 @@ void divisor(Findings& f, std::string_view resource, Value value, const Path& pa
 }
 
 }  // namespace
+
+void template_meta(Findings& f, Value meta, const Path& path) {
+  f.add(validate_annotations(meta["annotations"], path.child("annotations")));
+  f.add(validate_labels(meta["labels"], path.child("labels")));
+  for (Member member : meta.members()) {
+    bool allowed = member.key == "labels" || member.key == "annotations" || member.value.is_null();
+    if (!allowed) f.forbidden(path.child(member.key), "cannot be set");
+  }
+}
 
 void object_field_selector(Findings& f, Value selector, bool for_volume, const Path& path) {
   std::string_view version = text(selector, "apiVersion"), label = text(selector, "fieldPath");
@@ -275,7 +274,7 @@ Volumes volumes(Findings& f, Value list, std::string_view pod_name, const Path& 
     if (name.empty()) own.required(at.child("name"));
     else dns_label(own, name, at.child("name"));
     if (out.find(name).exists()) own.duplicate(at.child("name"), name);
-    if (own.empty()) out.known.emplace_back(name, volume);
+    if (own.empty()) out.known.emplace(name, volume);
     else f.add(own.take());
     std::string_view claim = text(volume["persistentVolumeClaim"], "claimName");
     if (set(volume, "persistentVolumeClaim") && created.contains(claim)) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 
@@ -47,9 +48,8 @@ constexpr Word old_volumes[] = {
     {"rbd", "deprecated in v1.28, non-functional in v1.31+"},
 };
 constexpr std::string_view prefer_fields = R"(non-functional in v1.27+; use the "seccompProfile" field instead)";
-constexpr std::string_view seccomp_pod = "seccomp.security.alpha.kubernetes.io/pod";
-constexpr std::string_view seccomp_container = "container.seccomp.security.alpha.kubernetes.io/";
 constexpr std::string_view no_selector = "a null labelSelector results in matching no pod";
+constexpr std::string_view mount_options_annotation = "volume.beta.kubernetes.io/mount-options";
 constexpr std::string_view storage_class_annotation = "volume.beta.kubernetes.io/storage-class";
 
 std::string_view text_for(std::span<const Word> words, std::string_view name) {
@@ -57,6 +57,9 @@ std::string_view text_for(std::span<const Word> words, std::string_view name) {
     if (word.name == name) return word.text;
   return {};
 }
+
+// As warnings write it.
+std::string_view shown_volume(std::string_view field) { return field == "storageos" ? std::string_view("storageOS") : field; }
 
 class Sayer {
  public:
@@ -108,22 +111,25 @@ class Sayer {
                     join(messages, " ")));
   }
 
-  void node_term(Value term, const Path& path) {
-    for (std::string_view part : {"matchExpressions", "matchFields"}) {
-      if (part == "matchFields") break;  // of nodes only the name can be asked for
-      Path list = path.child(part);
-      for (std::size_t i = 0; i < term[part].size(); ++i) {
-        Value one = term[part][i];
-        std::string_view key = one["key"].as_string();
-        if (std::string_view text = text_for(old_node_labels, key); !text.empty())
-          say(fmt::format("{}: {} is {}", list.index(i, "key").str(), key, text));
+  // `values`: those that no label can have are told too.
+  void node_term(Value term, bool values, const Path& path) {
+    Path list = path.child("matchExpressions");
+    for (std::size_t i = 0; i < term["matchExpressions"].size(); ++i) {
+      Value one = term["matchExpressions"][i];
+      Path here = list.index(i), given = here.child("values");
+      std::string_view key = one["key"].as_string();
+      if (std::string_view text = text_for(old_node_labels, key); !text.empty()) at(here.child("key"), fmt::format("{} is {}", key, text));
+      for (std::size_t k = 0; values && k < one["values"].size(); ++k) {
+        std::string_view value = one["values"][k].as_string();
+        for (const std::string& message : names::label_value(value)) at(given.index(k), fmt::format("{} is invalid, {}", value, message));
       }
     }
   }
 
   void claim_spec(Value spec, const Path& path) {
-    Path resources = path.child("resources"), requests = resources.child("requests");
+    Path resources = path.child("resources"), requests = resources.child("requests"), limits = resources.child("limits");
     whole_bytes(requests, spec["resources"]["requests"], {"storage"});
+    whole_bytes(limits, spec["resources"]["limits"], {"storage"});
   }
 
   Warnings out;
@@ -143,8 +149,8 @@ class PodSayer : public Sayer {
     volumes(spec);
     lists(spec);
     whole_bytes(spec.child("overhead"), spec_["overhead"], {"memory", "ephemeral-storage"});
-    if (!spec_["securityContext"]["seccompProfile"].exists() && annotations_[seccomp_pod].exists())
-      at(annotations.key(seccomp_pod), prefer_fields);
+    if (!spec_["securityContext"]["seccompProfile"].exists() && annotations_[rules::seccomp_pod].exists())
+      at(annotations.key(rules::seccomp_pod), prefer_fields);
     each_container(spec, [&](Value container, const Path& path) { one_container(container, path, annotations); });
     each_container(spec, [&](Value container, const Path& path) { ports(container, path); });
     if (spec_["terminationGracePeriodSeconds"].as_int() < 0)
@@ -169,10 +175,10 @@ class PodSayer : public Sayer {
     Path affinity = spec.child("affinity"), node_affinity = affinity.child("nodeAffinity");
     Path required = node_affinity.child("requiredDuringSchedulingIgnoredDuringExecution"), terms = required.child("nodeSelectorTerms");
     Value wanted = nodes["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"];
-    for (std::size_t i = 0; i < wanted.size(); ++i) node_term(wanted[i], terms.index(i));
+    for (std::size_t i = 0; i < wanted.size(); ++i) node_term(wanted[i], false, terms.index(i));
     Path preferred = node_affinity.child("preferredDuringSchedulingIgnoredDuringExecution");
     Value liked = nodes["preferredDuringSchedulingIgnoredDuringExecution"];
-    for (std::size_t i = 0; i < liked.size(); ++i) node_term(liked[i]["preference"], preferred.index(i, "preference"));
+    for (std::size_t i = 0; i < liked.size(); ++i) node_term(liked[i]["preference"], true, preferred.index(i, "preference"));
     Path spreads = spec.child("topologySpreadConstraints");
     for (std::size_t i = 0; i < spec_["topologySpreadConstraints"].size(); ++i) {
       Value spread = spec_["topologySpreadConstraints"][i];
@@ -208,9 +214,69 @@ class PodSayer : public Sayer {
       for (const Word& old : old_volumes) {
         if (old.name == "cephfs" && volume["ephemeral"]["volumeClaimTemplate"].exists())
           claim_spec(volume["ephemeral"]["volumeClaimTemplate"]["spec"], claim.child("spec"));
-        if (volume[old.name].exists()) at(path.child(old.name), old.text);
+        if (volume[old.name].exists()) at(path.child(shown_volume(old.name)), old.text);
       }
     }
+    for (Value volume : spec_["volumes"].items()) overlaps(volume);
+  }
+
+  // Files of one volume that stand in each other's way: "a" and "a/b".
+  void overlaps(Value volume) {
+    std::string_view name = volume["name"].as_string();
+    auto items = [&](Value source, std::string_view what) {
+      VirtualPaths paths;
+      for (Value item : source["items"].items()) overlap(name, what, paths, item["path"].as_string(), {});
+    };
+    auto named = [](const char* kind, std::string_view of) { return fmt::format("{} {}", kind, go_quote(of)); };
+    if (Value map = volume["configMap"]; map.exists()) items(map, named("ConfigMap", map["name"].as_string()));
+    if (Value secret = volume["secret"]; secret.exists()) items(secret, named("Secret", secret["secretName"].as_string()));
+    if (Value api = volume["downwardAPI"]; api.exists()) items(api, "DownwardAPI");
+    VirtualPaths all;
+    for (Value source : volume["projected"]["sources"].items()) {
+      Value map = source["configMap"], secret = source["secret"], api = source["downwardAPI"], token = source["serviceAccountToken"],
+            bundle = source["clusterTrustBundle"];
+      auto list = [&](Value from, const std::string& what) {
+        for (Value item : from["items"].items()) overlap(name, "Projected", all, item["path"].as_string(), what);
+      };
+      if (source.empty()) say(fmt::format("volume {} (Projected) has no sources provided", go_quote(name)));
+      else if (map["items"].exists()) list(map, named("ConfigMap", map["name"].as_string()));
+      else if (secret["items"].exists()) list(secret, named("Secret", secret["name"].as_string()));
+      else if (api["items"].exists()) list(api, "DownwardAPI");
+      else if (token.exists()) overlap(name, "Projected", all, token["path"].as_string(), "ServiceAccountToken");
+      else if (bundle.exists())
+        overlap(name, "Projected", all, bundle["path"].as_string(),
+                named("ClusterTrustBundle", bundle[bundle["name"].exists() ? "name" : "signerName"].as_string()));
+    }
+  }
+
+  struct VirtualPath {
+    std::size_t number;
+    std::string source;
+  };
+  using VirtualPaths = std::multimap<std::string, VirtualPath, std::less<>>;
+
+  void overlap(std::string_view volume, std::string_view what, VirtualPaths& paths, std::string_view path, const std::string& source) {
+    while (path.ends_with('/')) path.remove_suffix(1);
+    if (path.empty() || path.size() > path_max_bytes || out.size() >= enough) return;
+    std::map<std::size_t, VirtualPaths::const_iterator> found;  // in the order in which they are written
+    auto take = [&](VirtualPaths::const_iterator from, VirtualPaths::const_iterator to) {
+      for (; from != to && found.size() < enough; ++from) found.emplace(from->second.number, from);
+    };
+    for (std::size_t end = path.find('/'); end != path.npos; end = path.find('/', end + 1)) {
+      auto [from, to] = paths.equal_range(path.substr(0, end));
+      take(from, to);
+    }
+    auto [from, to] = paths.equal_range(path);
+    take(from, to);
+    std::string below = std::string(path) + "/", after = std::string(path) + "0";  // 0 comes after /
+    take(paths.lower_bound(below), paths.lower_bound(after));
+    auto shown = [](std::string_view one, std::string_view of) {
+      return of.empty() ? go_quote(one) : fmt::format("{} ({})", go_quote(one), of);
+    };
+    for (const auto& [number, other] : found)
+      say(fmt::format("volume {} ({}): overlapping paths: {} with {}", go_quote(volume), what, shown(path, source),
+                      shown(other->first, other->second.source)));
+    paths.emplace(path, VirtualPath{paths.size(), source});
   }
 
   void lists(const Path& spec) {
@@ -235,7 +301,7 @@ class PodSayer : public Sayer {
 
   void one_container(Value container, const Path& path, const Path& annotations) {
     if (!annotations_.empty()) {
-      std::string name = container["name"].str(), seccomp = std::string(seccomp_container) + name,
+      std::string name = container["name"].str(), seccomp = std::string(rules::seccomp_prefix) + name,
                   app_armor = std::string(rules::apparmor_prefix) + name;
       if (!container["securityContext"]["seccompProfile"].exists() && annotations_[seccomp].exists())
         at(annotations.key(seccomp), prefer_fields);
@@ -290,7 +356,7 @@ class PodSayer : public Sayer {
     std::string_view host_ip;
     std::int64_t host_port;
   };
-  static constexpr std::size_t enough = 1000;
+  static constexpr std::size_t enough = 1000, path_max_bytes = 4096;
   Value pod_, spec_, annotations_;
   const Path& root_;
   bool template_;
@@ -344,14 +410,19 @@ void of_class_annotation(Sayer& say, Value object) {
 
 Warnings of_persistent_volume(Value volume) {
   Sayer say;
-  Path spec("spec");
+  Path spec("spec"), metadata("metadata");
+  Path annotations = metadata.child("annotations"), affinity = spec.child("nodeAffinity"), required = affinity.child("required"),
+       terms = required.child("nodeSelectorTerms");
   of_class_annotation(say, volume);
+  if (volume["metadata"]["annotations"][mount_options_annotation].exists())
+    say.at(annotations.key(mount_options_annotation), "deprecated since v1.31; use \"mountOptions\" attribute instead");
   if (volume["spec"]["persistentVolumeReclaimPolicy"].as_string() == "Recycle")
     say.at(spec.child("persistentVolumeReclaimPolicy"),
            "The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.");
-  for (const Word& old : old_volumes)
-    if (old.name != "gitRepo" && volume["spec"][old.name].exists()) say.at(spec.child(old.name), old.text);
-  say.whole_bytes(spec.child("capacity"), volume["spec"]["capacity"], {"storage"});
+  Value wanted = volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"];
+  for (std::size_t i = 0; i < wanted.size(); ++i) say.node_term(wanted[i], false, terms.index(i));
+  for (std::string_view old : {"cephfs", "photonPersistentDisk", "scaleIO", "storageos", "glusterfs", "rbd"})
+    if (volume["spec"][old].exists()) say.at(spec.child(shown_volume(old)), text_for(old_volumes, old));
   return std::move(say.out);
 }
 
@@ -401,11 +472,100 @@ Warnings of_storage_class(Value object) {
     Value all = object["allowedTopologies"][i]["matchLabelExpressions"];
     for (std::size_t k = 0; k < all.size(); ++k) {
       std::string_view key = all[k]["key"].as_string();
-      if (std::string_view text = text_for(old_node_labels, key); !text.empty())
-        say.at(labels.index(k, "key"), fmt::format("{} is {}", key, text));
+      if (std::string_view text = text_for(old_node_labels, key); !text.empty()) say.at(labels.index(k, "key"), text);
     }
   }
   return std::move(say.out);
+}
+
+// The type of the next block of a PEM text, which is taken off it.
+std::optional<std::string_view> take_pem(std::string_view& pem) {
+  constexpr std::string_view begin = "-----BEGIN ", dashes = "-----";
+  while (true) {
+    std::size_t start = pem.find(begin);
+    if (start == pem.npos) return {};
+    pem.remove_prefix(start + begin.size());
+    std::size_t type_end = pem.find(dashes);
+    if (type_end == pem.npos || pem.find('\n') < type_end) continue;
+    std::string_view type = pem.substr(0, type_end);
+    std::size_t stop = pem.find(fmt::format("-----END {}-----", type));
+    if (stop == pem.npos) return {};
+    pem.remove_prefix(stop);
+    return type;
+  }
+}
+
+Warnings of_storage_capacity(Value object) {
+  Sayer say;
+  Path topology("nodeTopology"), labels = topology.child("matchLabels");
+  say.node_term(object["nodeTopology"], false, topology);
+  for (Member m : object["nodeTopology"]["matchLabels"].members())
+    if (std::string_view text = text_for(old_node_labels, m.key); !text.empty()) say.at(labels.child(m.key), text);
+  return std::move(say.out);
+}
+
+Warnings of_endpoint_slice(Value slice) {
+  Sayer say;
+  Path spec("spec"), endpoints("endpoints");
+  if (slice["addressType"].as_string() == "FQDN") say.at(spec.child("addressType"), "FQDN endpoints are deprecated");
+  if (slice["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"].as_string() == "endpointslice-controller.k8s.io")
+    return std::move(say.out);  // it writes what is right
+  for (std::size_t i = 0; i < slice["endpoints"].size(); ++i) {
+    Path endpoint = endpoints.index(i), addresses = endpoint.child("addresses");
+    Value list = slice["endpoints"][i]["addresses"];
+    for (std::size_t k = 0; k < list.size(); ++k) say.ip(addresses.index(k), list[k].as_string());
+  }
+  return std::move(say.out);
+}
+
+Warnings of_endpoints(Value object) {
+  Sayer say;
+  Value labels = object["metadata"]["labels"];
+  bool ours = labels["endpoints.kubernetes.io/managed-by"].as_string() == "endpoint-controller" ||
+              labels["endpointslice.kubernetes.io/skip-mirror"].as_string() == "true";
+  if (ours) return {};
+  Path subsets("subsets");
+  for (std::size_t i = 0; i < object["subsets"].size(); ++i) {
+    Path subset = subsets.index(i);
+    for (std::string_view kind : {"addresses", "notReadyAddresses"}) {
+      Path addresses = subset.child(kind);
+      Value list = object["subsets"][i][kind];
+      for (std::size_t k = 0; k < list.size(); ++k) say.ip(addresses.index(k, "ip"), list[k]["ip"].as_string());
+    }
+  }
+  return std::move(say.out);
+}
+
+// A pair that no server could serve with. Only the outside of the PEM is looked at.
+Warnings of_secret(Value secret) {
+  if (secret["type"].as_string() != "kubernetes.io/tls") return {};
+  auto fault = [&](const char* key, const char* what, std::string_view wanted) -> std::string {
+    std::string pem = base64_decode(secret["data"][key].as_string()).value_or("");
+    std::vector<std::string> skipped;
+    std::string_view rest = pem;
+    while (auto block = take_pem(rest)) {
+      bool fits = wanted == "CERTIFICATE" ? *block == wanted : *block == "PRIVATE KEY" || block->ends_with(" PRIVATE KEY");
+      if (fits) return {};
+      skipped.emplace_back(*block);
+    }
+    bool key_wanted = wanted != "CERTIFICATE";
+    if (skipped.empty()) return fmt::format("tls: failed to find any PEM data in {} input", what);
+    if (!key_wanted && skipped.size() == 1 && skipped[0].ends_with("PRIVATE KEY"))
+      return "tls: failed to find certificate PEM data in certificate input, but did find a private key; PEM inputs may have been switched";
+    if (key_wanted && skipped.size() == 1 && skipped[0] == "CERTIFICATE")
+      return "tls: found a certificate rather than a key in the PEM for the private key";
+    if (key_wanted)
+      return fmt::format(
+          "tls: failed to find PEM block with type ending in \"PRIVATE KEY\" in key input after skipping PEM blocks of the following "
+          "types: [{}]",
+          join(skipped, " "));
+    return fmt::format(
+        "tls: failed to find \"CERTIFICATE\" PEM block in certificate input after skipping PEM blocks of the following types: [{}]",
+        join(skipped, " "));
+  };
+  std::string why = fault("tls.crt", "certificate", "CERTIFICATE");
+  if (why.empty()) why = fault("tls.key", "key", "PRIVATE KEY");
+  return why.empty() ? Warnings{} : Warnings{why};
 }
 
 Warnings of_job(Value spec, const Path& path) {
@@ -468,11 +628,15 @@ std::vector<std::string> write_warnings(const schema::Resource& resource, Value 
   if (resource.group.empty() && kind == "nodes") return of_node(object);
   if (kind == "networkpolicies") return of_network_policy(object);
   if (kind == "storageclasses") return of_storage_class(object);
+  if (kind == "csistoragecapacities") return of_storage_capacity(object);
+  if (kind == "endpointslices") return of_endpoint_slice(object);
+  if (resource.group.empty() && kind == "endpoints") return of_endpoints(object);
+  if (resource.group.empty() && kind == "secrets") return of_secret(object);
   if (kind == "runtimeclasses") {
     Sayer say;
     Path scheduling("scheduling"), selector = scheduling.child("nodeSelector");
     for (Member m : object["scheduling"]["nodeSelector"].members())
-      if (std::string_view text = text_for(old_node_labels, m.key); !text.empty()) say.at(selector.key(m.key), text);
+      if (std::string_view text = text_for(old_node_labels, m.key); !text.empty()) say.at(selector, text);
     return std::move(say.out);
   }
   if (kind == "ingresses" && object["metadata"]["annotations"]["kubernetes.io/ingress.class"].exists() && !before.exists())

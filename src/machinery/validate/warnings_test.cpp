@@ -66,6 +66,41 @@ spec:
   EXPECT_EQ(warnings("", "pods", "{metadata: {name: fine}, spec: {containers: [{name: c}]}}"), Lines());
 }
 
+// Keys that are written to the same place, or to where another makes a folder.
+TEST(Warnings, FilesInEachOthersWay) {
+  struct Row {
+    const char* volume;
+    Lines out;
+  };
+  for (const Row& row : {
+           Row{"configMap: {name: m, items: [{key: a, path: p}, {key: b, path: p}, {key: c, path: pq}]}",
+               {R"(volume "v" (ConfigMap "m"): overlapping paths: "p" with "p")"}},
+           Row{"secret: {secretName: s, items: [{key: a, path: d/e}, {key: b, path: d/}, {key: c, path: d/e/f}]}",
+               {R"(volume "v" (Secret "s"): overlapping paths: "d" with "d/e")",
+                R"(volume "v" (Secret "s"): overlapping paths: "d/e/f" with "d/e")",
+                R"(volume "v" (Secret "s"): overlapping paths: "d/e/f" with "d")"}},
+           Row{"downwardAPI: {items: [{path: a}, {path: a/b}]}", {R"(volume "v" (DownwardAPI): overlapping paths: "a/b" with "a")"}},
+           Row{"projected: {sources: [{configMap: {name: Test, items: [{key: foo, path: test}]}}, "
+               "{serviceAccountToken: {path: test/file}}, {}]}",
+               {R"(volume "v" (Projected): overlapping paths: "test/file" (ServiceAccountToken) with "test" (ConfigMap "Test"))",
+                R"(volume "v" (Projected) has no sources provided)"}},
+       })
+    EXPECT_EQ(warnings("", "pods", std::string("{metadata: {name: a}, spec: {volumes: [{name: v, ") + row.volume + "}]}}"), row.out);
+  // Thousands of files take no longer than their number.
+  std::string many = "{metadata: {name: a}, spec: {volumes: [{name: v, configMap: {name: m, items: [";
+  for (int i = 0; i < 50'000; ++i) many += "{key: k, path: p" + std::to_string(i) + "},";
+  EXPECT_EQ(warnings("", "pods", many + "{key: k, path: p7}]}}]}}"),
+            Lines{R"(volume "v" (ConfigMap "m"): overlapping paths: "p7" with "p7")"});
+}
+
+TEST(Warnings, PreferencesThatNoNodeMeets) {
+  EXPECT_EQ(warnings("", "pods",
+                     "{metadata: {name: a}, spec: {affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 1, "
+                     "preference: {matchExpressions: [{key: k, operator: In, values: [\"-1\"]}]}}]}}}}")
+                .size(),
+            1u);
+}
+
 TEST(Warnings, Workloads) {
   const char* deployment =
       "{metadata: {name: a.b}, spec: {template: {metadata: {annotations: {scheduler.alpha.kubernetes.io/critical-pod: x}}, "
@@ -109,10 +144,47 @@ TEST(Warnings, Others) {
                {"spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\""}},
            Row{"",
                "persistentvolumes",
-               "{spec: {persistentVolumeReclaimPolicy: Recycle, capacity: {storage: 500m}, gitRepo: {}}}",
-               {"spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use "
+               "{metadata: {annotations: {volume.beta.kubernetes.io/mount-options: x}}, spec: {persistentVolumeReclaimPolicy: Recycle, "
+               "storageos: {}, nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: beta.kubernetes.io/os}]}]}}}}",
+               {"metadata.annotations[volume.beta.kubernetes.io/mount-options]: deprecated since v1.31; use \"mountOptions\" attribute "
+                "instead",
+                "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use "
                 "dynamic provisioning.",
-                "spec.capacity[storage]: fractional byte value \"500m\" is invalid, must be an integer"}},
+                "spec.nodeAffinity.required.nodeSelectorTerms[0].matchExpressions[0].key: beta.kubernetes.io/os is deprecated since v1.14; "
+                "use \"kubernetes.io/os\" instead",
+                "spec.storageOS: deprecated in v1.22, non-functional in v1.25+"}},
+           Row{"",
+               "persistentvolumeclaims",
+               "{spec: {resources: {requests: {storage: 500m}, limits: {storage: 1500m}}}}",
+               {"spec.resources.requests[storage]: fractional byte value \"500m\" is invalid, must be an integer",
+                "spec.resources.limits[storage]: fractional byte value \"1500m\" is invalid, must be an integer"}},
+           Row{"storage.k8s.io",
+               "storageclasses",
+               "{allowedTopologies: [{matchLabelExpressions: [{key: failure-domain.beta.kubernetes.io/zone}]}]}",
+               {"allowedTopologies[0].matchLabelExpressions[0].key: deprecated since v1.17; use \"topology.kubernetes.io/zone\" instead"}},
+           Row{"storage.k8s.io",
+               "csistoragecapacities",
+               "{nodeTopology: {matchLabels: {beta.kubernetes.io/os: x}, matchExpressions: [{key: beta.kubernetes.io/arch}]}}",
+               {"nodeTopology.matchExpressions[0].key: beta.kubernetes.io/arch is deprecated since v1.14; use \"kubernetes.io/arch\" "
+                "instead",
+                "nodeTopology.matchLabels.beta.kubernetes.io/os: deprecated since v1.14; use \"kubernetes.io/os\" instead"}},
+           Row{"node.k8s.io",
+               "runtimeclasses",
+               "{scheduling: {nodeSelector: {beta.kubernetes.io/os: x}}}",
+               {"scheduling.nodeSelector: deprecated since v1.14; use \"kubernetes.io/os\" instead"}},
+           Row{"discovery.k8s.io",
+               "endpointslices",
+               "{addressType: FQDN, endpoints: [{addresses: [a.b]}, {addresses: [010.0.0.1]}]}",
+               {"spec.addressType: FQDN endpoints are deprecated",
+                "endpoints[1].addresses[0]: non-standard IP address \"010.0.0.1\" will be considered invalid in a future Kubernetes "
+                "release: use \"10.0.0.1\""}},
+           Row{"",
+               "endpoints",
+               "{subsets: [{notReadyAddresses: [{ip: \"2001:DB8::1\"}]}]}",
+               {"subsets[0].notReadyAddresses[0].ip: IPv6 address \"2001:DB8::1\" should be in RFC 5952 canonical format "
+                "(\"2001:db8::1\")"}},
+           Row{"", "secrets", "{type: kubernetes.io/tls, data: {}}", {"tls: failed to find any PEM data in certificate input"}},
+           Row{"", "secrets", "{type: Opaque, data: {}}", {}},
            Row{"networking.k8s.io",
                "ingresses",
                "{metadata: {annotations: {kubernetes.io/ingress.class: x}}}",

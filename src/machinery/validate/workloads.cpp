@@ -44,7 +44,7 @@ void long_running(Findings& f, Value template_spec, const char* kind, const Path
 }
 
 // Of a replica set, and of a deployment which makes them.
-void selector_and_template(Findings& f, Value spec, const char* kind, const Path& path) {
+void selector_and_template(Findings& f, Value spec, Value before, const char* kind, const Path& path) {
   Path selector_path = path.child("selector"), template_path = path.child("template");
   Value selector = spec["selector"], pods = spec["template"];
   if (selector.is_null()) {
@@ -56,7 +56,7 @@ void selector_and_template(Findings& f, Value spec, const char* kind, const Path
   auto parsed = LabelSelector::from(selector);
   if (!parsed) return f.invalid(selector_path, selector, "invalid label selector");
   labels_match(f, *parsed, pods["metadata"]["labels"], template_path.child("metadata.labels"));
-  pod_template(f, pods, template_path);
+  pod_template(f, pods, template_path, before["template"]);
   long_running(f, pods["spec"], "ReplicaSet", template_path);
 }
 
@@ -83,10 +83,10 @@ void deployment_strategy(Findings& f, Value strategy, const Path& path) {
   }
 }
 
-void deployment_spec(Findings& f, Value spec) {
+void deployment_spec(Findings& f, Value spec, Value before = {}) {
   const Path path("spec");
   f.nonnegative(path.child("replicas"), spec["replicas"]);
-  selector_and_template(f, spec, "deployment", path);
+  selector_and_template(f, spec, before, "deployment", path);
   deployment_strategy(f, spec["strategy"], path.child("strategy"));
   f.nonnegative(path.child("minReadySeconds"), spec["minReadySeconds"]);
   f.nonnegative(path.child("revisionHistoryLimit"), spec["revisionHistoryLimit"]);
@@ -97,11 +97,11 @@ void deployment_spec(Findings& f, Value spec) {
     f.invalid(path.child("progressDeadlineSeconds"), deadline.as_int(), "must be greater than minReadySeconds");
 }
 
-void replica_set_spec(Findings& f, Value spec) {
+void replica_set_spec(Findings& f, Value spec, Value before = {}) {
   const Path path("spec");
   f.nonnegative(path.child("replicas"), spec["replicas"]);
   f.nonnegative(path.child("minReadySeconds"), spec["minReadySeconds"]);
-  selector_and_template(f, spec, "replicaset", path);
+  selector_and_template(f, spec, before, "replicaset", path);
 }
 
 // Counts that are not negative, and of which some are parts of `replicas`.
@@ -199,7 +199,7 @@ void daemon_strategy(Findings& f, Value strategy, const Path& path) {
   if (!has_unavailable && !has_surge) f.required(unavailable, "cannot be 0 when maxSurge is 0");
 }
 
-void daemon_set_spec(Findings& f, Value spec) {
+void daemon_set_spec(Findings& f, Value spec, Value before = {}) {
   const Path path("spec");
   Path selector_path = path.child("selector"), template_path = path.child("template");
   Value selector = spec["selector"], pods = spec["template"];
@@ -208,7 +208,7 @@ void daemon_set_spec(Findings& f, Value spec) {
   if (parsed && !parsed->matches(pods["metadata"]["labels"]))
     f.invalid(template_path.child("metadata.labels"), pods["metadata"]["labels"], mismatch);
   empty_selector(f, selector, "daemonset", selector_path);
-  pod_template(f, pods, template_path);
+  pod_template(f, pods, template_path, before["template"]);
   long_running(f, pods["spec"], "DaemonSet", template_path);
   f.nonnegative(path.child("minReadySeconds"), spec["minReadySeconds"]);
   daemon_strategy(f, spec["updateStrategy"], path.child("updateStrategy"));
@@ -229,7 +229,7 @@ void deployment_create(Findings& f, Value object) {
 
 void deployment_update(Findings& f, Value object, Value old) {
   object_meta_update(f, object, old);
-  deployment_spec(f, object["spec"]);
+  deployment_spec(f, object["spec"], old["spec"]);
   f.add(validate_immutable(object["spec"]["selector"], old["spec"]["selector"], Path("spec.selector")));
 }
 
@@ -248,9 +248,10 @@ void replica_set_create(Findings& f, Value object) {
 }
 
 void replica_set_update(Findings& f, Value object, Value old) {
-  replica_set_create(f, object);  // upstream judges it twice
+  object_meta(f, object, true, name_is_subdomain);  // upstream judges it twice
+  replica_set_spec(f, object["spec"], old["spec"]);
   object_meta_update(f, object, old);
-  replica_set_spec(f, object["spec"]);
+  replica_set_spec(f, object["spec"], old["spec"]);
   f.add(validate_immutable(object["spec"]["selector"], old["spec"]["selector"], Path("spec.selector")));
 }
 
@@ -298,9 +299,10 @@ void daemon_set_create(Findings& f, Value object) {
 }
 
 void daemon_set_update(Findings& f, Value object, Value old) {
-  daemon_set_create(f, object);  // upstream judges it twice
+  object_meta(f, object, true, name_is_subdomain);  // upstream judges it twice
+  daemon_set_spec(f, object["spec"], old["spec"]);
   object_meta_update(f, object, old);
-  daemon_set_spec(f, object["spec"]);
+  daemon_set_spec(f, object["spec"], old["spec"]);
   f.add(validate_immutable(object["spec"]["selector"], old["spec"]["selector"], Path("spec.selector")));
 }
 
