@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <stop_token>
+
 #include "base/files.h"
 #include "base/log.h"
 #include "base/strings.h"
@@ -32,6 +34,7 @@ std::string host_name() {
 struct ApiClient {
   std::string kubeconfig, context;
   bool leader_elect = true;
+  std::stop_source stopping;  // requested once the process is told to end: no call waits for a busy server any more
   std::unique_ptr<client::Transport> transport;
   std::string ca_pem;
   DiagnosticsOptions diagnostics;
@@ -57,6 +60,11 @@ struct ApiClient {
     flags.add("leader-elect", &leader_elect, "work only while holding the component's lease in kube-system");
   }
 
+  void wait_for_stop() {
+    bin::wait_for_stop();
+    stopping.request_stop();
+  }
+
   Result<void> connect(std::string_view component) {
     if (kubeconfig.empty())
       if (const char* file = std::getenv("KUBECONFIG")) kubeconfig = file;
@@ -68,7 +76,7 @@ struct ApiClient {
     auto options = read();
     if (!options) return std::unexpected(options.error());
     ca_pem = options->ca_pem;
-    auto made = client::following_transport(std::move(read));
+    auto made = client::following_transport(std::move(read), stopping.get_token());
     if (!made) return std::unexpected(made.error());
     transport = std::move(*made);
     return {};
@@ -90,7 +98,7 @@ int lead(ApiClient& api, const std::string& component, const std::function<void(
   if (!diagnostics) return complain(component + ": " + diagnostics.error().message);
   if (!api.leader_elect) {
     work();
-    wait_for_stop();
+    api.wait_for_stop();
     stop();
     return 0;
   }
@@ -103,7 +111,7 @@ int lead(ApiClient& api, const std::string& component, const std::function<void(
     ::_exit(1);
   });
   election.start();
-  wait_for_stop();
+  api.wait_for_stop();
   stop();
   return 0;
 }
@@ -192,7 +200,7 @@ int run_kubelet(const std::vector<std::string>& arguments) {
   if (options.node_ips.empty()) return complain("kubelet: --node-ip is needed");
   auto made = kubelet::Kubelet::start(*api.transport, real_world(), options);
   if (!made) return complain("kubelet: " + made.error().message);
-  wait_for_stop();
+  api.wait_for_stop();
   (*made)->stop();
   return 0;
 }
@@ -225,7 +233,7 @@ int run_proxy(const std::vector<std::string>& arguments) {
   if (!diagnostics) return complain("proxy: " + diagnostics.error().message);
   auto made = proxy::Proxy::start(*api.transport, real_world(), options);
   if (!made) return complain("proxy: " + made.error().message);
-  wait_for_stop();
+  api.wait_for_stop();
   (*made)->stop(clean_up);
   return 0;
 }
@@ -246,7 +254,7 @@ int run_dns(const std::vector<std::string>& arguments) {
   if (!diagnostics) return complain("dns: " + diagnostics.error().message);
   auto made = dns::DnsServer::start(*api.transport, real_world(), options);
   if (!made) return complain("dns: " + made.error().message);
-  wait_for_stop();
+  api.wait_for_stop();
   (*made)->stop();
   return 0;
 }

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <random>
+#include <stop_token>
 #include <thread>
 #include <tuple>
 #include <utility>
@@ -130,8 +131,12 @@ bool same(const HttpOptions& a, const HttpOptions& b) {
 
 class HttpTransport final : public Transport {
  public:
-  HttpTransport(WayPtr way, std::function<Result<HttpOptions>()> read)
-      : read_(std::move(read)), way_(std::move(way)), read_at_(SteadyClock::now()), random_(std::random_device{}()) {}
+  HttpTransport(WayPtr way, std::function<Result<HttpOptions>()> read, std::stop_token stop)
+      : read_(std::move(read)),
+        stop_(std::move(stop)),
+        way_(std::move(way)),
+        read_at_(SteadyClock::now()),
+        random_(std::random_device{}()) {}
 
   ApiResult<Document> call(Call call) override;
   std::unique_ptr<Subscription> subscribe(std::string path, std::string query, Listener listener) override;
@@ -146,8 +151,10 @@ class HttpTransport final : public Transport {
  private:
   WayPtr way(bool at_once = false);
   std::string token(const HttpOptions& options);
+  bool pause(seconds time);  // false: it was cut short
 
   const std::function<Result<HttpOptions>()> read_;  // may be empty: the way stays
+  const std::stop_token stop_;
   std::mutex mutex_;
   WayPtr way_;
   SteadyClock::time_point read_at_;
@@ -205,6 +212,15 @@ net::ClientRequest HttpTransport::request(std::string method, const std::string&
   return out;
 }
 
+// By the machine's clock, on the caller's thread: a timer of the executor needs a thread of the pool, and those may all wait here.
+bool HttpTransport::pause(seconds time) {
+  std::mutex mutex;
+  std::condition_variable_any stopped;
+  std::unique_lock lock(mutex);
+  stopped.wait_for(lock, stop_, time, [] { return false; });
+  return !stop_.stop_requested();
+}
+
 ApiResult<Document> HttpTransport::call(Call call) {
   auto prepare = [&] {
     net::ClientRequest out = request(call.method, call.path, call.query);
@@ -223,8 +239,7 @@ ApiResult<Document> HttpTransport::call(Call call) {
     const int retry_after = static_cast<int>(parse_int(answer->headers.get("retry-after")).value_or(0));
     const bool busy = answer->status == 429 || answer->status == 503;
     if (busy && retry_after > 0 && seconds(retry_after) <= longest_retry_after && attempt < busy_retries) {
-      std::this_thread::sleep_for(seconds(retry_after));  // the server said how long
-      continue;
+      if (pause(seconds(retry_after))) continue;  // the server said how long
     }
     if (answer->status == 401 && !std::exchange(renewed, true) && way(true) != used) {
       wanted = prepare();
@@ -464,15 +479,15 @@ std::unique_ptr<Subscription> HttpTransport::subscribe(std::string path, std::st
 Result<std::unique_ptr<Transport>> http_transport(HttpOptions options) {
   Result<WayPtr> way = make_way(std::move(options));
   if (!way) return std::unexpected(way.error());
-  return std::make_unique<HttpTransport>(*std::move(way), nullptr);
+  return std::make_unique<HttpTransport>(*std::move(way), nullptr, std::stop_token());
 }
 
-Result<std::unique_ptr<Transport>> following_transport(std::function<Result<HttpOptions>()> read) {
+Result<std::unique_ptr<Transport>> following_transport(std::function<Result<HttpOptions>()> read, std::stop_token stop) {
   Result<HttpOptions> options = read();
   if (!options) return std::unexpected(options.error());
   Result<WayPtr> way = make_way(*std::move(options));
   if (!way) return std::unexpected(way.error());
-  return std::make_unique<HttpTransport>(*std::move(way), std::move(read));
+  return std::make_unique<HttpTransport>(*std::move(way), std::move(read), std::move(stop));
 }
 
 }  // namespace kybern::client

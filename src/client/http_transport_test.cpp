@@ -1,13 +1,18 @@
 // The transport against a real HTTP server on loopback that answers what a test says: paging, resuming, losing the place.
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <map>
 #include <mutex>
+#include <stop_token>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "base/testing/eventually.h"
 #include "client/following.h"
 #include "client/mirror.h"
 #include "client/test_support.h"
@@ -162,6 +167,39 @@ TEST(HttpTransport, ABusyServerIsAskedAgainWhenItSaysWhen) {
   };
   EXPECT_TRUE(api.transport->call({.method = "GET", .path = "/x", .query = {}, .body = {}}));
   EXPECT_EQ(asked, 2);
+}
+
+// Whoever shuts down is not kept by a server that said "later".
+TEST(HttpTransport, AWaitForABusyServerIsCutShort) {
+  Api api;
+  std::stop_source stop;
+  std::atomic<int> asked = 0;
+  api.answer = [&](const net::Request&) {
+    ++asked;
+    net::Response busy = json_response(429, "");
+    busy.headers.set("retry-after", "9");
+    return busy;
+  };
+  auto transport = following_transport(
+      [&]() -> Result<HttpOptions> {
+        HttpOptions options;
+        options.url = "http://127.0.0.1:" + std::to_string(api.server->port());
+        return options;
+      },
+      stop.get_token());
+  ASSERT_TRUE(transport) << transport.error().message;
+  const auto begun = std::chrono::steady_clock::now();
+  std::thread caller([&] {
+    auto answer = (*transport)->call({.method = "GET", .path = "/x", .query = {}, .body = {}});
+    ASSERT_FALSE(answer);
+    EXPECT_EQ(answer.error().code, 429);
+    EXPECT_EQ(answer.error().retry_after_seconds, 9);
+  });
+  EXPECT_TRUE(eventually([&] { return asked == 1; }));
+  stop.request_stop();
+  caller.join();
+  EXPECT_EQ(asked, 1);
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(9));
 }
 
 // A component outlives its certificate: what its kubeconfig says meanwhile counts, without a restart.

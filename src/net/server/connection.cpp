@@ -53,6 +53,10 @@ void Connection::on_events(std::uint32_t events) {
   if (closed_) return;
   if (handshaking_) {
     continue_handshake();
+  } else if (!reading_ && watch_end_ && (events & EPOLLRDHUP)) {
+    ending_ = true;
+    set_reading(true);
+    read_all();
   } else if (reading_ && (events & (EPOLLIN | EPOLLHUP | EPOLLERR))) {
     read_all();
   } else if (events & (EPOLLHUP | EPOLLERR)) {
@@ -122,6 +126,7 @@ void Connection::update_timer() {
 
 void Connection::update_interest() {
   std::uint32_t wanted = (reading_ || handshaking_ ? static_cast<std::uint32_t>(EPOLLIN) : 0u) |
+                         (!reading_ && watch_end_ ? static_cast<std::uint32_t>(EPOLLRDHUP) : 0u) |
                          (out_.empty() || !stuck_since_ ? 0u : static_cast<std::uint32_t>(EPOLLOUT));
   if (wanted == interest_) return;
   interest_ = wanted;
@@ -227,7 +232,7 @@ void Connection::read_all() {
     if (result == Io::blocked) return;
     if (result == Io::failed) return kill();
     if (result == Io::ended) {
-      reading_ = false;
+      reading_ = watch_end_ = false;
       peer_ended_ = true;
       if (lingering_ || !session_) return kill();
       session_->on_eof();
@@ -250,7 +255,9 @@ void Connection::read_all() {
   }
 }
 
-void Connection::set_reading(bool reading) {
+void Connection::set_reading(bool reading, bool watch_end) {
+  if (ending_ && !reading) return;
+  watch_end_ = watch_end && !peer_ended_;
   if (reading_ == reading || closed_) return;
   reading_ = reading;
   if (reading && ssl_) read_again_ = true;  // what OpenSSL holds raises no event

@@ -33,7 +33,9 @@ class Connection final : public Watched, public Timer, public Flushed {
   OutputQueue& out() { return out_; }
   void want_flush();  // fill() is called, and out() is sent, at the end of this turn
   void set_flow(std::uint64_t flow) { Watched::set_flow(flow), Flushed::set_flow(flow); }  // of its last request
-  void set_reading(bool reading);
+  // Held back, a peer still may leave: with `watch_end` that is seen, and what it sent before is read, no more than the
+  // kernel holds.
+  void set_reading(bool reading, bool watch_end = false);
   void set_deadline(std::optional<Instant> deadline);
   void close_when_sent();  // sends what is queued, then ends politely
   void kill();             // ends now; the session's on_gone() is called from here
@@ -76,6 +78,8 @@ class Connection final : public Watched, public Timer, public Flushed {
   int fd_;
   std::uint32_t interest_ = 0;
   bool reading_ = true;
+  bool watch_end_ = false;   // while nothing is read
+  bool ending_ = false;      // it was seen: all is read from now on
   bool read_again_ = false;  // OpenSSL may hold bytes that epoll does not see
   bool handshaking_ = false;
   bool closing_ = false;

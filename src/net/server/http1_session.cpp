@@ -234,7 +234,7 @@ void Http1Session::refuse(int status, std::string_view message) {
 // ---- the answer
 
 void Http1Session::on_core_ready(StreamCore& core) {
-  if (step_ == Step::raw) { connection_.set_reading(!core.state().held_back && !peer_ended_); }
+  if (step_ == Step::raw) connection_.set_reading(!core.state().held_back && !peer_ended_, true);
   connection_.want_flush();
 }
 
@@ -287,7 +287,7 @@ void Http1Session::become_raw() {
 
 void Http1Session::deliver(std::string_view bytes) {
   core_->deliver(bytes);
-  if (core_->state().held_back) connection_.set_reading(false);
+  if (core_->state().held_back) connection_.set_reading(false, true);
 }
 
 // ---- ends

@@ -325,6 +325,35 @@ TEST(ServerStreams, PausedReaderHoldsThePeerBack) {
   stream.reset();
 }
 
+// As a container does that leaves its input alone: whoever sent it must not seem to be there for ever.
+TEST(ServerStreams, APausedReaderHearsThatThePeerLeft) {
+  std::shared_ptr<RawStream> stream;
+  std::atomic<std::size_t> got = 0;
+  std::atomic<bool> paused = false, closed = false;
+  auto server = start_server([&](std::shared_ptr<Exchange> exchange) {
+    stream = exchange->upgrade({});
+    stream->on_close([&] { closed = true; });
+    stream->on_data([&](std::string_view bytes) {
+      got += bytes.size();
+      stream->pause_reading(true);
+      paused = true;
+    });
+  });
+  constexpr std::size_t more = 50'000;
+  {
+    TcpClient client(server->port());
+    client.send(echo_upgrade_head);
+    client.read_until("\r\n\r\n");
+    client.send("x");
+    ASSERT_TRUE(eventually([&] { return paused.load(); }));
+    client.send(std::string(more, 'y'));
+    EXPECT_FALSE(closed);
+  }
+  EXPECT_TRUE(eventually([&] { return closed.load(); }));
+  EXPECT_EQ(got, 1 + more);  // what it sent before is not lost
+  stream.reset();
+}
+
 TEST(ServerStreams, FinishedUpgradeSendsWhatIsQueued) {
   auto server = start_server([&](std::shared_ptr<Exchange> exchange) {
     auto stream = exchange->upgrade({{"upgrade", "other"}, {"x-extra", "1"}});
