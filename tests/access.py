@@ -176,6 +176,7 @@ def main():
         running = []
         try:
             scenario(kybern, find_kubectl(kybern), Folder(path), running)
+            unused_tokens(kybern, find_kubectl(kybern), Folder(path), running)
         finally:
             for process in reversed(running):
                 process.end()
@@ -315,6 +316,58 @@ def scenario(kybern, program, folder, running):
     refused("half a front proxy", "go together", "--proxy-client-cert-file", ca)
     refused("a bad sealing key", "expected one of [32]", "--encryption-provider-config",
             folder.write("bad.yaml", "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources: [{resources: [secrets], providers: [{secretbox: {keys: [{name: k, secret: c2hvcnQ=}]}}]}]\n"))
+
+
+# ---- tokens in Secrets that nobody uses
+
+def unused_tokens(kybern, program, folder, running):
+    data = folder("tokens")
+    admin = os.path.join(data, "kubeconfig")
+    api = Process(folder, "tokens-api", kybern, "apiserver", "--data-dir", data, "--bind-address", "127.0.0.1", "--secure-port", "0")
+    running.append(api)
+    port = api.port()
+
+    def kubectl(*words, data_in=None):
+        return run(*program, "--kubeconfig", admin, *words, data=data_in)
+
+    def begin_controllers(name, *flags):
+        out = Process(folder, name, kybern, "controller-manager", "--kubeconfig", admin, "--leader-elect=false", "--secure-port", "0",
+                      "--service-account-private-key-file", os.path.join(data, "pki/service-account.key"), *flags)
+        running.append(out)
+        return out
+
+    def secret(name):
+        done = kubectl("get", "secret", name, "--ignore-not-found", "-o", "json")
+        return json.loads(done.stdout) if done.stdout else {}
+
+    label = "kubernetes.io/legacy-token-invalid-since"
+    controllers = begin_controllers("tokens-controllers")
+    eventually("the account's namespace is ready", lambda: kubectl("get", "serviceaccount", "default").returncode == 0)
+    kubectl("apply", "-f", "-", data_in=b"apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: robot}\nsecrets: [{name: old}, {name: older}]\n")
+    for name in ("old", "older", "own"):
+        kubectl("apply", "-f", "-", data_in=f"apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, annotations: {{kubernetes.io/service-account.name: robot}}}}\ntype: kubernetes.io/service-account-token\n".encode())
+    eventually("the Secrets are filled", lambda: all("token" in secret(name).get("data", {}) for name in ("old", "older", "own")))
+    token = base64.b64decode(secret("old")["data"]["token"]).decode()
+    kubectl("label", "secret", "older", label + "=2026-01-01")
+    done = kubectl("-n", "kube-system", "patch", "configmap", "kube-apiserver-legacy-service-account-token-tracking", "--type", "merge", "-p", '{"data":{"since":"2026-01-01"}}')
+    check(done.returncode == 0, "since when uses are noted is on record", done.stderr)
+    made = time.time()
+    controllers.end()
+    eventually("the tokens are old enough", lambda: time.time() > made + 2.5)
+    begin_controllers("tokens-controllers2", "--legacy-service-account-token-clean-up-period", "1s")
+    eventually("a token that was made for its account and that nobody uses is marked", lambda: label in secret("old").get("metadata", {}).get("labels", {}))
+    eventually("one that was marked long ago is removed", lambda: not secret("older"))
+    check(label not in secret("own")["metadata"].get("labels", {}), "what was made by hand stays", secret("own"))
+    context = ssl.create_default_context(cafile=os.path.join(data, "pki/ca.crt"))
+    request = urllib.request.Request(f"https://127.0.0.1:{port}/version", headers={"authorization": "Bearer " + token})
+    try:
+        code = urllib.request.urlopen(request, context=context, timeout=LIMIT_S).status
+    except urllib.error.HTTPError as error:
+        code = error.code
+    check(code == 401, "a marked token is no way in", code)
+    eventually("that it was tried is noted", lambda: "kubernetes.io/legacy-token-last-used" in secret("old")["metadata"]["labels"])
+    done = run(kybern, "controller-manager", "--kubeconfig", admin, "--legacy-service-account-token-clean-up-period", "soon")
+    check(done.returncode == 1 and b"is no duration such as 8760h" in done.stderr, "a period is a duration", done.stderr)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <set>
+
+#include "base/files.h"
 #include "base/strings.h"
+#include "base/time.h"
 #include "document/json.h"
 #include "net/certificates.h"
 
@@ -14,9 +19,64 @@ constexpr std::int64_t min_seconds = 600, default_seconds = 3600, max_seconds = 
 // such a token is good for a year, and says when it would have liked to be replaced (KEP-1205, warnafter).
 constexpr std::int64_t legacy_seconds = 3607, extended_seconds = 60 * 60 * 24 * 365;
 
+constexpr std::string_view pem_begin = "-----BEGIN ";
+
+// The public keys of a file: of its private key, or one of each block.
+Result<std::vector<std::string>> public_keys(const std::string& file) {
+  auto text = read_file(file);
+  if (!text) return std::unexpected(text.error());
+  std::vector<std::string> out;
+  for (std::size_t at = text->find(pem_begin); at != std::string::npos;) {
+    const std::size_t next = text->find(pem_begin, at + pem_begin.size());
+    std::string block = text->substr(at, next == std::string::npos ? next : next - at);
+    if (block.contains("PRIVATE KEY")) {
+      auto key = net::public_key_pem(block);
+      if (!key) return fail(Code::invalid, fmt::format("{}: {}", file, key.error().message));
+      block = std::move(*key);
+    }
+    if (auto shown = net::jwks_json({block}); !shown) return fail(Code::invalid, fmt::format("{}: {}", file, shown.error().message));
+    out.push_back(std::move(block));
+    at = next;
+  }
+  if (out.empty()) return fail(Code::invalid, fmt::format("{}: no key in PEM", file));
+  return out;
+}
+
 std::int64_t seconds_of(Time t) { return std::chrono::duration_cast<std::chrono::seconds>(t.time_since_epoch()).count(); }
 
 }  // namespace
+
+Result<AccountKeys> settle_accounts(AccountOptions& o, const std::string& default_issuer, const std::string& default_key_file) {
+  if (o.issuers.empty()) o.issuers = {default_issuer};
+  if (o.audiences.empty()) o.audiences = o.issuers;
+  for (const std::string& issuer : o.issuers)
+    if (issuer.empty()) return fail(Code::invalid, "--service-account-issuer: an issuer needs a name");
+  if (!o.jwks_uri.empty() && !o.jwks_uri.starts_with("https://"))
+    return fail(Code::invalid, fmt::format("service-account-jwks-uri requires https scheme, parsed as: {}", o.jwks_uri));
+  AccountKeys out;
+  auto max = parse_duration(o.max_expiration);
+  if (!max)
+    return fail(Code::invalid,
+                fmt::format("--service-account-max-token-expiration: {} is no duration such as 24h", go_quote(o.max_expiration)));
+  out.max_seconds = std::chrono::duration_cast<std::chrono::seconds>(*max).count();
+  if (out.max_seconds != 0 && (out.max_seconds < default_seconds || out.max_seconds > max_seconds))
+    return fail(Code::invalid, "the service-account-max-token-expiration must be between 1 hour and 2^32 seconds");
+  const std::string& file = o.signing_key_file.empty() ? default_key_file : o.signing_key_file;
+  auto signing = read_file(file);
+  if (!signing) return std::unexpected(signing.error());
+  auto own = net::public_key_pem(*signing);
+  if (!own) return fail(Code::invalid, fmt::format("{}: {}", file, own.error().message));
+  out.signing_pem = std::move(*signing);
+  out.verifying_pem = {*own};
+  for (const std::string& more : o.key_files) {
+    auto keys = public_keys(more);
+    if (!keys) return fail(Code::invalid, "--service-account-key-file " + keys.error().message);
+    for (std::string& key : *keys)
+      if (std::find(out.verifying_pem.begin(), out.verifying_pem.end(), key) == out.verifying_pem.end())
+        out.verifying_pem.push_back(std::move(key));
+  }
+  return out;
+}
 
 ApiResult<Document> TokenIssuer::issue(Work& work, Value request) const {
   Document account = work.registry.read("", "v1", "serviceaccounts", work.ns, work.name);
@@ -62,26 +122,33 @@ ApiResult<Document> TokenIssuer::issue(Work& work, Value request) const {
         bound["node"] = std::move(on);
       }
   }
+  if (keys_.max_seconds > 0 && asked > keys_.max_seconds) {
+    work.warn(fmt::format("requested expiration of {} seconds shortened to {} seconds", asked, keys_.max_seconds));
+    asked = keys_.max_seconds;
+  }
   std::int64_t now = seconds_of(work.world.clock.now()), lifetime = asked;
-  bool default_audience = spec["audiences"].empty();
-  if (pod_bound && asked == legacy_seconds && default_audience) {
+  bool default_audience = spec["audiences"].empty(), for_us = true;
+  for (Value a : spec["audiences"].items())
+    for_us = for_us && std::find(options_.audiences.begin(), options_.audiences.end(), a.as_string()) != options_.audiences.end();
+  if (options_.extend && pod_bound && asked == legacy_seconds && for_us) {
     lifetime = extended_seconds;
     bound["warnafter"] = now + asked;
   }
   Draft audiences = Draft::array();
   for (Value a : spec["audiences"].items()) audiences.push_back(a);
   if (default_audience)
-    for (const std::string& a : audiences_) audiences.push_back(a);
+    for (const std::string& a : options_.audiences) audiences.push_back(a);
   Draft claims = Draft::object();
   claims["aud"] = audiences;
   claims["exp"] = now + lifetime;
   claims["iat"] = now;
-  claims["iss"] = issuer_;
+  claims["iss"] = options_.issuers[0];
   claims["jti"] = new_uuid(work.world.random);
   claims["kubernetes.io"] = std::move(bound);
   claims["nbf"] = now;
   claims["sub"] = fmt::format("system:serviceaccount:{}:{}", work.ns, work.name);
-  auto token = net::sign_jwt(key_, to_json(claims));
+  work.audit_annotations["authentication.kubernetes.io/issued-credential-id"] = "JTI=" + std::string(claims["jti"].as_string());
+  auto token = net::sign_jwt(keys_.signing_pem, to_json(claims));
   if (!token) return fail(internal_error("Internal error occurred: " + token.error().message));
   Draft answer(request);
   answer["kind"] = "TokenRequest";
@@ -100,14 +167,18 @@ std::optional<TokenIssuer::About> TokenIssuer::about(std::string_view path, std:
   while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
   const bool keys = path == "/openid/v1/jwks";
   if (!keys && path != "/.well-known/openid-configuration") return std::nullopt;
-  auto set = net::jwks_json({key_});
+  auto set = net::jwks_json(keys_.verifying_pem);
   if (!set) return std::nullopt;
   if (keys) return About{"application/jwk-set+json", std::move(*set)};
   auto parsed = parse_json(*set);
-  Draft out = Draft::object({{"issuer", issuer_}, {"jwks_uri", fmt::format("https://{}/openid/v1/jwks", host)}});
+  const std::string uri = options_.jwks_uri.empty() ? fmt::format("https://{}/openid/v1/jwks", host) : options_.jwks_uri;
+  Draft out = Draft::object({{"issuer", options_.issuers[0]}, {"jwks_uri", uri}});
   out["response_types_supported"] = Draft::array({"id_token"});
   out["subject_types_supported"] = Draft::array({"public"});
-  out["id_token_signing_alg_values_supported"] = Draft::array({(*parsed)["keys"][0]["alg"].as_string("RS256")});
+  out["id_token_signing_alg_values_supported"] = Draft::array();
+  std::set<std::string> algorithms;
+  for (Value key : (*parsed)["keys"].items())
+    if (std::string name = key["alg"].str(); algorithms.insert(name).second) out["id_token_signing_alg_values_supported"].push_back(name);
   return About{"application/json", to_json(out)};
 }
 

@@ -1,23 +1,33 @@
 // Bound service-account tokens (KEP-1205): made for TokenRequest, checked by the authenticator.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "apiserver/account_options.h"
 #include "apiserver/registry/registry.h"
+#include "base/result.h"
 
 namespace kybern::apiserver {
 
+// The options with what goes without saying, and what they name as values. Code::invalid.
+struct AccountKeys {
+  std::string signing_pem;
+  std::vector<std::string> verifying_pem;
+  std::int64_t max_seconds = 0;
+};
+Result<AccountKeys> settle_accounts(AccountOptions& options, const std::string& default_issuer, const std::string& default_key_file);
+
 class TokenIssuer {
  public:
-  TokenIssuer(std::string private_key_pem, std::string issuer, std::vector<std::string> audiences)
-      : key_(std::move(private_key_pem)), issuer_(std::move(issuer)), audiences_(std::move(audiences)) {}
+  // Settled.
+  TokenIssuer(AccountOptions options, AccountKeys keys) : options_(std::move(options)), keys_(std::move(keys)) {}
 
   // The TokenRequest with its status, for the account that `work` names.
   ApiResult<Document> issue(Work& work, Value request) const;
-  const std::string& issuer() const { return issuer_; }
 
   // What others verify the tokens by (OpenID Connect Discovery 1.0): /.well-known/openid-configuration and the key set that
   // it names, on `host` as the client knows this server; empty for other paths.
@@ -28,8 +38,8 @@ class TokenIssuer {
   std::optional<About> about(std::string_view path, std::string_view host) const;
 
  private:
-  std::string key_, issuer_;
-  std::vector<std::string> audiences_;
+  AccountOptions options_;
+  AccountKeys keys_;
 };
 
 }  // namespace kybern::apiserver

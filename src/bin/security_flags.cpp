@@ -28,6 +28,19 @@ void add_audit(Flags& flags, apiserver::audit::SinkOptions& options) {
   add_batch(flags, "webhook", options.webhook_batch, options.webhook_truncate);
 }
 
+void add_accounts(Flags& flags, apiserver::AccountOptions& options) {
+  flags.add(
+      "service-account-issuer", &options.issuers,
+      "who makes service accounts' tokens, as they say themselves: the first makes them, all are believed; empty: the cluster's name");
+  flags.add("api-audiences", &options.audiences, "for whom a token has to be meant to be good here; empty: the issuers");
+  flags.add("service-account-key-file", &options.key_files, "further keys by which such tokens are verified, private or public");
+  flags.add("service-account-signing-key-file", &options.signing_key_file, "the key that signs them; empty: pki/service-account.key");
+  flags.add("service-account-jwks-uri", &options.jwks_uri, "where others are told to read the keys; empty: of this server");
+  flags.add("service-account-max-token-expiration", &options.max_expiration, "how long such a token is good at most; 0s: as asked");
+  flags.add("service-account-extend-token-expiration", &options.extend,
+            "whether tokens of pods live on for clients that are slow to read the next one");
+}
+
 void add_authentication(Flags& flags, apiserver::ServerOptions& options) {
   flags.add("enable-bootstrap-token-auth", &options.bootstrap_tokens,
             "whether Secrets of type bootstrap.kubernetes.io/token in kube-system let nodes join");
@@ -75,6 +88,7 @@ void add_authorization(Flags& flags, apiserver::AuthorizationOptions& options) {
 }  // namespace
 
 void add_security_flags(Flags& flags, apiserver::ServerOptions& options) {
+  add_accounts(flags, options.accounts);
   add_authentication(flags, options);
   add_authorization(flags, options.authorization);
   flags.add("encryption-provider-config", &options.encryption_config,

@@ -25,6 +25,8 @@ Result<std::string> read(std::string_view flag, const std::string& file) {
 void SigningFlags::add_to(Flags& flags) {
   flags.add("cluster-signing-cert-file", &certificate, "the CA that signs CertificateSigningRequests; empty: the cluster's own");
   flags.add("cluster-signing-key-file", &key, "and its key");
+  flags.add("legacy-service-account-token-clean-up-period", &unused_tokens_period,
+            "for how long an account's token in a Secret has to be unused before it is removed");
   flags.add("cluster-signing-duration", &duration, "the longest that a certificate signed by it is valid");
 }
 
@@ -40,6 +42,11 @@ Result<void> SigningFlags::apply(controllers::Options& options, std::string defa
   if (!key_file.empty())
     options.signing_authority = [file, key_file] { return std::pair(read("", file).value_or(""), read("", key_file).value_or("")); };
   options.signing_duration = *length;
+  auto period = parse_duration(unused_tokens_period);
+  if (!period || *period <= Duration(0))
+    return fail(Code::invalid, fmt::format("--legacy-service-account-token-clean-up-period: {} is no duration such as 8760h",
+                                           go_quote(unused_tokens_period)));
+  options.unused_tokens_period = *period;
   return {};
 }
 

@@ -17,6 +17,7 @@
 #include "controllers/endpointslicemirroring/run.h"
 #include "controllers/environment.h"
 #include "controllers/garbage/run.h"
+#include "controllers/legacytokens/run.h"
 #include "controllers/mirrors.h"
 #include "controllers/namespace/run.h"
 #include "controllers/nodelifecycle/run.h"
@@ -64,6 +65,7 @@ struct ControllerManager::State {
         podgc::make_controller(as("pod-garbage-collector"), static_cast<std::size_t>(std::max(0, options.terminated_pods_limit))));
     controllers.push_back(
         certificates::make_controller(as("certificate-controller"), {options.signing_authority, options.signing_duration}));
+    controllers.push_back(legacytokens::make_cleaner(as("legacy-service-account-token-cleaner"), options.unused_tokens_period));
     controllers.push_back(bootstraptokens::make_cleaner(as("token-cleaner")));
     controllers.push_back(bootstraptokens::make_signer(as("bootstrap-signer")));
     // The one that reads and writes Secrets everywhere works under the manager's own name, as upstream's.

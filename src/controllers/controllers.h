@@ -24,10 +24,11 @@ struct Options {
   // The CA that signs CertificateSigningRequests: certificate and key, asked for each time, as both change with the years.
   // None: nobody signs.
   std::function<std::pair<std::string, std::string>()> signing_authority;
-  std::function<std::string()> account_key_pem;             // signs accounts' tokens that lie in Secrets; none: nobody does
-  Duration signing_duration{std::chrono::hours(24 * 365)};  // the longest that such a certificate is valid
-  Duration node_grace{std::chrono::seconds(50)};            // a silent node is unknown after this time
-  int terminated_pods_limit = 12500;                        // more finished pods are deleted, oldest first; 0: no limit
+  std::function<std::string()> account_key_pem;                 // signs accounts' tokens that lie in Secrets; none: nobody does
+  Duration signing_duration{std::chrono::hours(24 * 365)};      // the longest that such a certificate is valid
+  Duration unused_tokens_period{std::chrono::hours(24 * 365)};  // accounts' tokens in Secrets that nobody used for so long go
+  Duration node_grace{std::chrono::seconds(50)};                // a silent node is unknown after this time
+  int terminated_pods_limit = 12500;                            // more finished pods are deleted, oldest first; 0: no limit
 };
 
 class ControllerManager {

@@ -44,6 +44,7 @@ ApiResult<void> admit_mutating(const AdmissionAttributes& a, Draft& object) {
       admission::default_toleration_seconds,
       admission::default_storage_class,
       admission::storage_object_in_use,
+      admission::topology_labels,
       admission::runtime_class,
       admission::default_ingress_class,
   };

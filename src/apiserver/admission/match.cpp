@@ -67,15 +67,13 @@ bool rule_matches(Value rule, const MatchTarget& target, const Served& as) {
   return false;
 }
 
-const Served* match_rules(Value rules, bool equivalent, const MatchTarget& target, const Catalog& catalog) {
+const Served* match_rules(Value rules, bool equivalent, const MatchTarget& target) {
   for (Value rule : rules.items())
     if (rule_matches(rule, target, *target.served)) return target.served;
   if (!equivalent || rules.empty()) return nullptr;
   std::vector<const Served*> others;  // that serve the same stored objects
-  for (const Served* other : catalog.all())
-    if (other != target.served && other->prefix == target.served->prefix &&
-        (target.subresource.empty() || other->subresource(target.subresource)))
-      others.push_back(other);
+  for (const Served* other : target.served->versions)
+    if (other != target.served && (target.subresource.empty() || other->subresource(target.subresource))) others.push_back(other);
   for (Value rule : rules.items())
     for (const Served* other : others)
       if (rule_matches(rule, target, *other)) return other;
@@ -103,10 +101,9 @@ bool object_selected(Value selector, const MatchTarget& target) {
 
 ApiResult<const Served*> match(const MatchCriteria& criteria, const MatchTarget& target, const Registry& registry) {
   static constexpr const Served* none = nullptr;
-  const Served* as = criteria.rules_optional && criteria.rules.empty()
-                         ? target.served
-                         : match_rules(criteria.rules, criteria.equivalent, target, registry.catalog());
-  if (!as || match_rules(criteria.exclude_rules, criteria.equivalent, target, registry.catalog())) return none;
+  const Served* as =
+      criteria.rules_optional && criteria.rules.empty() ? target.served : match_rules(criteria.rules, criteria.equivalent, target);
+  if (!as || match_rules(criteria.exclude_rules, criteria.equivalent, target)) return none;
   if (!object_selected(criteria.object_selector, target)) return none;
   auto selected = namespace_selected(criteria.namespace_selector, target, registry);
   if (!selected) return fail(std::move(selected.error()));

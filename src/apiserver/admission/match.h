@@ -40,7 +40,7 @@ struct MatchCriteria {
 // Whether a rule names the operation, the resource as `as` serves it, the scope, and (resourceNames) the object.
 bool rule_matches(Value rule, const MatchTarget& target, const Served& as);
 // The first rule that matches: as which resource. nullptr: none does.
-const Served* match_rules(Value rules, bool equivalent, const MatchTarget& target, const Catalog& catalog);
+const Served* match_rules(Value rules, bool equivalent, const MatchTarget& target);
 // An object outside of namespaces is always selected; a namespace that is missing is an error.
 ApiResult<bool> namespace_selected(Value selector, const MatchTarget& target, const Registry& registry);
 // Either of the objects, before or after, is enough.

@@ -20,7 +20,7 @@ class MatchTest : public testing::Test {
     EXPECT_TRUE(store_->commit({"/namespaces/team", ns, 0}));
   }
   const Served* served(std::string_view group, std::string_view version, std::string_view plural) {
-    return registry_.catalog().find(group, version, plural);
+    return registry_.catalog().find(group, version, plural).get();
   }
   MatchTarget pods(std::string_view operation, std::string_view subresource = "") {
     return {served("", "v1", "pods"), operation, subresource, "team", "web", {}, {}};
@@ -83,16 +83,16 @@ TEST_F(MatchTest, a_namespace_is_an_object_of_the_cluster) {
 TEST_F(MatchTest, equivalent_rules_name_another_version) {
   Document rules = yaml("[{operations: ['*'], apiGroups: [autoscaling], apiVersions: [v1], resources: [horizontalpodautoscalers]}]");
   MatchTarget target{served("autoscaling", "v2", "horizontalpodautoscalers"), "CREATE", "", "team", "a", {}, {}};
-  EXPECT_EQ(match_rules(rules.root(), true, target, registry_.catalog()), served("autoscaling", "v1", "horizontalpodautoscalers"));
-  EXPECT_EQ(match_rules(rules.root(), false, target, registry_.catalog()), nullptr);
+  EXPECT_EQ(match_rules(rules.root(), true, target), served("autoscaling", "v1", "horizontalpodautoscalers"));
+  EXPECT_EQ(match_rules(rules.root(), false, target), nullptr);
   // A rule that names the request's own version is taken first, wherever it stands.
   Document both = yaml(
       "[{operations: ['*'], apiGroups: [autoscaling], apiVersions: [v1], resources: [horizontalpodautoscalers]},"
       " {operations: ['*'], apiGroups: [autoscaling], apiVersions: [v2], resources: [horizontalpodautoscalers]}]");
-  EXPECT_EQ(match_rules(both.root(), true, target, registry_.catalog()), target.served);
+  EXPECT_EQ(match_rules(both.root(), true, target), target.served);
   Document core = yaml("[{operations: ['*'], apiGroups: [''], apiVersions: [v1], resources: [events]}]");
   MatchTarget event{served("events.k8s.io", "v1", "events"), "CREATE", "", "team", "a", {}, {}};
-  EXPECT_EQ(match_rules(core.root(), true, event, registry_.catalog()), served("", "v1", "events"));
+  EXPECT_EQ(match_rules(core.root(), true, event), served("", "v1", "events"));
 }
 
 TEST_F(MatchTest, selectors) {

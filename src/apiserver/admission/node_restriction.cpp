@@ -8,6 +8,7 @@
 #include "apiserver/admission/plugins.h"
 #include "apiserver/authz/node_authorizer.h"
 #include "base/strings.h"
+#include "machinery/pod_references.h"
 #include "net/certificates.h"
 
 namespace kybern::apiserver::admission {
@@ -86,7 +87,7 @@ ApiResult<void> create_pod(const OfNode& q, Value pod) {
   if (!object || object["metadata"]["uid"].as_string() != owner["uid"].as_string())
     return q.refuse(
         fmt::format("node {} UID mismatch: expected {} got {}", node, object["metadata"]["uid"].as_string(), owner["uid"].as_string()));
-  PodReferences refs = references_of(pod);
+  PodReferences refs = pod_references(pod);
   if (!refs.service_account.empty()) return q.refuse(fmt::format("node \"{}\" can not create pods that reference a service account", node));
   if (!refs.secrets.empty()) return q.refuse(fmt::format("node \"{}\" can not create pods that reference secrets", node));
   if (!refs.config_maps.empty()) return q.refuse(fmt::format("node \"{}\" can not create pods that reference configmaps", node));
@@ -115,7 +116,9 @@ ApiResult<void> check_pod(const OfNode& q, Value pod) {
     if (!(before["metadata"]["labels"] == pod["metadata"]["labels"]))
       return q.refuse(fmt::format("node \"{}\" cannot update labels through pod status", q.node));
     if (!(before["status"]["resourceClaimStatuses"] == pod["status"]["resourceClaimStatuses"]))
-      return q.refuse(fmt::format("node \"{}\" cannot update resource claim statuses", q.node));
+      return q.refuse(fmt::format("node \"{}\" cannot update resource claim statues", q.node));  // upstream's spelling
+    if (!(before["status"]["extendedResourceClaimStatus"] == pod["status"]["extendedResourceClaimStatus"]))
+      return q.refuse(fmt::format("node \"{}\" cannot update extended resource claim status", q.node));
     return {};
   }
   return q.refuse(sub.empty()
@@ -188,6 +191,29 @@ ApiResult<void> check_named(const OfNode& q, std::string_view what) {
   return {};
 }
 
+// For whom a pod's volumes want tokens: projected ones, and what the drivers of its CSI volumes ask for.
+std::set<std::string> audiences_of(const Work& work, Value pod) {
+  const Registry& registry = work.registry;
+  std::set<std::string> out;
+  auto add_driver = [&](std::string_view driver) {
+    if (driver.empty()) return;
+    const Document object = registry.read("storage.k8s.io", "v1", "csidrivers", "", driver);
+    for (Value token : object["spec"]["tokenRequests"].items()) out.insert(token["audience"].str());
+  };
+  for (Value volume : pod["spec"]["volumes"].items()) {
+    for (Value source : volume["projected"]["sources"].items())
+      if (source["serviceAccountToken"].is_object()) out.insert(source["serviceAccountToken"]["audience"].str());
+    add_driver(volume["csi"]["driver"].as_string());
+    std::string claim = volume["persistentVolumeClaim"]["claimName"].str();
+    if (volume["ephemeral"].is_object()) claim = fmt::format("{}-{}", pod["metadata"]["name"].as_string(), volume["name"].as_string());
+    if (claim.empty()) continue;
+    const Document bound = registry.read("", "v1", "persistentvolumeclaims", work.ns, claim);
+    const std::string name = bound["spec"]["volumeName"].str();
+    if (!name.empty()) add_driver(registry.read("", "v1", "persistentvolumes", "", name)["spec"]["csi"]["driver"].as_string());
+  }
+  return out;
+}
+
 std::optional<OfNode> asked_by_node(const AdmissionAttributes& a) {
   auto node = node_of(a.work.user);
   if (!node) return std::nullopt;
@@ -241,22 +267,23 @@ ApiResult<void> node_restriction_of_token(Work& work, Value request) {
                     "then recreated",
                     bound["uid"].as_string()));
   if (pod["spec"]["nodeName"].as_string() != *node) return refuse("node requested token bound to a pod scheduled on a different node");
-  // Only the audiences that the pod itself asks for (KEP-4412); "" is the API server's own.
-  std::set<std::string> wanted;
-  for (Value volume : pod["spec"]["volumes"].items()) {
-    for (Value source : volume["projected"]["sources"].items())
-      if (source["serviceAccountToken"].is_object()) wanted.insert(source["serviceAccountToken"]["audience"].str());
-    std::string_view driver = volume["csi"]["driver"].as_string();
-    if (driver.empty()) continue;
-    Document object = work.registry.read("storage.k8s.io", "v1", "csidrivers", "", driver);
-    if (!object) continue;
-    for (Value token : object["spec"]["tokenRequests"].items()) wanted.insert(token["audience"].str());
-  }
+  // Only an audience that the pod itself asks for, or one that the node is granted (KEP-4412); "" is the API server's own.
   Value audiences = request["spec"]["audiences"];
-  if (audiences.empty() && !wanted.contains("")) return refuse("audience \"\" not found in pod spec volume");
-  for (Value audience : audiences.items())
-    if (!wanted.contains(audience.str())) return refuse(fmt::format("audience \"{}\" not found in pod spec volume", audience.as_string()));
-  return {};
+  if (audiences.size() > 1) return refuse("node may only request 0 or 1 audiences");
+  const std::string audience = audiences.empty() ? "" : audiences[0].str();
+  if (audiences_of(work, pod).contains(audience)) return {};
+  const Attributes grant{.user = work.user,
+                         .verb = "request-serviceaccounts-token-audience",
+                         .group = "",
+                         .version = "",
+                         .resource = audience,
+                         .subresource = "",
+                         .name = work.name,
+                         .ns = work.ns,
+                         .path = ""};
+  if (work.registry.authorizer()->authorize(grant).allowed) return {};
+  return refuse(fmt::format("audience \"{}\" not found in pod spec volume, {} is not authorized to request tokens for this audience",
+                            audience, work.user.name));
 }
 
 }  // namespace kybern::apiserver::admission

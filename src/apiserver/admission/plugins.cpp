@@ -31,6 +31,16 @@ const Document& unreachable_toleration() {
   return made;
 }
 
+// The labels of a node that its pods get; a node that is not known has none.
+std::vector<std::pair<std::string_view, std::string>> topology_of(const Registry& registry, std::string_view node) {
+  std::vector<std::pair<std::string_view, std::string>> out;
+  const Document object = registry.read("", "v1", "nodes", "", node);
+  Value labels = object["metadata"]["labels"];
+  for (std::string_view key : {"topology.kubernetes.io/zone", "topology.kubernetes.io/region"})
+    if (labels[key].exists()) out.emplace_back(key, labels[key].str());
+  return out;
+}
+
 // The volume of a service account's token, CA and namespace, but for its name.
 const Document& token_projection() {
   static const Document made = [] {
@@ -170,6 +180,25 @@ ApiResult<void> taint_nodes_by_condition(const AdmissionAttributes& a, Draft& no
         return {};
   taints.push_back(Draft::object({{"key", "node.kubernetes.io/not-ready"}, {"effect", "NoSchedule"}}));
   return {};
+}
+
+ApiResult<void> topology_labels(const AdmissionAttributes& a, Draft& pod) {
+  if (!creates_pod(a)) return {};
+  const Draft* name = pod.find_path({"spec", "nodeName"});
+  if (!name || name->as_string().empty()) return {};
+  for (const auto& [key, value] : topology_of(a.work.registry, name->as_string()))
+    if (Draft& labels = pod["metadata"]["labels"]; !labels.is_object() || !labels.find(key)) labels[key] = value;
+  return {};
+}
+
+Document with_topology_labels(const Registry& registry, Document binding) {
+  if (binding["target"]["kind"].as_string() != "Node") return binding;
+  const auto found = topology_of(registry, binding["target"]["name"].as_string());
+  if (found.empty()) return binding;
+  Draft out(binding);
+  for (const auto& [key, value] : found)
+    if (!binding["metadata"]["labels"][key].exists()) out["metadata"]["labels"][key] = value;
+  return out.freeze();
 }
 
 ApiResult<void> priority(const AdmissionAttributes& a, Draft& pod) {

@@ -21,6 +21,10 @@ ApiResult<void> default_toleration_seconds(const AdmissionAttributes& a, Draft& 
 ApiResult<void> storage_object_in_use(const AdmissionAttributes& a, Draft& object);
 // DefaultStorageClass: a claim without a class gets the default one.
 ApiResult<void> default_storage_class(const AdmissionAttributes& a, Draft& object);
+// PodTopologyLabels: a pod has its node's zone and region as labels: one that names its node when it is made, and one that is
+// bound, by the Binding's labels.
+ApiResult<void> topology_labels(const AdmissionAttributes& a, Draft& object);
+Document with_topology_labels(const Registry& registry, Document binding);
 // LimitRanger: containers get the namespace's default limits and requests ...
 ApiResult<void> default_limits(const AdmissionAttributes& a, Draft& object);
 // ... and what they ask for is within its bounds.

@@ -164,6 +164,27 @@ TEST_F(PluginsTest, OnePriorityClassIsTheDefault) {
   EXPECT_EQ(refusal("update", "v1/pods/p", to_json(repeated), "ns"), "");
 }
 
+TEST_F(PluginsTest, PodsHaveTheTopologyOfTheirNode) {
+  EXPECT_EQ(refusal("create", "v1/nodes",
+                    "{apiVersion: v1, kind: Node, metadata: {name: near, labels: {topology.kubernetes.io/zone: z, "
+                    "topology.kubernetes.io/region: r, other: o}}}"),
+            "");
+  auto labels = [&] { return to_json(ask("get", "v1/pods/p", "", "ns")->object["metadata"]["labels"]); };
+  EXPECT_EQ(pod("ns", "nodeName: near, containers: [{name: c, image: i}]"), "");
+  EXPECT_EQ(labels(), R"({"topology.kubernetes.io/zone":"z","topology.kubernetes.io/region":"r"})");
+  EXPECT_EQ(refusal("delete", "v1/pods/p", "{gracePeriodSeconds: 0}", "ns"), "");
+  EXPECT_EQ(pod("ns", "nodeName: unknown, containers: [{name: c, image: i}]"), "");
+  EXPECT_EQ(labels(), "null");
+  EXPECT_EQ(refusal("delete", "v1/pods/p", "{gracePeriodSeconds: 0}", "ns"), "");
+  EXPECT_EQ(pod("ns", "containers: [{name: c, image: i}]"), "");
+  EXPECT_EQ(refusal("create", "v1/pods/p/binding",
+                    "{apiVersion: v1, kind: Binding, metadata: {name: p, labels: {topology.kubernetes.io/zone: own}}, target: {kind: Node, "
+                    "name: near}}",
+                    "ns"),
+            "");
+  EXPECT_EQ(labels(), R"({"topology.kubernetes.io/zone":"own","topology.kubernetes.io/region":"r"})");
+}
+
 TEST_F(PluginsTest, TolerationsOfAClassAreMerged) {
   EXPECT_EQ(refusal("create", "node.k8s.io/v1/runtimeclasses",
                     "{apiVersion: node.k8s.io/v1, kind: RuntimeClass, metadata: {name: vm}, handler: vm, scheduling: {tolerations: [{key: "

@@ -117,7 +117,7 @@ std::expected<std::vector<Document>, std::string> params_of(const Registry& regi
   Value kind = policy["spec"]["paramKind"], ref = binding["spec"]["paramRef"];
   if (!kind.is_object() || !ref.is_object()) return std::vector<Document>(1);
   auto [group, version] = group_and_version(kind["apiVersion"].as_string());
-  const Served* served = registry.catalog().find_kind(group, version, kind["kind"].as_string());
+  const ServedRef served = registry.catalog().find_kind(group, version, kind["kind"].as_string());
   if (!served)
     return std::unexpected(fmt::format("paramKind kind `&ParamKind{{APIVersion:{},Kind:{},}}` not known", kind["apiVersion"].as_string(),
                                        kind["kind"].as_string()));

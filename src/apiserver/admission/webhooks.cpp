@@ -187,7 +187,7 @@ bool Webhooks::concerns(const Work& work) {
     if (is_exempt(target)) return false;
     for (const auto* list : {&set->mutating, &set->validating})
       for (const auto& hook : *list)
-        if (match_rules(hook->hook["rules"], hook->equivalent(), target, registry_.catalog())) return true;
+        if (match_rules(hook->hook["rules"], hook->equivalent(), target)) return true;
   }
   return false;
 }
@@ -437,7 +437,8 @@ ApiResult<void> Webhooks::validate(const AdmissionAttributes& a, Value object) {
   done.wait(lock, [&] { return left == 0; });
   lock.unlock();
   std::optional<Status> refused;
-  for (auto& one : asked) {
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    auto& one = asked[i];
     Outcome& outcome = one->outcome;
     for (std::string& warning : outcome.warnings) add_warning(work, std::move(warning));
     for (auto& annotation : outcome.annotations) work.audit_annotations[annotation.first] = std::move(annotation.second);
@@ -445,8 +446,8 @@ ApiResult<void> Webhooks::validate(const AdmissionAttributes& a, Value object) {
     if (outcome.kind == Outcome::Kind::failed && one->hook->ignores_failures()) {
       log_warn("admission", "a webhook could not be called, failing open", {{"webhook", one->hook->name}, {"why", outcome.failure}});
       fail_open.with({one->hook->name, one->hook->type()}).add();
-      work.audit_annotations[fmt::format("failed-open.validating.webhook.admission.k8s.io/round_0_index_{}", one->hook->index)] =
-          one->hook->name;
+      // Counted among those that were asked, other than a mutating one's.
+      work.audit_annotations[fmt::format("failed-open.validating.webhook.admission.k8s.io/round_0_index_{}", i)] = one->hook->name;
       continue;
     }
     if (!refused) refused = outcome.kind == Outcome::Kind::failed ? internal_error(std::move(outcome.failure)) : std::move(outcome.status);

@@ -88,15 +88,17 @@ std::shared_ptr<Record> Auditor::open(const User& user, const RequestInfo& info,
 }
 
 std::shared_ptr<Record> Auditor::begin(const User& user, const RequestInfo& info, const net::Request& request, std::string_view id,
-                                       bool& ok) {
+                                       bool& ok, const Annotations& notes) {
   auto record = open(user, info, request, id);
+  if (record) record->annotate(notes);
   ok = !record || record->emit(Stage::request_received);
   return record;
 }
 
-void Auditor::refused(const RequestInfo& info, const net::Request& request, std::string_view id, int code) {
+void Auditor::refused(const RequestInfo& info, const net::Request& request, std::string_view id, int code, const Annotations& notes) {
   auto record = open({}, info, request, id);
   if (!record) return;
+  record->annotate(notes);
   std::vector<std::string> tried;
   std::string_view authorization = request.headers.get("authorization");
   if (std::string scheme = to_lower(authorization.substr(0, authorization.find(' '))); !scheme.empty()) tried.push_back(scheme);

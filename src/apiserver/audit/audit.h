@@ -55,9 +55,12 @@ class Auditor : public std::enable_shared_from_this<Auditor> {
   static Result<std::shared_ptr<Auditor>> make(const SinkOptions& options, World world);
 
   // nullptr: the policy does not ask for a trail. `ok` becomes false when a strict sink could not keep the first event.
-  std::shared_ptr<Record> begin(const User& user, const RequestInfo& info, const net::Request& request, std::string_view id, bool& ok);
+  // `notes`: annotations that are known already, of the credentials.
+  using Annotations = std::map<std::string, std::string>;
+  std::shared_ptr<Record> begin(const User& user, const RequestInfo& info, const net::Request& request, std::string_view id, bool& ok,
+                                const Annotations& notes = {});
   // A request whose credentials are no good.
-  void refused(const RequestInfo& info, const net::Request& request, std::string_view id, int code);
+  void refused(const RequestInfo& info, const net::Request& request, std::string_view id, int code, const Annotations& notes = {});
 
  private:
   friend class Record;

@@ -8,9 +8,13 @@
 #include <fstream>
 #include <mutex>
 
+#include "apiserver/hooks/test_hook.h"
 #include "apiserver/testing/live_server.h"
+#include "base/files.h"
+#include "base/strings.h"
 #include "base/testing/eventually.h"
 #include "document/json.h"
+#include "net/certificates.h"
 #include "net/server.h"
 
 namespace kybern::apiserver::audit {
@@ -135,7 +139,7 @@ TEST_F(AuditLog, IsSetAsideWhenItHasGrown) {
     ASSERT_TRUE((*file)->write(std::string(40, static_cast<char>('a' + i)) + "\n"));
     clock_.at += std::chrono::milliseconds(1);
   }
-  EXPECT_EQ(set_aside(), 2u);
+  EXPECT_TRUE(eventually([&] { return set_aside() == 2; }));
   EXPECT_TRUE(std::filesystem::exists(logs_ + "/a-2026-03-01T12-00-00.007.log"));
   std::ifstream in(logs_ + "/a.log");
   std::string last;
@@ -150,7 +154,7 @@ TEST_F(AuditLog, OldOnesGo) {
     ASSERT_TRUE((*file)->write(std::string(40, 'x') + "\n"));
     clock_.at += std::chrono::hours(24);
   }
-  EXPECT_EQ(set_aside(), 4u);  // of today and three days before
+  EXPECT_TRUE(eventually([&] { return set_aside() == 4; })) << "of today and three days before";
 }
 
 TEST_F(AuditLog, TheyAreCompressed) {
@@ -158,10 +162,46 @@ TEST_F(AuditLog, TheyAreCompressed) {
   ASSERT_TRUE(file);
   ASSERT_TRUE((*file)->write(std::string(1000, 'x')));
   ASSERT_TRUE((*file)->write("y"));
-  bool packed = false;
-  for (const auto& entry : std::filesystem::directory_iterator(logs_))
-    packed = packed || (entry.path().extension() == ".gz" && entry.file_size() < 100);
-  EXPECT_TRUE(packed);
+  const std::filesystem::path old = logs_ + "/a-2026-03-01T12-00-00.000.log";
+  EXPECT_TRUE(eventually([&] { return !std::filesystem::exists(old); }));
+  EXPECT_LT(std::filesystem::file_size(old.string() + ".gz"), 100u);
+}
+
+// Runs nothing before it is told to.
+struct HeldExecutor : Executor {
+  void post(Task task) override { held.push_back(std::move(task)); }
+  TimerId post_after(Duration, Task) override { return 0; }
+  void cancel(TimerId) override {}
+  void wait(Duration) override {}
+  void run() {
+    for (Task& task : std::exchange(held, {})) task();
+  }
+  std::vector<Task> held;
+};
+
+TEST_F(AuditLog, NobodyWaitsForItsCompression) {
+  HeldExecutor executor;
+  const World world{clock_, real_world().random, executor};
+  auto file = RotatingFile::open(logs_ + "/a.log", 10, 1, 0, true, world);
+  ASSERT_TRUE(file);
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_TRUE((*file)->write(std::string(1000, static_cast<char>('a' + i))));
+    clock_.at += std::chrono::milliseconds(1);
+  }
+  EXPECT_EQ(set_aside(), 3u) << "as they were";
+  EXPECT_EQ(executor.held.size(), 1u) << "one task for all of them";
+  executor.run();
+  EXPECT_EQ(set_aside(), 1u);
+  EXPECT_TRUE(std::filesystem::exists(logs_ + "/a-2026-03-01T12-00-00.003.log.gz"));
+  // What was set aside when the process ended is packed by the next one.
+  ASSERT_TRUE((*file)->write(std::string(1000, 'z')));
+  file->reset();
+  executor.run();
+  file = RotatingFile::open(logs_ + "/a.log", 10, 0, 0, true, world);
+  ASSERT_TRUE(file);
+  executor.run();
+  EXPECT_FALSE(std::filesystem::exists(logs_ + "/a-2026-03-01T12-00-00.004.log"));
+  EXPECT_TRUE(std::filesystem::exists(logs_ + "/a-2026-03-01T12-00-00.004.log.gz"));
 }
 
 // A server of its own that audits to a file and to a webhook.
@@ -181,7 +221,7 @@ class AuditedServer : public ::testing::Test {
     options.audit.policy_file = live_.write(
         "policy",
         "kind: Policy\napiVersion: audit.k8s.io/v1\nomitManagedFields: true\nrules:\n- {level: RequestResponse, resources: [{group: "
-        "'', resources: [configmaps]}]}\n- {level: Metadata, resources: [{group: '', resources: [secrets]}]}\n- {level: Metadata, "
+        "'', resources: [configmaps]}]}\n- {level: Metadata, resources: [{group: '', resources: [secrets, pods]}]}\n- {level: Metadata, "
         "nonResourceURLs: [/version], omitStages: [RequestReceived]}\n");
     options.audit.log_path = live_.folder() + "/audit.log";
     options.audit.webhook_config = live_.write(
@@ -263,6 +303,112 @@ TEST_F(AuditedServer, RequestsLeaveATrail) {
     return std::any_of(sent_.begin(), sent_.end(),
                        [&](const Document& e) { return e["auditID"].as_string() == made["auditID"].as_string(); });
   })) << "the webhook is told";
+}
+
+TEST_F(AuditedServer, AdmissionLeavesItsAnnotations) {
+  testing::TestHook hook([](const Document& review) -> net::Response {
+    const std::string uid = review["request"]["uid"].str();
+    const bool mutates = review["request"]["object"]["data"]["seen"].as_string().empty();
+    const std::string patch = base64_encode(R"([{"op":"add","path":"/data/seen","value":"yes"}])");
+    return {200,
+            {},
+            R"({"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":")" + uid +
+                R"(","allowed":true,"auditAnnotations":{"why":"because"})" +
+                (mutates ? R"(,"patchType":"JSONPatch","patch":")" + patch + "\"" : "") + "}}"};
+  });
+  auto configure = [&](const std::string& kind, const std::string& client, const std::string& more) {
+    live_.must("POST", "/apis/admissionregistration.k8s.io/v1/" + to_lower(kind) + "webhookconfigurations",
+               R"({"apiVersion":"admissionregistration.k8s.io/v1","kind":")" + kind + R"(WebhookConfiguration","metadata":{"name":")" +
+                   to_lower(kind) + R"("},"webhooks":[{"name":")" + to_lower(kind) + R"(.test.io","clientConfig":)" + client +
+                   R"(,"rules":[{"operations":["CREATE"],"apiGroups":[""],"apiVersions":["v1"],"resources":["configmaps"]}],)"
+                   R"("sideEffects":"None","admissionReviewVersions":["v1"])" +
+                   more + "}]}");
+  };
+  live_.must(
+      "POST", "/api/v1/namespaces",
+      R"({"apiVersion":"v1","kind":"Namespace","metadata":{"name":"held","labels":{"pod-security.kubernetes.io/audit":"baseline"}}})");
+  live_.must("POST", "/api/v1/namespaces/held/serviceaccounts",
+             R"({"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"default"}})");
+  configure("Mutating", hook.url_config(), "");
+  configure("Validating", R"({"url":"https://127.0.0.1:1"})", R"(,"failurePolicy":"Ignore")");
+  live_.must(
+      "POST", "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies",
+      R"({"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingAdmissionPolicy","metadata":{"name":"p.test.io"},"spec":{)"
+      R"("matchConstraints":{"resourceRules":[{"operations":["CREATE"],"apiGroups":[""],"apiVersions":["v1"],"resources":["configmaps"]}]},)"
+      R"x("validations":[{"expression":"false","message":"not so"}],"auditAnnotations":[{"key":"name","valueExpression":"string(object.metadata.name)"}]}})x");
+  live_.must("POST", "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings",
+             R"({"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingAdmissionPolicyBinding","metadata":{"name":"b"},"spec":{)"
+             R"("policyName":"p.test.io","validationActions":["Audit"]}})");
+  const std::string maps = "/api/v1/namespaces/held/configmaps", pods = "/api/v1/namespaces/held/pods";
+  EXPECT_EQ(http("POST", maps, R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"k":"v"}})"), 201);
+  const Document made = event(maps, "ResponseComplete", "create");
+  ASSERT_TRUE(made);
+  Value notes = made["annotations"];
+  EXPECT_EQ(notes["mutating.test.io/why"].as_string(), "because");
+  EXPECT_EQ(notes["mutation.webhook.admission.k8s.io/round_0_index_0"].as_string(),
+            R"({"configuration":"mutating","webhook":"mutating.test.io","mutated":true})");
+  EXPECT_EQ(
+      notes["patch.webhook.admission.k8s.io/round_0_index_0"].as_string(),
+      R"({"configuration":"mutating","webhook":"mutating.test.io","patch":[{"op":"add","path":"/data/seen","value":"yes"}],"patchType":"JSONPatch"})");
+  EXPECT_EQ(notes["failed-open.validating.webhook.admission.k8s.io/round_0_index_0"].as_string(), "validating.test.io");
+  EXPECT_EQ(notes["p.test.io/name"].as_string(), "a");
+  EXPECT_EQ(notes["validation.policy.admission.k8s.io/validation_failure"].as_string(),
+            R"([{"message":"not so","policy":"p.test.io","binding":"b","expressionIndex":0,"validationActions":["Audit"]}])");
+  EXPECT_EQ(
+      http(
+          "POST", pods,
+          R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{"hostNetwork":true,"containers":[{"name":"c","image":"i"}]}})"),
+      201);
+  const Document pod = event(pods, "ResponseComplete", "create");
+  EXPECT_EQ(pod["annotations"]["pod-security.kubernetes.io/enforce-policy"].as_string(), "privileged:latest");
+  EXPECT_EQ(pod["annotations"]["pod-security.kubernetes.io/audit-violations"].as_string(),
+            "would violate PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)");
+}
+
+TEST_F(AuditedServer, CredentialsLeaveTheirAnnotations) {
+  auto call = [&](std::string_view method, const std::string& path, const std::string& body = "") {
+    return live_.must(method, "/api/v1/namespaces/default" + path, body);
+  };
+  const Document account = call("POST", "/serviceaccounts",
+                                R"({"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"robot"},"secrets":[{"name":"old"}]})");
+  const std::string key = file_text(live_.server().credentials().service_account_key);
+  auto make = [&](const std::string& secret) {
+    const std::string token = *net::sign_jwt(
+        key,
+        R"({"iss":"kubernetes/serviceaccount","kubernetes.io/serviceaccount/namespace":"default","kubernetes.io/serviceaccount/secret.name":")" +
+            secret +
+            R"(","kubernetes.io/serviceaccount/service-account.name":"robot","kubernetes.io/serviceaccount/service-account.uid":")" +
+            account["metadata"]["uid"].str() + R"(","sub":"system:serviceaccount:default:robot"})");
+    call(
+        "POST", "/secrets",
+        R"({"apiVersion":"v1","kind":"Secret","metadata":{"name":")" + secret +
+            R"(","annotations":{"kubernetes.io/service-account.name":"robot"}},"type":"kubernetes.io/service-account-token","data":{"token":")" +
+            base64_encode(token) + "\"}}");
+    return token;
+  };
+  const std::string made = make("old"), by_hand = make("own");
+  auto warnings = [&](const std::string& uri, const std::string& token) {
+    return live_.http("GET", uri, {}, "", token.c_str()).headers.all("warning").size();
+  };
+  const std::string at = "/api/v1/namespaces/default/secrets/";
+  EXPECT_EQ(live_.http("GET", at + "a", {}, "", made.c_str()).headers.get("warning"),
+            "299 - \"Use tokens from the TokenRequest API or manually created secret-based tokens instead of auto-generated secret-based "
+            "tokens.\"");
+  EXPECT_EQ(warnings(at + "a", made), 1u) << "each time, also of a refusal";
+  EXPECT_EQ(warnings(at + "b", by_hand), 0u);
+  EXPECT_EQ(
+      event(at + "a", "ResponseComplete", "get")["annotations"]["authentication.k8s.io/legacy-token-autogenerated-secret"].as_string(),
+      "old");
+  EXPECT_EQ(event(at + "b", "ResponseComplete", "get")["annotations"]["authentication.k8s.io/legacy-token-manual-secret"].as_string(),
+            "own");
+  call("PATCH", "/secrets/old",
+       R"({"metadata":{"labels":{"kubernetes.io/legacy-token-invalid-since":"2026-01-01","kubernetes.io/legacy-token-last-used":null}}})");
+  EXPECT_EQ(http("GET", at + "c", "", made.c_str()), 401);
+  EXPECT_EQ(event(at + "c", "ResponseStarted", "get")["annotations"]["authentication.k8s.io/legacy-token-invalidated"].as_string(),
+            "old/default");
+  EXPECT_TRUE(eventually([&] {
+    return call("GET", "/secrets/old")["metadata"]["labels"]["kubernetes.io/legacy-token-last-used"].exists();
+  })) << "that somebody uses it is still noted";
 }
 
 TEST_F(AuditedServer, BadOptionsAreRefused) {

@@ -261,14 +261,142 @@ std::string file_time(Time now) {
 
 }  // namespace
 
+// The files that were set aside. Those that are too many or too old are removed, the rest is compressed: on the executor,
+// one file after the other, while requests go on.
+struct RotatingFile::OldFiles : std::enable_shared_from_this<OldFiles> {
+  OldFiles(const fs::path& path, int most, int days, bool pack, World w)
+      : folder(path.parent_path().empty() ? fs::path(".") : path.parent_path()),
+        prefix(path.stem().string() + "-"),
+        extension(path.extension().string()),
+        max_backups(most),
+        max_age_days(days),
+        compress(pack),
+        world(w) {}
+
+  void tidy_later(Time now) {
+    if (max_backups <= 0 && max_age_days <= 0 && !compress) return;
+    std::lock_guard lock(mutex);
+    wanted = now;
+    if (running || ended) return;
+    running = true;
+    world.executor.post([self = shared_from_this()] { self->run(); });
+  }
+
+  // What is being packed is given up; the file stays as it was.
+  void end() {
+    std::unique_lock lock(mutex);
+    ended = true;
+    idle.wait(lock, [&] { return !running || !started; });
+  }
+
+  void run() {
+    std::unique_lock lock(mutex);
+    started = true;
+    while (wanted && !ended) {
+      const Time now = *std::exchange(wanted, std::nullopt);
+      lock.unlock();
+      tidy(now);
+      lock.lock();
+    }
+    running = started = false;
+    idle.notify_all();
+  }
+
+  void tidy(Time now) {
+    std::error_code error;
+    std::vector<std::string> kept = names();
+    const std::string oldest = file_time(now - std::chrono::hours(24) * max_age_days);
+    std::size_t seen = 0;
+    std::string last;
+    std::erase_if(kept, [&](const std::string& name) {
+      // A file and what it is being packed into are one.
+      const std::string at = name.substr(prefix.size(), stamp);
+      if (at != last) ++seen;
+      last = at;
+      bool too_many = max_backups > 0 && seen > static_cast<std::size_t>(max_backups);
+      bool too_old = max_age_days > 0 && at < oldest;
+      if (too_many || too_old) fs::remove(folder / name, error);
+      return too_many || too_old;
+    });
+    if (!compress) return;
+    for (const std::string& name : kept)
+      if (!name.ends_with(".gz")) pack((folder / name).string());
+  }
+
+  // Newest first.
+  std::vector<std::string> names() const {
+    std::vector<std::string> out;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(folder, error)) {
+      std::string name = entry.path().filename().string();
+      if (!name.starts_with(prefix) || name.size() < prefix.size() + stamp) continue;
+      std::string_view end = std::string_view(name).substr(prefix.size() + stamp);
+      if (end == extension || end == extension + ".gz") out.push_back(std::move(name));
+    }
+    std::sort(out.rbegin(), out.rend());
+    return out;
+  }
+
+  // Under its name only when it is whole.
+  void pack(const std::string& file) {
+    const std::string packed_file = file + ".gz", unfinished = packed_file + ".tmp";
+    std::error_code error;
+    std::ifstream in(file, std::ios::binary);
+    std::ofstream out(unfinished, std::ios::binary);
+    fs::permissions(unfinished, fs::perms::owner_read | fs::perms::owner_write, error);
+    Gzip gzip;
+    std::string piece(copy_bytes, '\0'), packed;
+    while (!stopped() && (in.read(piece.data(), static_cast<std::streamsize>(piece.size())) || in.gcount() > 0)) {
+      gzip.add({piece.data(), static_cast<std::size_t>(in.gcount())}, false, packed);
+      out << packed;
+      packed.clear();
+    }
+    gzip.add({}, true, packed);
+    out << packed;
+    out.close();
+    const bool whole = in.eof() && !in.bad() && out && !stopped();
+    if (whole) fs::rename(unfinished, packed_file, error);
+    if (!whole || error) {
+      if (!stopped()) log_error("audit", "an old log cannot be compressed", {{"file", file}});
+      fs::remove(unfinished, error);
+    } else {
+      fs::remove(file, error);
+    }
+  }
+
+  bool stopped() {
+    std::lock_guard lock(mutex);
+    return ended;
+  }
+
+  static constexpr std::size_t stamp = sizeof("2026-01-02T03-04-05.678") - 1;
+  const fs::path folder;
+  const std::string prefix, extension;
+  const int max_backups, max_age_days;
+  const bool compress;
+  World world;
+  std::mutex mutex;
+  std::condition_variable idle;
+  std::optional<Time> wanted;
+  bool running = false, started = false, ended = false;
+};
+
 Result<std::unique_ptr<RotatingFile>> RotatingFile::open(std::string path, std::size_t max_bytes, int max_backups, int max_age_days,
                                                          bool compress, World world) {
   std::unique_ptr<RotatingFile> out(new RotatingFile(std::move(path), max_bytes, max_backups, max_age_days, compress, world));
   if (auto ok = out->begin(); !ok) return std::unexpected(ok.error());
+  if (out->path_ != "-") out->old_->tidy_later(world.clock.now());  // what was left over when the process ended
   return out;
 }
 
+RotatingFile::RotatingFile(std::string path, std::size_t max_bytes, int max_backups, int max_age_days, bool compress, World world)
+    : path_(std::move(path)),
+      max_bytes_(max_bytes),
+      world_(world),
+      old_(std::make_shared<OldFiles>(path_, max_backups, max_age_days, compress, world)) {}
+
 RotatingFile::~RotatingFile() {
+  old_->end();
   if (file_ > 2) ::close(file_);
 }
 
@@ -300,53 +428,14 @@ Result<void> RotatingFile::rotate() {
   ::close(file_);
   file_ = -1;
   const fs::path path(path_);
-  std::string aside =
-      (path.parent_path() / (path.stem().string() + "-" + file_time(world_.clock.now()) + path.extension().string())).string();
+  const Time now = world_.clock.now();
+  std::string aside = (path.parent_path() / (path.stem().string() + "-" + file_time(now) + path.extension().string())).string();
   std::error_code error;
   fs::rename(path_, aside, error);
   if (error) log_error("audit", "the log cannot be set aside", {{"file", path_}, {"why", error.message()}});
-  if (!error && compress_) {
-    std::ifstream in(aside, std::ios::binary);
-    std::ofstream out(aside + ".gz", std::ios::binary);
-    fs::permissions(aside + ".gz", fs::perms::owner_read | fs::perms::owner_write, error);
-    Gzip gzip;
-    std::string piece(copy_bytes, '\0'), packed;
-    while (in.read(piece.data(), static_cast<std::streamsize>(piece.size())) || in.gcount() > 0) {
-      gzip.add({piece.data(), static_cast<std::size_t>(in.gcount())}, false, packed);
-      out << packed;
-      packed.clear();
-    }
-    gzip.add({}, true, packed);
-    out << packed;
-    out.close();
-    fs::remove(out ? aside : aside + ".gz", error);
-  }
-  clean();
-  return begin();
-}
-
-// Newest first by name; those beyond the number and the age go.
-void RotatingFile::clean() {
-  if (max_backups_ <= 0 && max_age_days_ <= 0) return;
-  const fs::path path(path_);
-  const std::string prefix = path.stem().string() + "-", extension = path.extension().string();
-  const std::size_t stamp = std::strlen("2026-01-02T03-04-05.678");
-  std::vector<std::string> aside;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(path.parent_path().empty() ? fs::path(".") : path.parent_path(), error)) {
-    std::string name = entry.path().filename().string();
-    std::string_view rest = std::string_view(name);
-    if (!rest.starts_with(prefix) || rest.size() < prefix.size() + stamp) continue;
-    std::string_view end = rest.substr(prefix.size() + stamp);
-    if (end == extension || end == extension + ".gz") aside.push_back(std::move(name));
-  }
-  std::sort(aside.rbegin(), aside.rend());
-  const std::string oldest = file_time(world_.clock.now() - std::chrono::hours(24) * max_age_days_);
-  for (std::size_t i = 0; i < aside.size(); ++i) {
-    bool too_many = max_backups_ > 0 && i >= static_cast<std::size_t>(max_backups_);
-    bool too_old = max_age_days_ > 0 && std::string_view(aside[i]).substr(prefix.size(), stamp) < oldest;
-    if (too_many || too_old) fs::remove(path.parent_path() / aside[i], error);
-  }
+  auto ok = begin();
+  old_->tidy_later(now);
+  return ok;
 }
 
 Result<std::unique_ptr<Sink>> make_sink(const SinkOptions& options, World world) {

@@ -47,7 +47,8 @@ class Sink {
 // All that the options name; nullptr when they name none. Code::invalid: a file or a mode that is no good.
 Result<std::unique_ptr<Sink>> make_sink(const SinkOptions& options, World world);
 
-// A file that is set aside when it has grown: NAME-2026-01-02T03-04-05.678.EXT beside it, .gz when compressed.
+// A file that is set aside when it has grown: NAME-2026-01-02T03-04-05.678.EXT beside it, .gz when compressed. Old ones are
+// compressed and removed on the executor, a moment later.
 class RotatingFile {
  public:
   static Result<std::unique_ptr<RotatingFile>> open(std::string path, std::size_t max_bytes, int max_backups, int max_age_days,
@@ -56,22 +57,15 @@ class RotatingFile {
   Result<void> write(std::string_view text);
 
  private:
-  RotatingFile(std::string path, std::size_t max_bytes, int max_backups, int max_age_days, bool compress, World world)
-      : path_(std::move(path)),
-        max_bytes_(max_bytes),
-        max_backups_(max_backups),
-        max_age_days_(max_age_days),
-        compress_(compress),
-        world_(world) {}
+  struct OldFiles;
+  RotatingFile(std::string path, std::size_t max_bytes, int max_backups, int max_age_days, bool compress, World world);
   Result<void> begin();
   Result<void> rotate();
-  void clean();
 
   const std::string path_;
   const std::size_t max_bytes_;
-  const int max_backups_, max_age_days_;
-  const bool compress_;
   World world_;
+  const std::shared_ptr<OldFiles> old_;
   int file_ = -1;
   std::size_t bytes_ = 0;
 };

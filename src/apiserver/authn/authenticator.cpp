@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 
 #include "apiserver/authn/bootstrap_tokens.h"
@@ -44,7 +46,7 @@ std::vector<std::string> csv(std::string_view line) {
 User anonymous_user() { return {"system:anonymous", "", {"system:unauthenticated"}, {}}; }
 
 Result<std::unique_ptr<Authenticator>> Authenticator::make(AuthenticationOptions options, const Registry& registry) {
-  if (options.audiences.empty()) options.audiences = {options.issuer};
+  if (options.audiences.empty()) options.audiences = options.issuers;
   std::unique_ptr<Authenticator> out(new Authenticator(std::move(options), registry));
   if (auto ok = out->add_sources(); !ok) return std::unexpected(ok.error());
   const std::string& file = out->options_.token_file;
@@ -70,7 +72,7 @@ Result<std::unique_ptr<Authenticator>> Authenticator::make(AuthenticationOptions
 Result<void> Authenticator::add_sources() {
   anonymous_.enabled = options_.anonymous;
   const World world = registry_.world();
-  if (options_.bootstrap_tokens) sources_.push_back(bootstrap_tokens(registry_));
+  if (options_.bootstrap_tokens) bootstrap_ = bootstrap_tokens(registry_);
   auto oidc = oidc_configuration(options_.oidc);
   if (!oidc) return std::unexpected(oidc.error());
   std::optional<AuthenticationConfiguration> read;
@@ -88,16 +90,34 @@ Result<void> Authenticator::add_sources() {
     if (!configuration) return fail(Code::invalid, "--oidc flags: " + configuration.error().message);
     read = std::move(*configuration);
   }
-  if (read) {
-    for (auto& issuer : read->issuers) sources_.push_back(std::move(issuer));
-    if (read->anonymous) anonymous_ = *read->anonymous;
+  if (read && read->anonymous) anonymous_ = *(anonymous_of_file_ = read->anonymous);
+  if (!options_.webhook.config_file.empty()) {
+    TokenWebhookOptions with = options_.webhook;
+    with.own_audiences = options_.audiences;
+    auto webhook = token_webhook(with, world);
+    if (!webhook) return std::unexpected(webhook.error());
+    webhook_ = std::move(*webhook);
   }
-  if (options_.webhook.config_file.empty()) return {};
-  TokenWebhookOptions with = options_.webhook;
-  with.own_audiences = options_.audiences;
-  auto webhook = token_webhook(with, world);
-  if (!webhook) return std::unexpected(webhook.error());
-  sources_.push_back(std::move(*webhook));
+  believe(read ? std::move(read->issuers) : std::vector<std::unique_ptr<TokenSource>>());
+  return {};
+}
+
+void Authenticator::believe(std::vector<std::unique_ptr<TokenSource>> issuers) {
+  auto all = std::make_shared<Sources>();
+  if (bootstrap_) all->push_back(bootstrap_);
+  for (auto& issuer : issuers) all->push_back(std::move(issuer));
+  if (webhook_) all->push_back(webhook_);
+  any_sources_ = !all->empty();
+  sources_.store(std::move(all), std::memory_order_release);
+}
+
+Result<void> Authenticator::reload(std::string_view configuration) {
+  auto read = read_authentication_configuration(configuration, registry_.world());
+  if (!read) return fail(Code::invalid, read.error().message);
+  if (read->anonymous != anonymous_of_file_) return fail(Code::invalid, "the anonymous section cannot change without a restart");
+  for (auto& issuer : read->issuers)
+    if (auto ok = issuer->prepare(); !ok) return fail(Code::unavailable, ok.error().message);
+  believe(std::move(read->issuers));
   return {};
 }
 
@@ -107,7 +127,7 @@ bool Authenticator::anonymous_may(std::string_view path) const {
 }
 
 // Each way is tried in its turn; credentials that are no good are no way to be anonymous.
-ApiResult<User> Authenticator::authenticate(const net::Request& request) const {
+ApiResult<User> Authenticator::authenticate(const net::Request& request, TokenFindings* findings) const {
   bool refused = !request.peer_error.empty();
   if (auto user = front_proxy_.user_of(request)) return with_authenticated(std::move(*user));
   if (std::string fault = front_proxy_.fault_of(request); !fault.empty()) {
@@ -125,7 +145,7 @@ ApiResult<User> Authenticator::authenticate(const net::Request& request) const {
     std::string_view scheme = header.substr(0, space);
     std::string_view token = space == std::string_view::npos ? std::string_view() : trim(header.substr(space + 1));
     if (equals_ignore_case(scheme, "Bearer") && !token.empty()) {
-      if (auto user = check_token(token, options_.audiences)) return *user;
+      if (auto user = check_token(token, options_.audiences, findings)) return *user;
       refused = true;
     }
   }
@@ -135,7 +155,7 @@ ApiResult<User> Authenticator::authenticate(const net::Request& request) const {
     if (!trim(offered).starts_with(prefix)) continue;
     auto token = base64url_decode(trim(offered).substr(prefix.size()));
     if (token)
-      if (auto user = check_token(*token, options_.audiences)) return *user;
+      if (auto user = check_token(*token, options_.audiences, findings)) return *user;
     refused = true;
   }
   if (refused || !anonymous_may(request.path)) return fail(unauthorized());
@@ -143,7 +163,9 @@ ApiResult<User> Authenticator::authenticate(const net::Request& request) const {
 }
 
 bool Authenticator::asks_outside() const {
-  return std::any_of(sources_.begin(), sources_.end(), [](const auto& source) { return source->asks_outside(); });
+  if (!any_sources_.load(std::memory_order_relaxed)) return false;
+  const auto all = sources();
+  return std::any_of(all->begin(), all->end(), [](const auto& source) { return source->asks_outside(); });
 }
 
 bool Authenticator::may_wait(const net::Request& request) const {
@@ -153,8 +175,9 @@ bool Authenticator::may_wait(const net::Request& request) const {
   auto space = header.find(' ');
   if (space == std::string_view::npos) return false;
   std::string_view token = trim(header.substr(space + 1));
-  if (static_tokens_.contains(net::sha256(token)) || check_service_account(token, options_.audiences)) return false;
-  return std::any_of(sources_.begin(), sources_.end(),
+  if (static_tokens_.contains(net::sha256(token)) || check_service_account(token, options_.audiences, nullptr)) return false;
+  const auto all = sources();
+  return std::any_of(all->begin(), all->end(),
                      [&](const auto& source) { return source->asks_outside() && !source->knows(token, options_.audiences); });
 }
 
@@ -170,13 +193,30 @@ bool Authenticator::for_us(const std::vector<std::string>& audiences) const {
   });
 }
 
-std::optional<User> Authenticator::check_token(std::string_view token, const std::vector<std::string>& audiences) const {
+std::vector<std::string> Authenticator::ours_of(const std::vector<std::string>& audiences) const {
+  std::vector<std::string> out;
+  for (const std::string& a : audiences)
+    if (std::find(options_.audiences.begin(), options_.audiences.end(), a) != options_.audiences.end()) out.push_back(a);
+  return out;
+}
+
+std::optional<User> Authenticator::check_token(std::string_view token, const std::vector<std::string>& audiences,
+                                               TokenFindings* findings) const {
   const bool ours = for_us(audiences);
-  if (auto found = static_tokens_.find(net::sha256(token)); ours && found != static_tokens_.end()) return found->second;
-  if (auto user = check_service_account(token, audiences)) return user;
-  for (const auto& source : sources_)
+  if (auto found = static_tokens_.find(net::sha256(token)); ours && found != static_tokens_.end()) {
+    if (findings) findings->audiences = ours_of(audiences);
+    return found->second;
+  }
+  if (auto user = check_service_account(token, audiences, findings)) return user;
+  if (!any_sources_.load(std::memory_order_relaxed)) return std::nullopt;
+  const auto all = sources();
+  for (const auto& source : *all) {
     if (!ours && !source->knows_audiences()) continue;
-    else if (auto user = source->check(token, audiences)) return with_authenticated(std::move(*user));
+    auto known = source->check(token, audiences);
+    if (!known) continue;
+    if (findings) findings->audiences = source->knows_audiences() ? std::move(known->audiences) : ours_of(audiences);
+    return with_authenticated(std::move(known->user));
+  }
   return std::nullopt;
 }
 
@@ -201,37 +241,44 @@ bool Authenticator::answers_at_once(const net::Request& request) const {
   std::string_view header = request.headers.get("authorization");
   if (!header.empty()) {
     constexpr std::string_view scheme = "Bearer ";
-    if (!sources_.empty() || !header.starts_with(scheme)) return false;  // others may be asked when it is not good any more
+    if (any_sources_ || !header.starts_with(scheme)) return false;  // others may be asked when it is not good any more
     const std::string digest = net::sha256(trim(header.substr(scheme.size())));
     if (static_tokens_.contains(digest)) return true;
     std::shared_lock lock(verified_mutex_);
-    return verified_.contains(digest);
+    auto found = verified_.find(digest);
+    return found != verified_.end() && found->second["iss"].as_string() != legacy_issuer;  // of its use there is more to say
   }
   return !request.headers.find("sec-websocket-protocol");
 }
 
 // A bound token: signed by us, in its time, for one of our audiences, and what it is bound to still exists.
-std::optional<User> Authenticator::check_service_account(std::string_view token, const std::vector<std::string>& audiences) const {
+std::optional<User> Authenticator::check_service_account(std::string_view token, const std::vector<std::string>& audiences,
+                                                         TokenFindings* findings) const {
   if (std::count(token.begin(), token.end(), '.') != 2) return std::nullopt;
   auto claims = signed_claims(token);
   if (!claims) return std::nullopt;
   const Time time = registry_.world().clock.now();
   if ((*claims)["iss"].as_string() == legacy_issuer) {
     if (!for_us(audiences)) return std::nullopt;
-    auto user = legacy_account(registry_, token, claims->root(), day_of(time), [&](const Document& secret) {
+    auto used = [&](const Document& secret) {
       if (options_.token_used) options_.token_used(secret);
-    });
+    };
+    auto user = legacy_account(registry_, token, claims->root(), time, used, findings);
     if (!user) return std::nullopt;
+    if (findings) findings->audiences = ours_of(audiences);
     return with_authenticated(std::move(*user));
   }
-  if ((*claims)["iss"].as_string() != options_.issuer) return std::nullopt;
+  if (std::find(options_.issuers.begin(), options_.issuers.end(), (*claims)["iss"].as_string()) == options_.issuers.end())
+    return std::nullopt;
   std::int64_t now = std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
   constexpr std::int64_t clock_leeway_s = 60;
   if ((*claims)["exp"].as_int() <= now - 0 || (*claims)["nbf"].as_int() > now + clock_leeway_s) return std::nullopt;
-  bool meant = false;
-  for (Value audience : (*claims)["aud"].items())
-    for (const std::string& ours : audiences) meant |= audience.as_string() == ours;
-  if (!meant) return std::nullopt;
+  auto names = [&](const std::string& asked) {
+    for (Value audience : (*claims)["aud"].items())
+      if (audience.as_string() == asked) return true;
+    return false;
+  };
+  if (!std::any_of(audiences.begin(), audiences.end(), names)) return std::nullopt;
   Value bound = (*claims)["kubernetes.io"];
   std::string ns = bound["namespace"].str(), name = bound["serviceaccount"]["name"].str();
   Document account = registry_.read("", "v1", "serviceaccounts", ns, name);
@@ -262,6 +309,11 @@ std::optional<User> Authenticator::check_service_account(std::string_view token,
   }
   if (std::string_view id = (*claims)["jti"].as_string(); !id.empty())
     user.extra.push_back({"authentication.kubernetes.io/credential-id", {"JTI=" + std::string(id)}});
+  if (findings) {
+    findings->audiences.clear();
+    std::copy_if(audiences.begin(), audiences.end(), std::back_inserter(findings->audiences), names);
+    note_age(bound["warnafter"], now, user.name, *findings);
+  }
   return with_authenticated(std::move(user));
 }
 

@@ -31,7 +31,7 @@ class BootstrapTokens final : public TokenSource {
 
   bool asks_outside() const override { return false; }
 
-  std::optional<User> check(std::string_view token, const std::vector<std::string>&) override {
+  std::optional<KnownToken> check(std::string_view token, const std::vector<std::string>&) override {
     if (token.size() != id_length + 1 + secret_length || token[id_length] != '.') return std::nullopt;
     const std::string_view id = token.substr(0, id_length), secret = token.substr(id_length + 1);
     if (!plain(id) || !plain(secret)) return std::nullopt;
@@ -59,7 +59,7 @@ class BootstrapTokens final : public TokenSource {
       if (!good_group(trim(group))) return refuse("auth-extra-groups has a group that is not below system:bootstrappers:");
       user.groups.emplace_back(trim(group));
     }
-    return user;
+    return KnownToken{std::move(user)};
   }
 
  private:

@@ -1,10 +1,13 @@
 #include "apiserver/authn/legacy_tokens.h"
 
+#include <fmt/format.h>
+
 #include <mutex>
 #include <set>
 
 #include "apiserver/registry/work.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/strings.h"
 #include "net/certificates.h"
 
@@ -12,6 +15,19 @@ namespace kybern::apiserver {
 namespace {
 
 constexpr Duration leeway = std::chrono::minutes(1);
+
+metrics::CounterFamily auto_uses("serviceaccount_legacy_auto_token_uses_total", "Cumulative auto-generated legacy tokens used"),
+    manual_uses("serviceaccount_legacy_manual_token_uses_total", "Cumulative manually created legacy tokens used"),
+    invalid_uses("serviceaccount_invalid_legacy_auto_token_uses_total", "Cumulative invalid auto-generated legacy tokens used"),
+    stale_uses("serviceaccount_stale_tokens_total", "Cumulative stale projected service account tokens used"),
+    valid_uses("serviceaccount_valid_tokens_total", "Cumulative valid projected service account tokens used");
+
+// The account itself lists what was made for it; what somebody made for himself it does not.
+bool made_for(Value account, std::string_view secret) {
+  for (Value reference : account["secrets"].items())
+    if (reference["name"].as_string() == secret) return true;
+  return false;
+}
 
 }  // namespace
 
@@ -21,8 +37,7 @@ struct TokenUse::State {
   std::mutex writing;  // held for as long as a write takes
   bool ended = false;
   std::mutex mutex;
-  std::string day;
-  std::set<std::string> noted;  // uids of Secrets whose use was noted on that day
+  std::set<std::string> pending;  // uids of Secrets whose use is being written
 
   void write(const Document& secret, const std::string& today) {
     std::lock_guard lock(writing);
@@ -58,11 +73,13 @@ void TokenUse::note(const Document& secret) {
   const std::string today = day_of(state_->registry.world().clock.now());
   {
     std::lock_guard lock(state_->mutex);
-    if (state_->day != today) state_->noted.clear();
-    state_->day = today;
-    if (!state_->noted.insert(secret["metadata"]["uid"].str()).second) return;
+    if (!state_->pending.insert(secret["metadata"]["uid"].str()).second) return;
   }
-  state_->registry.world().executor.post([state = state_, secret, today] { state->write(secret, today); });
+  state_->registry.world().executor.post([state = state_, secret, today] {
+    state->write(secret, today);
+    std::lock_guard lock(state->mutex);
+    state->pending.erase(secret["metadata"]["uid"].str());
+  });
 }
 
 bool gone_for_good(Value object, Time now) {
@@ -72,8 +89,16 @@ bool gone_for_good(Value object, Time now) {
 
 std::string day_of(Time now) { return format_rfc3339(now).substr(0, 10); }
 
-std::optional<User> legacy_account(const Registry& registry, std::string_view token, Value claims, std::string_view day,
-                                   const std::function<void(const Document& secret)>& used) {
+void note_age(Value warn_after, std::int64_t now_s, std::string_view subject, TokenFindings& findings) {
+  if (warn_after.as_int() == 0) return;
+  if (now_s <= warn_after.as_int()) return valid_uses.with({}).add();
+  stale_uses.with({}).add();
+  findings.annotations["authentication.k8s.io/stale-token"] =
+      fmt::format("subject: {}, seconds after warning threshold: {}", subject, now_s - warn_after.as_int());
+}
+
+std::optional<User> legacy_account(const Registry& registry, std::string_view token, Value claims, Time now,
+                                   const std::function<void(const Document& secret)>& used, TokenFindings* findings) {
   const std::string ns = claims["kubernetes.io/serviceaccount/namespace"].str(),
                     name = claims["kubernetes.io/serviceaccount/service-account.name"].str(),
                     secret_name = claims["kubernetes.io/serviceaccount/secret.name"].str(),
@@ -94,8 +119,26 @@ std::optional<User> legacy_account(const Registry& registry, std::string_view to
   if (!account || account["metadata"]["deletionTimestamp"].exists()) return refuse("the account is gone");
   if (account["metadata"]["uid"].as_string() != uid) return refuse("the account is another one of that name");
   Value labels = secret["metadata"]["labels"];
-  if (!labels[invalid_since_label].as_string().empty()) return refuse("the Secret is marked as no longer valid");
-  if (labels[last_used_label].as_string() != day) used(secret);
+  // Clocks differ: what another server has dated tomorrow is not set back.
+  const std::string_view last = labels[last_used_label].as_string();
+  if (last != day_of(now) && last != day_of(now + std::chrono::hours(24))) used(secret);
+  if (!labels[invalid_since_label].as_string().empty()) {
+    if (findings) {
+      findings->annotations["authentication.k8s.io/legacy-token-invalidated"] = secret_name + "/" + ns;
+      invalid_uses.with({}).add();
+    }
+    return refuse("the Secret is marked as no longer valid");
+  }
+  if (findings) {
+    const bool made = made_for(account.root(), secret_name);
+    (made ? auto_uses : manual_uses).with({}).add();
+    findings->annotations[made ? "authentication.k8s.io/legacy-token-autogenerated-secret"
+                               : "authentication.k8s.io/legacy-token-manual-secret"] = secret_name;
+    if (made)
+      findings->warnings.push_back(
+          "Use tokens from the TokenRequest API or manually created secret-based tokens instead of auto-generated secret-based "
+          "tokens.");
+  }
   return User{full, uid, {"system:serviceaccounts", "system:serviceaccounts:" + ns}, {}};
 }
 

@@ -23,7 +23,9 @@ namespace {
 
 constexpr std::size_t max_configuration_bytes = 1 << 20, max_answer_bytes = 1 << 20, max_issuers = 64;
 constexpr std::chrono::milliseconds fetch_limit{10000};
-constexpr Duration fetch_pause = std::chrono::seconds(5);  // between two questions for an issuer's keys
+constexpr Duration fetch_pause = std::chrono::seconds(5);     // between two questions for an issuer's keys
+constexpr std::chrono::milliseconds patience_for_keys{1000};  // with another's question for them
+constexpr int max_waiting_for_keys = 32;
 constexpr std::int64_t not_before_leeway_s = 300;
 constexpr std::string_view reserved_prefixes[] = {"kubernetes.io", "k8s.io"};
 
@@ -101,13 +103,19 @@ class OidcIssuer final : public TokenSource {
 
   bool knows(std::string_view token, const std::vector<std::string>&) override { return !of_issuer(token); }
 
-  std::optional<User> check(std::string_view token, const std::vector<std::string>&) override {
+  std::optional<KnownToken> check(std::string_view token, const std::vector<std::string>&) override {
     auto unverified = of_issuer(token);
     if (!unverified) return std::nullopt;
     auto user = verified(token, *unverified);
-    if (user) return *user;
+    if (user) return KnownToken{std::move(*user)};
     log_warn("authn", "a token is refused", {{"issuer", issuer_.url}, {"why", user.error().message}});
     return std::nullopt;
+  }
+
+  Result<void> prepare() override {
+    auto keys = keys_for("", false);
+    if (!keys) return fail(keys.error().code, fmt::format("{}: {}", issuer_.url, keys.error().message));
+    return {};
   }
 
  private:
@@ -150,11 +158,18 @@ class OidcIssuer final : public TokenSource {
     return fail(Code::forbidden, "failed to verify signature");
   }
 
-  // The issuer's keys of that id, or all when the token names none. Asked for again when they do not do, but not often.
+  // The issuer's keys of that id, or all when the token names none. Asked for again when they do not do, but not often, and
+  // by one at a time: of the others a few wait a moment for the answer, and nobody waits out an issuer that is slow.
   Result<std::vector<std::string>> keys_for(const std::string& id, bool fresh) {
     std::unique_lock lock(mutex_);
     if (fresh || keys_.empty()) {
-      came_.wait(lock, [&] { return !asking_; });
+      if (asking_) {
+        if (waiting_ >= max_waiting_for_keys) return fail(Code::unavailable, "oidc: too many wait for the issuer's keys");
+        ++waiting_;
+        const bool came = came_.wait_for(lock, patience_for_keys, [&] { return !asking_; });
+        --waiting_;
+        if (!came) return fail(Code::unavailable, keys_.empty() ? "oidc: authenticator not initialized" : "oidc: the issuer is slow");
+      }
       if (!asked_ || world_.clock.steady() - *asked_ >= fetch_pause) {
         asking_ = true;
         lock.unlock();  // whose key is known waits for nobody
@@ -259,6 +274,7 @@ class OidcIssuer final : public TokenSource {
   std::mutex mutex_;
   std::condition_variable came_;
   bool asking_ = false;
+  int waiting_ = 0;  // for who asks
   std::vector<net::WebKey> keys_;
   std::optional<Instant> asked_;
 };

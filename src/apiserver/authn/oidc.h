@@ -28,6 +28,7 @@ Result<Document> oidc_configuration(const OidcOptions& options);
 struct AnonymousRule {
   bool enabled = true;
   std::vector<std::string> paths;  // only these; empty: all
+  bool operator==(const AnonymousRule&) const = default;
 };
 struct AuthenticationConfiguration {
   std::vector<std::unique_ptr<TokenSource>> issuers;

@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "apiserver/authn/oidc.h"
+#include "apiserver/outside/config_follower.h"
 #include "apiserver/testing/live_server.h"
 #include "base/strings.h"
 #include "base/testing/eventually.h"
@@ -46,6 +47,11 @@ class TokenSources : public ::testing::Test {
   // What lies outside: an issuer with its keys, and a webhook that knows one token.
   void answer(net::Exchange& exchange) {
     const net::Request& request = exchange.request();
+    if (request.path == "/.well-known/openid-configuration") {
+      ++discovered_;
+      std::unique_lock lock(hold_mutex_);
+      released_.wait(lock, [&] { return !held_; });
+    }
     if (request.path == "/.well-known/openid-configuration")
       return exchange.respond({200, {}, R"({"issuer":")" + url_ + R"(","jwks_uri":")" + url_ + R"(/keys"})"});
     if (request.path == "/keys") return exchange.respond({200, {}, *net::jwks_json({*net::public_key_pem(key_)})});
@@ -83,7 +89,7 @@ class TokenSources : public ::testing::Test {
   testing::LiveServer live_;
   std::string url_, key_ = *net::new_private_key_pem();
   net::KeyPair ca_;
-  std::atomic<int> asked_ = 0;
+  std::atomic<int> asked_ = 0, discovered_ = 0;
   std::mutex hold_mutex_;
   std::condition_variable released_;
   bool held_ = false;
@@ -196,6 +202,176 @@ TEST_F(TokenSources, AWebhookIsAskedAndItsAnswerKept) {
     EXPECT_FALSE(who("other")["username"].exists());
   }
   EXPECT_EQ(asked_, 2);
+}
+
+// However many audiences a review names.
+TEST_F(TokenSources, AReviewAsksAWebhookOnce) {
+  ServerOptions with = live_.options();
+  with.token_webhook.config_file =
+      live_.write("webhook", "clusters: [{name: b, cluster: {server: '" + url_ +
+                                 "/review', certificate-authority-data: " + base64_encode(ca_.certificate_pem) + "}}]\n");
+  start(with);
+  auto review = [&](const std::string& audiences) {
+    return to_json(
+        live_.must("POST", "/apis/authentication.k8s.io/v1/tokenreviews",
+                   R"({"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","spec":{"token":"from-outside","audiences":)" +
+                       audiences + "}}")["status"]);
+  };
+  const std::string own = "https://kubernetes.default.svc.cluster.local";
+  EXPECT_EQ(review(R"(["a",")" + own + R"(","b"])"),
+            R"({"authenticated":true,"audiences":[")" + own +
+                R"("],"user":{"username":"outsider","uid":"7","groups":["far","system:authenticated"],)"
+                R"("extra":{"k":["v"]}}})");
+  EXPECT_EQ(asked_, 1);
+  EXPECT_EQ(review(R"(["a","b"])"), R"({"user":{},"error":"invalid bearer token"})");
+  EXPECT_EQ(asked_, 2);
+}
+
+// One request waits out an issuer that does not answer; the others are answered meanwhile.
+TEST_F(TokenSources, NobodyQueuesBehindASlowIssuer) {
+  ServerOptions with = live_.options();
+  with.oidc.issuer_url = url_;
+  with.oidc.client_id = "kube";
+  with.oidc.ca_file = live_.write("ca", ca_.certificate_pem);
+  start(with);
+  {
+    std::lock_guard lock(hold_mutex_);
+    held_ = true;
+  }
+  const std::string good = token(R"("aud":"kube","sub":"jane")", key_);
+  auto first = std::async(std::launch::async, [&] { return who(good)["username"].str(); });
+  EXPECT_TRUE(eventually([&] { return discovered_ == 1; }));
+  constexpr int others = 8;
+  std::atomic<int> answered = 0;
+  std::vector<std::future<void>> waiting;
+  for (int i = 0; i < others; ++i)
+    waiting.push_back(std::async(std::launch::async, [&] {
+      EXPECT_FALSE(who(good)["username"].exists());
+      ++answered;
+    }));
+  EXPECT_TRUE(eventually([&] { return answered == others; })) << answered;
+  EXPECT_EQ(discovered_, 1);
+  {
+    std::lock_guard lock(hold_mutex_);
+    held_ = false;
+  }
+  released_.notify_all();
+  first.get();  // on a slow machine it has given up
+  EXPECT_TRUE(eventually([&] { return who(good)["username"].as_string() == url_ + "#jane"; }));
+}
+
+// The file is followed; what is no good, or names an issuer that nobody hears of, changes nothing.
+TEST_F(TokenSources, IssuersChangeWithTheirFile) {
+  auto write = [&](const std::string& prefix, const std::string& url, const std::string& more = "") {
+    std::string pem;
+    for (std::string_view line : split(ca_.certificate_pem, '\n')) pem += "      " + std::string(line) + "\n";
+    return live_.write("config.yaml",
+                       "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\njwt:\n- issuer:\n    url: " + url +
+                           "\n    audiences: [kube]\n    certificateAuthority: |\n" + pem +
+                           "  claimMappings:\n    username: {claim: sub, prefix: '" + prefix + "'}\n" + more);
+  };
+  auto metric = [&](const std::string& name, const std::string& status) {
+    const std::string text = live_.http("GET", "/metrics").body;
+    std::string line = "apiserver_authentication_config_controller_" + name;
+    double sum = 0;
+    for (std::string_view one : split(text, '\n'))
+      if (one.starts_with(line) && one.contains("status=\"" + status + "\"")) sum += std::stod(std::string(one.substr(one.rfind(' '))));
+    return sum;
+  };
+  ServerOptions with = live_.options();
+  with.authentication_config = write("a:", url_);
+  with.follow_interval = std::chrono::milliseconds(50);
+  start(with);
+  const std::string good = token(R"("aud":"kube","sub":"jane")", key_);
+  EXPECT_EQ(who(good)["username"].as_string(), "a:jane");
+  write("b:", url_);
+  EXPECT_TRUE(eventually([&] { return who(good)["username"].as_string() == "b:jane"; }));
+  EXPECT_GE(metric("automatic_reloads_total", "success"), 1);
+  EXPECT_GT(metric("automatic_reload_last_timestamp_seconds", "success"), 1e9);
+  struct Row {
+    const char* what;
+    std::string prefix, url, more;
+  };
+  const Row rows[] = {{"an issuer that nobody hears of", "c:", "https://127.0.0.1:1", ""},
+                      {"what is no configuration", "d:", url_, "unknown: 1\n"},
+                      {"who may come without credentials", "e:", url_, "anonymous: {enabled: false}\n"}};
+  for (const Row& row : rows) {
+    const double failures = metric("automatic_reloads_total", "failure");
+    write(row.prefix, row.url, row.more);
+    EXPECT_TRUE(eventually([&] { return metric("automatic_reloads_total", "failure") > failures; })) << row.what;
+    EXPECT_EQ(who(good)["username"].as_string(), "b:jane") << row.what;
+  }
+  write("f:", url_);
+  EXPECT_TRUE(eventually([&] { return who(good)["username"].as_string() == "f:jane"; }));
+}
+
+// Several issuers and keys: the first make tokens, all are believed.
+TEST_F(TokenSources, IssuersAndKeysOfAccountsAreAddedAndReplaced) {
+  const std::string old_key = *net::new_private_key_pem();
+  ServerOptions with = live_.options();
+  with.accounts.issuers = {"https://new.test", "https://old.test"};
+  with.accounts.audiences = {"here", "there"};
+  with.accounts.key_files = {live_.write("old.pub", *net::public_key_pem(old_key))};
+  with.accounts.signing_key_file = live_.write("new.key", *net::new_private_key_pem());
+  with.accounts.jwks_uri = "https://keys.test/jwks";
+  with.accounts.max_expiration = "2h";
+  start(with);
+  const std::string path = "/api/v1/namespaces/default/serviceaccounts";
+  const Document account = live_.must("POST", path, R"({"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"robot"}})");
+  auto answer = live_.http("POST", path + "/robot/token", {{"content-type", "application/json"}},
+                           R"({"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{"expirationSeconds":90000}})");
+  ASSERT_EQ(answer.status, 201) << answer.body;
+  EXPECT_EQ(answer.headers.get("warning"), "299 - \"requested expiration of 90000 seconds shortened to 7200 seconds\"");
+  const Document made = *parse_json(answer.body);
+  EXPECT_EQ(made["spec"]["expirationSeconds"].as_int(), 7200);
+  EXPECT_EQ(to_json(made["spec"]["audiences"]), R"(["here","there"])");
+  const Document claims = *parse_json(net::decode_jwt(made["status"]["token"].str())->claims_json);
+  EXPECT_EQ(claims["iss"].as_string(), "https://new.test");
+  EXPECT_EQ(who(made["status"]["token"].str())["username"].as_string(), "system:serviceaccount:default:robot");
+  // One that was made before the issuer and the key were replaced.
+  auto before = [&](const std::string& issuer, const std::string& key) {
+    Draft now(claims);
+    now["iss"] = issuer;
+    return *net::sign_jwt(key, to_json(now));
+  };
+  EXPECT_EQ(who(before("https://old.test", old_key))["username"].as_string(), "system:serviceaccount:default:robot");
+  EXPECT_FALSE(who(before("https://other.test", old_key))["username"].exists());
+  EXPECT_FALSE(who(before("https://old.test", *net::new_private_key_pem()))["username"].exists());
+  const Document about = *parse_json(live_.http("GET", "/.well-known/openid-configuration").body);
+  EXPECT_EQ(about["issuer"].as_string(), "https://new.test");
+  EXPECT_EQ(about["jwks_uri"].as_string(), "https://keys.test/jwks");
+  EXPECT_EQ((*parse_json(live_.http("GET", "/openid/v1/jwks").body))["keys"].size(), 2u);
+  live_.stop();
+  for (const auto& [change, why] : std::initializer_list<std::pair<std::function<void(AccountOptions&)>, std::string>>{
+           {[](AccountOptions& o) { o.max_expiration = "10m"; }, "must be between 1 hour and 2^32 seconds"},
+           {[](AccountOptions& o) { o.jwks_uri = "http://x"; }, "requires https scheme"},
+           {[](AccountOptions& o) { o.key_files = {"/none"}; }, "/none"},
+           {[&](AccountOptions& o) { o.key_files = {live_.write("empty", "")}; }, "no key in PEM"}}) {
+    ServerOptions bad = live_.options();
+    change(bad.accounts);
+    auto refused = live_.start(bad);
+    ASSERT_FALSE(refused) << why;
+    EXPECT_NE(refused.error().message.find(why), std::string::npos) << refused.error().message;
+  }
+}
+
+TEST_F(TokenSources, SinceWhenUsesAreNotedIsWritten) {
+  start(live_.options());
+  const std::string map = "/api/v1/namespaces/kube-system/configmaps/kube-apiserver-legacy-service-account-token-tracking";
+  const std::string before = format_rfc3339(real_world().clock.now()).substr(0, 10);
+  auto since = [&] { return live_.must("GET", map)["data"]["since"].str(); };
+  EXPECT_LE(since(), before);
+  live_.must("PATCH", map, R"({"data":{"since":"2026-01-31","more":"x"}})");
+  live_.must("PATCH", map, R"({"data":{"since":"long ago"}})");
+  EXPECT_TRUE(eventually([&] { return since().starts_with("2") && since() >= before; }));
+  EXPECT_EQ(live_.must("GET", map)["data"]["more"].as_string(), "x");
+  live_.must("PATCH", map, R"({"data":{"since":"2026-01-31"}})");
+  ASSERT_TRUE(live_.start(live_.options()));
+  EXPECT_EQ(since(), "2026-01-31") << "a good day stays";
+}
+
+TEST(ServerIds, AreHashedAsUpstreams) {
+  EXPECT_EQ(server_id_hash("a"), "sha256:" + net::sha256_hex("apiserver-zklycewkdo64v6wcggzzui64ju"));
 }
 
 TEST_F(TokenSources, AnIssuersTokensBecomeUsers) {

@@ -31,12 +31,12 @@ class TokenWebhook final : public TokenSource {
     return found != answers_.end() && world_.clock.steady() < found->second.until;
   }
 
-  std::optional<User> check(std::string_view token, const std::vector<std::string>& audiences) override {
+  std::optional<KnownToken> check(std::string_view token, const std::vector<std::string>& audiences) override {
     const std::string key = key_of(token, audiences);
     const Instant now = world_.clock.steady();
     {
       std::lock_guard lock(mutex_);
-      if (auto found = answers_.find(key); found != answers_.end() && now < found->second.until) return found->second.user;
+      if (auto found = answers_.find(key); found != answers_.end() && now < found->second.until) return found->second.known;
     }
     Draft review = Draft::object({{"apiVersion", "authentication.k8s.io/v1"},
                                   {"kind", "TokenReview"},
@@ -51,12 +51,12 @@ class TokenWebhook final : public TokenSource {
       log_error("authn", "the token webhook cannot be asked", {{"why", answer.error().message}});
       return std::nullopt;  // not kept: it may be back soon
     }
-    std::optional<User> user = user_of((*answer)["status"], audiences);
+    std::optional<KnownToken> known = known_by((*answer)["status"], audiences);
     std::lock_guard lock(mutex_);
     if (answers_.size() >= answers_kept) std::erase_if(answers_, [&](const auto& entry) { return entry.second.until <= now; });
     if (answers_.size() >= answers_kept) answers_.clear();
-    answers_[key] = {user, now + ttl_};
-    return user;
+    answers_[key] = {known, now + ttl_};
+    return known;
   }
 
  private:
@@ -65,17 +65,19 @@ class TokenWebhook final : public TokenSource {
     return net::sha256(std::string(token) + '\0' + join(audiences, std::string(1, '\0')));
   }
   struct Answer {
-    std::optional<User> user;
+    std::optional<KnownToken> known;
     Instant until;
   };
 
-  std::optional<User> user_of(Value status, const std::vector<std::string>& audiences) const {
+  std::optional<KnownToken> known_by(Value status, const std::vector<std::string>& audiences) const {
     if (!status["authenticated"].as_bool()) return std::nullopt;
     // One that knows of audiences names those that the token is for.
-    auto asked = [&](std::string_view a) { return std::find(audiences.begin(), audiences.end(), a) != audiences.end(); };
-    bool meant = audiences.empty() || (status["audiences"].empty() && std::any_of(own_.begin(), own_.end(), asked));
-    for (Value audience : status["audiences"].items()) meant = meant || asked(audience.as_string());
-    if (!meant) return std::nullopt;
+    std::vector<std::string> named = own_, meant;
+    if (!status["audiences"].empty()) named.clear();
+    for (Value audience : status["audiences"].items()) named.push_back(audience.str());
+    for (const std::string& one : audiences)
+      if (std::find(named.begin(), named.end(), one) != named.end()) meant.push_back(one);
+    if (meant.empty() && !audiences.empty()) return std::nullopt;
     Value from = status["user"];
     User user{from["username"].str(), from["uid"].str(), {}, {}};
     for (Value group : from["groups"].items()) user.groups.push_back(group.str());
@@ -84,7 +86,7 @@ class TokenWebhook final : public TokenSource {
       for (Value v : m.value.items()) values.push_back(v.str());
       user.extra.emplace_back(m.key, std::move(values));
     }
-    return user;
+    return KnownToken{std::move(user), std::move(meant)};
   }
 
   const std::unique_ptr<OutsideCaller> caller_;

@@ -129,7 +129,8 @@ class Reader {
     conditions(w["matchConditions"], at + ".matchConditions", out);
     if (wrong.size() != faults) return;
     auto opened = AuthorizationWebhook::open(std::move(out), world_);
-    if (!opened) return wrong.push_back(fmt::format("{}.connectionInfo.kubeConfigFile: {}", at, opened.error().message));
+    const std::string_view from = w["connectionInfo"]["type"].as_string() == "KubeConfigFile" ? ".kubeConfigFile" : "";
+    if (!opened) return wrong.push_back(fmt::format("{}.connectionInfo{}: {}", at, from, opened.error().message));
     chain.push_back({Authority::Kind::webhook, std::move(*opened)});
   }
 
@@ -145,8 +146,10 @@ class Reader {
     known(info, at, {"type", "kubeConfigFile"});
     const std::string type = info["type"].str(), file = info["kubeConfigFile"].str(), where = at + ".kubeConfigFile";
     if (type.empty()) return required(at + ".type");
-    // A server that is a pod of its own cluster is not foreseen.
-    if (type == "InClusterConfig") return invalid(at + ".type", type, "this server runs in no cluster, expected KubeConfigFile");
+    if (type == "InClusterConfig") {
+      if (info["kubeConfigFile"].exists()) invalid(where, file, "can only be set when type=KubeConfigFile");
+      return;
+    }
     if (type != "KubeConfigFile") return unsupported(at + ".type", type, "\"InClusterConfig\", \"KubeConfigFile\"");
     std::error_code error;
     if (file.empty()) required(where);

@@ -6,6 +6,7 @@
 
 #include "apiserver/authz/policy_rules.h"
 #include "machinery/fields.h"
+#include "machinery/pod_references.h"
 
 namespace kybern::apiserver {
 namespace {

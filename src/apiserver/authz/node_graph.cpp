@@ -1,5 +1,7 @@
 #include "apiserver/authz/node_graph.h"
 
+#include "machinery/pod_references.h"
+
 namespace kybern::apiserver {
 namespace {
 
@@ -15,69 +17,7 @@ std::string key_of(NodeGraph::Kind kind, std::string_view ns, std::string_view n
   return out;
 }
 
-void add(std::vector<std::string>& out, Value name) {
-  if (!name.as_string().empty()) out.push_back(name.str());
-}
-
-void add_container(Value container, PodReferences& out) {
-  for (Value env : container["env"].items()) {
-    add(out.secrets, env["valueFrom"]["secretKeyRef"]["name"]);
-    add(out.config_maps, env["valueFrom"]["configMapKeyRef"]["name"]);
-  }
-  for (Value from : container["envFrom"].items()) {
-    add(out.secrets, from["secretRef"]["name"]);
-    add(out.config_maps, from["configMapRef"]["name"]);
-  }
-}
-
-void add_volume(Value pod, Value volume, PodReferences& out) {
-  add(out.secrets, volume["secret"]["secretName"]);
-  add(out.config_maps, volume["configMap"]["name"]);
-  add(out.claims, volume["persistentVolumeClaim"]["claimName"]);
-  if (volume["ephemeral"].is_object()) out.claims.push_back(pod["metadata"]["name"].str() + "-" + volume["name"].str());
-  for (Value source : volume["projected"]["sources"].items()) {
-    add(out.secrets, source["secret"]["name"]);
-    add(out.config_maps, source["configMap"]["name"]);
-  }
-  add(out.secrets, volume["csi"]["nodePublishSecretRef"]["name"]);
-  add(out.secrets, volume["azureFile"]["secretName"]);
-  for (std::string_view driver : {"cephfs", "flexVolume", "iscsi", "rbd", "scaleIO", "storageos", "cinder"})
-    add(out.secrets, volume[driver]["secretRef"]["name"]);
-}
-
 }  // namespace
-
-PodReferences references_of(Value pod) {
-  PodReferences out;
-  Value spec = pod["spec"];
-  for (std::string_view list : {"initContainers", "containers", "ephemeralContainers"})
-    for (Value container : spec[list].items()) add_container(container, out);
-  for (Value volume : spec["volumes"].items()) add_volume(pod, volume, out);
-  for (Value secret : spec["imagePullSecrets"].items()) add(out.secrets, secret["name"]);
-  for (Value claim : spec["resourceClaims"].items()) add(out.resource_claims, claim["resourceClaimName"]);
-  for (Value made : pod["status"]["resourceClaimStatuses"].items()) add(out.resource_claims, made["resourceClaimName"]);
-  out.service_account = spec["serviceAccountName"].str();
-  return out;
-}
-
-std::vector<std::pair<std::string, std::string>> secrets_of_volume(Value volume) {
-  std::vector<std::pair<std::string, std::string>> out;
-  Value spec = volume["spec"];
-  std::string claim_ns = spec["claimRef"]["namespace"].str();
-  auto add_ref = [&](Value ref) {
-    if (!ref["name"].as_string().empty())
-      out.emplace_back(ref["namespace"].as_string().empty() ? claim_ns : ref["namespace"].str(), ref["name"].str());
-  };
-  for (std::string_view driver : {"cephfs", "cinder", "flexVolume", "iscsi", "rbd", "scaleIO", "storageos"})
-    add_ref(spec[driver]["secretRef"]);
-  for (std::string_view field :
-       {"controllerPublishSecretRef", "nodeStageSecretRef", "nodePublishSecretRef", "controllerExpandSecretRef", "nodeExpandSecretRef"})
-    add_ref(spec["csi"][field]);
-  Value azure = spec["azureFile"];
-  if (!azure["secretName"].as_string().empty())
-    out.emplace_back(azure["secretNamespace"].as_string().empty() ? claim_ns : azure["secretNamespace"].str(), azure["secretName"].str());
-  return out;
-}
 
 bool NodeGraph::related(std::string_view node, Kind kind, std::string_view ns, std::string_view name) {
   std::lock_guard lock(mutex_);
@@ -121,7 +61,7 @@ void NodeGraph::count(Value pod, int n) {
   count(key_of(Kind::pod, ns, pod["metadata"]["name"].as_string()), node, n);
   // The node itself says what a mirror pod refers to: it must gain nothing by it.
   if (pod["metadata"]["annotations"][mirror_annotation].exists()) return;
-  PodReferences refs = references_of(pod);
+  PodReferences refs = pod_references(pod);
   for (const std::string& name : refs.secrets) count(key_of(Kind::secret, ns, name), node, n);
   for (const std::string& name : refs.config_maps) count(key_of(Kind::config_map, ns, name), node, n);
   for (const std::string& name : refs.claims) count(key_of(Kind::claim, ns, name), node, n);

@@ -34,13 +34,4 @@ class NodeGraph {
   std::unordered_map<std::string, Nodes> objects_;  // by kind, namespace and name
 };
 
-// The names of what a pod refers to, by kind; each may come more than once.
-struct PodReferences {
-  std::vector<std::string> secrets, config_maps, claims, resource_claims;
-  std::string service_account;
-};
-PodReferences references_of(Value pod);
-// The secrets that a PersistentVolume's driver is given: (namespace, name).
-std::vector<std::pair<std::string, std::string>> secrets_of_volume(Value volume);
-
 }  // namespace kybern::apiserver

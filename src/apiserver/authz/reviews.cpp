@@ -141,20 +141,16 @@ ApiResult<Answer> token_review(Work& work, Document body) {
   std::vector<std::string> audiences;
   if (const Draft* asked = review->find_path({"spec", "audiences"}); asked && asked->is_array())
     for (const Draft& a : asked->items()) audiences.push_back(a.str());
-  bool default_audiences = audiences.empty();
   const Authenticator& authenticator = *work.registry.authenticator();
-  if (default_audiences) audiences = authenticator.audiences();
-  std::optional<User> user;
-  std::vector<std::string> meant;  // of those asked for; one by one, to know which
-  for (std::string& one : audiences)
-    if (auto known = authenticator.check_token(token->as_string(), {one})) {
-      user = std::move(known);
-      meant.push_back(std::move(one));
-    }
+  if (audiences.empty()) audiences = authenticator.audiences();
+  TokenFindings findings;
+  const std::optional<User> user = authenticator.check_token(token->as_string(), audiences, &findings);
+  for (std::string& warning : findings.warnings) work.warn(std::move(warning));
+  for (auto& [key, text] : findings.annotations) work.audit_annotations[key] = std::move(text);
   Draft status = Draft::object();
   if (user) {
     status["authenticated"] = true;
-    status["audiences"] = Draft::strings(meant);
+    status["audiences"] = Draft::strings(findings.audiences);
     status["user"] = user_info(*user);
   } else {
     status["user"] = Draft::object();

@@ -134,7 +134,8 @@ AuthorizationWebhook::~AuthorizationWebhook() = default;
 
 Result<std::unique_ptr<AuthorizationWebhook>> AuthorizationWebhook::open(AuthorizationWebhookOptions options, World world) {
   std::unique_ptr<AuthorizationWebhook> out(new AuthorizationWebhook(std::move(options), world));
-  auto caller = OutsideCaller::open(out->options_.config_file);
+  const AuthorizationWebhookOptions& o = out->options_;
+  auto caller = o.config_file.empty() ? OutsideCaller::in_cluster(o.account_folder) : OutsideCaller::open(o.config_file);
   if (!caller) return std::unexpected(caller.error());
   out->caller_ = std::move(*caller);
   for (const std::string& expression : out->options_.conditions) {

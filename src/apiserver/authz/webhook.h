@@ -24,8 +24,9 @@ namespace kybern::apiserver {
 class OutsideCaller;
 
 struct AuthorizationWebhookOptions {
-  std::string name;         // of the authorizer, for the log
-  std::string config_file;  // a kubeconfig
+  std::string name;                                                             // of the authorizer, for the log
+  std::string config_file;                                                      // a kubeconfig; "": the API that this server is a pod of
+  std::string account_folder{"/var/run/secrets/kubernetes.io/serviceaccount"};  // of that pod
   std::string version = "v1beta1";
   std::chrono::milliseconds timeout{30000};  // of one call
   Duration authorized_ttl{}, unauthorized_ttl{};

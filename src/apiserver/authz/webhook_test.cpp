@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <future>
 
@@ -164,6 +165,33 @@ TEST_F(Authorities, AWebhookThatHangsHoldsUpNobodyElse) {
   for (auto& one : waiting) EXPECT_EQ(one.get(), 404);
 }
 
+// Type InClusterConfig: by the environment and the files of the pod that this server is.
+TEST_F(Authorities, AsAPodItAsksItsApi) {
+  AuthorizationWebhookOptions options;
+  options.name = "api";
+  options.version = "v1";
+  options.account_folder = live_.folder();
+  auto outside = AuthorizationWebhook::open(options, real_world());
+  ASSERT_FALSE(outside);
+  EXPECT_EQ(outside.error().message,
+            "unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined");
+  write("token", "pods-token\n");
+  write("ca.crt", base64_decode(hook_.ca_bundle()).value_or(""));
+  ::setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1", 1);
+  ::setenv("KUBERNETES_SERVICE_PORT", std::to_string(hook_.port()).c_str(), 1);
+  auto inside = AuthorizationWebhook::open(options, real_world());
+  ::unsetenv("KUBERNETES_SERVICE_HOST");
+  ::unsetenv("KUBERNETES_SERVICE_PORT");
+  ASSERT_TRUE(inside) << inside.error().message;
+  Attributes question;
+  question.user.name = "jane";
+  question.verb = "get";
+  question.resource = "pods";
+  const Decision decision = (*inside)->ask(question);
+  EXPECT_TRUE(decision.allowed) << decision.error;
+  EXPECT_EQ(decision.reason, "she may");
+}
+
 TEST(AuthorizationConfigurations, WhatIsWrongIsSaid) {
   const std::string head = "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthorizationConfiguration\nauthorizers:\n";
   const std::string hook = "- type: Webhook\n  name: w\n  webhook:\n";
@@ -183,6 +211,10 @@ TEST(AuthorizationConfigurations, WhatIsWrongIsSaid) {
       {head + hook + "    subjectAccessReviewVersion: v2", "authorizers[0].subjectAccessReviewVersion: Unsupported value: \"v2\""},
       {head + hook + "    failurePolicy: Maybe", "supported values: \"NoOpinion\", \"Deny\""},
       {head + hook + "    connectionInfo: {type: KubeConfigFile, kubeConfigFile: a}", "must be an absolute path"},
+      {head + hook + "    connectionInfo: {type: InClusterConfig, kubeConfigFile: /a}", "can only be set when type=KubeConfigFile"},
+      {head + hook +
+           "    timeout: 3s\n    subjectAccessReviewVersion: v1\n    failurePolicy: Deny\n    connectionInfo: {type: InClusterConfig}",
+       "connectionInfo: unable to load in-cluster configuration"},
       {head + hook + "    matchConditions: [{expression: 'true'}]",
        "matchConditionSubjectAccessReviewVersion: Required value: required if match conditions are specified"},
       {head + hook + "    matchConditions: [{expression: 'request.nobody == 1'}]", "compilation failed"},

@@ -56,9 +56,15 @@ Result<std::vector<NamedKey>> keys_of(Value provider, const std::string& at, boo
 }
 
 Result<std::shared_ptr<Provider>> kms_of(Value kms, const std::string& at, World world) {
-  if (kms["apiVersion"].as_string() != "v2")
+  const std::string_view version = kms["apiVersion"].as_string("v1");  // as upstream fills it in
+  if (version == "v1")
+    return fail(Code::invalid, fmt::format("{}.apiVersion: Invalid value: \"v1\": KMSv1 is deprecated, off by default upstream and not "
+                                           "supported here. Use KMSv2 instead",
+                                           at));
+  if (version != "v2")
     return fail(Code::invalid,
-                fmt::format("{}.apiVersion: Invalid value: {}: only v2 is supported", at, go_quote(kms["apiVersion"].as_string())));
+                fmt::format("{}.apiVersion: Invalid value: {}: unsupported apiVersion {} for KMS provider, only v2 is supported", at,
+                            go_quote(version), version));
   const std::string name = kms["name"].str(), endpoint = kms["endpoint"].str();
   if (name.empty()) return fail(Code::invalid, at + ".name: Required value: KMS provider name is required");
   if (name.find(':') != std::string::npos)

@@ -34,7 +34,9 @@ TEST(EncryptionConfiguration, WhatIsWrongIsSaid) {
       {configuration("[{aesgcm: {keys: []}}]"), "at least one key is required"},
       {configuration("[" + aes("aesgcm", "k", "!") + "]"), "secret must be base64 encoded"},
       {configuration("[" + aes("aescbc", "k", "YWJj") + "]"), "got 3, expected one of [16 24 32]"},
-      {configuration("[{kms: {apiVersion: v1, name: k, endpoint: 'unix:///x'}}]"), "only v2 is supported"},
+      {configuration("[{kms: {apiVersion: v1, name: k, endpoint: 'unix:///x'}}]"), "KMSv1 is deprecated"},
+      {configuration("[{kms: {name: k, endpoint: 'unix:///x'}}]"), "KMSv1 is deprecated"},
+      {configuration("[{kms: {apiVersion: v3, name: k, endpoint: 'unix:///x'}}]"), "unsupported apiVersion v3 for KMS provider"},
       {configuration("[{kms: {apiVersion: v2, name: k, endpoint: 'http://x'}}]"), "unsupported scheme, must be unix"},
       {configuration("[{kms: {apiVersion: v2, name: 'a:b', endpoint: 'unix:///x'}}]"), "should not contain ':'"},
   };

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <filesystem>
 
 #include "base/files.h"
@@ -82,6 +83,29 @@ Result<std::unique_ptr<OutsideCaller>> OutsideCaller::open(const std::string& fi
   else if (!user["username"].as_string().empty())
     out->authorization_ = "Basic " + base64_encode(user["username"].str() + ":" + user["password"].str());
   if (std::string_view path = user["tokenFile"].as_string(); !path.empty()) out->token_file_ = folder / path;
+  return out;
+}
+
+Result<std::unique_ptr<OutsideCaller>> OutsideCaller::in_cluster(const std::string& account_folder) {
+  const char *host = std::getenv("KUBERNETES_SERVICE_HOST"), *port = std::getenv("KUBERNETES_SERVICE_PORT");
+  if (!host || !*host || !port || !*port)
+    return fail(Code::invalid,
+                "unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined");
+  std::unique_ptr<OutsideCaller> out(new OutsideCaller);
+  out->token_file_ = account_folder + "/token";
+  if (auto token = read_file(out->token_file_); !token) return std::unexpected(token.error());
+  auto ca = read_file(account_folder + "/ca.crt");
+  if (!ca) return std::unexpected(ca.error());
+  const std::string name = std::string_view(host).contains(':') ? fmt::format("[{}]", host) : std::string(host);
+  net::ClientOptions options;
+  options.url = fmt::format("https://{}:{}", name, port);
+  options.connect_timeout = connect_limit;
+  options.max_body_bytes = max_answer_bytes;
+  options.tls.ca_pem = std::move(*ca);
+  auto client = net::HttpClient::make(std::move(options));
+  if (!client) return std::unexpected(client.error());
+  out->client_ = std::move(*client);
+  out->target_ = "/";
   return out;
 }
 

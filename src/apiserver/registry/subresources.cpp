@@ -56,6 +56,7 @@ ApiResult<Answer> bind(SubresourceCall& call) {
     status.message = texts.size() == 1 ? texts[0] : "[" + join(texts, ", ") + "]";
     return fail(std::move(status));
   }
+  body = admission::with_topology_labels(work.registry, std::move(*body));
   auto admitted = admit_body(work, "CREATE", "binding", std::move(*body));
   if (!admitted) return fail(std::move(admitted.error()));
   binding = admitted->root();
@@ -78,6 +79,7 @@ ApiResult<Answer> bind(SubresourceCall& call) {
         Draft now(before);
         now["spec"]["nodeName"] = node;
         for (Member m : binding["metadata"]["annotations"].members()) now["metadata"]["annotations"][m.key] = m.value;
+        for (Member m : binding["metadata"]["labels"].members()) now["metadata"]["labels"][m.key] = m.value;
         Draft condition = Draft::object({{"type", "PodScheduled"},
                                          {"status", "True"},
                                          {"lastProbeTime", nullptr},
