@@ -19,6 +19,7 @@ Result<void> ensure_fields(Registry& registry, World world, const Place& place, 
 Result<void> remove(Registry& registry, World world, const Place& place);
 // APIService objects for the group-versions that the server itself serves (bootstrap_apiservices.cpp).
 Result<void> ensure_apiservices(Registry& registry, World world);
+int local_group_priority(std::string_view group);  // groupPriorityMinimum of a group that is built in
 // That of a version of custom resources ("v1.example.com") comes and goes with what is served.
 Result<void> follow_custom_version(Registry& registry, World world, std::string_view name);
 // Told by the registry of every change of one: somebody may have taken away what is kept here.

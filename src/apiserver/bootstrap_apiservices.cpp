@@ -56,12 +56,6 @@ constexpr VersionPriority version_priorities[] = {
     {"metrics.k8s.io", "v1beta1", 100},
 };
 
-int group_priority(std::string_view group) {
-  for (const GroupPriority& g : group_priorities)
-    if (g.group == group) return g.minimum;
-  return other_group_priority;
-}
-
 int version_priority(std::string_view group, std::string_view version) {
   for (const VersionPriority& v : version_priorities)
     if (v.group == group && v.version == version) return v.priority;
@@ -73,14 +67,14 @@ constexpr std::string_view at_start = "onstart", always = "true", server_user_na
 // Of custom resources: behind every built-in group.
 constexpr int custom_group_priority = 1000, custom_version_priority = 100;
 
-struct Wanted {
+struct WantedService {
   std::string_view group, version, managed;
   int group_priority, version_priority;
 };
 
 Place place_of(std::string_view name) { return {"apiregistration.k8s.io", "apiservices", "", name}; }
 
-Result<void> ensure_one(Registry& registry, World world, const Wanted& wanted) {
+Result<void> ensure_one(Registry& registry, World world, const WantedService& wanted) {
   std::string name = fmt::format("{}.{}", wanted.version, wanted.group);
   Place place = place_of(name);
   Document stored = registry.read(place.group, "v1", place.plural, "", name);
@@ -111,6 +105,12 @@ Result<void> ensure_one(Registry& registry, World world, const Wanted& wanted) {
 
 }  // namespace
 
+int local_group_priority(std::string_view group) {
+  for (const GroupPriority& g : group_priorities)
+    if (g.group == group) return g.minimum;
+  return other_group_priority;
+}
+
 Result<void> ensure_apiservices(Registry& registry, World world) {
   std::set<std::pair<std::string_view, std::string_view>> served;
   std::set<std::string> custom;
@@ -119,7 +119,8 @@ Result<void> ensure_apiservices(Registry& registry, World world) {
     else if (s->group() != "apiregistration.k8s.io") served.emplace(s->group(), s->resource->version);
   }
   for (const auto& [group, version] : served)
-    if (auto ok = ensure_one(registry, world, {group, version, at_start, group_priority(group), version_priority(group, version)}); !ok)
+    if (auto ok = ensure_one(registry, world, {group, version, at_start, local_group_priority(group), version_priority(group, version)});
+        !ok)
       return ok;
   registry.each("apiregistration.k8s.io", "v1", "apiservices", "", [&](Value one) {
     if (one["metadata"]["labels"][managed_label].as_string() == always) custom.insert(one["metadata"]["name"].str());
@@ -132,8 +133,8 @@ Result<void> ensure_apiservices(Registry& registry, World world) {
 
 Result<void> follow_custom_version(Registry& registry, World world, std::string_view name) {
   const std::string_view version = name.substr(0, name.find('.')), group = name.substr(std::min(version.size() + 1, name.size()));
-  for (const auto& s : registry.catalog().all())
-    if (s->custom && s->group() == group && s->resource->version == version)
+  for (const auto& s : registry.catalog().of_group(group))
+    if (s->custom && s->resource->version == version)
       return ensure_one(registry, world, {group, version, always, custom_group_priority, custom_version_priority});
   const Place place = place_of(name);
   Document stored = registry.read(place.group, "v1", place.plural, "", std::string(name));

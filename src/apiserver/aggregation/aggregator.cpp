@@ -155,6 +155,7 @@ Aggregator::Finding Aggregator::ask(Value registration, const Place& place, cons
     if (auto document = parse_json(v2->body)) {
       out.openapi_v2 = std::move(*document);
       out.openapi_v2_tag = v2->headers.get("etag");
+      if (out.openapi_v2_tag.empty()) out.openapi_v2_tag = fmt::format("\"{:016X}\"", std::hash<std::string>()(v2->body));
     }
   }
   return out;
@@ -166,11 +167,11 @@ Aggregator::Finding Aggregator::look_at(Value registration, const Finding& last)
   return place ? ask(registration, *place, last) : out;
 }
 
-void Aggregator::write_condition(const Document& registration, const Finding& finding) const {
+std::string Aggregator::write_condition(const Document& registration, const Finding& finding) const {
   Value held = available(registration);
   if (held["status"].as_string() == finding.status && held["reason"].as_string() == finding.reason &&
       held["message"].as_string() == finding.message)
-    return;
+    return registration["metadata"]["resourceVersion"].str();
   Draft condition = Draft::object({{"type", "Available"},
                                    {"status", finding.status},
                                    {"lastTransitionTime", format_rfc3339(registry_.world().clock.now())},
@@ -198,34 +199,61 @@ void Aggregator::write_condition(const Document& registration, const Finding& fi
       true);
   if (!written && written.error().code != 404)
     log_warn("apiserver", "the condition of an APIService could not be written", {{"name", work.name}, {"why", written.error().message}});
+  // Somebody may have changed what was looked at meanwhile: that is to be looked at too.
+  const bool same = written && written->object["spec"] == registration["spec"];
+  return same ? written->object["metadata"]["resourceVersion"].str() : std::string();
 }
 
-void Aggregator::look_at_all() {
+void Aggregator::look_again(const Document& registration) {
+  const std::string name = registration["metadata"]["name"].str();
+  Finding last;
+  {
+    std::lock_guard lock(mutex_);
+    if (stopped_) return;
+    if (auto found = findings_.find(name); found != findings_.end()) last = found->second;
+  }
+  Finding finding = look_at(registration, last);
+  finding.due = std::chrono::steady_clock::now() + (finding.status == "True" ? look_interval : retry_interval);
+  if (finding.status != "True") {
+    // What it served while it was there is still told, as stale.
+    finding.resources = last.resources;
+    finding.openapi_hash = last.openapi_hash;
+    finding.openapi_v2 = last.openapi_v2;
+    finding.openapi_v2_tag = last.openapi_v2_tag;
+  }
+  {
+    // Before the condition says that it is available: discovery knows it by then.
+    std::lock_guard lock(mutex_);
+    if (stopped_) return;
+    findings_[name] = finding;
+  }
+  finding.seen = write_condition(registration, finding);
+  std::lock_guard lock(mutex_);
+  findings_[name] = std::move(finding);
+}
+
+std::vector<Document> Aggregator::take_due() {
+  std::vector<Document> due;
+  std::set<std::string> names;
   std::vector<Document> all;
   registry_.each(registration_group, "v1", registrations, "", [&](Value r) {
     if (r["spec"]["service"].is_object()) all.push_back(r.document());
     return true;
   });
-  std::map<std::string, Finding> findings;
-  for (const Document& registration : all) {
-    const std::string name = registration["metadata"]["name"].str();
-    Finding last;
-    {
-      std::lock_guard lock(mutex_);
-      if (auto found = findings_.find(name); found != findings_.end()) last = found->second;
-    }
-    Finding finding = look_at(registration, last);
-    std::lock_guard lock(mutex_);
-    if (stopped_) return;
-    // What it served while it was there is still told, as stale.
-    if (!finding.resources) finding.resources = last.resources;
-    findings_[name] = findings[name] = std::move(finding);
+  const auto now = std::chrono::steady_clock::now();
+  std::lock_guard lock(mutex_);
+  next_ = now + look_interval;
+  for (const Document& one : all) {
+    const std::string& name = *names.insert(one["metadata"]["name"].str()).first;
+    if (looked_at_.contains(name)) continue;
+    auto found = findings_.find(name);
+    bool is_due =
+        found == findings_.end() || found->second.due <= now || found->second.seen != one["metadata"]["resourceVersion"].as_string();
+    if (!is_due) next_ = std::min(next_, found->second.due);
+    else if (looked_at_.size() < looks_at_once) looked_at_.insert(name), due.push_back(one);
   }
-  {
-    std::lock_guard lock(mutex_);
-    findings_ = findings;
-  }
-  for (const Document& registration : all) write_condition(registration, findings[registration["metadata"]["name"].str()]);
+  std::erase_if(findings_, [&](const auto& one) { return !names.contains(one.first) && !looked_at_.contains(one.first); });
+  return due;
 }
 
 std::vector<ExternalVersion> Aggregator::versions() const {
@@ -272,24 +300,31 @@ bool others_changed(store::Watch& watch) {
 }  // namespace
 
 void Aggregator::run() {
-  auto next = std::chrono::steady_clock::now();
   std::unique_lock lock(mutex_);
   while (!stopped_) {
     poked_ = false;
-    const bool changed = watch_ && others_changed(*watch_);
-    if (changed || std::chrono::steady_clock::now() >= next) {
+    const bool looked = std::exchange(looked_, false), changed = watch_ && others_changed(*watch_);
+    if (looked || changed || std::chrono::steady_clock::now() >= next_) {
       lock.unlock();
-      look_at_all();
+      std::vector<Document> due = take_due();
+      for (Document& one : due) {
+        std::thread([this, registration = std::move(one)] {
+          look_again(registration);
+          std::lock_guard own(mutex_);
+          looked_at_.erase(registration["metadata"]["name"].str());
+          looked_ = poked_ = true;
+          changed_.notify_all();
+        }).detach();
+      }
       lock.lock();
-      const bool all_well = std::all_of(findings_.begin(), findings_.end(), [](const auto& f) { return f.second.status == "True"; });
-      next = std::chrono::steady_clock::now() + (all_well ? look_interval : retry_interval);
     }
-    changed_.wait_until(lock, next, [&] { return stopped_ || poked_; });
+    changed_.wait_until(lock, next_, [&] { return stopped_ || poked_; });
   }
+  changed_.wait(lock, [&] { return looked_at_.empty(); });
 }
 
 void Aggregator::start() {
-  const Served* served = registry_.catalog().find(registration_group, "v1", registrations);
+  const ServedRef served = registry_.catalog().find(registration_group, "v1", registrations);
   auto watch = registry_.store().watch(served->prefix, registry_.store().revision(), [this] {
     std::lock_guard lock(mutex_);
     poked_ = true;

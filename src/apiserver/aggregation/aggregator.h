@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -33,12 +34,13 @@ class Aggregator {
   void proxy(const User& user, Document registration, std::shared_ptr<net::Exchange> exchange) const;
   std::vector<ExternalVersion> versions() const;  // what discovery tells of them
 
-  // Looks after them from now on, on a thread of its own: every `look_interval`, every `retry_interval` while one is not
-  // available, at once when a registration changes.
+  // Looks after them from now on, on a thread of its own: after each every `look_interval`, every `retry_interval` while it
+  // is not available, at once when its registration changes. One that hangs holds up no other.
   void start();
   void stop();
 
   static constexpr std::chrono::milliseconds look_interval{30000}, retry_interval{1000}, look_timeout{6000};
+  static constexpr std::size_t looks_at_once = 8;
 
  private:
   struct Finding {
@@ -47,6 +49,8 @@ class Aggregator {
     std::string openapi_hash;
     Document openapi_v2 = {};
     std::string openapi_v2_tag = {};  // as the server gave it: asked for again only when it is another
+    std::string seen = {};            // the registration's resourceVersion
+    std::chrono::steady_clock::time_point due{};
   };
   struct Place {
     std::string host, server_name;
@@ -56,8 +60,10 @@ class Aggregator {
   Finding ask(Value registration, const Place& place, const Finding& last) const;
   std::optional<Place> place_of(Value registration, Finding& why_not) const;
   net::ClientOptions client_options(Value registration, const Place& place) const;
-  void write_condition(const Document& registration, const Finding& finding) const;
-  void look_at_all();
+  // The registration's resourceVersion then.
+  std::string write_condition(const Document& registration, const Finding& finding) const;
+  void look_again(const Document& registration);
+  std::vector<Document> take_due();  // these are looked at from now on
   void run();
 
   AggregatorOptions options_;
@@ -65,7 +71,9 @@ class Aggregator {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::map<std::string, Finding> findings_;  // by the registration's name
-  bool poked_ = false, stopped_ = true;
+  std::set<std::string> looked_at_;          // at this moment, each on a thread of its own
+  std::chrono::steady_clock::time_point next_{};
+  bool poked_ = false, looked_ = false, stopped_ = true;
   std::unique_ptr<store::Watch> watch_;
   std::thread thread_;
 };

@@ -1,8 +1,13 @@
 // A group-version that another server serves, which the test is: over TLS, with the front proxy's client certificate.
 #include "apiserver/aggregation/aggregator.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
 
 #include "apiserver/testing/live_server.h"
 #include "base/strings.h"
@@ -61,6 +66,14 @@ class AggregatorTest : public ::testing::Test {
           R"({"kind":"APIResourceList","apiVersion":"v1","groupVersion":"ext.dev/v1","resources":[{"name":"things","singularName":"thing","namespaced":true,"kind":"Thing","verbs":["get","list"],"shortNames":["th"]},{"name":"things/status","singularName":"","namespaced":true,"kind":"Thing","verbs":["get"]}]})";
     } else if (r.path == "/openapi/v3") {
       out.body = R"({"paths":{"apis/ext.dev/v1":{"serverRelativeURL":"/openapi/v3/apis/ext.dev/v1?hash=ABC"}}})";
+    } else if (r.path == "/openapi/v2") {
+      // Of its own and of what every such server has beside: another group, and types that we have too.
+      out.headers.set("etag", "\"E1\"");
+      if (r.headers.get("if-none-match") == "\"E1\"") out.status = 304;
+      else
+        out.body =
+            R"({"swagger":"2.0","info":{"title":"ext"},"paths":{"/apis/":{"get":{"description":"theirs"}},"/apis/ext.dev/v1/namespaces/{namespace}/things":{"get":{"description":"list things"}},"/apis/other.dev/v1/others":{"get":{}}},)"
+            R"("definitions":{"dev.ext.v1.Thing":{"type":"object","x-kubernetes-group-version-kind":[{"group":"ext.dev","kind":"Thing","version":"v1"}]},"io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta":{"description":"theirs"}}})";
     } else if (r.path == "/openapi/v3/apis/ext.dev/v1") {
       out.body = R"({"openapi":"3.0.0","info":{"title":"ext"}})";
     } else {
@@ -150,6 +163,97 @@ TEST_F(AggregatorTest, RequestsGoOnUnderTheNameOfWhoAsks) {
   EXPECT_NE(http("GET", "/apis", {{"accept", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}})
                 .body.find(R"({"version":"v1","freshness":"Stale","resources":[{"resource":"things")"),
             std::string::npos);
+}
+
+TEST_F(AggregatorTest, ItsOpenapiIsPartOfOurs) {
+  const std::string before(http("GET", "/openapi/v2").headers.get("etag")), index(http("GET", "/openapi/v3").headers.get("etag"));
+  registration(R"(,"insecureSkipTLSVerify":true)", extension_->port());
+  ASSERT_TRUE(eventually([&] { return condition() == "True Passed all checks passed"; })) << condition();
+  net::Response answer = http("GET", "/openapi/v2");
+  EXPECT_NE(answer.headers.get("etag"), before);
+  EXPECT_NE(http("GET", "/openapi/v3").headers.get("etag"), index);
+  auto check = [](const net::Response& r) {
+    auto v2 = parse_json(r.body);
+    ASSERT_TRUE(v2);
+    EXPECT_EQ((*v2)["paths"]["/apis/ext.dev/v1/namespaces/{namespace}/things"]["get"]["description"].as_string(), "list things");
+    EXPECT_FALSE((*v2)["paths"]["/apis/other.dev/v1/others"].exists());
+    EXPECT_NE((*v2)["paths"]["/apis/"]["get"]["description"].as_string(), "theirs");
+    EXPECT_TRUE((*v2)["paths"]["/api/v1/namespaces/{namespace}/pods"].exists());
+    EXPECT_EQ((*v2)["definitions"]["dev.ext.v1.Thing"]["x-kubernetes-group-version-kind"][0]["kind"].as_string(), "Thing");
+    EXPECT_NE((*v2)["definitions"]["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"]["description"].as_string(), "theirs");
+  };
+  check(answer);
+  EXPECT_EQ(http("GET", "/openapi/v2", {{"if-none-match", std::string(answer.headers.get("etag"))}}).status, 304);
+  EXPECT_EQ(http("GET", "/openapi/v2", {{"accept", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"}}).status, 200);
+  // What it said is told on while it cannot be asked.
+  extension_->stop(std::chrono::milliseconds(0));
+  extension_.reset();
+  must("PATCH", "/apis/apiregistration.k8s.io/v1/apiservices/v1.ext.dev", R"({"metadata":{"labels":{"look":"now"}}})");
+  ASSERT_TRUE(eventually([&] { return condition().starts_with("False FailedDiscoveryCheck "); })) << condition();
+  check(http("GET", "/openapi/v2"));
+  must("DELETE", "/apis/apiregistration.k8s.io/v1/apiservices/v1.ext.dev");
+  EXPECT_EQ(http("GET", "/openapi/v2").headers.get("etag"), before);
+  EXPECT_EQ(http("GET", "/openapi/v3").headers.get("etag"), index);
+}
+
+TEST_F(AggregatorTest, AGroupMayBeServedByUsAndByAnother) {
+  for (std::string_view group : {"ext.dev", "zoo.dev", "ark.dev"})
+    must(
+        "POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+        fmt::format(
+            R"({{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{{"name":"boxes.{0}"}},"spec":{{"group":"{0}","scope":"Namespaced",)"
+            R"("names":{{"plural":"boxes","kind":"Box"}},"versions":[{{"name":"v2","served":true,"storage":true,"schema":{{"openAPIV3Schema":{{"type":"object"}}}}}}]}}}})",
+            group));
+  registration(R"(,"insecureSkipTLSVerify":true)", extension_->port());
+  ASSERT_TRUE(eventually([&] { return condition() == "True Passed all checks passed"; })) << condition();
+  auto group = parse_json(http("GET", "/apis/ext.dev").body);
+  ASSERT_TRUE(group);
+  EXPECT_EQ((*group)["kind"].as_string(), "APIGroup");
+  EXPECT_EQ(to_json((*group)["versions"]),
+            R"([{"groupVersion":"ext.dev/v2","version":"v2"},{"groupVersion":"ext.dev/v1","version":"v1"}])");  // 100 before 10
+  EXPECT_EQ((*parse_json(http("GET", "/apis/ext.dev/v2").body))["resources"][0]["name"].as_string(), "boxes");
+  EXPECT_EQ((*parse_json(http("GET", "/apis/ext.dev/v1").body))["resources"][0]["name"].as_string(), "things");
+  auto all = parse_json(http("GET", "/apis").body);
+  ASSERT_TRUE(all);
+  std::vector<std::string> names;
+  for (Value g : (*all)["groups"].items()) names.push_back(g["name"].str());
+  // The other server's group comes by its priority (2000), before those that only definitions make.
+  ASSERT_GT(names.size(), 4u);
+  auto place = [&](std::string_view name) { return std::find(names.begin(), names.end(), name) - names.begin(); };
+  EXPECT_LT(place("discovery.k8s.io"), place("ext.dev"));
+  EXPECT_EQ(place("ark.dev"), place("ext.dev") + 1);
+  EXPECT_EQ(place("zoo.dev"), place("ext.dev") + 2);
+  auto both = parse_json(http("GET", "/apis", {{"accept", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}}).body);
+  ASSERT_TRUE(both);
+  for (Value g : (*both)["items"].items()) {
+    if (g["metadata"]["name"].as_string() != "ext.dev") continue;
+    ASSERT_EQ(g["versions"].size(), 2u);
+    EXPECT_EQ(g["versions"][0]["resources"][0]["resource"].as_string(), "boxes");
+    EXPECT_EQ(g["versions"][1]["resources"][0]["resource"].as_string(), "things");
+  }
+}
+
+TEST_F(AggregatorTest, OneThatHangsHoldsUpNoOther) {
+  const int listening = ::socket(AF_INET, SOCK_STREAM, 0);  // never accepts
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(::bind(listening, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::listen(listening, 4), 0);
+  ASSERT_EQ(::getsockname(listening, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  must(
+      "POST", "/apis/apiregistration.k8s.io/v1/apiservices",
+      fmt::format(
+          R"({{"apiVersion":"apiregistration.k8s.io/v1","kind":"APIService","metadata":{{"name":"v1.a-hung.dev"}},"spec":{{"group":"a-hung.dev","version":"v1","groupPriorityMinimum":2000,"versionPriority":10,)"
+          R"("insecureSkipTLSVerify":true,"service":{{"namespace":"default","name":"ext","port":{}}}}}}})",
+          ntohs(address.sin_port)));
+  registration(R"(,"insecureSkipTLSVerify":true)", extension_->port());
+  EXPECT_TRUE(eventually([&] { return condition() == "True Passed all checks passed"; })) << condition();
+  // It is still being asked.
+  Document hung = must("GET", "/apis/apiregistration.k8s.io/v1/apiservices/v1.a-hung.dev");
+  EXPECT_TRUE(hung["status"]["conditions"].empty()) << to_json(hung["status"]);
+  ::close(listening);
 }
 
 TEST_F(AggregatorTest, AServerThatIsNotWhoItShouldBeIsNotAsked) {

@@ -79,24 +79,32 @@ Converter::Converter(Document definition, HookClients& clients, World world)
     : definition_(std::move(definition)), clients_(clients), world_(world), gate_(std::make_unique<Gate>()) {}
 Converter::~Converter() = default;
 
-Converter::Slot& Converter::slot(Value object, std::string_view to) const {
+std::size_t Converter::place(Value object, std::string_view to) {
   Value metadata = object["metadata"];
   std::hash<std::string_view> hash;
-  return slots_[(hash(metadata["uid"].as_string()) * 31 + hash(metadata["resourceVersion"].as_string()) * 7 + hash(to)) % remembered];
+  return (hash(metadata["uid"].as_string()) * 31 + hash(metadata["resourceVersion"].as_string()) * 7 + hash(to)) % remembered;
 }
 
 // By the very block: what is stored never changes.
 Document Converter::recall(Value object, std::string_view to) const {
   Document held = object.document();
   std::lock_guard lock(mutex_);
-  const Slot& s = slot(object, to);
+  if (slots_.empty()) return {};
+  const Slot& s = slots_[place(object, to)];
   return s.made && s.to == to && s.from.same_block(held) ? s.made : Document();
 }
 
 void Converter::remember(Value object, std::string_view to, const Document& made) const {
+  auto bytes_of = [](const Slot& s) { return s.made ? s.from.memory() + s.made.memory() : 0; };
   Slot fresh{object.document(), made, std::string(to)};
+  const std::size_t bytes = bytes_of(fresh);
+  if (bytes > remembered_max_bytes) return;
+  std::vector<Slot> old;  // goes without the lock
   std::lock_guard lock(mutex_);
-  std::swap(slot(object, to), fresh);
+  if (bytes_ + bytes > remembered_max_bytes) std::swap(slots_, old), bytes_ = 0;
+  if (slots_.empty()) slots_.resize(remembered);
+  std::swap(slots_[place(object, to)], fresh);
+  bytes_ = bytes_ + bytes - bytes_of(fresh);
 }
 
 ApiResult<std::vector<Document>> Converter::convert(std::span<const Value> objects, std::string_view to, bool list) const {

@@ -4,7 +4,6 @@
 // remembered for a while: those who watch an object do not each ask for it.
 #pragma once
 
-#include <array>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -23,8 +22,8 @@ class HookClients;
 
 class Converter {
  public:
-  static constexpr std::size_t max_objects = 250;  // of one review
-  static constexpr std::size_t remembered = 1024;  // objects
+  static constexpr std::size_t max_objects = 250;                                  // of one review
+  static constexpr std::size_t remembered = 1024, remembered_max_bytes = 8 << 20;  // objects, and of what they were made
 
   Converter(Document definition, HookClients& clients, World world);
   ~Converter();
@@ -41,14 +40,15 @@ class Converter {
   ApiResult<std::vector<Document>> ask(std::span<const Value> objects, std::string_view to, bool list) const;
   Document recall(Value object, std::string_view to) const;
   void remember(Value object, std::string_view to, const Document& made) const;
-  Slot& slot(Value object, std::string_view to) const;
+  static std::size_t place(Value object, std::string_view to);
 
   Document definition_;
   HookClients& clients_;
   World world_;
   std::unique_ptr<Gate> gate_;
   mutable std::mutex mutex_;
-  mutable std::array<Slot, remembered> slots_;
+  mutable std::vector<Slot> slots_;  // none before the first is remembered: most definitions convert nothing all day
+  mutable std::size_t bytes_ = 0;    // of what the slots hold
 };
 
 // Where a conversion is expected to give an object and cannot, its result is the Status that says why: custom objects

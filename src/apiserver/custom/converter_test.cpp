@@ -6,6 +6,7 @@
 
 #include "apiserver/hooks/test_hook.h"
 #include "apiserver/testing/live_server.h"
+#include "base/testing/eventually.h"
 
 namespace kybern::apiserver {
 namespace {
@@ -102,6 +103,29 @@ TEST_F(ConverterTest, reads_writes_and_lists_in_both_versions) {
   EXPECT_EQ(to_json(must("GET", v1 + "/a")["spec"]), R"({"host":"w","port":"9"})");
   must("DELETE", v2 + "/a");
   EXPECT_EQ(call("GET", v1 + "/a").error().code, 404);
+}
+
+// What was stored before the storage version changed is deleted as it is, and what a finalizer holds stays whole.
+TEST_F(ConverterTest, a_definition_goes_without_its_webhook) {
+  TestHook hook([](const Document& asked) { return review(asked); });
+  define(hook.url_config());
+  const std::string definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/links.conv.test";
+  must("POST", v1, link("v1", "free", R"({"host":"x","port":"1"})"));
+  must(
+      "POST", v1,
+      R"({"apiVersion":"conv.test/v1","kind":"Link","metadata":{"name":"held","finalizers":["conv.test/hold"]},"spec":{"host":"y","port":"2"}})");
+  must(
+      "PATCH", definition,
+      R"({"spec":{"versions":[{"name":"v1","served":true,"storage":false,"schema":{"openAPIV3Schema":{"type":"object","properties":{"spec":{"type":"object","properties":{"host":{"type":"string"},"port":{"type":"string"}}}}}}},)"
+      R"({"name":"v2","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object","properties":{"spec":{"type":"object","properties":{"address":{"type":"string"}}}}}}}]}})");
+  must("DELETE", definition);
+  EXPECT_TRUE(eventually([&] { return must("GET", v1)["items"].size() == 1; }));
+  EXPECT_TRUE(eventually([&] { return must("GET", v1 + "/held")["metadata"]["deletionTimestamp"].exists(); }));
+  EXPECT_EQ(hook.count(), 0u);
+  Document held = must("GET", v1 + "/held");
+  EXPECT_EQ(to_json(held["spec"]), R"({"host":"y","port":"2"})");
+  must("PATCH", v1 + "/held", R"({"metadata":{"finalizers":null}})");
+  EXPECT_TRUE(eventually([&] { return !call("GET", definition); }));
 }
 
 TEST_F(ConverterTest, what_a_webhook_may_not_do) {

@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 
 #include "apiserver/custom/converter.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/registry/work.h"
 #include "base/strings.h"
-#include "document/json.h"
 #include "machinery/apply/place.h"
 #include "machinery/custom/definition.h"
 #include "machinery/custom/json_schema.h"
@@ -23,6 +23,7 @@ namespace {
 
 constexpr std::uint16_t all_verbs = schema::verb_create | schema::verb_delete | schema::verb_deletecollection | schema::verb_get |
                                     schema::verb_list | schema::verb_patch | schema::verb_update | schema::verb_watch;
+std::atomic<std::size_t> tables_alive;
 constexpr std::uint16_t object_verbs = schema::verb_get | schema::verb_patch | schema::verb_update;
 
 // stable.example.com -> com.example.stable, as the OpenAPI document names types.
@@ -130,7 +131,10 @@ Custom::Custom(Document definition, Value version, std::string stored_api_versio
       schema_(version["schema"]["openAPIV3Schema"]),
       stored_api_version_(std::move(stored_api_version)),
       converter_(std::move(converter)) {
-  Value spec = definition_["spec"], names = spec["names"];
+  ++tables_alive;
+  // The names that it was promised: what it would like to have may be another's.
+  Value spec = definition_["spec"], accepted = definition_["status"]["acceptedNames"],
+        names = accepted["plural"].as_string().empty() || accepted["kind"].as_string().empty() ? spec["names"] : accepted;
   std::string_view group = spec["group"].as_string(), kind = names["kind"].as_string();
   api_version_ = fmt::format("{}/{}", group, version["name"].as_string());
   type_name_ = fmt::format("{}.{}.{}", reversed(group), version["name"].as_string(), kind);
@@ -166,7 +170,8 @@ Custom::Custom(Document definition, Value version, std::string stored_api_versio
                .type = &type_};
   rules_ = custom::Rules::compile(schema_);
 }
-Custom::~Custom() = default;
+Custom::~Custom() { --tables_alive; }
+std::size_t Custom::alive() { return tables_alive; }
 
 apply::Place Custom::place() const {
   std::lock_guard lock(place_mutex_);
@@ -215,7 +220,7 @@ Document Custom::to_stored(Value object) const {
   return out.freeze();
 }
 
-FieldErrors Custom::validate(Value object, Value before) const {
+FieldErrors Custom::validate(Value object, Value before, std::vector<std::string>* warnings) const {
   FieldErrors errors;
   if (before.exists()) {
     errors = validate_object_meta_update(object["metadata"], before["metadata"]);
@@ -230,18 +235,21 @@ FieldErrors Custom::validate(Value object, Value before) const {
       errors.push_back(
           {FieldError::Type::invalid, replicas_path.str(), std::to_string(replicas.as_int()), "should be a non-negative integer"});
   }
-  bool blocked = std::ranges::any_of(errors, [](const FieldError& e) {
-    return e.type == FieldError::Type::required || e.type == FieldError::Type::too_long || e.type == FieldError::Type::too_many ||
-           e.type == FieldError::Type::type_invalid;
-  });
   field::append(errors, custom::validate_embedded(object, schema_));
-  field::append(errors, custom::validate_lists(object, schema_));
+  // Lists that were no sets or maps before may stay so.
+  if (FieldErrors found = custom::validate_lists(object, schema_);
+      !found.empty() && (!before.exists() || custom::validate_lists(before, schema_).empty()))
+    field::append(errors, std::move(found));
   if (!rules_) return errors;
+  bool blocked = std::ranges::any_of(errors, [](const FieldError& e) {
+    return e.type == FieldError::Type::not_supported || e.type == FieldError::Type::required || e.type == FieldError::Type::too_long ||
+           e.type == FieldError::Type::too_many || e.type == FieldError::Type::type_invalid;
+  });
   if (blocked)
     errors.push_back(
         {FieldError::Type::invalid, "<nil>", "null",
          "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"});
-  else field::append(errors, rules_->run(object, before));
+  else field::append(errors, rules_->run(object, before, warnings));
   return errors;
 }
 
@@ -266,7 +274,7 @@ namespace {
 
 Draft cell(Value value, std::string_view type, Time now) {
   if (!value.exists() || value.is_null()) return nullptr;
-  if (type == "string") return value.is_string() ? Draft(value) : Draft(to_json(value));
+  if (type == "string") return value.is_string() ? Draft(value) : Draft(custom::sorted_json(value));
   if (type == "integer")
     return value.is_int()                 ? Draft(value)
            : value.kind() == Kind::number ? Draft(static_cast<std::int64_t>(value.as_double()))
@@ -314,31 +322,51 @@ ApiResult<void> prepare_custom_status(Work&, Draft& object, Value before) {
 
 void custom_committed(Work& work, Value before, Value now);  // custom/resources.cpp
 
-std::vector<std::unique_ptr<Served>> serve_definition(const Document& definition, std::shared_ptr<const Converter> converter) {
+namespace {
+
+std::unique_ptr<Served> serve_version(const Document& definition, Value version, const std::string& stored,
+                                      std::shared_ptr<const Converter> converter) {
   static const Traits traits{.unconditional_update = false,
                              .generation = true,
                              .prepare_create = prepare_custom,
                              .prepare_status = prepare_custom_status,
                              .after_commit = custom_committed};
   std::string_view group = definition["spec"]["group"].as_string(), plural = definition["spec"]["names"]["plural"].as_string();
-  std::string stored = fmt::format("{}/{}", group, custom::storage_version(definition.root()));
+  auto served = std::make_unique<Served>();
+  auto made = std::make_shared<const Custom>(definition, version, stored, std::move(converter));
+  served->custom = made;
+  served->resource = &made->resource();
+  served->prefix = fmt::format("/{}/{}/", group, plural);
+  served->api_version = fmt::format("{}/{}", group, version["name"].as_string());
+  served->traits = &traits;
+  const Custom* raw = made.get();
+  served->from_stored = [raw](Value v) { return raw->from_stored(v); };
+  served->to_stored = [raw](Value v) { return raw->to_stored(v); };
+  served->stored = served.get();
+  return served;
+}
+
+}  // namespace
+
+std::vector<std::unique_ptr<Served>> serve_definition(const Document& definition, std::shared_ptr<const Converter> converter) {
+  std::string stored = fmt::format("{}/{}", definition["spec"]["group"].as_string(), custom::storage_version(definition.root()));
   std::vector<std::unique_ptr<Served>> out;
   for (Value version : definition["spec"]["versions"].items()) {
     if (!version["served"].as_bool()) continue;
-    auto served = std::make_unique<Served>();
-    auto made = std::make_shared<const Custom>(definition, version, stored, converter);
-    served->custom = made;
-    served->resource = &made->resource();
-    served->prefix = fmt::format("/{}/{}/", group, plural);
-    served->api_version = fmt::format("{}/{}", group, version["name"].as_string());
-    served->traits = &traits;
-    const Custom* raw = made.get();
-    served->from_stored = [raw](Value v) { return raw->from_stored(v); };
-    served->to_stored = [raw](Value v) { return raw->to_stored(v); };
-    served->stored = out.empty() ? served.get() : out.front().get();
+    auto served = serve_version(definition, version, stored, converter);
+    if (!out.empty()) served->stored = out.front().get();
     out.push_back(std::move(served));
   }
   return out;
+}
+
+ServedRef serve_as_stored(const Document& definition, std::string_view version) {
+  Value named = custom::version_named(definition.root(), version);
+  if (!named.exists()) return nullptr;
+  std::vector<std::unique_ptr<Served>> one;
+  one.push_back(serve_version(definition, named, fmt::format("{}/{}", definition["spec"]["group"].as_string(), version), nullptr));
+  auto owner = std::make_shared<const ServedVersions>(std::move(one));
+  return {owner, owner->all().front()};
 }
 
 ApiResult<Document> custom_typed(Work& work, const Served& served, Document body) {

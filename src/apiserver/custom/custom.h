@@ -44,10 +44,12 @@ class Custom {
   ApiResult<std::vector<Document>> from_stored(std::span<const Value> stored) const;
   bool converts() const { return converter_ != nullptr; }
   Document renamed(Value stored) const;  // under this version's name, nothing else converted
-  FieldErrors validate(Value object, Value before) const;
+  // `warnings`: of rules that do not hold and did not before either, of what has not changed.
+  FieldErrors validate(Value object, Value before, std::vector<std::string>* warnings = nullptr) const;
   Draft columns() const;
   Draft cells(Value object, Time now) const;
   std::size_t memory() const;
+  static std::size_t alive();  // how many there are: one for each served version, more only while requests hold older ones
 
  private:
   struct SchemaNode;
@@ -68,6 +70,8 @@ class Custom {
 
 // A served version of a definition, ready for the catalog. `prefix`: of the keys in the store.
 std::vector<std::unique_ptr<Served>> serve_definition(const Document& definition, std::shared_ptr<const Converter> converter = nullptr);
+// The objects that are stored in this version, served or not, as they are: nothing is converted. Empty: it has no such version.
+ServedRef serve_as_stored(const Document& definition, std::string_view version);
 
 // From a request's body to the object as the schema has it.
 ApiResult<Document> custom_typed(Work& work, const Served& served, Document body);

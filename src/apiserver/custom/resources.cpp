@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
+
 #include "apiserver/bootstrap.h"
 #include "apiserver/custom/converter.h"
 #include "apiserver/custom/custom.h"
@@ -45,46 +47,50 @@ Work CustomResources::work_for(const std::string& name, std::string subresource)
 
 constexpr Duration clean_up_pause = std::chrono::seconds(5);  // when nothing could be deleted
 
-struct CustomResources::Follower {
-  std::mutex mutex;  // held while one is written
-  CustomResources* customs;
-  explicit Follower(CustomResources* c) : customs(c) {}
+// Each has a lock of its own: a clean-up that takes long holds up no APIService.
+struct CustomResources::Tasks {
+  std::mutex following, cleaning;         // held while one is written, while some objects are deleted
+  std::atomic<CustomResources*> customs;  // changed under both
+  explicit Tasks(CustomResources* c) : customs(c) {}
 
-  void run() {
+  void run(std::mutex& mutex, bool (CustomResources::*next)()) {
     for (;;) {
       std::lock_guard lock(mutex);
-      if (!customs || !customs->follow_next()) return;
+      CustomResources* at = customs;
+      if (!at || !(at->*next)()) return;
     }
   }
 };
 
 CustomResources::CustomResources(Registry& registry, Catalog& catalog)
-    : registry_(registry), catalog_(catalog), follower_(std::make_shared<Follower>(this)) {}
+    : registry_(registry), catalog_(catalog), tasks_(std::make_shared<Tasks>(this)) {}
 CustomResources::~CustomResources() { stop(); }
 
 void CustomResources::stop() {
-  std::lock_guard lock(follower_->mutex);
-  follower_->customs = nullptr;
+  std::scoped_lock lock(tasks_->following, tasks_->cleaning);
+  tasks_->customs = nullptr;
 }
 
 void CustomResources::load() {
   std::vector<std::string> names;
   registry_.each(definitions_group, "v1", definitions_plural, "", [&](Value definition) {
     names.push_back(definition["metadata"]["name"].str());
+    std::lock_guard lock(mutex_);
+    remember_names(definition);
     return true;
   });
   for (const std::string& name : names) settle(name);
-  std::lock_guard lock(follow_mutex_);
+  std::lock_guard lock(task_mutex_);
   loaded_ = true;
 }
 
 // Not while the definition is being written: that waits for no other object.
 void CustomResources::follow(std::string api_service) {
-  std::lock_guard lock(follow_mutex_);
+  std::lock_guard lock(task_mutex_);
   if (!loaded_) return;
   to_follow_.insert(std::move(api_service));
   if (std::exchange(following_, true)) return;
-  registry_.world().executor.post([follower = follower_] { follower->run(); });
+  registry_.world().executor.post([tasks = tasks_] { tasks->run(tasks->following, &CustomResources::follow_next); });
 }
 
 void CustomResources::follow_versions(Value definition) {
@@ -95,7 +101,7 @@ void CustomResources::follow_versions(Value definition) {
 bool CustomResources::follow_next() {
   std::string name;
   {
-    std::lock_guard lock(follow_mutex_);
+    std::lock_guard lock(task_mutex_);
     following_ = !to_follow_.empty();
     if (!following_) return false;
     name = std::move(to_follow_.extract(to_follow_.begin()).value());
@@ -116,6 +122,7 @@ void CustomResources::changed(Value before, Value now) {
       // A write that failed or changed nothing is told of in the same way as one that removed; or it is here again.
       if (registry_.read(definitions_group, "v1", definitions_plural, "", name)) return;
       published_.erase(name);
+      forget_names(group, name);
       catalog_.replace_custom(name, {});
     }
     follow_versions(definition);
@@ -123,18 +130,38 @@ void CustomResources::changed(Value before, Value now) {
     return;
   }
   settle(name);
+  settle_others(group, name);
 }
 
-// Names that went away may be what another definition waits for.
+// Names that went away, or were given up for others, may be what another definition waits for.
 void CustomResources::settle_others(std::string_view group, std::string_view name) {
   std::vector<std::string> waiting;
-  registry_.each(definitions_group, "v1", definitions_plural, "", [&](Value other) {
-    if (other["spec"]["group"].as_string() == group && other["metadata"]["name"].as_string() != name &&
-        !custom::has_condition(other, "NamesAccepted"))
-      waiting.push_back(other["metadata"]["name"].str());
-    return true;
-  });
-  for (const std::string& one : waiting) settle(one);
+  {
+    std::lock_guard lock(mutex_);
+    if (auto at = groups_.find(group); at != groups_.end()) waiting.assign(at->second.waiting.begin(), at->second.waiting.end());
+  }
+  for (const std::string& one : waiting)
+    if (one != name) settle(one);
+}
+
+void CustomResources::remember_names(Value definition) {
+  const std::string group = definition["spec"]["group"].str(), name = definition["metadata"]["name"].str();
+  forget_names(group, name);
+  Group& all = groups_[group];
+  Value names = definition["status"]["acceptedNames"];
+  for (std::string_view key : {"plural", "singular"}) all.names.try_emplace(names[key].str(), name);
+  for (Value one : names["shortNames"].items()) all.names.try_emplace(one.str(), name);
+  for (std::string_view key : {"kind", "listKind"}) all.kinds.try_emplace(names[key].str(), name);
+  if (!custom::has_condition(definition, "NamesAccepted")) all.waiting.insert(name);
+}
+
+void CustomResources::forget_names(std::string_view group, std::string_view name) {
+  auto at = groups_.find(group);
+  if (at == groups_.end()) return;
+  std::erase_if(at->second.names, [&](const auto& one) { return one.second == name; });
+  std::erase_if(at->second.kinds, [&](const auto& one) { return one.second == name; });
+  if (auto waits = at->second.waiting.find(name); waits != at->second.waiting.end()) at->second.waiting.erase(waits);
+  if (at->second.names.empty() && at->second.kinds.empty() && at->second.waiting.empty()) groups_.erase(at);
 }
 
 void CustomResources::settle(const std::string& name) {
@@ -156,15 +183,17 @@ void CustomResources::settle(const std::string& name) {
                                   "CustomResource deletion is in progress", now);
             return next;
           }
+          // Of all that others have only what this one asks for matters.
           custom::TakenNames taken;
-          registry_.each(definitions_group, "v1", definitions_plural, "", [&](Value other) {
-            if (other["spec"]["group"].as_string() != group || other["metadata"]["name"].as_string() == name) return true;
-            Value names = other["status"]["acceptedNames"];
-            for (std::string_view key : {"plural", "singular"}) taken.names.push_back(names[key].str());
-            for (Value one : names["shortNames"].items()) taken.names.push_back(one.str());
-            for (std::string_view key : {"kind", "listKind"}) taken.kinds.push_back(names[key].str());
-            return true;
-          });
+          if (auto others = groups_.find(group); others != groups_.end()) {
+            Value wanted = current["spec"]["names"];
+            auto look = [&](const auto& held, Value one, std::vector<std::string>& out) {
+              if (auto at = held.find(one.as_string()); at != held.end() && at->second != name) out.push_back(one.str());
+            };
+            for (std::string_view key : {"plural", "singular"}) look(others->second.names, wanted[key], taken.names);
+            for (Value one : wanted["shortNames"].items()) look(others->second.names, one, taken.names);
+            for (std::string_view key : {"kind", "listKind"}) look(others->second.kinds, wanted[key], taken.kinds);
+          }
           next["status"] = custom::next_status(current, taken, now);
           return next;
         },
@@ -173,6 +202,7 @@ void CustomResources::settle(const std::string& name) {
     else
       log_warn("apiserver", "the status of a custom resource's definition could not be written",
                {{"name", name}, {"why", written.error().message}});
+    remember_names(definition.root());
     publish(definition);
   }
   if (definition["metadata"]["deletionTimestamp"].exists()) clean_up_later(name);
@@ -199,10 +229,30 @@ void CustomResources::object_gone(const Served& served) {
 }
 
 void CustomResources::clean_up_later(const std::string& name, Duration delay) {
-  registry_.world().executor.post_after(delay, [follower = follower_, name] {
-    std::lock_guard lock(follower->mutex);
-    if (follower->customs) follower->customs->clean_up(name);
-  });
+  if (delay > Duration(0)) {
+    registry_.world().executor.post_after(delay, [tasks = tasks_, name] {
+      std::lock_guard lock(tasks->cleaning);
+      if (CustomResources* customs = tasks->customs) customs->clean_up_later(name);
+    });
+    return;
+  }
+  std::lock_guard lock(task_mutex_);
+  to_clean_.insert(name);
+  if (std::exchange(cleaning_, true)) return;
+  registry_.world().executor.post([tasks = tasks_] { tasks->run(tasks->cleaning, &CustomResources::clean_up_next); });
+}
+
+bool CustomResources::clean_up_next() {
+  {
+    std::lock_guard lock(task_mutex_);
+    cleaning_ = !to_clean_.empty();
+    if (!cleaning_) return false;
+    auto at = to_clean_.upper_bound(last_cleaned_);
+    if (at == to_clean_.end()) at = to_clean_.begin();
+    last_cleaned_ = std::move(to_clean_.extract(at).value());
+  }
+  clean_up(last_cleaned_);
+  return true;
 }
 
 // Deletes the objects, some in each turn; the last one that goes brings the definition to its end.
@@ -211,38 +261,44 @@ void CustomResources::clean_up(const std::string& name) {
   if (!definition || !definition["metadata"]["deletionTimestamp"].exists()) return;
   Value spec = definition["spec"];
   std::string prefix = fmt::format("/{}/{}/", spec["group"].as_string(), spec["names"]["plural"].as_string());
-  // As they are stored, so that nobody is asked to convert what goes.
-  const Served* served =
-      registry_.catalog().find(spec["group"].as_string(), custom::storage_version(definition.root()), spec["names"]["plural"].as_string());
-  if (!served) served = registry_.catalog().find_custom(name);
   int left = deletes_per_turn;
   bool any = false, more = false;
-  std::vector<std::pair<std::string, std::string>> names;
+  struct Doomed {
+    std::string ns, name, version;
+  };
+  std::vector<Doomed> doomed;
   store::Snapshot snapshot = registry_.store().snapshot();
   snapshot.scan(prefix, "", [&](const store::EntryPtr& entry) {
     any = true;
     Value metadata = entry->value["metadata"];
     if (metadata["deletionTimestamp"].exists()) return true;
     if (left-- <= 0) return more = true, false;
-    names.emplace_back(metadata["namespace"].str(), metadata["name"].str());
+    std::string_view api_version = entry->value["apiVersion"].as_string();
+    doomed.push_back({metadata["namespace"].str(), metadata["name"].str(), std::string(api_version.substr(api_version.rfind('/') + 1))});
     return true;
   });
   bool progress = false;
-  if (served) {
-    for (const auto& [ns, object] : names) {
-      Work work{.registry = registry_,
-                .world = registry_.world(),
-                .user = {"system:apiserver", "", {"system:masters"}, {}},
-                .served = served,
-                .ns = ns,
-                .name = object};
-      work.verb = "delete";
-      progress = registry_.remove(work, {}).has_value() || progress;
+  // As they are stored, in versions that may not be served any more: nobody is asked to convert what goes.
+  std::map<std::string, ServedRef> as_stored;
+  for (Doomed& one : doomed) {
+    auto at = as_stored.find(one.version);
+    if (at == as_stored.end()) {
+      ServedRef served = serve_as_stored(definition, one.version);
+      if (!served) served = serve_as_stored(definition, custom::storage_version(definition.root()));
+      at = as_stored.emplace(one.version, std::move(served)).first;
     }
+    Work work{.registry = registry_,
+              .world = registry_.world(),
+              .user = {"system:apiserver", "", {"system:masters"}, {}},
+              .served = at->second,
+              .ns = std::move(one.ns),
+              .name = std::move(one.name)};
+    work.verb = "delete";
+    progress = registry_.remove(work, {}).has_value() || progress;
   }
   const Duration delay = progress ? Duration(0) : clean_up_pause;
   if (more) return clean_up_later(name, delay);
-  if (any && !(served && !names.empty())) return;  // what finalizers hold is told of by object_gone()
+  if (any && doomed.empty()) return;  // what finalizers hold is told of by object_gone()
   if (any) return clean_up_later(name, delay);
   Work work = work_for(name, "");
   (void)registry_.modify(

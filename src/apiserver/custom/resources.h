@@ -26,10 +26,18 @@ class CustomResources {
   void follow(std::string api_service);    // in a while it is there or not, as its group-version ("v1.example.com") is served
 
  private:
+  // What the definitions of a group were promised, and who of them still waits for a name.
+  struct Group {
+    std::map<std::string, std::string, std::less<>> names, kinds;  // to the definition that has it
+    std::set<std::string, std::less<>> waiting;
+  };
   void settle(const std::string& name);  // conditions, then the catalog
   void publish(const Document& definition);
+  void remember_names(Value definition);
+  void forget_names(std::string_view group, std::string_view name);
   void clean_up(const std::string& name);
   void clean_up_later(const std::string& name, Duration delay = Duration(0));
+  bool clean_up_next();  // false: there is none
   void settle_others(std::string_view group, std::string_view name);
   void follow_versions(Value definition);
   bool follow_next();  // false: there is none
@@ -39,11 +47,15 @@ class CustomResources {
   Catalog& catalog_;
   std::mutex mutex_;
   std::map<std::string, Document, std::less<>> published_;  // spec and names that the catalog shows
-  std::mutex follow_mutex_;
-  struct Follower;  // the task, which the executor may run when this object is no more
-  std::shared_ptr<Follower> follower_;
-  std::set<std::string> to_follow_;          // APIServices
-  bool loaded_ = false, following_ = false;  // following: a task is at work on them
+  std::map<std::string, Group, std::less<>> groups_;
+  // Tasks, which the executor may run when this object is no more: one follows APIServices, one deletes objects.
+  struct Tasks;
+  std::shared_ptr<Tasks> tasks_;
+  std::mutex task_mutex_;
+  std::set<std::string> to_follow_;                             // APIServices
+  std::set<std::string, std::less<>> to_clean_;                 // definitions
+  std::string last_cleaned_;                                    // each gets its turn
+  bool loaded_ = false, following_ = false, cleaning_ = false;  // following, cleaning: a task is at work on them
 };
 
 // Hooks of the registry.

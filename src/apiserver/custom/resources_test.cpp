@@ -1,7 +1,13 @@
 // Custom resources through the whole API server: their definitions' life, across a restart too.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
 
+#include <atomic>
+#include <functional>
+#include <thread>
+
+#include "apiserver/custom/custom.h"
 #include "apiserver/testing/live_server.h"
 #include "base/testing/eventually.h"
 #include "document/json.h"
@@ -85,10 +91,137 @@ TEST_F(CustomResourcesTest, NamesBelongToOneDefinition) {
   must("POST", std::string(definitions), definition("as", "A"));
   must("POST", std::string(definitions), definition("bs", "A"));
   Document second = must("GET", std::string(definitions) + "/bs.example.com");
-  EXPECT_EQ(second["status"]["conditions"][0]["reason"].as_string(), "SingularConflict");
+  EXPECT_EQ(second["status"]["conditions"][0]["reason"].as_string(), "ListKindConflict");  // the last of three
   EXPECT_TRUE(refused("GET", "/apis/example.com/v1/namespaces/n/bs").starts_with("404 "));
   must("DELETE", std::string(definitions) + "/as.example.com");
   EXPECT_TRUE(eventually([&] { return call("GET", "/apis/example.com/v1/namespaces/n/bs").has_value(); }));
+}
+
+// {"type":"NamesAccepted","status":"False",...} as "NamesAccepted False ShortNamesConflict ..."
+std::string condition_of(const Document& definition, std::string_view type) {
+  for (Value c : definition["status"]["conditions"].items())
+    if (c["type"].as_string() == type)
+      return fmt::format("{} {} {}", c["status"].as_string(), c["reason"].as_string(), c["message"].as_string());
+  return "";
+}
+
+TEST_F(CustomResourcesTest, ANameThatIsGivenUpGoesToWhoWaitsForIt) {
+  auto short_names = [](std::string_view names) { return fmt::format(R"({{"spec":{{"names":{{"shortNames":{}}}}}}})", names); };
+  const std::string as = std::string(definitions) + "/as.example.com", bs = std::string(definitions) + "/bs.example.com";
+  must("POST", std::string(definitions), definition("as", "A"));
+  must("POST", std::string(definitions), definition("bs", "B"));
+  must("PATCH", as, short_names(R"(["p","q"])"));
+  must("PATCH", bs, short_names(R"(["r"])"));
+  must("PATCH", bs, short_names(R"(["p","s","q"])"));
+  // They come together or not at all, and discovery tells what was promised.
+  EXPECT_EQ(condition_of(must("GET", bs), "NamesAccepted"), R"(False ShortNamesConflict ["p" is already in use, "q" is already in use])");
+  EXPECT_EQ(condition_of(must("GET", bs), "Established"), "True InitialNamesAccepted the initial names have been accepted");
+  EXPECT_EQ(to_json(must("GET", bs)["status"]["acceptedNames"]["shortNames"]), R"(["r"])");
+  auto shown = [&] {
+    auto list = parse_json(live_.http("GET", "/apis/example.com/v1").body);
+    for (Value r : (*list)["resources"].items())
+      if (r["name"].as_string() == "bs") return to_json(r["shortNames"]);
+    return std::string();
+  };
+  EXPECT_EQ(shown(), R"(["r"])");
+  must("PATCH", as, short_names(R"(["t"])"));
+  EXPECT_EQ(condition_of(must("GET", bs), "NamesAccepted"), "True NoConflicts no conflicts found");
+  EXPECT_EQ(shown(), R"(["p","s","q"])");
+}
+
+TEST_F(CustomResourcesTest, ADefinitionThatServesNoVersionGoesWithItsObjects) {
+  must("POST", std::string(definitions), definition("as", "A"));
+  must("POST", as_, object("A", "x"));
+  must("PATCH", std::string(definitions) + "/as.example.com",
+       R"({"spec":{"versions":[{"name":"v1","served":false,"storage":true,"schema":{"openAPIV3Schema":{"type":"object"}}}]}})");
+  EXPECT_TRUE(refused("GET", as_).starts_with("404 "));
+  must("DELETE", std::string(definitions) + "/as.example.com");
+  EXPECT_TRUE(eventually([&] { return refused("GET", std::string(definitions) + "/as.example.com").starts_with("404 "); }));
+}
+
+TEST_F(CustomResourcesTest, WhatAReplacedDefinitionServedGoesWithItsLastReader) {
+  const std::string name = std::string(definitions) + "/as.example.com";
+  auto change = [&](int i) {
+    must(
+        "PATCH", name,
+        fmt::format(
+            R"({{"spec":{{"versions":[{{"name":"v1","served":true,"storage":true,"schema":{{"openAPIV3Schema":{{"type":"object","description":"{}"}}}}}}]}}}})",
+            i));
+  };
+  const std::size_t before = Custom::alive();
+  must("POST", std::string(definitions), definition("as", "A"));
+  must("POST", as_, object("A", "x"));
+  for (int i = 0; i < 100; ++i) change(i);
+  EXPECT_TRUE(eventually([&] { return Custom::alive() == before + 1; })) << Custom::alive() - before;
+  // One that is at work keeps what it began with.
+  Catalog catalog;
+  Document made = must("GET", name);
+  catalog.replace_custom("as.example.com", serve_definition(made));
+  ServedRef held = catalog.find("example.com", "v1", "as");
+  catalog.replace_custom("as.example.com", serve_definition(made));
+  EXPECT_EQ(Custom::alive(), before + 3);
+  EXPECT_EQ(held->custom->list_kind(), "AList");
+  EXPECT_NE(catalog.find("example.com", "v1", "as").get(), held.get());
+  Catalog::All all = catalog.all();
+  catalog.replace_custom("as.example.com", {});
+  EXPECT_FALSE(catalog.find("example.com", "v1", "as"));
+  EXPECT_EQ(Custom::alive(), before + 3);
+  held = nullptr;
+  EXPECT_EQ(Custom::alive(), before + 2);
+  all = catalog.all();
+  EXPECT_EQ(Custom::alive(), before + 1);
+}
+
+TEST_F(CustomResourcesTest, ADefinitionMayChangeUnderWhoWorksWithIt) {
+  const std::size_t before = Custom::alive();
+  const std::string name = std::string(definitions) + "/as.example.com";
+  must("POST", std::string(definitions), definition("as", "A"));
+  must("POST", as_, object("A", "x"));
+  std::atomic<bool> over = false;
+  std::atomic<int> wrong = 0, done = 0;
+  auto work = [&](const std::function<bool()>& one) {
+    return std::jthread([&, one] {
+      for (; !over; ++done)
+        if (!one()) ++wrong;
+    });
+  };
+  {
+    auto lister = work([&] { return call("GET", as_).has_value(); });
+    auto writer =
+        work([&] { return call("PATCH", as_ + "/x", R"({"spec":{"n":1}})", "fieldManager=" + std::to_string(done % 3)).has_value(); });
+    auto applier = work(
+        [&] { return call("PATCH", as_ + "/x", object("A", "x", R"(,"a":{"b":1})"), "fieldManager=m&force=true", "apply").has_value(); });
+    for (int i = 0; i < 40 || done < 40; ++i)
+      must(
+          "PATCH", name,
+          fmt::format(
+              R"({{"spec":{{"versions":[{{"name":"v1","served":true,"storage":true,"schema":{{"openAPIV3Schema":{{"type":"object","description":"{}","x-kubernetes-preserve-unknown-fields":true}}}}}}]}}}})",
+              i));
+    over = true;
+  }
+  EXPECT_EQ(wrong, 0);
+  EXPECT_TRUE(eventually([&] { return Custom::alive() == before + 1; })) << Custom::alive() - before;
+}
+
+// 60 KB and its schema are what each may cost, of which the store has the object.
+TEST_F(CustomResourcesTest, ADefinitionTakesLittleMemory) {
+  constexpr std::size_t many = 200, most_bytes = 60 << 10;
+  const std::string conversion =
+      R"("conversion":{"strategy":"Webhook","webhook":{"clientConfig":{"url":"https://127.0.0.1:1/"},"conversionReviewVersions":["v1"]}},)";
+  std::string schema = R"({"type":"object","properties":{)";
+  for (int i = 0; i < 20; ++i)
+    schema += fmt::format(R"({}"field{}":{{"type":"string","description":"what field {} says"}})", i ? "," : "", i, i);
+  schema += "}}";
+  auto used = [] { return ::mallinfo2().uordblks; };
+  const std::size_t before = used();
+  for (std::size_t i = 0; i < many; ++i) {
+    std::string body = definition(fmt::format("many{}s", i), fmt::format("Many{}", i), schema);
+    body.insert(body.find(R"("names")"), conversion);
+    must("POST", std::string(definitions), body);
+  }
+  const std::size_t after = used(), each = after > before ? (after - before) / many : 0;
+  std::printf("[ figure   ] a definition takes %zu bytes with its schema of %zu\n", each, schema.size());
+  EXPECT_LT(each, most_bytes + schema.size());
 }
 
 TEST_F(CustomResourcesTest, AChangedSchemaHoldsAtOnce) {
@@ -103,6 +236,45 @@ TEST_F(CustomResourcesTest, AChangedSchemaHoldsAtOnce) {
   EXPECT_EQ(read["spec"]["c"].as_string(), "d");
 }
 
+TEST_F(CustomResourcesTest, RulesWaitForWhatTheSchemaRefuses) {
+  must(
+      "POST", std::string(definitions),
+      definition(
+          "as", "A",
+          R"({"type":"object","properties":{"kind_":{"type":"string","enum":["a"]},"name":{"type":"string","x-kubernetes-validations":[{"rule":"self == 'x'"}]}}})"));
+  EXPECT_EQ(
+      refused("POST", as_, object("A", "x", R"(,"kind_":"b","name":"y")")),
+      "422 A.example.com \"x\" is invalid: [kind_: Unsupported value: \"b\": supported values: \"a\", <nil>: Invalid value: null: some "
+      "validation rules were not checked because the object was invalid; correct the existing errors to complete validation]");
+}
+
+TEST_F(CustomResourcesTest, AListThatWasNoSetMayStaySo) {
+  must("POST", std::string(definitions), definition("as", "A"));
+  must("POST", as_, object("A", "x", R"(,"l":["a","a"],"m":["b"])"));
+  must(
+      "PATCH", std::string(definitions) + "/as.example.com",
+      R"({"spec":{"versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object","properties":{"n":{"type":"integer"},)"
+      R"("l":{"type":"array","x-kubernetes-list-type":"set","items":{"type":"string"}},"m":{"type":"array","x-kubernetes-list-type":"set","items":{"type":"string"}}}}}}]}})");
+  must("PATCH", as_ + "/x", R"({"n":1})");
+  must("PATCH", as_ + "/x", R"({"l":["a"]})");
+  EXPECT_EQ(refused("PATCH", as_ + "/x", R"({"m":["b","b"]})"), "422 A.example.com \"x\" is invalid: m[1]: Duplicate value: \"b\"");
+}
+
+TEST_F(CustomResourcesTest, WhatWasWrongBeforeIsAWarning) {
+  constexpr std::string_view plain = R"({"type":"object","properties":{"name":{"type":"string"},"n":{"type":"integer"}}})";
+  must("POST", std::string(definitions), definition("as", "A", plain));
+  must("POST", as_, object("A", "x", R"(,"name":"UPPER","n":1)"));
+  must(
+      "PATCH", std::string(definitions) + "/as.example.com",
+      R"x({"spec":{"versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object","properties":{"n":{"type":"integer"},)x"
+      R"x("name":{"type":"string","maxLength":9,"x-kubernetes-validations":[{"rule":"self == self.lowerAscii()","message":"must be lower case"}]}}}}}]}})x");
+  net::Response changed = live_.http("PATCH", as_ + "/x", {{"content-type", "application/merge-patch+json"}}, R"({"n":2})");
+  EXPECT_EQ(changed.status, 200) << changed.body;
+  EXPECT_EQ(changed.headers.get("warning"), R"(299 - "name: Invalid value: \"UPPER\": must be lower case")");
+  EXPECT_EQ(refused("PATCH", as_ + "/x", R"({"name":"OTHER"})"),
+            "422 A.example.com \"x\" is invalid: name: Invalid value: \"OTHER\": must be lower case");
+}
+
 TEST_F(CustomResourcesTest, FieldsOfTheSchemaSelect) {
   must("POST", std::string(definitions),
        definition("as", "A", R"({"type":"object","properties":{"spec":{"type":"object","properties":{"color":{"type":"string"}}}}})",
@@ -114,6 +286,18 @@ TEST_F(CustomResourcesTest, FieldsOfTheSchemaSelect) {
   ASSERT_EQ((*red)["items"].size(), 1u);
   EXPECT_EQ((*red)["items"][0]["metadata"]["name"].as_string(), "x");
   EXPECT_FALSE(call("GET", as_, "", "fieldSelector=spec.size%3D1"));
+}
+
+TEST_F(CustomResourcesTest, ACellOfAnObjectHasItsMembersSorted) {
+  must(
+      "POST", std::string(definitions),
+      definition(
+          "as", "A", R"({"type":"object","x-kubernetes-preserve-unknown-fields":true})",
+          R"(,"additionalPrinterColumns":[{"name":"Spec","type":"string","jsonPath":".spec"},{"name":"N","type":"string","jsonPath":".spec.b"}])"));
+  must("POST", as_, object("A", "x", R"(,"spec":{"b":1,"a":[true]})"));
+  auto table = parse_json(live_.http("GET", as_, {{"accept", "application/json;as=Table;v=v1;g=meta.k8s.io"}}).body);
+  ASSERT_TRUE(table);
+  EXPECT_EQ(to_json((*table)["rows"][0]["cells"]), R"J(["x","{\"a\":[true],\"b\":1}","1"])J");
 }
 
 TEST_F(CustomResourcesTest, ItsScaleTakesAnApply) {

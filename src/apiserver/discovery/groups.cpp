@@ -2,8 +2,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
+#include <unordered_map>
 
+#include "apiserver/bootstrap.h"
 #include "apiserver/discovery/discovery.h"
 #include "apiserver/discovery/openapi.h"
 #include "base/strings.h"
@@ -51,9 +52,16 @@ Draft verbs_of(std::uint16_t verbs) {
   return out;
 }
 
+struct Version {
+  std::string_view name;
+  std::int64_t priority;
+  std::vector<const Served*> about;
+  const ExternalVersion* external = nullptr;  // another server's
+};
 struct Group {
   std::string_view name;
-  std::vector<std::string_view> versions;  // the newest first
+  std::int64_t priority;
+  std::vector<Version> versions;  // the preferred one first
 };
 
 // v10 before v2 before v1beta2 before v1alpha1 before any other name.
@@ -80,28 +88,48 @@ bool comes_before(std::string_view a, std::string_view b) {
   return x.major != y.major ? x.major > y.major : x.minor > y.minor;
 }
 
-std::vector<Group> groups_of(const Catalog& catalog) {
+// Ours come in their fixed order, then by priority all that definitions and other servers add. A group may be served by
+// both, each version by one: by the other server when it is registered for it.
+std::vector<Group> groups_of(const Catalog::All& all, const std::vector<ExternalVersion>& others) {
+  constexpr std::int64_t first_of_all = 100'000, of_definitions = 1000, version_of_definitions = 100;
   std::vector<Group> out;
-  auto add = [&](std::string_view name) -> Group& {
-    for (Group& g : out)
-      if (g.name == name) return g;
-    return out.emplace_back(Group{name, {}});
+  std::unordered_map<std::string_view, std::size_t> at;
+  auto group = [&](std::string_view name, std::int64_t priority) -> Group& {
+    auto [found, fresh] = at.try_emplace(name, out.size());
+    if (fresh) out.push_back({name, priority, {}});
+    return out[found->second];
   };
-  const Catalog::All all = catalog.all();
-  for (std::string_view name : group_order)
-    if (std::any_of(all.begin(), all.end(), [&](const Served* s) { return s->group() == name; })) add(name);
+  auto version = [](Group& g, std::string_view name, std::int64_t priority) -> Version& {
+    for (Version& v : g.versions)
+      if (v.name == name) return v;
+    return g.versions.emplace_back(Version{name, priority, {}, nullptr});
+  };
   for (const Served* s : all) {
-    auto& versions = add(s->group()).versions;
-    if (std::find(versions.begin(), versions.end(), s->resource->version) == versions.end()) versions.push_back(s->resource->version);
+    const auto place = std::find(std::begin(group_order), std::end(group_order), s->group());
+    std::int64_t priority = place != std::end(group_order) ? first_of_all - (place - std::begin(group_order))
+                            : s->custom                    ? of_definitions
+                                                           : local_group_priority(s->group());
+    version(group(s->group(), priority), s->resource->version, s->custom ? version_of_definitions : 0).about.push_back(s);
   }
-  for (Group& g : out) std::sort(g.versions.begin(), g.versions.end(), comes_before);
+  for (const ExternalVersion& other : others) {
+    Group& g = group(other.group, other.group_priority);
+    g.priority = std::max(g.priority, other.group_priority);
+    Version& v = version(g, other.version, other.version_priority);
+    v = {other.version, other.version_priority, {}, &other};
+  }
+  std::sort(out.begin(), out.end(),
+            [](const Group& a, const Group& b) { return a.priority != b.priority ? a.priority > b.priority : a.name < b.name; });
+  for (Group& g : out)
+    std::sort(g.versions.begin(), g.versions.end(), [](const Version& a, const Version& b) {
+      return a.priority != b.priority ? a.priority > b.priority : comes_before(a.name, b.name);
+    });
   return out;
 }
 
 Draft group_object(const Group& group) {
   Draft out = Draft::object({{"name", group.name}});
-  for (std::string_view version : group.versions)
-    out["versions"].push_back(Draft::object({{"groupVersion", fmt::format("{}/{}", group.name, version)}, {"version", version}}));
+  for (const Version& version : group.versions)
+    out["versions"].push_back(Draft::object({{"groupVersion", fmt::format("{}/{}", group.name, version.name)}, {"version", version.name}}));
   out["preferredVersion"] = out["versions"].items()[0];
   return out;
 }
@@ -114,13 +142,12 @@ void add_names(Draft& out, std::string_view key, std::span<const std::string_vie
   for (std::string_view name : names) out[key].push_back(name);
 }
 
-Draft resource_list(const Catalog& catalog, std::string_view group, std::string_view version) {
+Draft resource_list(std::span<const Served* const> about, std::string_view group, std::string_view version) {
   Draft list = Draft::object({{"kind", "APIResourceList"}});
   if (!group.empty()) list["apiVersion"] = "v1";
   list["groupVersion"] = group.empty() ? std::string(version) : fmt::format("{}/{}", group, version);
   list["resources"] = Draft::array();
-  for (const auto& s : catalog.all()) {
-    if (s->group() != group || s->resource->version != version) continue;
+  for (const Served* s : about) {
     const schema::Resource& r = *s->resource;
     Draft one = Draft::object(
         {{"name", r.plural}, {"singularName", r.singular}, {"namespaced", r.namespaced}, {"kind", r.kind}, {"verbs", verbs_of(r.verbs)}});
@@ -141,11 +168,10 @@ Draft resource_list(const Catalog& catalog, std::string_view group, std::string_
   return list;
 }
 
-Draft aggregated_version(const Catalog& catalog, std::string_view group, std::string_view version) {
+Draft aggregated_version(std::span<const Served* const> about, std::string_view group, std::string_view version) {
   Draft out = Draft::object({{"version", version}, {"freshness", "Current"}});
   out["resources"] = Draft::array();
-  for (const auto& s : catalog.all()) {
-    if (s->group() != group || s->resource->version != version) continue;
+  for (const Served* s : about) {
     const schema::Resource& r = *s->resource;
     Draft one = Draft::object({{"resource", r.plural},
                                {"responseKind", kind_ref(group, version, r.kind)},
@@ -198,38 +224,17 @@ Draft external_version(const ExternalVersion& external) {
   return out;
 }
 
-// Groups in the order of their priority, each with its versions in theirs.
-std::vector<std::vector<ExternalVersion>> by_group(std::vector<ExternalVersion> all) {
-  std::sort(all.begin(), all.end(), [](const ExternalVersion& a, const ExternalVersion& b) {
-    if (a.group_priority != b.group_priority) return a.group_priority > b.group_priority;
-    if (a.group != b.group) return a.group < b.group;
-    if (a.version_priority != b.version_priority) return a.version_priority > b.version_priority;
-    return comes_before(a.version, b.version);
-  });
-  std::vector<std::vector<ExternalVersion>> out;
-  for (ExternalVersion& one : all) {
-    auto found = std::find_if(out.begin(), out.end(), [&](const auto& group) { return group.front().group == one.group; });
-    if (found == out.end()) out.push_back({std::move(one)});
-    else found->push_back(std::move(one));
-  }
-  return out;
-}
-
-Draft external_group(const std::vector<ExternalVersion>& versions) {
-  Group group{versions.front().group, {}};
-  for (const ExternalVersion& one : versions) group.versions.push_back(one.version);
-  return group_object(group);
-}
-
-Draft aggregated(const Catalog& catalog, bool core) {
+Draft aggregated(const std::vector<Group>& groups, bool core) {
   Draft list = Draft::object({{"kind", "APIGroupDiscoveryList"}, {"apiVersion", "apidiscovery.k8s.io/v2"}, {"metadata", Draft::object()}});
   list["items"] = Draft::array();
-  for (const Group& group : groups_of(catalog)) {
+  for (const Group& group : groups) {
     if (group.name.empty() != core) continue;
     Draft one = Draft::object();
     one["metadata"] =
         core ? Draft::object({{"creationTimestamp", nullptr}}) : Draft::object({{"name", group.name}, {"creationTimestamp", nullptr}});
-    for (std::string_view version : group.versions) one["versions"].push_back(aggregated_version(catalog, group.name, version));
+    for (const Version& version : group.versions)
+      one["versions"].push_back(version.external ? external_version(*version.external)
+                                                 : aggregated_version(version.about, group.name, version.name));
     list["items"].push_back(std::move(one));
   }
   return list;
@@ -258,21 +263,24 @@ std::optional<net::Response> Discovery::answer(const net::Request& request, std:
   if (path.starts_with("/openapi/"))
     return openapi_answer(catalog_, request, path, external_ ? external_() : std::vector<ExternalVersion>());
   auto accepted = negotiate(request.headers.get("accept"), false, path == "/api" || path == "/apis");
-  // Groups that others serve; one of ours with the same name is theirs.
-  const auto others = external_ && path.starts_with("/apis") ? by_group(external_()) : std::vector<std::vector<ExternalVersion>>();
-  auto taken = [&](std::string_view group) {
-    return std::any_of(others.begin(), others.end(), [&](const auto& o) { return o.front().group == group; });
-  };
-  Draft out;
   auto parts = split(path.empty() ? path : path.substr(1), '/');
+  const bool one_group = parts.size() >= 2 && (parts[0] == "api" || parts[0] == "apis");
+  if (path != "/version" && path != "/" && path != "/api" && path != "/apis" && !one_group) return std::nullopt;
+  // Held while the groups refer to them.
+  const Catalog::All all = one_group ? catalog_.of_group(parts[0] == "api" ? std::string_view() : parts[1]) : catalog_.all();
+  std::vector<ExternalVersion> others;
+  if (external_ && (path.starts_with("/apis") || path == "/")) others = external_();
+  if (one_group) std::erase_if(others, [&](const ExternalVersion& o) { return o.group != parts[1]; });
+  const std::vector<Group> groups = groups_of(all, others);
+  Draft out;
   if (path == "/version") {
     out = version_object();
   } else if (path == "/") {
     Draft paths = Draft::array({"/api", "/api/v1", "/apis"});
-    for (const Group& group : groups_of(catalog_)) {
+    for (const Group& group : groups) {
       if (group.name.empty()) continue;
       paths.push_back(fmt::format("/apis/{}", group.name));
-      for (std::string_view version : group.versions) paths.push_back(fmt::format("/apis/{}/{}", group.name, version));
+      for (const Version& version : group.versions) paths.push_back(fmt::format("/apis/{}/{}", group.name, version.name));
     }
     for (std::string_view more : {"/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"})
       paths.push_back(more);
@@ -280,49 +288,27 @@ std::optional<net::Response> Discovery::answer(const net::Request& request, std:
   } else if (path == "/api" || path == "/apis") {
     bool core = path == "/api";
     if (accepted && accepted->shape == Shape::discovery) {
-      out = aggregated(catalog_, core);
-      std::erase_if(out["items"].items(), [&](Draft& item) { return !core && taken(item["metadata"]["name"].as_string()); });
-      for (const auto& versions : others) {
-        if (core) continue;
-        Draft one = Draft::object();
-        one["metadata"] = Draft::object({{"name", versions.front().group}, {"creationTimestamp", nullptr}});
-        for (const ExternalVersion& version : versions) one["versions"].push_back(external_version(version));
-        out["items"].push_back(std::move(one));
-      }
+      out = aggregated(groups, core);
     } else if (core) {
       out = Draft::object({{"kind", "APIVersions"}, {"versions", Draft::array({"v1"})}});
       out["serverAddressByClientCIDRs"].push_back(
           Draft::object({{"clientCIDR", "0.0.0.0/0"}, {"serverAddress", request.headers.get("host")}}));
     } else {
       out = Draft::object({{"kind", "APIGroupList"}, {"apiVersion", "v1"}, {"groups", Draft::array()}});
-      for (const Group& group : groups_of(catalog_))
-        if (!group.name.empty() && !taken(group.name)) out["groups"].push_back(group_object(group));
-      for (const auto& versions : others) out["groups"].push_back(external_group(versions));
+      for (const Group& group : groups)
+        if (!group.name.empty()) out["groups"].push_back(group_object(group));
     }
-  } else if (parts.size() == 2 && parts[0] == "api" && parts[1] == "v1") {
-    out = resource_list(catalog_, "", "v1");
-  } else if (parts.size() >= 2 && parts[0] == "apis") {
-    auto groups = groups_of(catalog_);
-    for (const auto& versions : others) {
-      if (parts.size() != 2 || versions.front().group != parts[1]) continue;
-      Draft about = external_group(versions);
-      out = Draft::object({{"kind", "APIGroup"}, {"apiVersion", "v1"}});
-      for (const Draft::Field& f : about.fields()) out[f.key] = f.value;
-    }
-    auto found = std::find_if(groups.begin(), groups.end(), [&](const Group& g) { return !g.name.empty() && g.name == parts[1]; });
-    const bool theirs = out.is_object();
-    if (!theirs && (found == groups.end() || parts.size() > 3)) return std::nullopt;
-    if (theirs) {
-      // said already
-    } else if (parts.size() == 2) {
-      out = group_object(*found);
-      Draft whole = Draft::object({{"kind", "APIGroup"}, {"apiVersion", "v1"}});
-      for (const Draft::Field& f : out.fields()) whole[f.key] = f.value;
-      out = std::move(whole);
-    } else {
-      if (std::find(found->versions.begin(), found->versions.end(), parts[2]) == found->versions.end()) return std::nullopt;
-      out = resource_list(catalog_, found->name, parts[2]);
-    }
+  } else if (groups.empty() || (parts[0] == "api") != groups.front().name.empty() || parts.size() > 3) {
+    return std::nullopt;
+  } else if (parts.size() == 2 && parts[0] == "apis") {
+    Draft about = group_object(groups.front());
+    out = Draft::object({{"kind", "APIGroup"}, {"apiVersion", "v1"}});
+    for (const Draft::Field& f : about.fields()) out[f.key] = f.value;
+  } else if ((parts[0] == "api") == (parts.size() == 2)) {
+    const auto& versions = groups.front().versions;
+    auto found = std::find_if(versions.begin(), versions.end(), [&](const Version& v) { return v.name == parts.back(); });
+    if (found == versions.end() || found->external) return std::nullopt;
+    out = resource_list(found->about, groups.front().name, found->name);
   } else {
     return std::nullopt;
   }

@@ -4,6 +4,7 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <array>
 #include <list>
 #include <map>
 #include <mutex>
@@ -28,7 +29,7 @@ constexpr std::string_view v3_asked = "application/com.github.proto-openapi.spec
 constexpr std::string_view v3_protobuf = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
 // Of compressed documents. All forms that clients of one kind ask for fit; what was asked for least recently goes first.
 constexpr std::size_t cache_max_bytes = 2 << 20;
-constexpr std::string_view format_version = "1";  // counts changes of how documents are written, for ETags
+constexpr std::string_view format_version = "2";  // counts changes of how documents are written, for ETags
 
 // A document of v3 as the index names it: "api/v1", "apis/apps/v1". What it says depends on what it is about and on the
 // tables alone, so that a definition that comes or goes changes no other document.
@@ -174,45 +175,77 @@ class OthersV2 {
   const std::vector<ExternalVersion>& others_;
 };
 
-std::string v2_document(const Catalog::All& all, const std::vector<ExternalVersion>& others) {
-  std::string out, paths;
+// What is written goes through in pieces: a document about a thousand definitions has 27 MB, of which nobody needs all at once.
+class Gzip {
+ public:
+  Gzip() { KYBERN_CHECK(deflateInit2(&z_, Z_BEST_SPEED + 2, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK, "deflateInit2"); }
+  ~Gzip() { deflateEnd(&z_); }
+  Gzip(const Gzip&) = delete;
+  Gzip& operator=(const Gzip&) = delete;
+
+  void add(std::string_view text) { write(text, Z_NO_FLUSH); }
+  std::string finish() {
+    write({}, Z_FINISH);
+    out_.shrink_to_fit();
+    return std::move(out_);
+  }
+  std::size_t size() const { return z_.total_in; }  // of what was added
+
+ private:
+  void write(std::string_view text, int flush) {
+    z_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+    z_.avail_in = static_cast<uInt>(text.size());
+    do {
+      z_.next_out = reinterpret_cast<Bytef*>(buffer_.data());
+      z_.avail_out = static_cast<uInt>(buffer_.size());
+      KYBERN_CHECK(deflate(&z_, flush) != Z_STREAM_ERROR, "deflate");
+      out_.append(buffer_.data(), buffer_.size() - z_.avail_out);
+    } while (z_.avail_out == 0);
+  }
+
+  z_stream z_{};
+  std::array<char, 32 << 10> buffer_;
+  std::string out_;
+};
+
+// Into anything with add().
+template <class Sink>
+void write_v2_document(Sink& sink, const Catalog::All& all, const std::vector<ExternalVersion>& others) {
+  std::string piece;
+  auto pass = [&] {
+    sink.add(piece);
+    piece.clear();
+  };
   std::vector<const Served*> about(all.begin(), all.end());
   SchemaSet schemas(OpenapiVersion::v2, all, about);
   OthersV2 theirs(others);
-  JsonText path_json(paths);
-  path_json.begin_object();
-  for (const auto& [name, section] : sections_of(all)) write_section(path_json, schemas, OpenapiVersion::v2, name, section);
-  theirs.write_paths(path_json);
-  path_json.end_object();
-  JsonText json(out);
+  JsonText json(piece);
   json.begin_object();
+  // The paths come first: they say which definitions there have to be.
+  json.key("paths").begin_object();
+  for (const auto& [name, section] : sections_of(all)) {
+    write_section(json, schemas, OpenapiVersion::v2, name, section);
+    pass();
+  }
+  theirs.write_paths(json);
+  json.end_object();
   json.key("definitions").begin_object();
-  schemas.write(json);
+  pass();
+  schemas.write(json, pass);
   theirs.write_definitions(json, schemas);
   json.end_object();
   write_info(json);
-  json.key("paths").raw(paths);
   json.key("security").raw(R"([{"BearerToken":[]}])");
   write_security(json, "securityDefinitions");
   json.member("swagger", "2.0");
   json.end_object();
-  return out;
+  pass();
 }
 
-std::string gzip(std::string_view text) {
-  z_stream z{};
-  KYBERN_CHECK(deflateInit2(&z, Z_BEST_SPEED + 2, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK, "deflateInit2");
-  std::string out(deflateBound(&z, text.size()), '\0');
-  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-  z.avail_in = static_cast<uInt>(text.size());
-  z.next_out = reinterpret_cast<Bytef*>(out.data());
-  z.avail_out = static_cast<uInt>(out.size());
-  KYBERN_CHECK(deflate(&z, Z_FINISH) == Z_STREAM_END, "deflate");
-  out.resize(z.total_out);
-  deflateEnd(&z);
-  out.shrink_to_fit();
-  return out;
-}
+struct Whole {
+  std::string text;
+  void add(std::string_view piece) { text += piece; }
+};
 
 std::string gunzip(std::string_view bytes, std::size_t size) {
   z_stream z{};
@@ -244,8 +277,10 @@ class Cache {
         entries_.splice(entries_.begin(), entries_, at);
         return entries_.front();
       }
-    std::string text = make();
-    entries_.push_front({etag, std::make_shared<const std::string>(gzip(text)), text.size()});
+    Gzip gzip;
+    make(gzip);
+    const std::size_t size = gzip.size();
+    entries_.push_front({etag, std::make_shared<const std::string>(gzip.finish()), size});
     std::size_t total = 0;
     for (auto at = entries_.begin(); at != entries_.end();) {
       total += at->bytes->size();
@@ -287,9 +322,14 @@ bool names_etag(std::string_view if_none_match, std::string_view etag) {
   return false;
 }
 
+// The document of v2 is about everything and takes long: those of v3 have a cache of their own and wait for it nowhere.
+Cache& cache_of(OpenapiVersion version) {
+  static Cache v2, v3;
+  return version == OpenapiVersion::v2 ? v2 : v3;
+}
+
 template <class Make>
-net::Response serve(const net::Request& request, std::string_view form, const std::string& etag, Make make) {
-  static Cache cache;
+net::Response serve(OpenapiVersion version, const net::Request& request, std::string_view form, const std::string& etag, Make make) {
   net::Response response;
   response.headers.set("etag", fmt::format("\"{}\"", etag));
   response.headers.set("vary", "Accept-Encoding, Accept");
@@ -297,7 +337,7 @@ net::Response serve(const net::Request& request, std::string_view form, const st
     response.status = 304;
     return response;
   }
-  Compressed found = cache.get(etag, make);
+  Compressed found = cache_of(version).get(etag, make);
   response.headers.set("content-type", form);
   if (accepts_gzip(request)) {
     response.headers.set("content-encoding", "gzip");
@@ -331,7 +371,7 @@ std::string_view query_hash(std::string_view query) {
 net::Response index(const Catalog::All& all, const net::Request& request, const std::vector<ExternalVersion>& others) {
   std::string of_others;
   for (const ExternalVersion& other : others) of_others += fmt::format("{}/{} {} ", other.group, other.version, other.openapi_hash);
-  return serve(request, "application/json", etag_of(all, "index", "application/json" + of_others), [&] {
+  return serve(OpenapiVersion::v3, request, "application/json", etag_of(all, "index", "application/json" + of_others), [&](Gzip& gzip) {
     std::string out;
     JsonText json(out);
     json.begin_object();
@@ -346,7 +386,7 @@ net::Response index(const Catalog::All& all, const net::Request& request, const 
       if (!other.openapi_hash.empty()) one(fmt::format("apis/{}/{}", other.group, other.version), other.openapi_hash);
     json.end_object();
     json.end_object();
-    return out;
+    gzip.add(out);
   });
 }
 
@@ -367,9 +407,9 @@ std::optional<net::Response> v3_answer(const Catalog::All& all, const net::Reque
     return response;
   }
   bool json = form == "application/json";
-  net::Response response = serve(request, form, json ? hash : etag_of(section.about, name, form), [&] {
-    std::string text = v3_document(all, name, section);
-    return json ? text : to_protobuf(OpenapiVersion::v3, text);
+  net::Response response = serve(OpenapiVersion::v3, request, form, json ? hash : etag_of(section.about, name, form), [&](Gzip& gzip) {
+    const std::string text = v3_document(all, name, section);
+    gzip.add(json ? text : to_protobuf(OpenapiVersion::v3, text));
   });
   if (!asked.empty()) {
     response.headers.set("cache-control", "public, immutable");
@@ -391,9 +431,11 @@ std::optional<net::Response> openapi_answer(const Catalog& catalog, const net::R
   std::string theirs;
   for (const ExternalVersion& other : others)
     if (other.openapi_v2) theirs += fmt::format("{}/{} {} ", other.group, other.version, other.openapi_v2_tag);
-  return serve(request, form, etag_of(all, "v2" + theirs, form), [&] {
-    std::string text = v2_document(all, others);
-    return form == "application/json" ? text : to_protobuf(OpenapiVersion::v2, text);
+  return serve(OpenapiVersion::v2, request, form, etag_of(all, "v2" + theirs, form), [&](Gzip& gzip) {
+    if (form == "application/json") return write_v2_document(gzip, all, others);
+    Whole whole;
+    write_v2_document(whole, all, others);
+    gzip.add(to_protobuf(OpenapiVersion::v2, whole.text));
   });
 }
 

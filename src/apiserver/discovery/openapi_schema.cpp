@@ -77,7 +77,7 @@ bool shared_by_all_groups(std::string_view kind) { return kind == "DeleteOptions
 
 JsonText& JsonText::key(std::string_view name) {
   before();
-  write_json(Draft(name).freeze().root(), out_);
+  write_text(name);
   out_ += ':';
   comma_ = false;
   return *this;
@@ -85,8 +85,17 @@ JsonText& JsonText::key(std::string_view name) {
 
 void JsonText::text(std::string_view value) {
   before();
-  write_json(Draft(value).freeze().root(), out_);
+  write_text(value);
   comma_ = true;
+}
+
+// Most texts are plain, and a thousand definitions have a million of them.
+void JsonText::write_text(std::string_view text) {
+  constexpr auto plain = [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&'; };
+  if (!std::all_of(text.begin(), text.end(), plain)) return write_json(Draft(text).freeze().root(), out_);
+  out_ += '"';
+  out_ += text;
+  out_ += '"';
 }
 
 void JsonText::raw(std::string_view json) {
@@ -185,7 +194,7 @@ void SchemaSet::write_reference(JsonText& json, std::string_view name, bool othe
   json.end_array();
 }
 
-void SchemaSet::write(JsonText& json) {
+void SchemaSet::write(JsonText& json, const std::function<void()>& after) {
   // Writing a schema adds those it refers to: first find them all, then write in order of names.
   std::string nothing;
   std::set<std::string_view> looked_at;
@@ -217,6 +226,7 @@ void SchemaSet::write(JsonText& json) {
     write_others_before(&name);
     json.key(name);
     write_type(json, *type);
+    if (after) after();
   }
   write_others_before(nullptr);
 }

@@ -2,6 +2,7 @@
 // is some megabytes; a tree of it would be ten times that.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <set>
 #include <span>
@@ -34,6 +35,7 @@ class JsonText {
   void open(char bracket);
   void close(char bracket);
   void before();
+  void write_text(std::string_view text);
   std::string& out_;
   bool comma_ = false;
 };
@@ -54,7 +56,8 @@ class SchemaSet {
   // {"$ref": ...} of a type's schema, which is then part of the set.
   void refer(JsonText& json, const schema::Type* type);
   void refer(JsonText& json, std::string_view name);
-  void write(JsonText& json);  // the members: name to schema, sorted by name
+  // The members: name to schema, sorted by name. `after`: called after each, when given.
+  void write(JsonText& json, const std::function<void()>& after = {});
 
  private:
   void write_type(JsonText& json, const schema::Type& type);

@@ -17,7 +17,7 @@ struct Case {
 // Objects are written without their metadata: it is {"name":"a","creationTimestamp":"2026-01-02T03:03:05Z"}.
 std::string cells_for(const Case& c) {
   static const Catalog catalog;
-  const Served* served = catalog.find(c.group, c.version, c.plural);
+  const ServedRef served = catalog.find(c.group, c.version, c.plural);
   if (served == nullptr) return "not served";
   auto parsed = parse_json(c.object);
   if (!parsed) return parsed.error().message;

@@ -19,20 +19,26 @@ std::string encode_continue(store::Revision revision, std::string_view relative_
 }
 
 ApiResult<Continue> decode_continue(std::string_view text) {
+  auto not_valid = [](std::string_view why) {
+    return fail(bad_request(fmt::format("invalid continue token: continue key is not valid: {}", why)));
+  };
   auto bytes = base64url_decode(text);
-  if (!bytes) return fail(bad_request("continue key is not valid: illegal base64 data"));
+  if (!bytes) {
+    std::size_t at = std::min(text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"), text.size());
+    return not_valid(fmt::format("illegal base64 data at input byte {}", at));
+  }
   auto token = parse_json(*bytes);
-  if (!token) return fail(bad_request(fmt::format("continue key is not valid: {}", token.error().message)));
-  if ((*token)["v"].as_string() != "meta.k8s.io/v1")
-    return fail(bad_request(
-        fmt::format("continue key is not valid: server does not recognize this encoded version {}", go_quote((*token)["v"].as_string()))));
+  if (!token) return not_valid(token.error().message);
+  if (std::string_view version = (*token)["v"].as_string(); version != "meta.k8s.io/v1")
+    return not_valid(fmt::format("server does not recognize this encoded version {}", version));
   Continue out{(*token)["rv"].as_int(), (*token)["start"].str()};
-  if (out.revision == 0)
-    return fail(bad_request("continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)"));
-  if (out.start.empty()) return fail(bad_request("continue key is not valid: encoded start key empty (version meta.k8s.io/v1)"));
-  if (out.start.find("../") != std::string::npos || out.start.starts_with("/"))
-    return fail(bad_request(fmt::format("continue key is not valid: {}", out.start)));
-  if (out.start.back() == '\0') out.start.pop_back();
+  if (out.revision == 0) return not_valid("incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
+  if (out.start.empty()) return not_valid("encoded start key empty (version meta.k8s.io/v1)");
+  const std::string key = out.start.starts_with('/') ? out.start : "/" + out.start;
+  for (std::string_view part : split(std::string_view(key).substr(1), '/'))
+    if (part == "." || part == ".." || (part.empty() && key != "/")) return not_valid(out.start);
+  out.start = key.substr(1);
+  if (!out.start.empty() && out.start.back() == '\0') out.start.pop_back();
   return out;
 }
 
@@ -44,19 +50,18 @@ Document expired_continue(const Status& status, std::string_view token) {
 
 namespace {
 
-constexpr Duration future_revision_wait = std::chrono::seconds(3);  // for a resourceVersion that is ahead of ours
-
+// Upstream has no kind of error for what is no number: it is a 500 without a reason (kubernetes/kubernetes#139485).
 ApiResult<store::Revision> read_revision(std::string_view text) {
-  auto value = parse_int(text);
-  if (!value || *value < 0) {
-    FieldErrors errors{{FieldError::Type::invalid, "resourceVersion", go_quote(text),
-                        fmt::format("strconv.ParseUint: parsing {}: invalid syntax", go_quote(text))}};
-    return fail(bad_request(fmt::format("resourceVersion: Invalid value: {}: {}", errors[0].value, errors[0].detail)));
-  }
-  return *value;
+  const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+  if (auto value = parse_int(text); value && digits) return *value;
+  Status status;
+  status.code = 500;
+  status.message = fmt::format("resourceVersion: Invalid value: {}: strconv.ParseUint: parsing {}: {}", go_quote(text), go_quote(text),
+                               digits ? "value out of range" : "invalid syntax");
+  return fail(std::move(status));
 }
 
-ApiResult<void> check_matches(const Query& query, ListOptions& out) {
+ApiResult<void> check_matches(const ListOptions& out) {
   FieldErrors errors;
   const std::string& match = out.resource_version_match;
   auto forbid = [&](std::string detail) { errors.push_back({FieldError::Type::forbidden, "resourceVersionMatch", "", std::move(detail)}); };
@@ -81,7 +86,6 @@ ApiResult<void> check_matches(const Query& query, ListOptions& out) {
   }
   if (out.has_send_initial_events && !out.watch)
     errors.push_back({FieldError::Type::forbidden, "sendInitialEvents", "", "sendInitialEvents is forbidden for list"});
-  (void)query;
   if (!errors.empty()) return fail(invalid("meta.k8s.io", "ListOptions", "", errors));
   return {};
 }
@@ -100,8 +104,8 @@ ApiResult<ListOptions> read_list_options(const Served& served, const Query& quer
   for (const FieldTerm& term : out.fields.terms()) names.push_back(term.field);
   if (auto ok = check_field_names(served, names); !ok) return fail(std::move(ok.error()));
   auto number = [&](std::string_view name, std::int64_t& into) -> ApiResult<void> {
+    if (!query.has(name)) return {};
     std::string text = query.get(name);
-    if (text.empty()) return {};
     auto value = parse_int(text);
     if (!value) return fail(bad_request(fmt::format("strconv.ParseInt: parsing {}: invalid syntax", go_quote(text))));
     into = *value;
@@ -117,19 +121,19 @@ ApiResult<ListOptions> read_list_options(const Served& served, const Query& quer
   out.bookmarks = query.flag("allowWatchBookmarks");
   out.has_send_initial_events = query.has("sendInitialEvents");
   out.send_initial_events = query.flag("sendInitialEvents");
-  if (auto ok = check_matches(query, out); !ok) return fail(std::move(ok.error()));
+  if (auto ok = check_matches(out); !ok) return fail(std::move(ok.error()));
   return out;
 }
 
 namespace {
 
 // One predicate for labels and fields; empty when everything matches.
-std::function<bool(Value)> predicate(const Registry& registry, const Served& served, const ListOptions& options, std::string_view name) {
+std::function<bool(Value)> predicate(const Registry& registry, const ServedRef& served, const ListOptions& options, std::string_view name) {
   bool by_field = !options.fields.empty(), by_label = !options.labels.empty();
   if (!by_field && !by_label && name.empty()) return {};
   // Names are the same in all versions.
   const bool converts = std::ranges::any_of(options.fields.terms(), [](const FieldTerm& t) { return !t.field.starts_with("metadata."); });
-  return [&registry, served = &served, labels = options.labels, fields = options.fields, by_field, by_label, converts,
+  return [&registry, served, labels = options.labels, fields = options.fields, by_field, by_label, converts,
           name = std::string(name)](Value stored) {
     Document held;
     Value object = stored;
@@ -152,13 +156,8 @@ std::string scope_prefix(const Served& served, std::string_view ns) {
 }
 
 Status too_large_version(store::Revision asked, store::Revision ours) {
-  Status status = server_timeout("", "", "", 1);
-  status.code = 504;
-  status.reason = "Timeout";
-  status.message = fmt::format("Too large resource version: {}, current: {}", asked, ours);
+  Status status = timeout(fmt::format("Too large resource version: {}, current: {}", asked, ours), 1);
   status.causes = {{"ResourceVersionTooLarge", "Too large resource version", ""}};
-  status.retry_after_seconds = 1;
-  status.name = status.group = status.kind = "";
   return status;
 }
 
@@ -174,11 +173,11 @@ ApiResult<void> Registry::check_revision(std::string_view version) const {
 ApiResult<Listing> Registry::list(Work& work, const ListOptions& options) {
   const Served& served = *work.served;
   Listing out;
-  out.served = &served;
+  out.served = work.served;
   out.prefix = scope_prefix(served, work.ns);
   out.limit = options.limit;
   out.selective = !options.labels.empty() || !options.fields.empty();
-  out.matches = predicate(*this, served, options, work.name);
+  out.matches = predicate(*this, work.served, options, work.name);
   if (!options.continue_token.empty()) {
     auto token = decode_continue(options.continue_token);
     if (!token) return fail(std::move(token.error()));
@@ -305,7 +304,7 @@ ApiResult<WatchPlan> Registry::watch(Work& work, const ListOptions& options) {
   const Served& served = *work.served;
   WatchPlan plan;
   plan.prefix = scope_prefix(served, work.ns);
-  plan.matches = predicate(*this, served, options, work.name);
+  plan.matches = predicate(*this, work.served, options, work.name);
   const std::string& version = options.resource_version;
   store::Revision asked = 0;
   if (!version.empty()) {
@@ -313,20 +312,18 @@ ApiResult<WatchPlan> Registry::watch(Work& work, const ListOptions& options) {
     if (!revision) return fail(std::move(revision.error()));
     asked = *revision;
   }
-  // Without bookmarks nothing would tell the end of what was there: then it is a watch as any other.
-  const bool streams = options.has_send_initial_events && (!options.send_initial_events || options.bookmarks);
-  bool initial = streams ? options.send_initial_events : asked == 0;
+  const bool initial = options.has_send_initial_events ? options.send_initial_events : asked == 0;
   if (initial) {
     // Only what is told first must be as new as was asked for; a plain watch waits for what comes after that version.
     if (asked > store_.revision()) return fail(too_large_version(asked, store_.revision()));
     Listing listing;
-    listing.served = &served;
+    listing.served = work.served;
     listing.prefix = plan.prefix;
     listing.matches = plan.matches;
     listing.snapshot = store_.snapshot();
     plan.after = listing.snapshot.revision();
     plan.initial = std::move(listing);
-    plan.initial_bookmark = streams;  // only with the objects that it ends
+    plan.initial_bookmark = options.has_send_initial_events && options.bookmarks;  // only with the objects that it ends
   } else {
     plan.after = asked > 0 ? asked : store_.revision();
   }
@@ -335,7 +332,7 @@ ApiResult<WatchPlan> Registry::watch(Work& work, const ListOptions& options) {
 
 Document Registry::read(std::string_view group, std::string_view version, std::string_view plural, std::string_view ns,
                         std::string_view name) const {
-  const Served* served = catalog_.find(group, version, plural);
+  const ServedRef served = catalog_.find(group, version, plural);
   if (!served) return {};
   auto entry = store_.snapshot().get(served->key(ns, name));
   return entry ? in_served_form(*served, entry->value.root()) : Document();
@@ -343,7 +340,7 @@ Document Registry::read(std::string_view group, std::string_view version, std::s
 
 void Registry::each(std::string_view group, std::string_view version, std::string_view plural, std::string_view ns,
                     const std::function<bool(Value)>& visit) const {
-  const Served* served = catalog_.find(group, version, plural);
+  const ServedRef served = catalog_.find(group, version, plural);
   if (!served) return;
   store_.snapshot().scan(scope_prefix(*served, ns), "", [&](const store::EntryPtr& entry) {
     if (!served->from_stored) return visit(entry->value.root());

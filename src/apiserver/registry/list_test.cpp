@@ -94,11 +94,16 @@ TEST_F(ListTest, OptionsOfListsTogether) {
       {"resourceVersion=1&resourceVersionMatch=Some",
        std::string(refused) + "resourceVersionMatch: Unsupported value: \"Some\": supported values: \"Exact\", \"NotOlderThan\", \"\""},
       {"sendInitialEvents=true", std::string(refused) + "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list"},
-      {"resourceVersion=x", "400 resourceVersion: Invalid value: \"x\": strconv.ParseUint: parsing \"x\": invalid syntax"},
+      {"resourceVersion=x", "500 resourceVersion: Invalid value: \"x\": strconv.ParseUint: parsing \"x\": invalid syntax"},
+      {"resourceVersion=-1", "500 resourceVersion: Invalid value: \"-1\": strconv.ParseUint: parsing \"-1\": invalid syntax"},
+      {"resourceVersion=18446744073709551616",
+       "500 resourceVersion: Invalid value: \"18446744073709551616\": strconv.ParseUint: parsing "
+       "\"18446744073709551616\": value out of range"},
+      {"limit=", "400 strconv.ParseInt: parsing \"\": invalid syntax"},
       {"limit=x", "400 strconv.ParseInt: parsing \"x\": invalid syntax"},
   };
   for (const Row& row : rows) EXPECT_EQ(list(row.query), row.answer) << row.query;
-  EXPECT_TRUE(list("resourceVersion=999999").starts_with("504 Too large resource version: 999999, current: "));
+  EXPECT_TRUE(list("resourceVersion=999999").starts_with("504 Timeout: Too large resource version: 999999, current: "));
 }
 
 TEST_F(ListTest, PagesAreOfOneState) {
@@ -116,10 +121,20 @@ TEST_F(ListTest, PagesAreOfOneState) {
   ASSERT_TRUE(token);
   EXPECT_EQ(list("limit=1&continue=" + encode_continue(-1, token->start)), "aa more left=2");
   EXPECT_NE(version_, version);
-  for (const std::string& bad :
-       {std::string("%%%"), base64url_encode("{}"), base64url_encode(R"({"v":"meta.k8s.io/v1","rv":0,"start":"a"})"),
-        base64url_encode(R"({"v":"meta.k8s.io/v1","rv":5,"start":"../x"})")})
-    EXPECT_TRUE(list("continue=" + bad).starts_with("400 continue key is not valid: ")) << bad;
+  // Upstream's messages (apiserver/pkg/storage/continue.go).
+  const std::pair<std::string, std::string> bad[] = {
+      {"ab!d", "illegal base64 data at input byte 2"},
+      {base64url_encode("{}"), "server does not recognize this encoded version "},
+      {base64url_encode(R"({"v":"v2","rv":5,"start":"a"})"), "server does not recognize this encoded version v2"},
+      {base64url_encode(R"({"v":"meta.k8s.io/v1","rv":0,"start":"a"})"),
+       "incorrect encoded start resourceVersion (version meta.k8s.io/v1)"},
+      {base64url_encode(R"({"v":"meta.k8s.io/v1","rv":5,"start":""})"), "encoded start key empty (version meta.k8s.io/v1)"},
+      {base64url_encode(R"({"v":"meta.k8s.io/v1","rv":5,"start":"../x"})"), "../x"},
+      {base64url_encode(R"({"v":"meta.k8s.io/v1","rv":5,"start":"./x"})"), "./x"},
+      {base64url_encode(R"({"v":"meta.k8s.io/v1","rv":5,"start":"x//y"})"), "x//y"},
+  };
+  for (const auto& [key, why] : bad)
+    EXPECT_EQ(list("continue=" + key), "400 invalid continue token: continue key is not valid: " + why) << key;
 }
 
 TEST_F(ListTest, AnExpiredTokenComesWithAnotherOne) {
@@ -146,8 +161,12 @@ TEST_F(ListTest, OptionsOfWatchesTogether) {
       {"sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true", "initial: a b c bookmark"},
       {"sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&resourceVersion=" + now,
        "initial: a b c bookmark"},
-      {"sendInitialEvents=true&resourceVersionMatch=NotOlderThan", "initial: a b c"},  // nothing would tell the end: an ordinary watch
-      {"sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=" + now, "later"},
+      {"sendInitialEvents=true&resourceVersionMatch=NotOlderThan", "initial: a b c"},  // without bookmarks nothing tells the end
+      {"sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=" + now, "initial: a b c"},
+      {"sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=0", "initial: a b c"},
+      {"sendInitialEvents=false&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true", "later"},
+      {"sendInitialEvents=false&resourceVersionMatch=NotOlderThan&resourceVersion=" + now, "later"},
+      {"resourceVersion=x", "500 resourceVersion: Invalid value: \"x\": strconv.ParseUint: parsing \"x\": invalid syntax"},
       {"sendInitialEvents=false&resourceVersionMatch=NotOlderThan", "later"},
       {"sendInitialEvents=false&resourceVersionMatch=NotOlderThan&resourceVersion=0", "later"},
       {"sendInitialEvents=true",
@@ -164,7 +183,7 @@ TEST_F(ListTest, OptionsOfWatchesTogether) {
       std::string::npos);
   EXPECT_EQ(watch("resourceVersion=999999"), "later");
   EXPECT_TRUE(watch("sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&resourceVersion=999999")
-                  .starts_with("504 Too large resource version: 999999, current: "));
+                  .starts_with("504 Timeout: Too large resource version: 999999, current: "));
 }
 
 }  // namespace

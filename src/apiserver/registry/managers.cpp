@@ -11,9 +11,9 @@ namespace kybern::apiserver {
 namespace {
 
 // The versions of one resource: views of the same stored objects.
-class ServedVersions : public apply::Versions {
+class VersionsOf : public apply::Versions {
  public:
-  ServedVersions(const Catalog& catalog, const Served& served) : catalog_(catalog), served_(served) {}
+  explicit VersionsOf(const Served& served) : served_(served) {}
   bool has(std::string_view version) const override { return find(version) != nullptr; }
   apply::Place root(std::string_view version) const override {
     const Served& served = *find(version);
@@ -28,11 +28,10 @@ class ServedVersions : public apply::Versions {
  private:
   const Served* find(std::string_view version) const {
     if (version == served_.api_version) return &served_;
-    for (const auto& other : catalog_.all())
-      if (other->stored == served_.stored && other->api_version == version) return other;
+    for (const Served* other : served_.versions)
+      if (other->api_version == version) return other;
     return nullptr;
   }
-  const Catalog& catalog_;
   const Served& served_;
 };
 
@@ -54,9 +53,11 @@ apply::FieldSet fields(std::initializer_list<std::initializer_list<std::string_v
 const apply::FieldSet& reset_fields(const Work& work) {
   static const apply::FieldSet none,
       status = fields({{"f:status"}}), spec = fields({{"f:spec"}}), of_deployments = fields({{"f:spec"}, {"f:metadata", "f:labels"}}),
-      of_pods = fields({{"f:spec"}, {"f:metadata", "f:deletionTimestamp"}, {"f:metadata", "f:ownerReferences"}});
+      of_pods = fields({{"f:spec"}, {"f:metadata", "f:deletionTimestamp"}, {"f:metadata", "f:ownerReferences"}}),
+      of_custom = fields({{"f:spec"}, {"f:metadata"}});
   if (work.subresource.empty()) return work.served->subresource("status") ? status : none;
   if (work.subresource != "status") return none;
+  if (work.served->custom) return of_custom;
   if (work.is("apps", "deployments")) return of_deployments;
   return work.is("", "pods") ? of_pods : spec;
 }
@@ -104,7 +105,7 @@ void set_managers(Work& work, Value before, Draft& object, Value frozen) {
       reset = Draft::array().freeze();
       given = reset.root();
     }
-    ServedVersions versions(work.registry.catalog(), *work.served);
+    VersionsOf versions(*work.served);
     std::string manager = manager_of(work), time = format_rfc3339(work.world.clock.now());
     apply::Write write{versions,
                        work.served->api_version,
@@ -126,7 +127,7 @@ ApiResult<Document> apply_config(Work& work, Value live, Value config) {
   if (version != served.api_version || kind != served.kind())
     return fail(bad_request(
         fmt::format("invalid object type: {}{}, Kind={}", version.find('/') == std::string_view::npos ? "/" : "", version, kind)));
-  ServedVersions versions(work.registry.catalog(), served);
+  VersionsOf versions(served);
   std::string time = format_rfc3339(work.world.clock.now());
   apply::Write write{versions, served.api_version, work.field_manager,        subresource_of(work),
                      time,     reset_fields(work), served.empty_object.root()};

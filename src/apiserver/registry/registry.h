@@ -54,7 +54,7 @@ struct Listing {
   std::function<bool(Value stored)> matches;  // empty: all
   bool unconverted = false;                   // webhooks convert nothing: only the version's name is changed
   bool selective = false;                     // a selector is at work: remainingItemCount is not told
-  const Served* served = nullptr;
+  ServedRef served{};
   std::string resource_version;
 
   // The next object in the served version's form; empty at the end of the page.

@@ -39,9 +39,10 @@ FieldErrors validate_create(const Served& served, Value object) {
   return errors;
 }
 
-FieldErrors validate_update(const Served& served, Value object, Value before, std::string_view subresource) {
+FieldErrors validate_update(const Served& served, Value object, Value before, std::string_view subresource,
+                            std::vector<std::string>* warnings) {
   if (subresource == "binding") return {};  // it sets what a pod update may not, and was judged by its own rules
-  if (served.custom) return served.custom->validate(object, before);
+  if (served.custom) return served.custom->validate(object, before, warnings);
   if (is_definition(served)) {  // its finalizers need no qualified names
     FieldErrors errors = validate_object_meta_update(object["metadata"], before["metadata"]);
     field::append(errors, validate_object_meta(object["metadata"], false, name_is_subdomain));

@@ -7,6 +7,7 @@ namespace kybern::apiserver {
 
 void apply_defaults(const Served& served, Draft& object);
 FieldErrors validate_create(const Served& served, Value object);
-FieldErrors validate_update(const Served& served, Value object, Value before, std::string_view subresource);
+FieldErrors validate_update(const Served& served, Value object, Value before, std::string_view subresource,
+                            std::vector<std::string>* warnings = nullptr);
 
 }  // namespace kybern::apiserver

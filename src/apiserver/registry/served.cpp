@@ -27,6 +27,11 @@ std::string Served::key(std::string_view ns, std::string_view name) const {
   return out;
 }
 
+ServedVersions::ServedVersions(std::vector<std::unique_ptr<Served>> owned) : owned_(std::move(owned)) {
+  for (const auto& one : owned_) all_.push_back(one.get());
+  for (const auto& one : owned_) one->versions = all_;
+}
+
 Catalog::Catalog() {
   for (const schema::Resource& resource : schema::resources()) {
     auto served = std::make_unique<Served>();
@@ -44,69 +49,98 @@ Catalog::Catalog() {
     served_.push_back(std::move(served));
   }
   for (const View& view : views()) {
-    auto* served = const_cast<Served*>(find(view.group, view.version, view.plural));
-    const Served* stored = find(view.stored_group, view.stored_version, view.plural);
+    auto* served = const_cast<Served*>(find(view.group, view.version, view.plural).get());
+    const Served* stored = find(view.stored_group, view.stored_version, view.plural).get();
     if (!served || !stored) continue;
     served->stored = stored;
     served->prefix = stored->prefix;
     served->from_stored = view.from_stored;
     served->to_stored = view.to_stored;
   }
-  publish();
+  for (const auto& s : served_) same_objects_[s->prefix].push_back(s.get());
+  for (const auto& s : served_) s->versions = same_objects_.find(s->prefix)->second;
 }
 
-const Served* Catalog::find(std::string_view group, std::string_view version, std::string_view plural) const {
+ServedRef Catalog::find(std::string_view group, std::string_view version, std::string_view plural) const {
   if (auto found = built_in_.find(plural); found != built_in_.end())
     for (const Served* s : found->second)
-      if (s->resource->group == group && s->resource->version == version) return s;
+      if (s->resource->group == group && s->resource->version == version) return ServedRef::borrowed(*s);
   std::lock_guard lock(mutex_);
-  auto at = custom_by_group_.find(std::string(group));
-  if (at == custom_by_group_.end()) return nullptr;
-  for (const Served* s : at->second)
-    if (s->resource->plural == plural && s->resource->version == version) return s;
+  auto in_group = custom_.find(group);
+  if (in_group == custom_.end()) return nullptr;
+  auto definition = in_group->second.find(plural);
+  if (definition == in_group->second.end()) return nullptr;
+  for (const Served* s : definition->second->all())
+    if (s->resource->version == version) return {definition->second, s};
   return nullptr;
 }
 
+ServedRef Catalog::find_kind(std::string_view group, std::string_view version, std::string_view kind) const {
+  for (const auto& s : served_)
+    if (s->resource->kind == kind && s->resource->group == group && s->resource->version == version) return ServedRef::borrowed(*s);
+  std::lock_guard lock(mutex_);
+  auto in_group = custom_.find(group);
+  if (in_group == custom_.end()) return nullptr;
+  for (const auto& [plural, versions] : in_group->second)
+    for (const Served* s : versions->all())
+      if (s->resource->kind == kind && s->resource->version == version) return {versions, s};
+  return nullptr;
+}
+
+// Made anew after a change when somebody asks, so that a thousand definitions in a row do not each pay for those before.
 Catalog::All Catalog::all() const {
   std::lock_guard lock(mutex_);
+  if (!all_) {
+    auto list = std::make_shared<All::List>();
+    for (const auto& s : served_) list->served.push_back(s.get());
+    for (const auto& [group, by_plural] : custom_) {
+      for (const auto& [plural, versions] : by_plural) {
+        list->served.insert(list->served.end(), versions->all().begin(), versions->all().end());
+        list->kept.push_back(versions);
+      }
+    }
+    all_ = std::move(list);
+  }
   return All(all_);
 }
 
-void Catalog::replace_custom(std::string_view definition, std::vector<std::unique_ptr<Served>> versions) {
+Catalog::All Catalog::of_group(std::string_view group) const {
+  auto list = std::make_shared<All::List>();
+  for (const auto& s : served_)
+    if (s->resource->group == group) list->served.push_back(s.get());
   std::lock_guard lock(mutex_);
-  auto at = custom_.find(definition);
-  if (at == custom_.end()) at = custom_.emplace(std::string(definition), std::vector<std::unique_ptr<Served>>()).first;
-  for (auto& old : at->second) retired_.push_back(std::move(old));
-  at->second = std::move(versions);
-  if (at->second.empty()) custom_.erase(at);
-  publish();
-}
-
-const Served* Catalog::find_custom(std::string_view definition) const {
-  std::lock_guard lock(mutex_);
-  auto at = custom_.find(definition);
-  return at == custom_.end() || at->second.empty() ? nullptr : at->second.front().get();
-}
-
-void Catalog::publish() {
-  auto list = std::make_shared<std::vector<const Served*>>();
-  custom_by_group_.clear();
-  for (const auto& s : served_) list->push_back(s.get());
-  for (const auto& [name, versions] : custom_) {
-    for (const auto& s : versions) {
-      list->push_back(s.get());
-      custom_by_group_[std::string(s->group())].push_back(s.get());
+  if (auto in_group = custom_.find(group); in_group != custom_.end()) {
+    for (const auto& [plural, versions] : in_group->second) {
+      list->served.insert(list->served.end(), versions->all().begin(), versions->all().end());
+      list->kept.push_back(versions);
     }
   }
-  all_ = std::move(list);
+  return All(std::move(list));
 }
 
-const Served* Catalog::find_kind(std::string_view group, std::string_view version, std::string_view kind) const {
-  for (const auto& s : served_)
-    if (s->resource->kind == kind && s->resource->group == group && s->resource->version == version) return s.get();
-  for (const Served* s : all())
-    if (s->custom && s->resource->kind == kind && s->resource->group == group && s->resource->version == version) return s;
-  return nullptr;
+void Catalog::replace_custom(std::string_view definition, std::vector<std::unique_ptr<Served>> versions) {
+  const std::string_view plural = definition.substr(0, definition.find('.')),
+                         group = definition.substr(std::min(plural.size() + 1, definition.size()));
+  std::shared_ptr<const ServedVersions> fresh, before;  // what went is taken apart without the lock
+  std::shared_ptr<const All::List> all_before;
+  if (!versions.empty()) fresh = std::make_shared<const ServedVersions>(std::move(versions));
+  std::lock_guard lock(mutex_);
+  all_before = std::move(all_);
+  all_.reset();
+  auto in_group = custom_.find(group);
+  if (fresh) {
+    if (in_group == custom_.end()) in_group = custom_.emplace(std::string(group), ByPlural()).first;
+    auto at = in_group->second.find(plural);
+    if (at == in_group->second.end()) in_group->second.emplace(std::string(plural), std::move(fresh));
+    else before = std::exchange(at->second, std::move(fresh));
+    return;
+  }
+  if (in_group == custom_.end()) return;
+  if (auto at = in_group->second.find(plural); at != in_group->second.end()) {
+    before = std::move(at->second);
+    in_group->second.erase(at);
+  }
+  if (in_group->second.empty()) custom_.erase(in_group);
 }
 
 namespace {

@@ -19,7 +19,7 @@ ApiResult<Document> retyped(const Work& work, const Served& served, std::string_
     Work own{.registry = work.registry,
              .world = work.world,
              .user = work.user,
-             .served = &served,
+             .served = ServedRef::borrowed(served),
              .ns = work.ns,
              .name = work.name,
              .field_validation = FieldValidation::ignore};

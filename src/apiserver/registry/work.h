@@ -25,7 +25,7 @@ struct Work {
   Registry& registry;
   World world;
   User user;
-  const Served* served = nullptr;
+  ServedRef served{};
   std::string ns{}, name{}, subresource{};
   Query query{};
   bool dry_run = false;

@@ -280,8 +280,10 @@ ApiResult<Answer> Registry::modify(Work& work, const Change& change, bool retry_
       draft["metadata"]["generation"] = old_meta["generation"].as_int() + 1;
     draft["metadata"]["resourceVersion"] = old_meta["resourceVersion"];
     Document now = draft.freeze();
-    if (FieldErrors errors = validate_update(served, now, before, work.subresource); !errors.empty())
+    std::vector<std::string> unchanged_findings;
+    if (FieldErrors errors = validate_update(served, now, before, work.subresource, &unchanged_findings); !errors.empty())
       return undo(invalid_object(work, work.name, errors));
+    for (std::string& finding : unchanged_findings) work.warn(std::move(finding));
     if (work.subresource.empty()) warn_of(work, now, before);
     if (auto ok = admit_validating({work, "UPDATE", before}, now); !ok) return undo(std::move(ok.error()));
     bool unchanged = now.root() == before.root() && !store_.stale((*entry)->key);

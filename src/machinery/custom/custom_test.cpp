@@ -119,6 +119,18 @@ TEST(Structural, RefusesWhatKubernetesDoes) {
       {R"x({"type":"array","items":{"type":"integer","x-kubernetes-validations":[{"rule":"self == oldSelf"}]}})x",
        "s.properties[p].items.x-kubernetes-validations[0].rule: Invalid value: \"self == oldSelf\": oldSelf cannot be used on the "
        "uncorrelatable portion of the schema within s.properties[p]"},
+      // The outermost place is told.
+      {R"x({"type":"array","maxItems":9,"items":{"type":"array","maxItems":9,"items":{"type":"integer","x-kubernetes-validations":[{"rule":"self == oldSelf"}]}}})x",
+       "s.properties[p].items.items.x-kubernetes-validations[0].rule: Invalid value: \"self == oldSelf\": oldSelf cannot be used on the "
+       "uncorrelatable portion of the schema within s.properties[p]"},
+      {R"x({"type":"integer","x-kubernetes-validations":[{"rule":"self > 1","optionalOldSelf":false}]})x",
+       "s.properties[p].x-kubernetes-validations[0].optionalOldSelf: Invalid value: false: may not be set if oldSelf is not used in rule"},
+      {R"x({"type":"integer","x-kubernetes-validations":[{"rule":"self > 1","messageExpression":" "}]})x",
+       "s.properties[p].x-kubernetes-validations[0].messageExpression: Required value: messageExpression must be non-empty if specified"},
+      {R"x({"type":"integer","x-kubernetes-validations":[{"rule":"self >\n 1"}]})x",
+       "s.properties[p].x-kubernetes-validations[0].message: Required value: message must be specified if rule contains line breaks"},
+      {R"({"type":"array","x-kubernetes-list-type":"map","x-kubernetes-list-map-keys":["a","a"],"items":{"type":"object","required":["a"],"properties":{"a":{"type":"string"}}}})",
+       "s.properties[p].x-kubernetes-list-map-keys: Invalid value: [\"a\",\"a\"]: must not contain duplicate entries"},
   };
   for (const Row& row : rows) {
     Document schema = json(fmt::format(R"({{"type":"object","properties":{{"p":{}}}}})", row.property));
@@ -139,20 +151,25 @@ TEST(Rules, RunOnObjects) {
     std::string_view object, old, expected;
   } rows[] = {
       {R"({"spec":{"replicas":1,"max":2,"image":"i"}})", "", ""},
-      {R"({"spec":{"replicas":2,"max":1,"image":"i"}})", "", "spec: Invalid value: \"object\": above 1"},
-      {R"({"spec":{"replicas":4,"max":5,"image":"i"}})", "", "spec: Invalid value: \"object\": begins small"},
+      {R"({"spec":{"replicas":2,"max":1,"image":"i"}})", "", "spec: Invalid value: above 1"},
+      {R"({"spec":{"replicas":4,"max":5,"image":"i"}})", "", "spec: Invalid value: begins small"},
       {R"({"spec":{"replicas":4,"max":5,"image":"j"}})", R"({"spec":{"replicas":1,"max":5,"image":"i"}})",
        "spec.image: Forbidden: immutable"},
       {R"({"spec":{"max":5,"image":"i"}})", "",
        "spec: Invalid value: \"object\": no such key: replicas evaluating rule: self.replicas <= self.max\nspec: Invalid value: "
        "\"object\": no such key: replicas evaluating rule: begins small"},
-      {R"({"spec":{"replicas":1,"max":5,"l":["a","b"]}})", "", "spec.l[1]: Invalid value: \"string\": failed rule: self.startsWith('a')"},
+      {R"({"spec":{"replicas":1,"max":5,"l":["a","b"]}})", "", "spec.l[1]: Invalid value: \"b\": failed rule: self.startsWith('a')"},
       {R"({"spec":{"replicas":6,"max":5,"image":"i"}})", R"({"spec":{"replicas":6,"max":5,"image":"i"}})", ""},  // it was so before
   };
   for (const Row& row : rows) {
     Document object = json(row.object), old = row.old.empty() ? Document() : json(row.old);
     EXPECT_EQ(shown(rules->run(object.root(), old.root())), row.expected) << row.object;
   }
+  // What is let through because it was so before is told.
+  Document same = json(R"({"spec":{"replicas":6,"max":5,"image":"i"}})");
+  std::vector<std::string> warnings;
+  EXPECT_TRUE(rules->run(same.root(), same.root(), &warnings).empty());
+  EXPECT_EQ(join(warnings, "\n"), "spec: Invalid value: above 5");
 }
 
 TEST(Definition, NamesOfOthersAreNotAccepted) {
@@ -167,6 +184,74 @@ TEST(Definition, NamesOfOthersAreNotAccepted) {
   EXPECT_EQ(taken["conditions"][0]["reason"].as_string(), "SingularConflict");
   EXPECT_EQ(taken["conditions"][0]["message"].as_string(), "\"a\" is already in use");
   EXPECT_EQ(taken["conditions"][1]["status"].as_string(), "False");
+}
+
+TEST(Definition, ShortNamesComeTogether) {
+  Document definition = json(
+      R"({"metadata":{"name":"as.example.com"},"spec":{"group":"example.com","names":{"plural":"as","singular":"a","kind":"A","listKind":"AList","shortNames":["x","y","z"]}},
+          "status":{"acceptedNames":{"plural":"as","singular":"a","kind":"A","listKind":"AList","shortNames":["x"]}}})");
+  Document one = next_status(definition.root(), {.names = {"y"}, .kinds = {}}, "2026-01-01T00:00:00Z").freeze();
+  EXPECT_EQ(to_json(one["acceptedNames"]["shortNames"]), R"(["x"])");
+  EXPECT_EQ(one["conditions"][0]["message"].as_string(), R"("y" is already in use)");
+  Document two = next_status(definition.root(), {.names = {"y", "z"}, .kinds = {"A"}}, "2026-01-01T00:00:00Z").freeze();
+  EXPECT_EQ(two["conditions"][0]["reason"].as_string(), "KindConflict");  // the last of them
+  Document free = next_status(definition.root(), {}, "2026-01-01T00:00:00Z").freeze();
+  EXPECT_EQ(to_json(free["acceptedNames"]["shortNames"]), R"(["x","y","z"])");
+}
+
+TEST(Definition, WhatOneMaySay) {
+  auto with = [](std::string_view version, std::string_view spec = "") {
+    return json(fmt::format(
+        R"({{"metadata":{{"name":"as.example.com"}},"spec":{{"group":"example.com","scope":"Cluster","names":{{"plural":"as","singular":"a","kind":"A","listKind":"AList"}}{1},)"
+        R"("versions":[{{"name":"v1","served":true,"storage":true,"schema":{{"openAPIV3Schema":{{"type":"object"}}}}{0}}}]}}}})",
+        version, spec));
+  };
+  struct Row {
+    std::string_view version, spec, expected;
+  } rows[] = {
+      {"", "", ""},
+      {R"(,"deprecated":true,"deprecationWarning":"go on")", "", ""},
+      {R"(,"deprecationWarning":"go on")", "",
+       "spec.versions[0].deprecationWarning: Invalid value: \"go on\": can only be set for deprecated versions"},
+      {R"(,"deprecated":true,"deprecationWarning":"")", "",
+       "spec.versions[0].deprecationWarning: Invalid value: \"\": must not be an empty string"},
+      {R"(,"deprecated":true,"deprecationWarning":"a\nb")", "",
+       "spec.versions[0].deprecationWarning: Invalid value: \"a\\nb\": must only contain printable UTF-8 characters; non-printable "
+       "character "
+       "found at index 1"},
+      {"", R"(,"preserveUnknownFields":true)",
+       "spec.preserveUnknownFields: Invalid value: true: cannot set to true, set x-kubernetes-preserve-unknown-fields to true in "
+       "spec.versions[*].schema instead"},
+      {R"(,"additionalPrinterColumns":[{"name":"n","type":"string","jsonPath":".spec..x"}])", "", ""},
+      {R"(,"subresources":{"scale":{"specReplicasPath":"spec.n","statusReplicasPath":".status.n"}})", "",
+       "spec.subresources.scale.specReplicasPath: Invalid value: \"spec.n\": must be a simple json path starting with ."},
+      // Who fills in the certificate comes later.
+      {"",
+       R"(,"conversion":{"strategy":"Webhook","webhook":{"clientConfig":{"url":"https://a.b/c","caBundle":"Cg=="},"conversionReviewVersions":["v1"]}})",
+       ""},
+  };
+  for (const Row& row : rows)
+    EXPECT_EQ(shown(validate_definition(with(row.version, row.spec).root())), row.expected) << row.version << row.spec;
+  // A good certificate is not given up for a bad one once the definition is at work.
+  constexpr std::string_view webhook =
+      R"(,"conversion":{{"strategy":"Webhook","webhook":{{"clientConfig":{{"url":"https://a.b/c"{}}},"conversionReviewVersions":["v1"]}}}})";
+  Document good = with("", fmt::format(webhook, "")), bad = with("", fmt::format(webhook, R"(,"caBundle":"Cg==")"));
+  EXPECT_EQ(shown(validate_definition_update(bad, good)), "");
+  Draft established(good.root());
+  established["status"]["conditions"] = Draft::array({Draft::object({{"type", "Established"}, {"status", "True"}})});
+  Document at_work = established.freeze();
+  EXPECT_EQ(
+      shown(validate_definition_update(bad, at_work.root())),
+      "spec.conversion.webhookClientConfig.caBundle: Invalid value: \"Cg==\": unable to load root certificates: unable to parse bytes "
+      "as PEM block");
+  // Beside a status of its own the root says little.
+  Document open = json(
+      R"({"metadata":{"name":"as.example.com"},"spec":{"group":"example.com","scope":"Cluster","names":{"plural":"as","singular":"a","kind":"A","listKind":"AList"},
+          "versions":[{"name":"v1","served":true,"storage":true,"subresources":{"status":{}},"schema":{"openAPIV3Schema":{"type":"object","nullable":true,"oneOf":[{"required":["a"]}],"properties":{"a":{"type":"string"}}}}}]}})");
+  const std::string found = shown(validate_definition(open.root()));
+  EXPECT_NE(found.find("fields are allowed at the root of the schema if the status subresource is enabled"), std::string::npos) << found;
+  EXPECT_NE(found.find("spec.validation.openAPIV3Schema.nullable: Forbidden: nullable cannot be true at the root"), std::string::npos)
+      << found;
 }
 
 TEST(Definition, PathsOfColumns) {

@@ -42,6 +42,13 @@ class DefinitionChecker {
     conversion();
   }
 
+  // Of a definition that did not have it before.
+  void preserving() {
+    if (spec_["preserveUnknownFields"].as_bool())
+      invalid("spec.preserveUnknownFields", "true",
+              "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead");
+  }
+
   void conversion() {
     Value conversion = spec_["conversion"];
     if (!conversion.exists() || conversion.is_null()) return;
@@ -129,9 +136,9 @@ class DefinitionChecker {
         invalid(fmt::format("spec.versions[{}].name", i), go_quote(name), join(found, ","));
       if (versions[i]["storage"].as_bool()) stores.push_back(name);
       unique &= seen.insert(name).second;
-      if (std::string_view warning = versions[i]["deprecationWarning"].as_string();
-          !warning.empty() && !versions[i]["deprecated"].as_bool())
-        invalid(fmt::format("spec.versions[{}].deprecationWarning", i), go_quote(warning), "can only be set for deprecated versions");
+      if (std::string_view warning = versions[i]["deprecationWarning"].as_string(); versions[i]["deprecationWarning"].is_string())
+        for (const std::string& why : deprecation_errors(versions[i]["deprecated"].as_bool(), warning))
+          invalid(fmt::format("spec.versions[{}].deprecationWarning", i), go_quote(warning), why);
     }
     if (!unique) invalid("spec.versions", "null", "must contain unique version names");
     if (stores.size() != 1) invalid("spec.versions", "null", "must have exactly one version marked as storage version");
@@ -140,14 +147,81 @@ class DefinitionChecker {
       std::string at = fmt::format("spec.versions[{}]", i);
       Value schema = versions[i]["schema"]["openAPIV3Schema"];
       if (!schema.is_object()) required(at + ".schema.openAPIV3Schema", "schemas are required");
-      else if (!one_schema || i == 0)
-        field::append(errors, validate_schema(schema, one_schema ? "spec.validation.openAPIV3Schema" : at + ".schema.openAPIV3Schema"));
+      else if (!one_schema || i == 0) {
+        const std::string path = one_schema ? "spec.validation.openAPIV3Schema" : at + ".schema.openAPIV3Schema";
+        bool status = versions[i]["subresources"]["status"].is_object();
+        for (Value other : versions.items()) status |= one_schema && other["subresources"]["status"].is_object();
+        root_schema(schema, status, path);
+        field::append(errors, validate_schema(schema, path));
+      }
       if (!one_columns || i == 0) columns(versions[i]["additionalPrinterColumns"], one_columns ? "spec" : at);
       if (!one_subresources || i == 0)
         subresources(versions[i]["subresources"], one_subresources ? "spec.subresources" : at + ".subresources");
       selectable(versions[i], at);
     }
     stored(stores);
+  }
+
+  static std::vector<std::string> deprecation_errors(bool deprecated, std::string_view warning) {
+    constexpr std::size_t warning_max_bytes = 256;
+    if (!deprecated) return {"can only be set for deprecated versions"};
+    std::vector<std::string> out;
+    if (warning.size() > warning_max_bytes) out.push_back("must be <= 256 characters long");
+    if (warning.empty()) out.push_back("must not be an empty string");
+    for (std::size_t i = 0; i < warning.size(); ++i) {
+      const auto c = static_cast<unsigned char>(warning[i]);
+      if (c >= 0x20 && c != 0x7f) continue;
+      out.push_back(fmt::format("must only contain printable UTF-8 characters; non-printable character found at index {}", i));
+      break;
+    }
+    return out;
+  }
+
+  // With a status of its own, a root schema may say nothing that the part about the status would lose.
+  void root_schema(Value schema, bool status, const std::string& at) {
+    static constexpr std::pair<std::string_view, std::string_view> allowed[] = {
+        {"description", "Description"},
+        {"type", "Type"},
+        {"format", "Format"},
+        {"title", "Title"},
+        {"maximum", "Maximum"},
+        {"exclusiveMaximum", "ExclusiveMaximum"},
+        {"minimum", "Minimum"},
+        {"exclusiveMinimum", "ExclusiveMinimum"},
+        {"maxLength", "MaxLength"},
+        {"minLength", "MinLength"},
+        {"pattern", "Pattern"},
+        {"maxItems", "MaxItems"},
+        {"minItems", "MinItems"},
+        {"uniqueItems", "UniqueItems"},
+        {"multipleOf", "MultipleOf"},
+        {"required", "Required"},
+        {"items", "Items"},
+        {"properties", "Properties"},
+        {"externalDocs", "ExternalDocs"},
+        {"example", "Example"},
+        {"x-kubernetes-preserve-unknown-fields", "XPreserveUnknownFields"},
+        {"x-kubernetes-validations", "XValidations"},
+    };
+    if (status) {
+      const bool other_type = !schema["type"].as_string().empty() && schema["type"].as_string() != "object";
+      if (other_type)
+        invalid(at + ".type", go_quote(schema["type"].as_string()),
+                "only \"object\" is allowed as the type at the root of the schema if the status subresource is enabled");
+      for (Member m : schema.members()) {
+        const bool empty =
+            m.value.is_null() || (m.value.is_bool() && !m.value.as_bool()) || (m.value.is_string() && m.value.as_string().empty());
+        if (other_type || empty ||
+            std::ranges::find(allowed, m.key, &std::pair<std::string_view, std::string_view>::first) != std::end(allowed))
+          continue;
+        std::string names;
+        for (const auto& [key, shown] : allowed) names += (names.empty() ? "" : " ") + std::string(shown);
+        invalid(at, to_json(schema),
+                fmt::format("only [{}] fields are allowed at the root of the schema if the status subresource is enabled", names));
+        break;
+      }
+    }
+    if (schema["nullable"].as_bool()) add(Type::forbidden, at + ".nullable", "", "nullable cannot be true at the root");
   }
 
   void stored(const std::vector<std::string_view>& stores) {
@@ -184,7 +258,7 @@ class DefinitionChecker {
     }
   }
 
-  static bool simple_path(std::string_view path) { return path.starts_with('.') && path.find("..") == path.npos; }
+  static bool simple_path(std::string_view path) { return path.starts_with('.'); }
 
   void subresources(Value subresources, const std::string& at) {
     Value scale = subresources["scale"];
@@ -196,8 +270,7 @@ class DefinitionChecker {
         if (needed) required(here, "");
         return;
       }
-      bool plain = text.starts_with('.') && text.find('[') == text.npos && text.find("..") == text.npos;
-      if (!plain) invalid(here, go_quote(text), "should be a simple json path starting with .");
+      if (!simple_path(text)) invalid(here, go_quote(text), "must be a simple json path starting with .");
       else if (!under.empty() && !text.starts_with(std::string(under) + "."))
         invalid(here, go_quote(text), fmt::format("should be a json path under {}", under));
     };
@@ -282,19 +355,28 @@ std::string_view storage_version(Value definition) {
   return {};
 }
 
+constexpr std::string_view bundle_field = "spec.conversion.webhookClientConfig.caBundle";
+
 FieldErrors validate_definition(Value definition) {
   DefinitionChecker checker(definition);
   checker.run();
+  checker.preserving();
+  // Who fills in the certificate often comes later.
+  std::erase_if(checker.errors, [](const FieldError& e) { return e.field == bundle_field; });
   return std::move(checker.errors);
 }
 
 FieldErrors validate_definition_update(Value definition, Value old) {
-  FieldErrors errors = validate_definition(definition);
+  DefinitionChecker checker(definition);
+  checker.run();
+  if (!old["spec"]["preserveUnknownFields"].as_bool()) checker.preserving();
+  FieldErrors errors = std::move(checker.errors);
+  if (!has_condition(old, "Established")) std::erase_if(errors, [](const FieldError& e) { return e.field == bundle_field; });
   // What was stored with a certificate or review versions that nobody knows may stay so.
   DefinitionChecker stored(old);
   stored.conversion();
   std::erase_if(errors, [&](const FieldError& e) {
-    return (e.field == "spec.conversion.webhookClientConfig.caBundle" || e.field == "spec.conversion.conversionReviewVersions") &&
+    return (e.field == bundle_field || e.field == "spec.conversion.conversionReviewVersions") &&
            std::ranges::any_of(stored.errors, [&](const FieldError& o) { return o.field == e.field && o.detail == e.detail; });
   });
   auto immutable = [&](std::string_view path, Value now, Value before) {
@@ -340,8 +422,9 @@ Draft next_status(Value definition, const TakenNames& taken, std::string_view no
   Draft names = Draft::object();
   std::string reason, message;
   auto used = [](const std::vector<std::string>& all, std::string_view name) { return std::ranges::find(all, name) != all.end(); };
+  // Of several conflicts the last is told.
   auto refuse = [&](std::string_view why, std::string_view name) {
-    if (reason.empty()) reason = why, message = fmt::format("{} is already in use", go_quote(name));
+    reason = why, message = fmt::format("{} is already in use", go_quote(name));
   };
   auto take = [&](std::string_view key, const std::vector<std::string>& others, std::string_view why) {
     std::string_view name = wanted[key].as_string();
@@ -355,12 +438,16 @@ Draft next_status(Value definition, const TakenNames& taken, std::string_view no
   };
   take("plural", taken.names, "PluralConflict");
   take("singular", taken.names, "SingularConflict");
-  Draft shorts = Draft::array();
-  for (Value name : wanted["shortNames"].items()) {
-    if (used(taken.names, name.as_string())) refuse("ShortNamesConflict", name.as_string());
-    else shorts.push_back(name);
+  // Short names come and go together: one that is taken leaves them all as they were.
+  std::vector<std::string> taken_shorts;
+  for (Value name : wanted["shortNames"].items())
+    if (used(taken.names, name.as_string())) taken_shorts.push_back(fmt::format("{} is already in use", go_quote(name.as_string())));
+  if (!taken_shorts.empty()) {
+    reason = "ShortNamesConflict";
+    message = taken_shorts.size() == 1 ? taken_shorts[0] : "[" + join(taken_shorts, ", ") + "]";
   }
-  if (shorts.size()) names["shortNames"] = std::move(shorts);
+  Value shorts = taken_shorts.empty() ? wanted["shortNames"] : accepted["shortNames"];
+  if (shorts.size()) names["shortNames"] = shorts;
   take("kind", taken.kinds, "KindConflict");
   take("listKind", taken.kinds, "ListKindConflict");
   if (wanted["categories"].size()) names["categories"] = wanted["categories"];

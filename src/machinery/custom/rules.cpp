@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/strings.h"
+#include "document/json.h"
 #include "machinery/cel/cel.h"
 #include "machinery/custom/json_schema.h"
 #include "machinery/custom/object_type.h"
@@ -138,7 +139,8 @@ std::string rule_text(Value rule) {
 
 std::string shown_factor(std::uint64_t cost, std::uint64_t limit) {
   double factor = static_cast<double>(cost) / static_cast<double>(limit);
-  return factor > 100 ? "more than 100x" : fmt::format("{:.1f}x", factor);
+  // Nobody is told that he is over by a factor of 1.0.
+  return factor > 100 ? "more than 100x" : factor < 1.5 ? fmt::format("{:.6f}x", factor) : fmt::format("{:.1f}x", factor);
 }
 
 const cel::Type* optional_of(cel::TypePool& pool, const cel::Type* type) { return pool.wrap(cel::TypeKind::optional, type); }
@@ -209,19 +211,19 @@ class RuleChecker {
     if (!type) return;
     auto scaled = [&](std::uint64_t by) { return by && times > ~0ull / by ? ~0ull : times * by; };
     bool atomic_map = s["x-kubernetes-map-type"].as_string() == "atomic";
+    // The outermost place where the old value is lost is told.
+    auto lost = [&](bool kept) -> const std::string& { return kept || !correlated ? uncorrelated_at : at; };
     for (Member m : s["properties"].members()) {
       std::string escaped;
       if (!has_rules(m.value) || type->kind != cel::TypeKind::object || !cel::escape_property(m.key, escaped)) continue;
       std::string below = fmt::format("{}.properties[{}]", at, m.key);
       if (const cel::TypeField* field = type->find(escaped))
-        node(m.value, field->type, below, times, correlated && !atomic_map, atomic_map ? at : uncorrelated_at);
+        node(m.value, field->type, below, times, correlated && !atomic_map, lost(!atomic_map));
     }
     if (Value items = items_of(s); items.exists() && has_rules(items) && type->kind == cel::TypeKind::list)
-      node(items, type->item(), at + ".items", scaled(type->max_size), correlated && list_type(s) == "map",
-           list_type(s) == "map" ? uncorrelated_at : at);
+      node(items, type->item(), at + ".items", scaled(type->max_size), correlated && list_type(s) == "map", lost(list_type(s) == "map"));
     if (Value additional = s["additionalProperties"]; additional.is_object() && has_rules(additional) && type->kind == cel::TypeKind::map)
-      node(additional, type->item(), at + ".additionalProperties", scaled(type->max_size), correlated && !atomic_map,
-           atomic_map ? at : uncorrelated_at);
+      node(additional, type->item(), at + ".additionalProperties", scaled(type->max_size), correlated && !atomic_map, lost(!atomic_map));
     for (std::size_t i = 0; i < s["allOf"].size(); ++i)
       for (std::size_t k = 0; k < s["allOf"][i]["x-kubernetes-validations"].size(); ++k)
         rule(s, s["allOf"][i]["x-kubernetes-validations"][k], type, fmt::format("{}.allOf[{}].x-kubernetes-validations[{}]", at, i, k),
@@ -238,15 +240,21 @@ class RuleChecker {
                      expression = rule["messageExpression"].as_string();
     if (text.empty()) return add(FieldType::required, "rule", "", "rule is not specified");
     if (!message.empty() && trim(message).empty()) add(FieldType::invalid, "message", message, "message must be non-empty if specified");
-    else if (trim(message).find('\n') != message.npos) add(FieldType::invalid, "message", message, "message must not contain line breaks");
-    if (text.find('\n') != text.npos && trim(message).empty())
+    else if (trim(message).find_first_of("\r\n") != message.npos)
+      add(FieldType::invalid, "message", message, "message must not contain line breaks");
+    else if (text.find_first_of("\r\n") != text.npos && trim(message).empty())
       add(FieldType::required, "message", "", "message must be specified if rule contains line breaks");
+    if (!expression.empty() && trim(expression).empty())
+      add(FieldType::required, "messageExpression", "", "messageExpression must be non-empty if specified");
     std::string_view reason = rule["reason"].as_string();
     if (!reason.empty() && reason != "FieldValueInvalid" && reason != "FieldValueForbidden" && reason != "FieldValueRequired" &&
         reason != "FieldValueDuplicate")
       add(FieldType::not_supported, "reason", reason,
           "supported values: \"FieldValueDuplicate\", \"FieldValueForbidden\", \"FieldValueInvalid\", \"FieldValueRequired\"");
-    if (std::string_view path = rule["fieldPath"].as_string(); !path.empty() && !field_path(path, s))
+    const std::string_view path = rule["fieldPath"].as_string();
+    if (!path.empty() && trim(path).empty()) add(FieldType::invalid, "fieldPath", path, "fieldPath must be non-empty if specified");
+    if (path.find_first_of("\r\n") != path.npos) add(FieldType::invalid, "fieldPath", path, "fieldPath must not contain line breaks");
+    if (!path.empty() && !field_path(path, s))
       add(FieldType::invalid, "fieldPath", path, "fieldPath must be a valid path: does not refer to a valid field");
     if (!type) return;
     auto environment = environment_of(pool_, type, rule["optionalOldSelf"].as_bool());
@@ -259,9 +267,12 @@ class RuleChecker {
       if (compiled->uses("oldSelf") && !correlated)
         add(FieldType::invalid, "rule", rule["rule"].as_string(),
             fmt::format("oldSelf cannot be used on the uncorrelatable portion of the schema within {}", uncorrelated_at));
+      else if (!compiled->uses("oldSelf") && rule["optionalOldSelf"].is_bool())
+        errors.push_back({FieldType::invalid, at + ".optionalOldSelf", rule["optionalOldSelf"].as_bool() ? "true" : "false",
+                          "may not be set if oldSelf is not used in rule"});
       cost("rule", compiled->estimate().high, times, at);
     }
-    if (expression.empty()) return;
+    if (trim(expression).empty()) return;
     auto worded = cel::Program::compile(environment, expression);
     if (!worded) add(FieldType::invalid, "messageExpression", expression, "messageExpression compilation failed: " + worded.error());
     else if (worded->type()->kind != cel::TypeKind::string)
@@ -397,6 +408,12 @@ class Runner {
   }
 
  private:
+  // A simple value is told, a list or an object is not.
+  static std::string shown(Value value) {
+    if (value.is_string()) return go_quote(value.as_string());
+    return value.is_bool() || value.is_int() || value.kind() == Kind::number ? to_json(value) : std::string();
+  }
+
   void stop(const std::string& at, std::string_view type, std::string detail) {
     errors.push_back({FieldType::invalid, at, go_quote(type), std::move(detail)});
     stopped_ = true;
@@ -433,7 +450,7 @@ class Runner {
                      : at.empty()                 ? rule.path
                      : rule.path.starts_with('[') ? at + rule.path
                                                   : at + "." + rule.path,
-                     go_quote(type), message(rule, values, text)};
+                     shown(value), message(rule, values, text)};
     std::string_view reason = rule.rule["reason"].as_string();
     if (reason == "FieldValueForbidden") error.type = FieldType::forbidden, error.value.clear();
     else if (reason == "FieldValueRequired") error.type = FieldType::required, error.value.clear();

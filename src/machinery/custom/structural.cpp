@@ -157,13 +157,10 @@ class Checker {
     std::set<std::string_view> seen;
     for (Value key : keys.items()) shown.push_back(go_quote(key.as_string()));
     std::string all = "[" + join(shown, ",") + "]";
-    std::size_t index = 0;
     for (Value key : keys.items()) {
       Value property = items["properties"][key.as_string()];
       std::string below = fmt::format("{}.items.properties[{}]", at, key.as_string());
-      if (!seen.insert(key.as_string()).second)
-        add(Type::duplicate, fmt::format("{}.x-kubernetes-list-map-keys[{}]", at, index), go_quote(key.as_string()), "");
-      ++index;
+      if (!seen.insert(key.as_string()).second) invalid(at + ".x-kubernetes-list-map-keys", all, "must not contain duplicate entries");
       if (!property.exists()) {
         invalid(at + ".x-kubernetes-list-map-keys", all, "entries must all be names of item properties");
         continue;
