@@ -17,6 +17,7 @@
 #include "apiserver/aggregation/aggregator.h"
 #include "apiserver/authn/authenticator.h"
 #include "apiserver/authn/legacy_tokens.h"
+#include "apiserver/authn/token_tracking.h"
 #include "apiserver/authn/trust_map.h"
 #include "apiserver/authz/authorizer.h"
 #include "apiserver/bootstrap.h"
@@ -24,9 +25,11 @@
 #include "apiserver/custom/resources.h"
 #include "apiserver/discovery/discovery.h"
 #include "apiserver/encryption/encryption.h"
+#include "apiserver/flow/keeper.h"
 #include "apiserver/http/connect.h"
 #include "apiserver/http/handler.h"
 #include "apiserver/http/open_streams.h"
+#include "apiserver/outside/config_follower.h"
 #include "apiserver/pki.h"
 #include "apiserver/registry/services.h"
 #include "apiserver/tokens.h"
@@ -40,7 +43,6 @@ namespace kybern::apiserver {
 namespace {
 
 constexpr Duration certificate_check_interval = std::chrono::hours(12);
-constexpr Duration authorities_interval = std::chrono::seconds(10);
 constexpr std::size_t changes_per_turn = 1024;
 constexpr int most_local_waiting = 16;
 
@@ -73,11 +75,12 @@ net::Request local_request(std::string_view method, std::string_view path, std::
 // A watch by a component in this process: the store's own documents, without any encoding.
 class Subscription : public LocalWatch, public std::enable_shared_from_this<Subscription> {
  public:
-  Subscription(Registry& registry, const Served& served, std::string ns, ListOptions options, User user,
+  Subscription(Registry& registry, ServedRef served, std::string ns, ListOptions options, User user,
                std::function<void(std::vector<Document>, std::uint64_t)> replaced,
                std::function<void(std::vector<LocalEvent>, std::uint64_t)> changed)
       : registry_(registry),
-        served_(served),
+        held_(std::move(served)),
+        served_(*held_),
         ns_(std::move(ns)),
         options_(std::move(options)),
         user_(std::move(user)),
@@ -130,7 +133,7 @@ class Subscription : public LocalWatch, public std::enable_shared_from_this<Subs
   }
 
   bool relist() {
-    Work work{.registry = registry_, .world = registry_.world(), .user = user_, .served = &served_, .ns = ns_};
+    Work work{.registry = registry_, .world = registry_.world(), .user = user_, .served = held_, .ns = ns_};
     ListOptions options = options_;
     options.watch = true;
     options.resource_version.clear();
@@ -182,6 +185,7 @@ class Subscription : public LocalWatch, public std::enable_shared_from_this<Subs
   }
 
   Registry& registry_;
+  const ServedRef held_;
   const Served& served_;
   std::string ns_;
   ListOptions options_;
@@ -254,18 +258,17 @@ class ApiServerImpl : public ApiServer {
     if (!credentials) return std::unexpected(credentials.error());
     credentials_ = std::move(*credentials);
     if (auto ok = settle_front_proxy(); !ok) return ok;
-    std::string issuer = options_.service_account_issuer.empty() ? "https://kubernetes.default.svc." + options_.cluster_domain
-                                                                 : options_.service_account_issuer;
-    std::string key = file_text(credentials_.service_account_key);
-    auto public_key = net::public_key_pem(key);
-    if (!public_key) return fail(Code::invalid, fmt::format("{}: {}", credentials_.service_account_key, public_key.error().message));
-    issuer_ = std::make_unique<TokenIssuer>(key, issuer, std::vector<std::string>{issuer});
+    AccountOptions& accounts = options_.accounts;
+    auto keys = settle_accounts(accounts, "https://kubernetes.default.svc." + options_.cluster_domain, credentials_.service_account_key);
+    if (!keys) return std::unexpected(keys.error());
+    if (!accounts.signing_key_file.empty()) credentials_.service_account_key = accounts.signing_key_file;
+    issuer_ = std::make_unique<TokenIssuer>(accounts, *keys);
     registry_->set_token_issuer(issuer_.get());
     token_use_ = std::make_unique<TokenUse>(*registry_);
     AuthenticationOptions authentication{options_.token_file,
-                                         {*public_key},
-                                         issuer,
-                                         {},
+                                         keys->verifying_pem,
+                                         accounts.issuers,
+                                         accounts.audiences,
                                          options_.anonymous,
                                          options_.bootstrap_tokens,
                                          options_.token_webhook,
@@ -273,9 +276,11 @@ class ApiServerImpl : public ApiServer {
                                          options_.authentication_config,
                                          options_.front_proxy,
                                          [this](const Document& secret) { token_use_->note(secret); }};
+    const std::string issuers_text = options_.authentication_config.empty() ? "" : file_text(options_.authentication_config);
     auto authenticator = Authenticator::make(std::move(authentication), *registry_);
     if (!authenticator) return std::unexpected(authenticator.error());
     authenticator_ = std::move(*authenticator);
+    follow_issuers(issuers_text);
     authorizer_ = std::make_unique<Authorizer>(*registry_);
     if (auto ok = set_authorities(); !ok) return ok;
     registry_->set_access(authenticator_.get(), authorizer_.get());
@@ -297,6 +302,7 @@ class ApiServerImpl : public ApiServer {
     if (options_.listen)
       if (auto ok = listen(); !ok) return ok;
     if (auto ok = bootstrap_objects(*registry_, world_, options_.advertise_address, port()); !ok) return ok;
+    if (options_.listen) flow_keeper_ = std::make_unique<FlowKeeper>(*registry_, world_);
     if (auto ok = tell_extension_servers(); !ok) return ok;
     if (auto ok = tell_joining_nodes(); !ok) return ok;
     if (auto ok = write_admin_kubeconfig(); !ok) return ok;
@@ -342,8 +348,10 @@ class ApiServerImpl : public ApiServer {
       std::lock_guard lock(timers_->mutex);
       timers_->ended = true;
       world_.executor.cancel(renewal_);
-      world_.executor.cancel(authorities_timer_);
     }
+    authorities_.reset();
+    issuers_.reset();
+    tracking_.reset();
     trust_.reset();
     if (aggregator_) aggregator_->stop();
     if (registry_) registry_->customs().stop();
@@ -415,7 +423,7 @@ class ApiServerImpl : public ApiServer {
     if (!work) return fail(std::move(work.error()));
     auto options = read_list_options(*work->served, work->query);
     if (!options) return fail(std::move(options.error()));
-    auto subscription = std::make_shared<Subscription>(*registry_, *work->served, work->ns, std::move(*options), user, std::move(replaced),
+    auto subscription = std::make_shared<Subscription>(*registry_, work->served, work->ns, std::move(*options), user, std::move(replaced),
                                                        std::move(changed));
     subscription->begin();
     std::shared_ptr<audit::Record> record;
@@ -473,26 +481,25 @@ class ApiServerImpl : public ApiServer {
     auto chain = authorization_chain(options_.authorization, world_);
     if (!chain) return std::unexpected(chain.error());
     authorizer_->ask(std::move(*chain));
-    if (!file.empty()) follow_authorities(text);
+    if (file.empty()) return {};
+    auto take = [this](const std::string& now) -> Result<void> {
+      auto read = read_authorization_configuration(now, world_);
+      if (!read) return fail(Code::invalid, read.error().message);
+      authorizer_->ask(std::move(*read));
+      return {};
+    };
+    authorities_ =
+        std::make_unique<ConfigFollower>(ConfigFollower::Options{"authorization", file, text, options_.follow_interval, take}, world_);
     return {};
   }
-  // The file is read again when it has changed. A bad one changes nothing.
-  void follow_authorities(std::string text) {
-    authorities_timer_ = world_.executor.post_after(authorities_interval, [this, timers = timers_, text]() mutable {
-      std::lock_guard lock(timers->mutex);
-      if (timers->ended) return;
-      std::string now = file_text(options_.authorization.config_file);
-      if (now == text) return follow_authorities(std::move(text));
-      auto chain = read_authorization_configuration(now, world_);
-      if (chain) {
-        authorizer_->ask(std::move(*chain));
-        log_info("authz", "the authorization configuration is read again", {{"file", options_.authorization.config_file}});
-      } else {
-        log_error("authz", "the authorization configuration has changed and is no good",
-                  {{"file", options_.authorization.config_file}, {"why", chain.error().message}});
-      }
-      follow_authorities(std::move(now));
-    });
+  // Issuers are asked for their keys before they are believed: in the waiting room, as that may take a while.
+  void follow_issuers(const std::string& text) {
+    if (options_.authentication_config.empty()) return;
+    issuers_ = std::make_unique<ConfigFollower>(
+        ConfigFollower::Options{"authentication", options_.authentication_config, text, options_.follow_interval,
+                                [this](const std::string& now) { return authenticator_->reload(now); },
+                                [this](std::function<void()> task) { return registry_->waiting_room().post(std::move(task)); }},
+        world_);
   }
 
   // What a server behind this one should believe. Without a listener there is none behind it, and a simulated cluster's
@@ -514,6 +521,8 @@ class ApiServerImpl : public ApiServer {
                             {"requestheader-uid-headers", list(proxy.uid_headers)},
                             {"requestheader-username-headers", list(proxy.username_headers)}});
     });
+    tracking_ = std::make_unique<TokenTracking>(*registry_);
+    tracking_->begin();
     return trust_->begin();
   }
 
@@ -580,7 +589,10 @@ class ApiServerImpl : public ApiServer {
   std::unique_ptr<Aggregator> aggregator_;
   std::unique_ptr<UsageApi> usage_;
   std::unique_ptr<Handler> handler_;
+  std::unique_ptr<FlowKeeper> flow_keeper_;
   std::unique_ptr<TrustMap> trust_;
+  std::unique_ptr<TokenTracking> tracking_;
+  std::unique_ptr<ConfigFollower> issuers_, authorities_;
   std::unique_ptr<net::Server> server_;
   std::atomic<net::Server*> live_{nullptr};  // set once the listener is ours to use
   struct Timers {                            // an executor may begin a timer's task while the server ends
@@ -588,7 +600,7 @@ class ApiServerImpl : public ApiServer {
     bool ended = false;
   };
   const std::shared_ptr<Timers> timers_ = std::make_shared<Timers>();
-  TimerId renewal_ = 0, authorities_timer_ = 0;
+  TimerId renewal_ = 0;
   std::atomic<int> local_waiting_{0};  // requests from inside that wait for webhooks
 };
 

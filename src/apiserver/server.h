@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "apiserver/account_options.h"
 #include "apiserver/audit/sink.h"
 #include "apiserver/authn/front_proxy.h"
 #include "apiserver/authn/oidc.h"
@@ -31,7 +32,7 @@ struct ServerOptions {
   int node_port_low = 30000, node_port_high = 32767;
   std::string cluster_domain = "cluster.local";
   std::string token_file;
-  std::string service_account_issuer;  // "": https://kubernetes.default.svc.<cluster domain>
+  AccountOptions accounts;  // tokens of service accounts; without an issuer: https://kubernetes.default.svc.<cluster domain>
   // Who tokens may stand for besides (authn/authenticator.h).
   bool bootstrap_tokens = false;
   TokenWebhookOptions token_webhook;
@@ -40,9 +41,10 @@ struct ServerOptions {
   FrontProxyOptions front_proxy;
   std::string proxy_client_certificate, proxy_client_key;  // how servers behind this one know it; "": of the own authority
   AuthorizationOptions authorization;
-  std::string encryption_config;   // how secrets lie on disk; "": as they are
-  bool encryption_reload = false;  // the file is followed
-  audit::SinkOptions audit;        // what is kept of requests, and where
+  std::string encryption_config;                       // how secrets lie on disk; "": as they are
+  bool encryption_reload = false;                      // the file is followed
+  audit::SinkOptions audit;                            // what is kept of requests, and where
+  Duration follow_interval{std::chrono::seconds(10)};  // between two looks at the files of issuers and of authorizers
   bool anonymous = true;
   std::size_t max_requests = 600;  // at once, long-running ones not counted
   // False: only components in this process reach it, and it has no threads: requests run on their callers', all else is

@@ -8,6 +8,8 @@
 //     all                                               every verb on everything
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "apiserver/bootstrap.h"
 #include "apiserver/flow/flow_control.h"
 #include "base/strings.h"
@@ -167,28 +169,95 @@ std::vector<Wanted> read_objects() {
   return out;
 }
 
+// Those that the server relies on; whoever changes them finds them as before a minute later.
+bool is_mandatory(std::string_view name) { return name == "exempt" || name == "catch-all"; }
+
+// The annotation, where it says something. Without it, what nobody has changed since it was made is ours to change.
+bool follows_us(Value there) {
+  std::string_view told = there["metadata"]["annotations"][update_annotation].as_string();
+  for (std::string_view yes : {"true", "True", "TRUE", "t", "T", "1"})
+    if (told == yes) return true;
+  for (std::string_view no : {"false", "False", "FALSE", "f", "F", "0"})
+    if (told == no) return false;
+  return there["metadata"]["generation"].as_int() == 1;
+}
+
+Result<void> ensure_one(Registry& registry, World world, const Wanted& wanted) {
+  Place place{flow_group, wanted.plural, "", wanted.name};
+  Document there = registry.read(flow_group, "v1", wanted.plural, "", wanted.name);
+  if (!there) return ensure(registry, world, place, wanted.object);
+  const bool mandatory = is_mandatory(wanted.name), update = mandatory || follows_us(there.root());
+  Draft now = Draft::object();
+  now["metadata"] = there["metadata"];
+  now["metadata"]["annotations"][update_annotation] = update ? "true" : "false";
+  now["spec"] = there["spec"];
+  if (update) {
+    now["spec"] = *wanted.object.find("spec");
+    // How many seats the exempt level has on paper, and lends, is the operator's.
+    if (there["spec"]["exempt"].exists()) now["spec"]["exempt"] = there["spec"]["exempt"];
+  }
+  return ensure_fields(registry, world, place, now, {"metadata", "spec"});
+}
+
+Result<void> remove_former(Registry& registry, World world, const std::vector<Wanted>& wanted) {
+  for (std::string_view plural : {"flowschemas", "prioritylevelconfigurations"}) {
+    std::vector<std::string> former;
+    registry.each(flow_group, "v1", plural, "", [&](Value there) {
+      if (!there["metadata"]["annotations"][update_annotation].exists() || !follows_us(there)) return true;
+      std::string_view name = there["metadata"]["name"].as_string();
+      bool known = std::ranges::any_of(wanted, [&](const Wanted& one) { return one.plural == plural && one.name == name; });
+      if (!known) former.emplace_back(name);
+      return true;
+    });
+    for (const std::string& name : former)
+      if (auto ok = remove(registry, world, {flow_group, plural, "", name}); !ok) return ok;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> ensure_flow_objects(Registry& registry, World world) {
-  for (const Wanted& wanted : read_objects()) {
-    Place place{flow_group, wanted.plural, "", wanted.name};
-    Document there = registry.read(flow_group, "v1", wanted.plural, "", wanted.name);
-    bool ours = !there || there["metadata"]["annotations"][update_annotation].as_string() != "false";
-    if (auto ok = ours ? ensure_fields(registry, world, place, wanted.object, {"spec"}) : ensure(registry, world, place, wanted.object);
-        !ok)
-      return ok;
-    if (wanted.plural != "flowschemas" || !registry.read(flow_group, "v1", wanted.plural, "", wanted.name)["status"]["conditions"].empty())
-      continue;
-    std::string level = wanted.object.find_path({"spec", "priorityLevelConfiguration", "name"})->str();
-    Draft condition = Draft::object(
-        {{"type", "Dangling"},
-         {"status", "False"},
-         {"lastTransitionTime", format_rfc3339(world.clock.now())},
-         {"reason", "Found"},
-         {"message", fmt::format("This FlowSchema references the PriorityLevelConfiguration object named \"{}\" and it exists", level)}});
-    Draft status = Draft::object();
-    status["status"]["conditions"] = Draft::array({condition});
-    if (auto ok = ensure_fields(registry, world, place, status, {"status"}, "status"); !ok) return ok;
+  const std::vector<Wanted> all = read_objects();
+  for (const Wanted& wanted : all)
+    if (auto ok = ensure_one(registry, world, wanted); !ok) return ok;
+  if (auto ok = remove_former(registry, world, all); !ok) return ok;
+  return tell_dangling(registry, world);
+}
+
+Result<void> tell_dangling(Registry& registry, World world) {
+  struct Told {
+    std::string name;
+    Draft status;
+  };
+  std::vector<Told> told;
+  registry.each(flow_group, "v1", "flowschemas", "", [&](Value schema) {
+    std::string level = schema["spec"]["priorityLevelConfiguration"]["name"].str();
+    const bool found = static_cast<bool>(registry.read(flow_group, "v1", "prioritylevelconfigurations", "", level));
+    std::string message = fmt::format("This FlowSchema references the PriorityLevelConfiguration object named {} {}", go_quote(level),
+                                      found ? "and it exists" : "but there is no such object");
+    std::string_view status = found ? "False" : "True", reason = found ? "Found" : "NotFound";
+    Draft conditions = Draft::array();
+    bool said = false;
+    for (Value one : schema["status"]["conditions"].items()) {
+      if (one["type"].as_string() != "Dangling") conditions.push_back(one);
+      else said = one["status"].as_string() == status && one["reason"].as_string() == reason && one["message"].as_string() == message;
+    }
+    if (said) return true;
+    conditions.push_back(Draft::object({{"type", "Dangling"},
+                                        {"status", status},
+                                        {"lastTransitionTime", format_rfc3339(world.clock.now())},
+                                        {"reason", reason},
+                                        {"message", message}}));
+    Draft object = Draft::object();
+    object["status"]["conditions"] = std::move(conditions);
+    told.push_back({schema["metadata"]["name"].str(), std::move(object)});
+    return true;
+  });
+  for (const Told& one : told) {
+    Place place{flow_group, "flowschemas", "", one.name};
+    if (!registry.read(flow_group, "v1", "flowschemas", "", one.name)) continue;  // gone meanwhile
+    if (auto ok = ensure_fields(registry, world, place, one.status, {"status"}, "status"); !ok) return ok;
   }
   return {};
 }

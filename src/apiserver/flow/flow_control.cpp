@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "apiserver/flow/width.h"
 #include "base/log.h"
 #include "base/strings.h"
 
@@ -71,6 +72,12 @@ bool matches(Value schema, const User& user, const RequestInfo& info) {
       if (info.is_resource ? covers_resource(r, info) : covers_path(r, info)) return true;
   }
   return false;
+}
+
+std::string_view told_apart_by(std::string_view method, const Asker& asker) {
+  if (method == "ByUser") return asker.user.name;
+  if (method == "ByNamespace") return asker.info.ns;
+  return {};
 }
 
 LevelSettings settings_of(Value level) {
@@ -156,46 +163,102 @@ Flow FlowControl::classify(const User& user, const RequestInfo& info) {
     if (!matches(schema.object.root(), user, info)) continue;
     flow.schema = schema.name;
     flow.schema_uid = schema.uid;
-    flow.level = schema.level;
-    std::string_view distinguisher = schema.distinguisher == "ByUser"        ? std::string_view(user.name)
-                                     : schema.distinguisher == "ByNamespace" ? std::string_view(info.ns)
-                                                                             : std::string_view();
-    flow.hash = std::hash<std::string_view>()(schema.name) * 0x9e3779b97f4a7c15u ^ std::hash<std::string_view>()(distinguisher);
+    flow.seat.level = schema.level;
+    flow.distinguisher = schema.distinguisher;
+    std::string_view apart = told_apart_by(schema.distinguisher, {user, info});
+    flow.hash = std::hash<std::string_view>()(schema.name) * 0x9e3779b97f4a7c15u ^ std::hash<std::string_view>()(apart);
     break;
   }
   return flow;
 }
 
-Levels::Entry FlowControl::enter(const Flow& flow, const std::function<std::function<void(bool)>()>& make_later) {
+void FlowControl::measure(Flow& flow, const RequestInfo& info, const Query& query) const {
+  if (!flow.seat.level || flow.seat.level->exempt() || !info.is_resource) return;
+  const bool reads = info.verb == "list" || (info.verb == "watch" && query.flag("sendInitialEvents"));
+  if (!reads && (info.verb == "get" || info.verb == "watch")) return;
+  const auto served = registry_.catalog().find(info.group, info.version, info.resource);
+  if (!served) return;
+  const int most = flow.seat.level->max_width();
+  Width width;
+  if (reads) {
+    if (!info.selected_name.empty() || !info.name.empty()) return;
+    store::Snapshot snapshot = registry_.store().snapshot();
+    const std::string prefix = served->namespaced() && !info.ns.empty() ? served->prefix + info.ns + "/" : served->prefix;
+    const auto count = static_cast<std::int64_t>(snapshot.count(prefix));
+    auto first = snapshot.next(prefix, "");  // the others are hardly larger
+    const std::int64_t bytes = first ? static_cast<std::int64_t>(first->value.memory()) : 0;
+    width = width_of_list(count, bytes, parse_int(query.get("limit")).value_or(0), most);
+  } else {
+    // Nobody hears of a token; leases are written all the time by those whose life hangs on it.
+    if (info.group == "coordination.k8s.io" && info.resource == "leases") return;
+    if (info.resource == "serviceaccounts" && info.subresource == "token") return;
+    width = width_of_write(watchers(served->prefix), most);
+  }
+  flow.seat.width = width.seats;
+  flow.seat.afterwards = width.afterwards;
+}
+
+Levels::Entry FlowControl::enter(Flow& flow, const Asker& asker, const std::function<Later()>& make_later) {
   World world = registry_.world();
   std::shared_ptr<Waiter> queued;
   auto make_waiter = [&] {
     Instant begun = world.clock.steady();
     queued = std::make_shared<Waiter>();
-    queued->go = [later = make_later(), begun, world, level = flow.level->name(), schema = flow.schema](bool turn) {
+    const RequestInfo& info = asker.info;
+    queued->schema = flow.schema;
+    queued->distinguisher = told_apart_by(flow.distinguisher, asker);
+    queued->arrived = world.clock.now();
+    queued->details = {asker.user.name, info.verb, info.path, info.ns, info.name, info.group_version(), info.resource, info.subresource};
+    queued->go = [later = make_later(), begun, world, waiter = std::weak_ptr(queued), level = flow.seat.level->name(),
+                  schema = flow.schema](bool turn) {
       waited.with({level, schema, turn ? "true" : "false"}).observe(std::chrono::duration<double>(world.clock.steady() - begun).count());
       if (turn) dispatched.with({level, schema}).add();
       else rejected.with({level, schema, "time-out"}).add();
-      later(turn);
+      auto self = waiter.lock();  // whoever calls this holds it
+      later(turn && self ? std::optional(self->seat) : std::nullopt);
     };
     return queued;
   };
-  Levels::Entry entry = levels_->enter(flow.level, flow.hash, std::ref(make_waiter));
-  if (entry == Levels::Entry::go) dispatched.with({flow.level->name(), flow.schema}).add();
-  if (entry == Levels::Entry::refused) rejected.with({flow.level->name(), flow.schema, "queue-full"}).add();
+  Levels::Entry entry = levels_->enter(flow.seat, flow.hash, std::ref(make_waiter));
+  const std::string& level = flow.seat.level->name();
+  if (entry == Levels::Entry::go) dispatched.with({level, flow.schema}).add();
+  if (entry == Levels::Entry::refused) rejected.with({level, flow.schema, flow.seat.queue < 0 ? "concurrency-limit" : "queue-full"}).add();
   if (entry == Levels::Entry::queued) {
     std::weak_ptr<Waiter> weak = queued;
-    world.executor.post_after(longest_wait, [levels = levels_, weak, level = flow.level] {
-      if (auto waiter = weak.lock()) levels->give_up(level, waiter);  // gone: its turn came long ago
+    world.executor.post_after(longest_wait, [levels = levels_, weak] {
+      if (auto waiter = weak.lock()) levels->give_up(waiter);  // gone: its turn came long ago
     });
   }
   return entry;
 }
 
 bool FlowControl::enter_now(const Flow& flow) {
-  if (!levels_->enter_now(*flow.level)) return false;
-  dispatched.with({flow.level->name(), flow.schema}).add();
+  if (!levels_->enter_now(flow.seat)) return false;
+  dispatched.with({flow.seat.level->name(), flow.schema}).add();
   return true;
+}
+
+int FlowControl::retry_after(const Flow& flow) {
+  const auto now = std::chrono::floor<std::chrono::seconds>(registry_.world().clock.now());
+  return retry_after_.refused(flow.seat.level->name(), now.time_since_epoch().count());
+}
+
+std::shared_ptr<const void> FlowControl::count_watch(const std::string& prefix) {
+  {
+    std::lock_guard lock(watch_counts_->mutex);
+    ++watch_counts_->by_prefix[prefix];
+  }
+  return std::shared_ptr<const void>(static_cast<const void*>(nullptr), [counts = watch_counts_, prefix](const void*) {
+    std::lock_guard lock(counts->mutex);
+    auto at = counts->by_prefix.find(prefix);
+    if (--at->second == 0) counts->by_prefix.erase(at);
+  });
+}
+
+int FlowControl::watchers(const std::string& prefix) const {
+  std::lock_guard lock(watch_counts_->mutex);
+  auto at = watch_counts_->by_prefix.find(prefix);
+  return at == watch_counts_->by_prefix.end() ? 0 : at->second;
 }
 
 void FlowControl::write_metrics(std::string& out) const {
@@ -208,8 +271,9 @@ void FlowControl::write_metrics(std::string& out) const {
                         metrics::Type::gauge);
   for (const Levels::Seen& level : levels_->look()) {
     metrics::write_sample(out, "apiserver_flowcontrol_nominal_limit_seats", {{"priority_level", level.name}}, level.nominal);
-    metrics::write_sample(executing, "apiserver_flowcontrol_current_executing_seats", {{"priority_level", level.name}}, level.executing);
-    metrics::write_sample(waiting, "apiserver_flowcontrol_current_inqueue_seats", {{"priority_level", level.name}}, level.waiting);
+    metrics::write_sample(executing, "apiserver_flowcontrol_current_executing_seats", {{"priority_level", level.name}},
+                          level.executing_seats);
+    metrics::write_sample(waiting, "apiserver_flowcontrol_current_inqueue_seats", {{"priority_level", level.name}}, level.waiting_seats);
   }
   out += executing + waiting;
 }

@@ -16,6 +16,11 @@ LevelSettings limited(std::string name, int shares, int queues = 8, int hand = 2
 struct Client {
   int went = 0, gave_up = 0;
   std::shared_ptr<Waiter> last;
+  Seat seat;  // the last that it took or waits for
+  Levels::Entry enter(Levels& levels, const std::shared_ptr<Level>& level, std::uint64_t flow, int width = 1) {
+    seat = Seat{level, width};
+    return levels.enter(seat, flow, maker());
+  }
   std::function<std::shared_ptr<Waiter>()> maker() {
     return [this] {
       last = std::make_shared<Waiter>();
@@ -39,15 +44,15 @@ TEST(Levels, WhatIsTooMuchWaitsItsTurn) {
   levels.configure({limited("a", 1)});
   auto a = levels.find("a");
   Client client;
-  EXPECT_EQ(levels.enter(a, 1, client.maker()), Levels::Entry::go);
-  EXPECT_EQ(levels.enter(a, 1, client.maker()), Levels::Entry::go);
-  EXPECT_EQ(levels.enter(a, 1, client.maker()), Levels::Entry::queued);
+  EXPECT_EQ(client.enter(levels, a, 1), Levels::Entry::go);
+  EXPECT_EQ(client.enter(levels, a, 1), Levels::Entry::go);
+  EXPECT_EQ(client.enter(levels, a, 1), Levels::Entry::queued);
   EXPECT_EQ(client.went, 0);
-  levels.leave(a);
+  levels.leave(Seat{a});
   EXPECT_EQ(client.went, 1);
   EXPECT_EQ(levels.look()[0].executing, 2);
-  levels.leave(a);
-  levels.leave(a);
+  levels.leave(Seat{a});
+  levels.leave(Seat{a});
   EXPECT_EQ(levels.look()[0].executing, 0);
 }
 
@@ -56,15 +61,15 @@ TEST(Levels, AFullHandIsRefused) {
   levels.configure({limited("a", 1, 8, 2, 3)});
   auto a = levels.find("a");
   Client client;
-  EXPECT_EQ(levels.enter(a, 7, client.maker()), Levels::Entry::go);
-  for (int i = 0; i < 6; ++i) EXPECT_EQ(levels.enter(a, 7, client.maker()), Levels::Entry::queued) << i;
-  EXPECT_EQ(levels.enter(a, 7, client.maker()), Levels::Entry::refused);
+  EXPECT_EQ(client.enter(levels, a, 7), Levels::Entry::go);
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(client.enter(levels, a, 7), Levels::Entry::queued) << i;
+  EXPECT_EQ(client.enter(levels, a, 7), Levels::Entry::refused);
   LevelSettings rejects = limited("b", 1);
   rejects.queues_requests = false;
   levels.configure({rejects});
   auto b = levels.find("b");
-  EXPECT_EQ(levels.enter(b, 1, client.maker()), Levels::Entry::go);
-  EXPECT_EQ(levels.enter(b, 1, client.maker()), Levels::Entry::refused);
+  EXPECT_EQ(client.enter(levels, b, 1), Levels::Entry::go);
+  EXPECT_EQ(client.enter(levels, b, 1), Levels::Entry::refused);
 }
 
 TEST(Levels, AnExemptLevelNeverWaits) {
@@ -72,7 +77,7 @@ TEST(Levels, AnExemptLevelNeverWaits) {
   levels.configure({{"exempt", "", true}});
   auto exempt = levels.find("exempt");
   Client client;
-  for (int i = 0; i < 1000; ++i) ASSERT_EQ(levels.enter(exempt, 1, client.maker()), Levels::Entry::go);
+  for (int i = 0; i < 1000; ++i) ASSERT_EQ(client.enter(levels, exempt, 1), Levels::Entry::go);
 }
 
 TEST(Levels, OneFloodDoesNotHoldUpAnother) {
@@ -80,12 +85,12 @@ TEST(Levels, OneFloodDoesNotHoldUpAnother) {
   levels.configure({limited("a", 1, 64, 4, 50)});
   auto a = levels.find("a");
   Client flood, quiet;
-  ASSERT_EQ(levels.enter(a, 12345, flood.maker()), Levels::Entry::go);
-  for (int i = 0; i < 100; ++i) ASSERT_EQ(levels.enter(a, 12345, flood.maker()), Levels::Entry::queued);
-  ASSERT_EQ(levels.enter(a, 987654321, quiet.maker()), Levels::Entry::queued);
+  ASSERT_EQ(flood.enter(levels, a, 12345), Levels::Entry::go);
+  for (int i = 0; i < 100; ++i) ASSERT_EQ(flood.enter(levels, a, 12345), Levels::Entry::queued);
+  ASSERT_EQ(quiet.enter(levels, a, 987654321), Levels::Entry::queued);
   int turns = 0;
   while (quiet.went == 0) {
-    levels.leave(a);
+    levels.leave(Seat{a});
     ASSERT_LT(++turns, 10);
   }
 }
@@ -95,16 +100,16 @@ TEST(Levels, AWaiterGivesUpOnce) {
   levels.configure({limited("a", 1)});
   auto a = levels.find("a");
   Client client;
-  levels.enter(a, 1, client.maker());
-  levels.enter(a, 1, client.maker());
+  client.enter(levels, a, 1);
+  client.enter(levels, a, 1);
   auto first = client.last;
-  levels.enter(a, 1, client.maker());
-  levels.give_up(a, first);
-  levels.give_up(a, first);
+  client.enter(levels, a, 1);
+  levels.give_up(first);
+  levels.give_up(first);
   EXPECT_EQ(client.gave_up, 1);
-  levels.leave(a);
+  levels.leave(Seat{a});
   EXPECT_EQ(client.went, 1);
-  levels.give_up(a, client.last);  // its turn has come already
+  levels.give_up(client.last);  // its turn has come already
   EXPECT_EQ(client.gave_up, 1);
 }
 
@@ -113,11 +118,11 @@ TEST(Levels, IdleSeatsAreLent) {
   levels.configure({limited("busy", 1), limited("idle", 1, 8, 2, 3, 50)});
   auto busy = levels.find("busy"), idle = levels.find("idle");
   Client client;
-  for (int i = 0; i < 15; ++i) ASSERT_EQ(levels.enter(busy, 1, client.maker()), Levels::Entry::go) << i;  // 10 of its own, 5 lent
-  EXPECT_EQ(levels.enter(busy, 1, client.maker()), Levels::Entry::queued);
-  for (int i = 0; i < 10; ++i) ASSERT_EQ(levels.enter(idle, 1, client.maker()), Levels::Entry::go) << i;  // its own are its own
+  for (int i = 0; i < 15; ++i) ASSERT_EQ(client.enter(levels, busy, 1), Levels::Entry::go) << i;  // 10 of its own, 5 lent
+  EXPECT_EQ(client.enter(levels, busy, 1), Levels::Entry::queued);
+  for (int i = 0; i < 10; ++i) ASSERT_EQ(client.enter(levels, idle, 1), Levels::Entry::go) << i;  // its own are its own
   EXPECT_EQ(client.went, 0);
-  for (int i = 0; i < 6; ++i) levels.leave(busy);
+  for (int i = 0; i < 6; ++i) levels.leave(Seat{busy});
   EXPECT_EQ(client.went, 1);
 }
 
@@ -128,8 +133,91 @@ TEST(Levels, BorrowingHasALimit) {
   levels.configure({busy, limited("idle", 1, 8, 2, 3, 50)});
   auto level = levels.find("busy");
   Client client;
-  for (int i = 0; i < 12; ++i) ASSERT_EQ(levels.enter(level, 1, client.maker()), Levels::Entry::go) << i;
-  EXPECT_EQ(levels.enter(level, 1, client.maker()), Levels::Entry::queued);
+  for (int i = 0; i < 12; ++i) ASSERT_EQ(client.enter(levels, level, 1), Levels::Entry::go) << i;
+  EXPECT_EQ(client.enter(levels, level, 1), Levels::Entry::queued);
+}
+
+TEST(Levels, SharesOfSharesAreRounded) {
+  Levels levels(30);
+  LevelSettings busy = limited("busy", 1);  // 15 seats
+  busy.borrowing_limit_percent = 10;        // 1.5
+  levels.configure({busy, limited("idle", 1, 8, 2, 3, 33)});
+  auto level = levels.find("busy");
+  Client client;
+  for (int i = 0; i < 17; ++i) ASSERT_EQ(client.enter(levels, level, 1), Levels::Entry::go) << i;
+  EXPECT_EQ(client.enter(levels, level, 1), Levels::Entry::queued);
+}
+
+TEST(Levels, AWideRequestTakesAsManySeats) {
+  Levels levels(10);
+  levels.configure({limited("a", 1)});
+  auto a = levels.find("a");
+  Client client, other;
+  ASSERT_EQ(client.enter(levels, a, 1, 6), Levels::Entry::go);
+  Seat wide = client.seat;
+  ASSERT_EQ(client.enter(levels, a, 1, 5), Levels::Entry::queued);
+  EXPECT_EQ(levels.look()[0].executing_seats, 6);
+  EXPECT_EQ(levels.look()[0].waiting_seats, 5);
+  // What is free is kept for whose turn it is.
+  ASSERT_EQ(other.enter(levels, a, 2, 1), Levels::Entry::queued);
+  levels.leave(wide);
+  EXPECT_EQ(client.went, 1);
+  EXPECT_EQ(other.went, 1);
+  EXPECT_EQ(levels.look()[0].executing_seats, 6);
+}
+
+TEST(Levels, WhatIsWiderThanItsLevelHasItForItself) {
+  Levels levels(4);
+  levels.configure({limited("a", 1)});
+  auto a = levels.find("a");
+  Client client;
+  ASSERT_EQ(client.enter(levels, a, 1, 9), Levels::Entry::go);
+  Seat wide = client.seat;
+  ASSERT_EQ(client.enter(levels, a, 1, 9), Levels::Entry::queued);
+  levels.leave(wide);
+  EXPECT_EQ(client.went, 1);
+}
+
+TEST(Levels, OneRequestHasALimit) {
+  Levels levels(100);
+  LevelSettings rejects = limited("c", 10);
+  rejects.queues_requests = false;
+  levels.configure({limited("a", 60, 64, 4), limited("b", 30, 64, 16), rejects});
+  EXPECT_EQ(levels.find("a")->max_width(), 9);  // 15 % of 60
+  EXPECT_EQ(levels.find("b")->max_width(), 1);  // 30 seats for a hand of 16
+  EXPECT_EQ(levels.find("c")->max_width(), 0);
+}
+
+// Queues take turns by seats: one whose requests are four seats wide gets a quarter of the requests through.
+TEST(Levels, TurnsAreCountedInSeats) {
+  Levels levels(4);
+  levels.configure({limited("a", 1, 2, 1, 200)});
+  auto a = levels.find("a");
+  std::uint64_t first = 0, second = 1;  // hands of one card: queue 0, queue 1
+  Client holder, wide, narrow;
+  ASSERT_EQ(holder.enter(levels, a, first, 4), Levels::Entry::go);
+  std::deque<Seat> taken;
+  auto client_of = [&](Client& client) {
+    return [&] {
+      auto waiter = std::make_shared<Waiter>();
+      waiter->go = [&client, &taken, raw = waiter.get()](bool turn) {
+        if (turn) ++client.went, taken.push_back(raw->seat);
+      };
+      return waiter;
+    };
+  };
+  for (int i = 0; i < 100; ++i) {
+    Seat four{a, 4}, one{a, 1};
+    ASSERT_EQ(levels.enter(four, first, client_of(wide)), Levels::Entry::queued);
+    ASSERT_EQ(levels.enter(one, second, client_of(narrow)), Levels::Entry::queued);
+  }
+  levels.leave(holder.seat);
+  while (narrow.went < 60 && !taken.empty()) {
+    Seat seat = taken.front();
+    taken.pop_front();
+    levels.leave(seat);
+  }
+  EXPECT_NEAR(wide.went, 15, 3);
 }
 
 TEST(Levels, AHandIsDistinctAndSpread) {

@@ -36,11 +36,11 @@ std::string flow_json(const FlowControl& flow) {
   for (const Levels::Seen& level : flow.levels()->look()) {
     if (!out.empty()) out += ",\n";
     out += fmt::format(R"({{"type":"level","name":"{}","exempt":{},"nominalSeats":{},"executing":{},"waiting":{},"queues":[)", level.name,
-                       level.exempt, level.nominal, level.executing, level.waiting);
+                       level.exempt, level.nominal, level.executing_seats, level.waiting);
     bool first = true;
-    for (std::size_t i = 0; i < level.queue_lengths.size(); ++i) {
-      if (level.queue_lengths[i] == 0) continue;
-      out += fmt::format(R"({}{{"queue":{},"waiting":{}}})", first ? "" : ",", i, level.queue_lengths[i]);
+    for (std::size_t i = 0; i < level.queues.size(); ++i) {
+      if (level.queues[i].waiting == 0) continue;
+      out += fmt::format(R"({}{{"queue":{},"waiting":{}}})", first ? "" : ",", i, level.queues[i].waiting);
       first = false;
     }
     out += "]}";

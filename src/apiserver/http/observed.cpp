@@ -195,7 +195,10 @@ void Observation::opened_by(std::string_view user) {
 }
 
 void Observation::settle() {
-  if (auto level = std::exchange(level_, nullptr)) levels_->leave(level);
+  Seat seat = std::exchange(seat_, {});
+  if (!seat) return;
+  if (seat.afterwards == Duration()) return levels_->leave(seat);
+  world_.executor.post_after(seat.afterwards, [levels = levels_, seat = std::move(seat)] { levels->leave(seat); });
 }
 
 Observation::~Observation() {
@@ -213,7 +216,9 @@ ObservedExchange::ObservedExchange(std::shared_ptr<net::Exchange> inner, World w
 }
 
 void ObservedExchange::decorate(net::Headers& headers) const {
-  for (const auto& [name, value] : headers_) headers.set(name, value);
+  for (const auto& [name, value] : headers_)
+    if (name == "warning") headers.add(name, value);  // beside others
+    else headers.set(name, value);
 }
 
 void ObservedExchange::respond(net::Response response) {

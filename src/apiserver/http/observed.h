@@ -45,7 +45,7 @@ class Observation {
   void opened_by(std::string_view user);
   bool long_running() const { return long_running_; }
   // The seat that it works on; given back when it is answered or its stream has begun.
-  void take_seat(std::shared_ptr<Levels> levels, std::shared_ptr<Level> level) { levels_ = std::move(levels), level_ = std::move(level); }
+  void take_seat(std::shared_ptr<Levels> levels, Seat seat) { levels_ = std::move(levels), seat_ = std::move(seat); }
   void settle();
 
  private:
@@ -53,7 +53,7 @@ class Observation {
   Instant begun_;
   RequestSeries* series_ = nullptr;  // once it is described
   std::shared_ptr<Levels> levels_;
-  std::shared_ptr<Level> level_;
+  Seat seat_;
   std::unique_ptr<OpenStream> open_;
   std::shared_ptr<audit::Record> record_;
   int code_ = 0;

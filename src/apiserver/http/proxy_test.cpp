@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "apiserver/http/connect.h"
+#include "apiserver/http/gzip.h"
 #include "apiserver/http/proxy_links.h"
 #include "apiserver/http/request_info.h"
 #include "apiserver/testing/asking.h"
@@ -119,6 +120,12 @@ class ProxyTest : public ::testing::Test {
     if (request.path == "/page")
       return exchange.respond(
           {200, {{"content-type", "text/html; charset=utf-8"}, {"access-control-allow-origin", "*"}}, R"(<a href="/x">x</a>)"});
+    if (request.path == "/packed" || request.path == "/bomb" || request.path == "/broken") {
+      const std::string html = request.path == "/bomb" ? std::string(20'000'000, ' ') : R"(<a href="/x">x</a>)";
+      std::string body = gzip(html);
+      if (request.path == "/broken") body[0] = 'x';
+      return exchange.respond({200, {{"content-type", "text/html"}, {"content-encoding", "gzip"}}, std::move(body)});
+    }
     if (request.path == "/upgrade") {
       auto stream = exchange.upgrade({{"connection", "Upgrade"}, {"upgrade", "echo"}});
       stream->on_data([stream](std::string_view bytes) {
@@ -185,6 +192,21 @@ TEST_F(ProxyTest, LinksLeadBack) {
   net::Response page = ask("GET", pod + "/page");
   EXPECT_EQ(page.body, "<a href=\"" + pod + "/x\">x</a>");
   EXPECT_FALSE(page.headers.find("access-control-allow-origin"));
+}
+
+// As upstream's transport does: unpacked, changed, packed again.
+TEST_F(ProxyTest, LinksOfCompressedPages) {
+  auto unpacked = [](const net::Response& answer) {
+    std::string out;
+    Gunzip gunzip(Packing::gzip);
+    EXPECT_EQ(answer.headers.get("content-encoding"), "gzip");
+    EXPECT_TRUE(gunzip.add(answer.body, [&](std::string_view text) { return out += text, true; }));
+    return out;
+  };
+  EXPECT_EQ(unpacked(ask("GET", pod + "/packed")), "<a href=\"" + pod + "/x\">x</a>");
+  EXPECT_EQ(unpacked(ask("GET", pod + "/bomb")).size(), 20'000'000u);
+  auto broken = client_->call({"GET", pod + "/broken", {}, ""});
+  EXPECT_TRUE(!broken || broken->body.empty()) << "what is no gzip breaks off";
 }
 
 TEST_F(ProxyTest, Upgrades) {

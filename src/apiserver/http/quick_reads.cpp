@@ -35,11 +35,11 @@ ReadHeaders look_at(const net::Headers& headers) {
 
 bool same_user(const User& a, const User& b) { return a.name == b.name && a.uid == b.uid && a.groups == b.groups && a.extra == b.extra; }
 
-struct Seat {
+struct Sitting {
   Levels& levels;
-  std::shared_ptr<Level> level;
-  ~Seat() {
-    if (level) levels.leave(level);
+  Seat seat;
+  ~Sitting() {
+    if (seat) levels.leave(seat);
   }
 };
 
@@ -63,9 +63,9 @@ std::optional<ObjectPath> read_object_path(const Catalog& catalog, std::string_v
   std::string_view ns;
   if (count == at + 4 && parts[at] == "namespaces") ns = parts[at + 1], at += 2;
   if (count != at + 2 || parts[at] == "watch") return std::nullopt;
-  const Served* served = catalog.find(group, version, parts[at]);
+  const ServedRef served = catalog.find(group, version, parts[at]);
   if (!served || served->custom) return std::nullopt;
-  return ObjectPath{served, ns, parts[at + 1]};
+  return ObjectPath{served.get(), ns, parts[at + 1]};
 }
 
 struct QuickReads::Reader {
@@ -148,17 +148,17 @@ bool QuickReads::answer(net::Exchange& exchange, const ObjectPath& path) {
   response.body = texts_.of(entry);
   response.body += '\n';
   if (response.body.size() > gzip_min_bytes) return false;
-  Seat seat{*flow_.levels(), nullptr};
-  if (reader->flow.level) {
+  Sitting sitting{*flow_.levels(), {}};
+  if (reader->flow.seat) {
     if (!flow_.enter_now(reader->flow)) return false;
-    seat.level = reader->flow.level;
+    sitting.seat = reader->flow.seat;
   }
   response.headers.add("content-type", "application/json");
   response.headers.add("cache-control", "no-cache, private");
   response.headers.add(audit_id_header, headers.audit_id.empty() ? new_uuid(world.random) : std::string(headers.audit_id));
-  if (reader->flow.level) {
+  if (reader->flow.seat) {
     response.headers.add(flow_schema_header, reader->flow.schema_uid);
-    response.headers.add(priority_level_header, reader->flow.level->uid());
+    response.headers.add(priority_level_header, reader->flow.seat.level->uid());
   }
   const std::size_t bytes = response.body.size();
   exchange.respond(std::move(response));

@@ -40,7 +40,7 @@ Status strategic_of_custom() {
 }  // namespace
 
 ApiResult<Work> begin_work(Registry& registry, const User& user, const RequestInfo& info, Query query) {
-  const Served* served = registry.catalog().find(info.group, info.version, info.resource);
+  const ServedRef served = registry.catalog().find(info.group, info.version, info.resource);
   if (!served) return fail(generic_not_found());
   bool is_namespace = served->plural() == "namespaces" && served->group().empty();
   std::string ns = is_namespace ? "" : info.ns;

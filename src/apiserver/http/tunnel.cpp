@@ -7,6 +7,7 @@
 #include <mutex>
 #include <thread>
 
+#include "apiserver/http/gzip.h"
 #include "apiserver/http/media.h"
 #include "apiserver/http/outbox.h"
 #include "base/strings.h"
@@ -77,23 +78,42 @@ void pump(Source& from, const std::shared_ptr<net::BodyStream>& to, const std::s
   to->finish();
 }
 
+// A page whose links are changed as it passes; one that came compressed leaves so.
+struct Page {
+  HtmlLinks links;
+  std::unique_ptr<Gunzip> unpacked;
+  std::unique_ptr<Gzip> packed;
+
+  // False when the bytes are not what was said of them, or `write` says false.
+  bool pass(std::string_view bytes, bool last, const std::function<bool(std::string)>& write) {
+    auto feed = [&](std::string_view html, bool end) {
+      std::string text, out;
+      links.feed(html, end, text);
+      if (packed) packed->add(text, end, out);
+      else out = std::move(text);
+      return out.empty() || write(std::move(out));
+    };
+    if (unpacked && !unpacked->add(bytes, [&](std::string_view html) { return feed(html, false); })) return false;
+    return unpacked && !last ? true : feed(unpacked ? std::string_view() : bytes, last);
+  }
+};
+
 void pump_page(net::ClientStream& from, const std::shared_ptr<net::BodyStream>& to, const std::shared_ptr<std::atomic<bool>>& closed,
-               HtmlLinks& page) {
+               Page& page) {
   Room room;
+  // What is compressed may become far more than it was.
+  auto write = [&](std::string out) { return room.wait(*to, *closed) && to->write(std::move(out)); };
   while (room.wait(*to, *closed)) {
     auto bytes = from.read();
-    if (!bytes) return;  // broken off, and so is the page
-    std::string out;
-    page.feed(*bytes, bytes->empty(), out);
-    if (!out.empty() && !to->write(std::move(out))) break;
+    if (!bytes || !page.pass(*bytes, bytes->empty(), write)) return to->abort();  // broken off, and so is the page
     if (bytes->empty()) break;
   }
   to->finish();
 }
 
-// A redirect leads back through the proxy; so do the links of a page, unless it is compressed. What it says of CORS was said
-// for another origin.
-std::optional<HtmlLinks> rewrite_answer(const ProxyLinks& links, net::Headers& headers) {
+// A redirect leads back through the proxy; so do the links of a page, unless it is compressed in a way unknown here. What it
+// says of CORS was said for another origin.
+std::optional<Page> rewrite_answer(const ProxyLinks& links, net::Headers& headers) {
   for (std::string_view cors :
        {"access-control-allow-credentials", "access-control-allow-headers", "access-control-allow-methods", "access-control-allow-origin"})
     headers.erase(cors);
@@ -102,8 +122,12 @@ std::optional<HtmlLinks> rewrite_answer(const ProxyLinks& links, net::Headers& h
     return std::nullopt;
   }
   std::string_view type = headers.get("content-type");
-  if (trim(type.substr(0, type.find(';'))) != "text/html" || !headers.get("content-encoding").empty()) return std::nullopt;
-  return HtmlLinks(links);
+  if (trim(type.substr(0, type.find(';'))) != "text/html") return std::nullopt;
+  std::string_view encoding = headers.get("content-encoding");
+  if (encoding.empty()) return Page{HtmlLinks(links), nullptr, nullptr};
+  if (encoding != "gzip" && encoding != "deflate") return std::nullopt;
+  const Packing packing = encoding == "gzip" ? Packing::gzip : Packing::deflate;
+  return Page{HtmlLinks(links), std::make_unique<Gunzip>(packing), std::make_unique<Gzip>(packing)};
 }
 
 void run_upgrade(net::HttpClient& client, TunnelTarget& target, const std::string& what, net::Exchange& exchange) {
@@ -147,7 +171,7 @@ void run_plain(net::HttpClient& client, TunnelTarget& target, const std::string&
   for (const auto& [name, value] : far->headers().fields())
     if (name != "connection" && name != "transfer-encoding" && name != "keep-alive" && name != "content-length" && name != "date")
       headers.add(name, value);
-  std::optional<HtmlLinks> page;
+  std::optional<Page> page;
   if (target.links) page = rewrite_answer(*target.links, headers);
   std::shared_ptr<net::BodyStream> near = exchange.respond_stream(far->status(), std::move(headers));
   auto closed = std::make_shared<std::atomic<bool>>(false);

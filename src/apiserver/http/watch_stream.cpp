@@ -59,17 +59,17 @@ EncodedObjects& encoded_objects() {
 
 class WatchStream : public std::enable_shared_from_this<WatchStream> {
  public:
-  WatchStream(Registry& registry, const Served& served, WatchPlan plan, WatchSettings settings,
-              std::function<void(std::function<void()>)> post)
+  WatchStream(Registry& registry, ServedRef served, WatchPlan plan, WatchSettings settings, std::function<void(std::function<void()>)> post)
       : registry_(registry),
-        served_(served),
+        held_(std::move(served)),
+        served_(*held_),
         prefix_(std::move(plan.prefix)),
         matches_(std::move(plan.matches)),
         initial_bookmark_(plan.initial_bookmark),
         after_(plan.after),
         settings_(std::move(settings)),
         post_(std::move(post)),
-        events_(watch_events.with({served.group(), served.resource->version, served.plural()})) {
+        events_(watch_events.with({served_.group(), served_.resource->version, served_.plural()})) {
     if (plan.initial) initial_ = std::make_unique<Listing>(std::move(*plan.initial));
   }
 
@@ -137,7 +137,7 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
   // A definition that changed is served by another Served, whose schema knows fields that this one would cut out of events.
   // An object that has them was written after the change, so it is told of nowhere but in the client's next watch.
   bool replaced() const {
-    return served_.custom && registry_.catalog().find(served_.group(), served_.resource->version, served_.plural()) != &served_;
+    return served_.custom && registry_.catalog().find(served_.group(), served_.resource->version, served_.plural()).get() != &served_;
   }
 
   void schedule() {
@@ -317,6 +317,7 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
   }
 
   Registry& registry_;
+  const ServedRef held_;
   const Served& served_;
   std::string prefix_;
   std::function<bool(Value)> matches_;
@@ -335,10 +336,11 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
 
 }  // namespace
 
-void start_watch(Registry& registry, const Served& served, WatchPlan plan, WatchSettings settings, std::shared_ptr<net::Exchange> exchange,
-                 std::function<void(std::function<void()>)> post) {
+void start_watch(Registry& registry, ServedRef served, WatchPlan plan, WatchSettings settings, std::shared_ptr<net::Exchange> exchange,
+                 std::function<void(std::function<void()>)> post, const Status* refused) {
   Accepted accepted = settings.accepted;
-  auto stream = std::make_shared<WatchStream>(registry, served, std::move(plan), std::move(settings), std::move(post));
+  auto stream = std::make_shared<WatchStream>(registry, std::move(served), std::move(plan), std::move(settings), std::move(post));
+  if (refused) return stream->tell(exchange, *refused);
   if (auto opened = stream->open(); !opened) {
     if (opened.error().code == 410) return stream->tell(exchange, opened.error());
     net::Response response;

@@ -59,6 +59,33 @@ TEST_F(WatchStreamTest, AnExpiredVersionIsToldAsAnEvent) {
   EXPECT_TRUE((*event)["object"]["message"].as_string().starts_with("too old resource version: " + first + " ("));
 }
 
+// Whoever pages too slowly may go on, in a state that is not the one it began with.
+TEST_F(WatchStreamTest, AListWhosePlaceExpiredMayGoOn) {
+  for (const char* name : {"a", "b", "c"}) live_.must("POST", maps, fmt::format(R"({{"metadata":{{"name":"{}"}}}})", name));
+  auto page = [&](const std::string& query, int code) -> Document {
+    auto answer = live_.client().call({"GET", maps + "?limit=1" + query, {{"authorization", "Bearer secret-admin"}}, ""});
+    EXPECT_TRUE(answer) << answer.error().message;
+    if (!answer) return {};
+    EXPECT_EQ(answer->status, code) << answer->body;
+    auto parsed = parse_json(answer->body);
+    return parsed ? *parsed : Document();
+  };
+  Document first = page("", 200);
+  const std::string token = first["metadata"]["continue"].str();
+  ASSERT_NE(token, "");
+  for (int i = 0; i < 80; ++i)
+    live_.must("PUT", maps + "/c",
+               fmt::format(R"({{"metadata":{{"name":"c"}},"data":{{"k":"{}"}}}})", std::string(1'000'000, char('a' + i % 26))));
+  Document status = page("&continue=" + token, 410);
+  EXPECT_EQ(status["reason"].as_string(), "Expired");
+  EXPECT_TRUE(status["message"].as_string().starts_with("The provided continue parameter is too old to display a consistent list"));
+  const std::string fresh = status["metadata"]["continue"].str();
+  ASSERT_NE(fresh, "");
+  Document rest = page("&continue=" + fresh, 200);
+  EXPECT_EQ(rest["items"][0]["metadata"]["name"].as_string(), "b");
+  EXPECT_GT(std::stoll(version_of(rest)), std::stoll(version_of(first)));
+}
+
 TEST_F(WatchStreamTest, AVersionThatIsToComeIsWaitedFor) {
   const auto now = std::stoll(version_of(live_.must("POST", maps, R"({"metadata":{"name":"a"}})")));
   auto stream = open(fmt::format("{}?watch=1&timeoutSeconds=1&resourceVersion={}", maps, now + 1'000'000));

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "machinery/cel/admission.h"
 #include "machinery/validate/admission_rules.h"
 #include "machinery/validate/rules.h"
 #include "machinery/validate/webhook_client.h"
@@ -148,6 +149,14 @@ void client(Findings& f, Value config, const Path& path) {
   service_path(f, text(service, "path"), at.child("path"));
 }
 
+void boolean_expression(Findings& f, std::string_view text, const Path& path) {
+  cel::Environment environment;
+  cel::declare_admission(environment, cel::AdmissionVariables::match_conditions);
+  auto program = cel::Program::compile(environment, text);
+  if (!program) f.invalid(path, text, "compilation failed: " + program.error());
+  else if (program->type()->kind != cel::TypeKind::boolean) f.invalid(path, text, "must evaluate to bool");
+}
+
 void match_conditions(Findings& f, Value list, const Path& path) {
   if (list.size() > conditions_max) f.too_many(path, list.size(), conditions_max);
   std::set<std::string, std::less<>> seen;
@@ -155,7 +164,9 @@ void match_conditions(Findings& f, Value list, const Path& path) {
   for (Value condition : list.items()) {
     Path at = path.index(i++);
     std::string_view name = text(condition, "name");
-    if (trim(text(condition, "expression")).empty()) f.required(at.child("expression"));
+    std::string_view expression = trim(text(condition, "expression"));
+    if (expression.empty()) f.required(at.child("expression"));
+    else boolean_expression(f, expression, at.child("expression"));
     if (name.empty()) {
       f.required(at.child("name"));
       continue;
@@ -170,7 +181,15 @@ void side_effects(Findings& f, Value hook, const Path& path) {
   else f.enumerated(path, text(hook, "sideEffects"), {"None", "NoneOnDryRun"});
 }
 
-void webhook(Findings& f, Value hook, bool mutating, const Path& path) {
+// Conditions that nobody changed are not judged anew: an older server may have taken what this one would not.
+bool same_conditions(Value before, Value now) {
+  if (before.size() != now.size()) return false;
+  for (std::size_t i = 0; i < now.size(); ++i)
+    if (!(before[i]["matchConditions"] == now[i]["matchConditions"])) return false;
+  return true;
+}
+
+void webhook(Findings& f, Value hook, bool mutating, bool conditions, const Path& path) {
   std::string_view name = text(hook, "name");
   if (name.empty()) f.required(path.child("name"));
   else f.say(path.child("name"), name, names::fully_qualified_name(name));
@@ -189,17 +208,19 @@ void webhook(Findings& f, Value hook, bool mutating, const Path& path) {
   if (mutating && set(hook, "reinvocationPolicy"))
     f.enumerated(path.child("reinvocationPolicy"), text(hook, "reinvocationPolicy"), {"IfNeeded", "Never"});
   client(f, hook["clientConfig"], path.child("clientConfig"));
-  match_conditions(f, hook["matchConditions"], path.child("matchConditions"));
+  if (conditions) match_conditions(f, hook["matchConditions"], path.child("matchConditions"));
 }
 
-void webhooks(Findings& f, Value object, bool mutating) {
+void webhooks(Findings& f, Value object, Value before, bool mutating) {
+  object_meta(f, object, false, name_is_subdomain);
+  const bool conditions = !before.exists() || !same_conditions(before["webhooks"], object["webhooks"]);
   const Path path("webhooks");
   std::set<std::string, std::less<>> seen;
   std::size_t i = 0;
   for (Value hook : object["webhooks"].items()) {
     Path at = path.index(i++);
     std::string_view name = text(hook, "name");
-    webhook(f, hook, mutating, at);
+    webhook(f, hook, mutating, conditions, at);
     review_versions(f, hook["admissionReviewVersions"], at.child("admissionReviewVersions"));
     if (!name.empty() && !seen.emplace(name).second) f.duplicate(at.child("name"), name);
   }
@@ -217,18 +238,9 @@ FieldErrors webhook_client(Value config, const Path& path) {
   return f.take();
 }
 
-void validating_webhooks_create(Findings& f, Value object) {
-  object_meta(f, object, false, name_is_subdomain);
-  webhooks(f, object, false);
-}
-
-void validating_webhooks_update(Findings& f, Value object, Value) { validating_webhooks_create(f, object); }
-
-void mutating_webhooks_create(Findings& f, Value object) {
-  object_meta(f, object, false, name_is_subdomain);
-  webhooks(f, object, true);
-}
-
-void mutating_webhooks_update(Findings& f, Value object, Value) { mutating_webhooks_create(f, object); }
+void validating_webhooks_create(Findings& f, Value object) { webhooks(f, object, {}, false); }
+void validating_webhooks_update(Findings& f, Value object, Value before) { webhooks(f, object, before, false); }
+void mutating_webhooks_create(Findings& f, Value object) { webhooks(f, object, {}, true); }
+void mutating_webhooks_update(Findings& f, Value object, Value before) { webhooks(f, object, before, true); }
 
 }  // namespace kybern::rules
