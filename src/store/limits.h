@@ -21,7 +21,7 @@ struct WindowLimits {
   std::size_t min_changes = 128;      // per resource: these are not dropped for their age
   std::chrono::seconds max_age = std::chrono::minutes(5);
   std::size_t min_bytes = 64 << 20;  // of all resources; at least this much, or
-  std::size_t live_divisor = 4;      // this part of the bytes of all live objects
+  std::size_t live_divisor = 8;      // this part of the bytes of all live objects
 };
 
 // Snapshots at older revisions that were asked for, kept for the next page of a list.

@@ -180,7 +180,7 @@ Result<std::unique_ptr<Store>> open_local_store(const StoreOptions& options, con
     return std::make_unique<LocalStore>(options, limits, nullptr, Tree(), first_revision, first_revision, std::vector<ChangePtr>(), 0);
   Result<std::unique_ptr<SqliteLog>> log = SqliteLog::open(options.path, limits.retention);
   if (!log) return std::unexpected(log.error());
-  Result<Loaded> loaded = (*log)->load(options.sealer);
+  Result<Loaded> loaded = (*log)->load(options.sealer, options.world != nullptr);
   if (!loaded) return std::unexpected(loaded.error());
   return std::make_unique<LocalStore>(options, limits, std::move(*log), Tree::build(loaded->entries),
                                       std::max(loaded->revision, first_revision), std::max(loaded->compacted, first_revision),

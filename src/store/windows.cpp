@@ -186,9 +186,13 @@ std::vector<Windows::Window*> Windows::all_windows() const {
 }
 
 std::size_t Windows::first_after(const Window& w, Revision revision) {
-  auto at =
-      std::upper_bound(w.items.begin(), w.items.end(), revision, [](Revision r, const Item& item) { return r < item.change->revision; });
-  return static_cast<std::size_t>(at - w.items.begin());
+  // Most ask for what is newest: from the end, in steps that double.
+  std::size_t high = w.items.size(), step = 1;
+  for (; step <= high && w.items[high - step].change->revision > revision; step *= 2) high -= step;
+  const auto begin = w.items.begin(), from = begin + static_cast<std::ptrdiff_t>(step <= high ? high - step + 1 : 0);
+  auto at = std::upper_bound(from, begin + static_cast<std::ptrdiff_t>(high), revision,
+                             [](Revision r, const Item& item) { return r < item.change->revision; });
+  return static_cast<std::size_t>(at - begin);
 }
 
 void Windows::drop_first(Window& w, std::size_t n, std::vector<ChangePtr>& garbage) {

@@ -77,13 +77,14 @@ void parse_chunk(const std::string& path, Chunk& chunk, Sealer* sealer) {
   std::string().swap(chunk.bytes);  // an assignment of an empty one would keep the memory
 }
 
-// Threads that parse chunks as they come.
+// Threads that parse chunks as they come; `alone`: none.
 class Parsers {
  public:
-  Parsers(const std::string& path, Sealer* sealer) : path_(path), sealer_(sealer) {}
+  Parsers(const std::string& path, Sealer* sealer, bool alone) : path_(path), sealer_(sealer), alone_(alone) {}
   ~Parsers() { finish(); }
 
   void add(Chunk& chunk) {
+    if (alone_) return parse_chunk(path_, chunk, sealer_);
     std::unique_lock lock(mutex_);
     if (threads_.empty()) {
       unsigned n = std::clamp(std::thread::hardware_concurrency(), 1u, 4u);
@@ -120,6 +121,7 @@ class Parsers {
 
   const std::string& path_;
   Sealer* const sealer_;
+  const bool alone_;
   std::mutex mutex_;
   std::condition_variable something_, room_;
   std::deque<Chunk*> waiting_;
@@ -141,9 +143,9 @@ Result<void> check_structure(Connection& connection) {
 // The same beside the reading of the rows, where there is no write-ahead log to be read with the file.
 class StructureCheck {
  public:
-  explicit StructureCheck(Connection& connection) {
+  StructureCheck(Connection& connection, bool alone) {
     auto frames = check_wal(connection.path() + "-wal");
-    if (frames && *frames == 0) {
+    if (!alone && frames && *frames == 0) {
       thread_ = std::thread([this, path = connection.path()] {
         auto beside = Connection::open_unchanging(path);
         found_ = beside ? check_structure(*beside) : std::unexpected(beside.error());
@@ -165,11 +167,11 @@ class StructureCheck {
   Result<void> found_;
 };
 
-Result<std::deque<Chunk>> read_chunks(Connection& connection, Sealer* sealer) {
+Result<std::deque<Chunk>> read_chunks(Connection& connection, Sealer* sealer, bool alone) {
   Result<Statement> select = connection.prepare("SELECT revision, key, value, checksum FROM log ORDER BY revision");
   if (!select) return std::unexpected(select.error());
   std::deque<Chunk> chunks;  // the addresses of its elements stay
-  Parsers parsers(connection.path(), sealer);
+  Parsers parsers(connection.path(), sealer, alone);
   Chunk* chunk = &chunks.emplace_back();
   int code;
   while ((code = select->step()) == SQLITE_ROW) {
@@ -200,9 +202,9 @@ Result<Document> value_from_json(std::string_view json, Revision revision) {
   return value;
 }
 
-Result<Loaded> load_log(Connection& connection, Revision compacted, Retention& retention, Sealer* sealer) {
-  StructureCheck structure(connection);
-  Result<std::deque<Chunk>> chunks = read_chunks(connection, sealer);
+Result<Loaded> load_log(Connection& connection, Revision compacted, Retention& retention, Sealer* sealer, bool alone) {
+  StructureCheck structure(connection, alone);
+  Result<std::deque<Chunk>> chunks = read_chunks(connection, sealer, alone);
   if (Result<void> sound = structure.result(); !sound) return std::unexpected(sound.error());
   if (!chunks) return std::unexpected(std::move(chunks.error()));
   Loaded loaded;

@@ -1,4 +1,4 @@
-// The log's rows to objects: one thread reads, several parse.
+// The log's rows to objects: one thread reads, several parse. In a world that is given (StoreOptions) there is one.
 #pragma once
 
 #include <string>
@@ -21,8 +21,8 @@ struct Loaded {
 
 // Also tells `retention` which rows are superseded. Code::internal names a row that is damaged.
 // What is sealed is opened by `sealer`, which may be null. A live value that it cannot open: Code::invalid with its words; of
-// superseded ones the changes up to their end are left out, as if they were compacted.
-Result<Loaded> load_log(Connection& connection, Revision compacted, Retention& retention, Sealer* sealer);
+// superseded ones the changes up to their end are left out, as if they were compacted. `alone`: no other thread helps.
+Result<Loaded> load_log(Connection& connection, Revision compacted, Retention& retention, Sealer* sealer, bool alone);
 
 // A value as it is in memory: parsed, its blank stamped with the revision.
 Result<Document> value_from_json(std::string_view json, Revision revision);

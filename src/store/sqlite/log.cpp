@@ -85,7 +85,8 @@ int SqliteLog::State::remove_first(std::size_t n) {
 }
 
 int SqliteLog::State::transaction(std::span<const LogRow> rows, std::size_t slice) {
-  if (int code = begin.run(); code != SQLITE_OK) return code;
+  const bool alone = rows.size() == 1 && slice == 0;  // one statement is a transaction of its own
+  if (int code = alone ? SQLITE_OK : begin.run(); code != SQLITE_OK) return code;
   for (const LogRow& row : rows) {
     insert.bind(1, row.revision).bind_text(2, row.key).bind(4, row_checksum(row.checksum, row.revision));
     if (row.tombstone) insert.bind_null(3);
@@ -95,7 +96,7 @@ int SqliteLog::State::transaction(std::span<const LogRow> rows, std::size_t slic
   if (slice > 0) {
     if (int code = remove_first(slice); code != SQLITE_OK) return code;
   }
-  return commit.run();
+  return alone ? SQLITE_OK : commit.run();
 }
 
 Result<void> SqliteLog::State::write(std::span<const LogRow> rows, std::size_t slice) {
@@ -197,8 +198,8 @@ Result<std::unique_ptr<SqliteLog>> SqliteLog::open(const std::string& path, Rete
   return std::unique_ptr<SqliteLog>(new SqliteLog(std::move(state)));
 }
 
-Result<Loaded> SqliteLog::load(Sealer* sealer) {
-  Result<Loaded> loaded = load_log(state_->connection, state_->compacted, state_->retention, sealer);
+Result<Loaded> SqliteLog::load(Sealer* sealer, bool alone) {
+  Result<Loaded> loaded = load_log(state_->connection, state_->compacted, state_->retention, sealer, alone);
   if (!loaded) return loaded;
   state_->look_at_free_pages();
   if (Result<void> ready = state_->prepare(); !ready) return std::unexpected(ready.error());

@@ -37,7 +37,7 @@ class SqliteLog {
  public:
   static Result<std::unique_ptr<SqliteLog>> open(const std::string& path, RetentionLimits limits);
   ~SqliteLog();
-  Result<Loaded> load(Sealer* sealer = nullptr);  // once; what is sealed is opened by it
+  Result<Loaded> load(Sealer* sealer = nullptr, bool alone = false);  // once; see load_log()
 
   // All of the rows or, on an error, none: a crash after the error does not bring them back either.
   Result<void> append(std::span<const LogRow> rows, Instant now);
