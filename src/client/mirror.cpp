@@ -111,12 +111,18 @@ struct MirrorCore::State {
   }
 
   void put(const std::string& key, const Document& object) {
-    auto [place, is_new] = objects.try_emplace(key, object);
-    if (!is_new) {
-      unindex(*place);
-      place->second = object;
+    auto [place, is_new] = objects.try_emplace(key);
+    set(*place, is_new, object);
+  }
+
+  void set(Entry& entry, bool is_new, const Document& object) {
+    if (indexes.empty()) {
+      entry.second = object;
+      return;
     }
-    index(*place);
+    if (!is_new) unindex(entry);
+    entry.second = object;
+    index(entry);
   }
 
   void remove(std::string_view key) {
@@ -151,9 +157,10 @@ struct MirrorCore::State {
     const std::uint64_t version = resource_version_of(object);
     auto found = ahead.find(key);
     if (found == ahead.end()) {
-      Document before = find(key);
+      auto [place, is_new] = objects.try_emplace(key);
+      Document before = place->second;
       if (before && version != 0 && resource_version_of(before) == version && uid_of(before) == uid_of(object)) return;
-      put(key, object);
+      set(*place, is_new, object);
       changes.push_back({std::move(before), object});
       return;
     }

@@ -32,9 +32,10 @@ metrics::HistogramFamily decision_seconds("scheduler_scheduling_algorithm_durati
 }  // namespace
 
 struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
-  // A pod that waits for a node.
+  // A pod that waits for a node. What it needs is read when its turn comes: thousands may wait.
   struct Waiting {
-    PodNeeds pod;
+    Document pod;
+    std::int64_t priority = 0;
     std::uint64_t order = 0;  // of arrival
     int attempts = 0;
     bool queued = false;   // in `active`
@@ -75,7 +76,7 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
       state = std::make_unique<NodeState>();
       order.push_back(state.get());
       for (const auto& [key, placed] : placed_pods)
-        if (placed.node == name) state->add(placed.pod, 1);
+        if (placed.node == name) state->add(read_pod(placed.pod), 1);
     }
     bool helps = !before || !(before["spec"] == now["spec"]) || !(before["status"]["allocatable"] == now["status"]["allocatable"]) ||
                  !(before["metadata"]["labels"] == now["metadata"]["labels"]);
@@ -90,10 +91,10 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
     bool placed = now && !node.empty() && occupies(now.root()), helps = false;
     if (auto found = placed_pods.find(key); found != placed_pods.end()) {
       // What is assumed stays until the API says where the pod is, or that it is gone.
-      bool same_pod = now && found->second.pod.pod["metadata"]["uid"] == now["metadata"]["uid"];
+      bool same_pod = now && found->second.pod["metadata"]["uid"] == now["metadata"]["uid"];
       if (same_pod && !placed && node.empty() && found->second.assumed) return;
-      if (same_pod && placed && found->second.node == node && !found->second.assumed && found->second.pod.pod["spec"] == now["spec"]) {
-        found->second.pod = read_pod(now);  // the same, out of the newer block: the old one can go
+      if (same_pod && placed && found->second.node == node && !found->second.assumed && found->second.pod["spec"] == now["spec"]) {
+        found->second.pod = now;  // it needs the same, and the older block can go
         return;
       }
       helps = !(same_pod && placed && found->second.node == node && found->second.assumed);  // a bound pod may take less now
@@ -101,18 +102,19 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
     }
     if (placed) {
       forget(key);
-      place(read_pod(now), std::string(node), false);
+      place(read_pod(now), key, std::string(node), false);
     }
     if (helps) wake_all();
     if (placed) return;
     if (!is_ours(now)) return forget(key);
     // Another pod of this name has neither the place in the queue nor the back-off of the one before.
     if (auto older = waiting_pods.find(key);
-        older != waiting_pods.end() && !(older->second.pod.pod["metadata"]["uid"] == now["metadata"]["uid"]))
+        older != waiting_pods.end() && !(older->second.pod["metadata"]["uid"] == now["metadata"]["uid"]))
       forget(key);
     auto& waiting = waiting_pods[key];
-    bool fresh = !waiting.pod.pod, changed = !fresh && !(waiting.pod.pod["spec"] == now["spec"]);
-    waiting.pod = read_pod(now);
+    bool fresh = !waiting.pod, changed = !fresh && !(waiting.pod["spec"] == now["spec"]);
+    waiting.pod = now;
+    waiting.priority = now["spec"]["priority"].as_int();
     if (fresh) waiting.order = ++arrivals;
     if (fresh || changed) activate(key, waiting);
   }
@@ -123,26 +125,26 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
            !pod["metadata"]["deletionTimestamp"].exists() && pod["spec"]["schedulingGates"].empty() && occupies(pod.root());
   }
 
+  // What it needs is read out of it again where that is asked for: there may be hundreds of thousands.
   struct Placed {
-    PodNeeds pod;
+    Document pod;
     std::string node;
     bool assumed;
   };
   using PlacedAt = std::unordered_map<std::string, Placed>::iterator;
 
-  void place(PodNeeds pod, std::string node, bool assumed) {
+  void place(const PodNeeds& pod, const std::string& key, std::string node, bool assumed) {
     if (auto found = node_states.find(node); found != node_states.end()) found->second->add(pod, 1);
-    std::string key = pod.key;
-    placed_pods.insert_or_assign(std::move(key), Placed{std::move(pod), std::move(node), assumed});
+    placed_pods.insert_or_assign(key, Placed{pod.pod, std::move(node), assumed});
   }
   void unplace(PlacedAt at) {
-    if (auto found = node_states.find(at->second.node); found != node_states.end()) found->second->add(at->second.pod, -1);
+    if (auto found = node_states.find(at->second.node); found != node_states.end()) found->second->add(read_pod(at->second.pod), -1);
     placed_pods.erase(at);
   }
   void forget(const std::string& key) {
     auto found = waiting_pods.find(key);
     if (found == waiting_pods.end()) return;
-    if (found->second.queued) active.erase({-found->second.pod.priority, found->second.order, key});
+    if (found->second.queued) active.erase({-found->second.priority, found->second.order, key});
     world.executor.cancel(found->second.timer);
     waiting_pods.erase(found);
   }
@@ -155,7 +157,7 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
     if (waiting.not_before > now) return wake_at(key, waiting, waiting.not_before);
     world.executor.cancel(std::exchange(waiting.timer, 0));
     waiting.queued = true;
-    active.insert({-waiting.pod.priority, waiting.order, key});
+    active.insert({-waiting.priority, waiting.order, key});
     run_soon();
   }
 
@@ -212,16 +214,16 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
     Waiting& waiting = waiting_pods.at(key);
     waiting.queued = false;
     Instant begun = world.clock.steady();
-    Decision decision = decide(waiting.pod, order, next_start, world.random.next());
+    PodNeeds pod = read_pod(waiting.pod);
+    Decision decision = decide(pod, order, next_start, world.random.next());
     decision_seconds.with({}).observe(std::chrono::duration<double>(world.clock.steady() - begun).count());
     next_start = decision.next_start;
     ++waiting.attempts;
     if (!decision.node) return unschedulable(key, waiting, decision.message);
     std::string node = decision.node->name;
-    PodNeeds pod = waiting.pod;
     int attempts = waiting.attempts;
     waiting_pods.erase(key);
-    place(pod, node, true);
+    place(pod, pod.key, node, true);
     ++binding;
     world.executor.post([self = shared_from_this(), pod = std::move(pod), node = std::move(node), attempts] {
       self->calling([&] { self->bind(pod, node, attempts); });
@@ -237,7 +239,7 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   void unschedulable(const std::string& key, Waiting& waiting, const std::string& message) {
     attempts_total.with({options.name, "unschedulable"}).add();
     waiting.not_before = world.clock.steady() + backoff(waiting.attempts);
-    Document pod = waiting.pod.pod;
+    Document pod = waiting.pod;
     world.executor.post([self = shared_from_this(), pod, message] { self->calling([&] { self->report(pod, "Unschedulable", message); }); });
     wake_at(key, waiting, world.clock.steady() + retry_unschedulable);
   }
@@ -332,14 +334,15 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
     // it is gone or bound already.
     Value uid = pod.pod["metadata"]["uid"];
     if (auto found = placed_pods.find(pod.key);
-        found != placed_pods.end() && found->second.assumed && found->second.pod.pod["metadata"]["uid"] == uid) {
+        found != placed_pods.end() && found->second.assumed && found->second.pod["metadata"]["uid"] == uid) {
       unplace(found);
       wake_all();
     }
     if (Document current = pods.get(pod.key); is_ours(current) && current["metadata"]["uid"] == uid && why.code != 404) {
       auto& waiting = waiting_pods[pod.key];
-      if (!waiting.pod.pod) {
-        waiting.pod = read_pod(current);
+      if (!waiting.pod) {
+        waiting.pod = current;
+        waiting.priority = current["spec"]["priority"].as_int();
         waiting.order = ++arrivals;
         waiting.attempts = attempts;
         waiting.not_before = world.clock.steady() + backoff(attempts);

@@ -32,6 +32,14 @@ Node& Graph::at(std::string_view uid) {
   return out;
 }
 
+// Those of another dependent of the same owner, if they are the same.
+Owners Graph::shared(std::vector<Reference> owners) const {
+  const Node* const owner = owners.empty() ? nullptr : find(owners.front().uid);
+  if (owner && !owner->dependents.empty())
+    if (const Owners& others = (*owner->dependents.begin())->owners; others == owners) return others;
+  return Owners(std::move(owners));
+}
+
 // An unobserved owner that nobody refers to any more.
 void Graph::drop_if_idle(Node& node) {
   if (node.is_observed() || !node.dependents.empty()) return;
@@ -64,8 +72,8 @@ void Graph::put(int resource, Value object, std::vector<Look>& looks) {
     }
   }
   std::vector<Reference> owners = references_of(object);
-  if (owners != node.owners) {
-    const std::vector<Reference> before = std::exchange(node.owners, std::move(owners));
+  if (!(node.owners == owners)) {
+    const Owners before = std::exchange(node.owners, shared(std::move(owners)));
     bool look = false;
     for (const Reference& reference : node.owners) {
       Node& owner = at(reference.uid);
@@ -98,7 +106,7 @@ void Graph::erased(std::string_view uid, std::vector<Look>& looks) {
   Node& node = *found->second;
   for (const Node* dependent : node.dependents)
     if (dependent != &node) looks.push_back({dependent->uid});
-  const std::vector<Reference> owners = std::exchange(node.owners, {});
+  const Owners owners = std::exchange(node.owners, {});
   for (const Reference& reference : owners)
     if (reference.uid != node.uid) detach(node, reference, looks);
   node.dependents.erase(&node);

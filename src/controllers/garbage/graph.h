@@ -4,12 +4,14 @@
 // is then asked of the API. Example: a ReplicaSet goes -> its pods are looked at; each finds its only owner gone and goes.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "document/document.h"
@@ -26,11 +28,52 @@ struct Reference {
 };
 std::vector<Reference> references_of(Value object);
 
+// The references of an object, which all pods of one set have alike: they share them.
+class Owners {
+ public:
+  Owners() = default;
+  explicit Owners(std::vector<Reference> list) {
+    if (!list.empty()) list_ = std::make_shared<const std::vector<Reference>>(std::move(list));
+  }
+  const Reference* begin() const { return list_ ? list_->data() : nullptr; }
+  const Reference* end() const { return list_ ? list_->data() + list_->size() : nullptr; }
+  friend bool operator==(const Owners& a, const std::vector<Reference>& b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
+
+ private:
+  std::shared_ptr<const std::vector<Reference>> list_;
+};
+
+struct Node;
+
+// Most objects have none: they pay for a pointer.
+class Dependents {
+ public:
+  using Set = std::unordered_set<Node*>;
+  Set::const_iterator begin() const { return get().begin(); }
+  Set::const_iterator end() const { return get().end(); }
+  bool empty() const { return !set_ || set_->empty(); }
+  bool contains(Node* node) const { return get().contains(node); }
+  void insert(Node* node) {
+    if (!set_) set_ = std::make_unique<Set>();
+    set_->insert(node);
+  }
+  void erase(Node* node) {
+    if (set_) set_->erase(node);
+  }
+
+ private:
+  const Set& get() const {
+    static const Set none;
+    return set_ ? *set_ : none;
+  }
+  std::unique_ptr<Set> set_;
+};
+
 struct Node {
   std::string uid, ns, name;
   int resource = -1;  // of the table that the caller keeps; -1: unobserved
-  std::vector<Reference> owners;
-  std::unordered_set<Node*> dependents;
+  Owners owners;
+  Dependents dependents;
   bool deleting = false;    // has a deletionTimestamp
   bool foreground = false;  // and waits until what it blocks on is gone
   bool orphaning = false;   // and lets its dependents go first
@@ -61,6 +104,7 @@ class Graph {
 
  private:
   Node& at(std::string_view uid);
+  Owners shared(std::vector<Reference> owners) const;
   void detach(Node& node, const Reference& reference, std::vector<Look>& looks);
   void drop_if_idle(Node& node);
 

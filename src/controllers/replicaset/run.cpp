@@ -14,8 +14,9 @@ namespace {
 
 constexpr std::size_t workers = 5;
 
-// Pods of one set that become ready one after another are counted together, at most this often; the first one at once.
-constexpr Duration count_interval = std::chrono::milliseconds(100);
+// Pods of one set that become ready, or have gone, one after another are counted together, at most this often; the first one
+// at once.
+constexpr Duration count_interval = std::chrono::milliseconds(250);
 
 class Counting {
  public:
@@ -56,8 +57,9 @@ void add_owner(Runner& runner, const Flavor& flavor, Value pod) {
   if (controller["kind"].as_string() == flavor.kind) runner.add(std::string(namespace_of(pod)) + "/" + controller["name"].str());
 }
 
-// Of a pod that stays where it is only how it does has changed.
+// Of a pod that stays where it is only how it does has changed; or one is gone that did not count any more.
 bool is_progress(Value before, Value now) {
+  if (before.exists() && !now.exists()) return !is_active(before);
   return before.exists() && now.exists() && is_active(before) && is_active(now) &&
          before["metadata"]["labels"] == now["metadata"]["labels"] &&
          before["metadata"]["ownerReferences"] == now["metadata"]["ownerReferences"];
@@ -109,8 +111,9 @@ std::unique_ptr<Runner> make(const Environment& environment, const char* compone
   });
   mirrors.pods.add_handler([r, &sets, flavor, counting](const Document& before, const Document& now) {
     if (!matters(before, now)) return;
-    if (const Value controller = controller_of(now); is_progress(before, now) && controller["kind"].as_string() == flavor.kind) {
-      std::string key = std::string(namespace_of(now)) + "/" + controller["name"].str();
+    const Document& pod = now ? now : before;
+    if (const Value controller = controller_of(pod); is_progress(before, now) && controller["kind"].as_string() == flavor.kind) {
+      std::string key = std::string(namespace_of(pod)) + "/" + controller["name"].str();
       const Duration wait = counting->wait_for(key);
       return wait == Duration::zero() ? r->add(std::move(key)) : r->add_after(std::move(key), wait);
     }
