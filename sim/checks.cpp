@@ -37,6 +37,7 @@ std::uint64_t hash_of(Value object) {
   write_json(object, json);
   return std::hash<std::string>()(json);
 }
+std::uint64_t number_of(std::string_view text) { return std::hash<std::string_view>()(text); }
 std::int64_t share(Value limit, std::int64_t replicas, bool up) {
   if (limit.is_string() && limit.as_string().ends_with('%')) {
     const std::int64_t percent = std::stoll(limit.str());
@@ -46,6 +47,13 @@ std::int64_t share(Value limit, std::int64_t replicas, bool up) {
 }
 
 }  // namespace
+
+std::uint32_t Checker::Names::number_of(std::string_view name) {
+  if (name.empty()) return none;
+  auto [place, is_new] = numbers_.try_emplace(std::string(name), static_cast<std::uint32_t>(names_.size()));
+  if (is_new) names_.push_back(&place->first);
+  return place->second;
+}
 
 void Checker::complain(std::string problem) {
   if (problems_.size() < problems_kept)
@@ -107,7 +115,7 @@ void Checker::relist() {
 
 void Checker::saw_node(const store::EntryPtr& before, const store::EntryPtr& now) {
   const Value node = (now ? now : before)->value.root();
-  NodeRecord& record = nodes_[node["metadata"]["name"].str()];
+  NodeRecord& record = nodes_[names_.number_of(node["metadata"]["name"].as_string())];
   record.known = now != nullptr;
   if (!now) return;
   record.cpu_milli = Quantity::of(node["status"]["allocatable"]["cpu"]).milli_value();
@@ -119,7 +127,7 @@ void Checker::saw_pod(const store::EntryPtr& before, const store::EntryPtr& now)
   const store::EntryPtr& entry = now ? now : before;
   const Value pod = entry->value.root();
   std::string changed_owner;
-  if (auto old = pods_.find(entry->key); old != pods_.end()) {
+  if (auto old = pods_.find(number_of(entry->key)); old != pods_.end()) {
     const PodRecord& was = old->second;
     if (was.counts) {
       NodeRecord& node = nodes_[was.node];
@@ -135,30 +143,34 @@ void Checker::saw_pod(const store::EntryPtr& before, const store::EntryPtr& now)
     pods_.erase(old);
   }
   if (now) {
-    PodRecord record{entry->key, std::string(uid_of(pod)), pod["spec"]["nodeName"].str(), owner_of(pod), 0, 0, false, false, false};
+    PodRecord record;
+    const std::string_view node_name = pod["spec"]["nodeName"].as_string();
+    record.node = names_.number_of(node_name);
+    record.owner = names_.number_of(owner_of(pod));
     for (Value container : pod["spec"]["containers"].items()) {
       record.cpu_milli += Quantity::of(container["resources"]["requests"]["cpu"]).milli_value();
       record.memory_milli += Quantity::of(container["resources"]["requests"]["memory"]).milli_value();
     }
-    record.counts = !record.node.empty() && !is_finished(pod);
+    record.counts = record.node != none && !is_finished(pod);
     record.alive = !is_finished(pod) && !is_deleting(pod);
     record.available = record.alive && is_ready(pod);
-    if (!record.node.empty()) {
-      auto [place, is_new] = bound_.try_emplace(record.uid, record.node);
+    const std::uint64_t uid = number_of(uid_of(pod));
+    if (record.node != none) {
+      auto [place, is_new] = bound_.try_emplace(uid, record.node);
       if (!is_new && place->second != record.node)
-        complain(fmt::format("pod {} was bound to {}, now to {}", entry->key, place->second, record.node));
-    } else if (bound_.contains(record.uid)) {
-      complain(fmt::format("pod {} was bound to {} and is not any more", entry->key, bound_[record.uid]));
+        complain(fmt::format("pod {} was bound to {}, now to {}", entry->key, names_[place->second], node_name));
+    } else if (auto place = bound_.find(uid); place != bound_.end()) {
+      complain(fmt::format("pod {} was bound to {} and is not any more", entry->key, names_[place->second]));
     }
     if (record.counts) {
       NodeRecord& node = nodes_[record.node];
       node.used_cpu += record.cpu_milli;
       node.used_memory += record.memory_milli;
       ++node.used_pods;
-      const bool was_there = before && before->value["spec"]["nodeName"].as_string() == record.node;
+      const bool was_there = before && before->value["spec"]["nodeName"].as_string() == node_name;
       if (!was_there && node.known &&
           (node.used_cpu > node.cpu_milli || node.used_memory > node.memory_milli || node.used_pods > node.pods))
-        complain(fmt::format("{} has more than it can hold since {} is bound to it: {} of {} mCPU, {} of {} pods", record.node, entry->key,
+        complain(fmt::format("{} has more than it can hold since {} is bound to it: {} of {} mCPU, {} of {} pods", node_name, entry->key,
                              node.used_cpu, node.cpu_milli, node.used_pods, node.pods));
     }
     if (auto owner = deployment_of_.find(record.owner); owner != deployment_of_.end()) {
@@ -166,7 +178,7 @@ void Checker::saw_pod(const store::EntryPtr& before, const store::EntryPtr& now)
       rollouts_[owner->second].alive += record.alive;
       changed_owner = owner->second;
     }
-    pods_.emplace(entry->key, std::move(record));
+    pods_.emplace(number_of(entry->key), record);
   }
   if (!changed_owner.empty()) judge_rollout(changed_owner);
 }
@@ -177,8 +189,8 @@ void Checker::saw_apps(const store::EntryPtr& before, const store::EntryPtr& now
     const Value set = entry->value.root();
     for (Value reference : set["metadata"]["ownerReferences"].items())
       if (reference["kind"].as_string() == "Deployment") {
-        const std::string uid(uid_of(set)),
-            deployment = "/apps/deployments/" + set["metadata"]["namespace"].str() + "/" + reference["name"].str();
+        const std::uint32_t uid = names_.number_of(uid_of(set));
+        const std::string deployment = "/apps/deployments/" + set["metadata"]["namespace"].str() + "/" + reference["name"].str();
         deployment_of_[uid] = deployment;
         const std::int64_t asks = now ? set["spec"]["replicas"].as_int() : 0;
         rollouts_[deployment].asked += asks - std::exchange(asked_[uid], asks);
@@ -296,7 +308,7 @@ std::vector<std::string> Checker::at_rest() {
   });
   look();
   bool crowded = false;  // some pods wait because there is no room
-  for (const auto& [key, pod] : pods_) crowded = crowded || (pod.node.empty() && pod.alive && !has_room_for(pod));
+  for (const auto& [key, pod] : pods_) crowded = crowded || (pod.node == none && pod.alive && !has_room_for(pod));
   std::map<std::string, std::int64_t> pods_of;  // by uid of the owner
   std::size_t running = 0;
   const auto say = [&](std::string text) {
@@ -320,7 +332,7 @@ std::vector<std::string> Checker::at_rest() {
     if (is_finished(object)) return true;
     ++pods_of[owner_of(object)];
     if (object["spec"]["nodeName"].as_string().empty()) {
-      auto pod = pods_.find(entry->key);
+      auto pod = pods_.find(number_of(entry->key));
       return crowded && pod != pods_.end() && !has_room_for(pod->second) ? true : say(entry->key + " has no node");
     }
     running += 1;

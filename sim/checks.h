@@ -44,8 +44,20 @@ class Checker {
   void complain(std::string problem);
 
  private:
+  // There may be hundreds of thousands: names are numbers, keys and uids their hashes.
+  static constexpr std::uint32_t none = 0;
+  class Names {
+   public:
+    std::uint32_t number_of(std::string_view name);  // `none` of ""
+    const std::string& operator[](std::uint32_t number) const { return *names_[number]; }
+
+   private:
+    std::unordered_map<std::string, std::uint32_t> numbers_;
+    std::vector<const std::string*> names_{&empty_};
+    const std::string empty_;
+  };
   struct PodRecord {
-    std::string key, uid, node, owner;  // owner: uid of the ReplicaSet
+    std::uint32_t node = none, owner = none;  // owner: the uid of the ReplicaSet
     std::int64_t cpu_milli = 0, memory_milli = 0;
     bool counts = false;     // on its node: not finished
     bool available = false;  // ready, and not going away
@@ -76,11 +88,12 @@ class Checker {
   const CheckOptions options_;
   std::unique_ptr<store::Watch> pods_watch_, nodes_watch_, apps_watch_, budgets_watch_;
   bool watching_ = false;
-  std::map<std::string, PodRecord> pods_;               // by key
-  std::unordered_map<std::string, std::string> bound_;  // uid to node, for ever
-  std::map<std::string, NodeRecord> nodes_;
-  std::map<std::string, std::string> deployment_of_;           // uid of a ReplicaSet to the key of its Deployment
-  std::map<std::string, std::int64_t> asked_;                  // by uid of a ReplicaSet: its replicas
+  Names names_;                                             // of nodes, uids of ReplicaSets
+  std::unordered_map<std::uint64_t, PodRecord> pods_;       // by key
+  std::unordered_map<std::uint64_t, std::uint32_t> bound_;  // uid to node, for ever
+  std::map<std::uint32_t, NodeRecord> nodes_;
+  std::map<std::uint32_t, std::string> deployment_of_;         // uid of a ReplicaSet to the key of its Deployment
+  std::map<std::uint32_t, std::int64_t> asked_;                // by uid of a ReplicaSet: its replicas
   std::map<std::string, Rollout> rollouts_;                    // by key of the Deployment
   std::vector<std::pair<std::string, store::Revision>> kept_;  // key and revision, before the crash
   std::vector<std::string> kept_json_;

@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::size_t sector_bytes = 512;
 constexpr std::size_t name_bytes = 512;
+constexpr std::size_t log_step = std::size_t{4} << 20;
 
 }  // namespace
 
@@ -122,6 +123,7 @@ int Disk::State::write(sqlite3_file* f, const void* bytes, int n, sqlite3_int64 
   ++self.writes;
   if (std::string* log = file(f).log) {
     const std::size_t end = static_cast<std::size_t>(at) + std::size_t(n);
+    if (log->capacity() < end) log->reserve(end + log_step);  // not twice as much
     if (log->size() < end) log->resize(end);
     std::memcpy(log->data() + at, bytes, std::size_t(n));
     return SQLITE_OK;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <optional>
 #include <utility>
 
 #include "base/check.h"
@@ -58,7 +60,7 @@ struct Fleet::Pod {
   Document object;
   bool up = false;  // its containers run
   int restarts = 0;
-  std::string started_at;
+  std::optional<Time> started_at;
   Needs needs;
 };
 
@@ -72,7 +74,7 @@ struct Fleet::Node {
   Duration muted_until{};
   Duration last_delivery{};
   Document lease;
-  std::map<std::string, Pod> pods;  // by uid
+  std::map<std::uint64_t, Pod> pods;  // by uid
   Needs used;
   bool status_due = false;
 };
@@ -205,31 +207,30 @@ void Fleet::report_status_now(Node& node) {
 void Fleet::begin_watch() {
   client::Listener listener;
   listener.replaced = [this](std::vector<Document> objects) {
-    std::unordered_map<std::string, Document> before = std::exchange(seen_, {});
+    std::unordered_map<std::uint64_t, Document> before = std::exchange(seen_, {});
     for (Document& pod : objects) {
-      std::string key = client::key_of(pod);
+      const std::uint64_t key = number_of(client::key_of(pod));
       auto old = before.find(key);
       Document was = old == before.end() ? Document() : old->second;
       if (old != before.end()) before.erase(old);
       const bool other = was && uid_of(was) != uid_of(pod);
       if (other) hand_over(was, {});
       if (!was || other || client::resource_version_of(was) != client::resource_version_of(pod)) hand_over({}, pod);
-      seen_[std::move(key)] = std::move(pod);
+      seen_[key] = std::move(pod);
     }
-    std::vector<std::string> gone;
-    for (auto& [key, pod] : before) gone.push_back(key);
-    std::sort(gone.begin(), gone.end());
-    for (const std::string& key : gone) hand_over(before[key], {});
+    std::map<std::string, Document> gone;
+    for (auto& [key, pod] : before) gone.emplace(client::key_of(pod), pod);
+    for (const auto& [key, pod] : gone) hand_over(pod, {});
   };
   listener.changed = [this](std::vector<client::Event> events) {
     for (client::Event& event : events) {
-      std::string key = client::key_of(event.object);
+      const std::uint64_t key = number_of(client::key_of(event.object));
       if (event.type == client::Event::Type::erased) {
         seen_.erase(key);
         hand_over(event.object, {});
       } else {
         hand_over({}, event.object);
-        seen_[std::move(key)] = std::move(event.object);
+        seen_[key] = std::move(event.object);
       }
     }
   };
@@ -270,26 +271,25 @@ void Fleet::hand_over(const Document& before, const Document& now) {
 
 void Fleet::deliver(Node& node, Document pod, bool erased) {
   if (!erased) return look(node, pod);
-  forget(node, std::string(uid_of(pod)));
+  forget(node, number_of(uid_of(pod)));
 }
 
 void Fleet::reconcile(Node& node) {
-  std::vector<std::string> keys;
+  std::map<std::string, std::uint64_t> keys;
   for (const auto& [key, pod] : seen_)
-    if (pod["spec"]["nodeName"].as_string() == node.name) keys.push_back(key);
-  std::sort(keys.begin(), keys.end());
-  std::vector<std::string> unknown;
+    if (pod["spec"]["nodeName"].as_string() == node.name) keys.emplace(client::key_of(pod), key);
+  std::vector<std::uint64_t> unknown;
   for (const auto& [uid, pod] : node.pods) {
-    auto found = seen_.find(client::key_of(pod.object));
-    if (found == seen_.end() || uid_of(found->second) != uid) unknown.push_back(uid);
+    auto found = seen_.find(number_of(client::key_of(pod.object)));
+    if (found == seen_.end() || number_of(uid_of(found->second)) != uid) unknown.push_back(uid);
   }
-  for (const std::string& uid : unknown) forget(node, uid);
-  for (const std::string& key : keys)
+  for (std::uint64_t uid : unknown) forget(node, uid);
+  for (const auto& [name, key] : keys)
     if (auto found = seen_.find(key); found != seen_.end()) look(node, Document(found->second));
 }
 
 void Fleet::look(Node& node, const Document& pod) {
-  const std::string uid(uid_of(pod));
+  const std::uint64_t uid = number_of(uid_of(pod));
   auto found = node.pods.find(uid);
   if (found == node.pods.end()) {
     if (is_terminal(pod) && !is_deleting(pod)) return;
@@ -320,13 +320,13 @@ void Fleet::look(Node& node, const Document& pod) {
 
 // --- pods ------------------------------------------------------------------------------------------------------------
 
-void Fleet::later(Node& node, const std::string& uid, Duration delay, void (Fleet::*what)(Node&, const std::string&)) {
+void Fleet::later(Node& node, std::uint64_t uid, Duration delay, void (Fleet::*what)(Node&, std::uint64_t)) {
   node.lane->post_after(delay, [this, &node, uid, what, era = node.era] {
     if (node.up && node.era == era && node.pods.contains(uid)) (this->*what)(node, uid);
   });
 }
 
-void Fleet::retry(Node& node, const std::string& uid, void (Fleet::*what)(Node&, const std::string&)) {
+void Fleet::retry(Node& node, std::uint64_t uid, void (Fleet::*what)(Node&, std::uint64_t)) {
   later(node, uid, world_.random().between(shortest_retry, longest_retry), what);
 }
 
@@ -338,13 +338,13 @@ void Fleet::admit(Node& node, Pod& pod) {
   const bool fits = node.used.cpu_milli + pod.needs.cpu_milli <= cpu->milli_value() &&
                     node.used.memory_milli + pod.needs.memory_milli <= memory->milli_value() &&
                     live <= static_cast<std::size_t>(model_.pods);
-  const std::string uid(uid_of(pod.object));
+  const std::uint64_t uid = number_of(uid_of(pod.object));
   if (!fits) {
     pod.state = Pod::State::refused;
     pod.needs = {};
     ++refused_;
     Draft patch = Draft::object();
-    patch["metadata"]["uid"] = uid;
+    patch["metadata"]["uid"] = uid_of(pod.object);
     patch["status"] = Draft::object({{"phase", "Failed"}, {"reason", "OutOfcpu"}, {"message", "Node didn't have enough resource"}});
     const Value meta = pod.object["metadata"];
     (void)node.transport->call(
@@ -365,8 +365,7 @@ void Fleet::begins(Node& node, Pod& pod) {
   pod.up = true;
   ++running_;
   ++started_;
-  const std::string uid(uid_of(pod.object));
-  auto [place, is_new] = runs_on_.try_emplace(uid, node.number);
+  auto [place, is_new] = runs_on_.try_emplace(number_of(uid_of(pod.object)), static_cast<std::uint32_t>(node.number));
   if (!is_new && violations_.size() < violations_kept)
     violations_.push_back(fmt::format("pod {} runs on {} and on {}", client::key_of(pod.object), nodes_[place->second]->name, node.name));
 }
@@ -375,19 +374,19 @@ void Fleet::ends(Node&, Pod& pod) {
   if (!pod.up) return;
   pod.up = false;
   --running_;
-  runs_on_.erase(std::string(uid_of(pod.object)));
+  runs_on_.erase(number_of(uid_of(pod.object)));
 }
 
 // False: try again later. A pod that is gone is forgotten.
 bool Fleet::report(Node& node, Pod& pod, bool is_ready) {
   const std::string time = format_rfc3339(world_.now());
-  const std::string uid(uid_of(pod.object));
+  const std::uint64_t uid = number_of(uid_of(pod.object));
   const Value meta = pod.object["metadata"];
   Draft patch = Draft::object();
-  patch["metadata"]["uid"] = uid;
+  patch["metadata"]["uid"] = uid_of(pod.object);
   const std::string ip = fmt::format("10.{}.{}.{}", 128 + node.number / 256 % 64, node.number % 256, 2 + started_ % 250);
-  if (pod.started_at.empty()) {
-    pod.started_at = time;
+  if (!pod.started_at) {
+    pod.started_at = world_.now();
     patch["status"]["startTime"] = time;
     patch["status"]["hostIP"] = node.ip;
     patch["status"]["podIP"] = ip;
@@ -395,7 +394,7 @@ bool Fleet::report(Node& node, Pod& pod, bool is_ready) {
   }
   patch["status"]["phase"] = "Running";
   Draft conditions = Draft::array();
-  conditions.push_back(condition("Initialized", true, pod.started_at));
+  conditions.push_back(condition("Initialized", true, format_rfc3339(*pod.started_at)));
   conditions.push_back(condition("ContainersReady", is_ready, time));
   conditions.push_back(condition("Ready", is_ready, time));
   patch["status"]["conditions"] = std::move(conditions);
@@ -422,7 +421,7 @@ bool Fleet::report(Node& node, Pod& pod, bool is_ready) {
   return true;
 }
 
-void Fleet::start(Node& node, const std::string& uid) {
+void Fleet::start(Node& node, std::uint64_t uid) {
   Pod& pod = node.pods.at(uid);
   if (pod.state != Pod::State::admitted) return;
   begins(node, pod);
@@ -434,7 +433,7 @@ void Fleet::start(Node& node, const std::string& uid) {
   later(node, uid, world_.random().between(model_.shortest_ready, model_.longest_ready), &Fleet::ready);
 }
 
-void Fleet::ready(Node& node, const std::string& uid) {
+void Fleet::ready(Node& node, std::uint64_t uid) {
   Pod& pod = node.pods.at(uid);
   if (pod.state != Pod::State::running || !pod.up) return;
   const std::uint64_t era = node.era;
@@ -448,7 +447,7 @@ void Fleet::ready(Node& node, const std::string& uid) {
   }
 }
 
-void Fleet::crash_container(Node& node, const std::string& uid) {
+void Fleet::crash_container(Node& node, std::uint64_t uid) {
   Pod& pod = node.pods.at(uid);
   if (pod.state != Pod::State::ready) return;
   ends(node, pod);
@@ -458,12 +457,12 @@ void Fleet::crash_container(Node& node, const std::string& uid) {
   later(node, uid, world_.random().between(std::chrono::seconds(1), std::chrono::seconds(20)), &Fleet::start);
 }
 
-void Fleet::finish(Node& node, const std::string& uid) {
+void Fleet::finish(Node& node, std::uint64_t uid) {
   Pod& pod = node.pods.at(uid);
   ends(node, pod);
   const Value meta = pod.object["metadata"];
   Draft options = Draft::object({{"kind", "DeleteOptions"}, {"apiVersion", "v1"}, {"gracePeriodSeconds", 0}});
-  options["preconditions"]["uid"] = uid;
+  options["preconditions"]["uid"] = uid_of(pod.object);
   const std::uint64_t era = node.era;
   const auto answer =
       node.transport->call({.method = "DELETE",
@@ -475,7 +474,7 @@ void Fleet::finish(Node& node, const std::string& uid) {
   forget(node, uid);
 }
 
-void Fleet::forget(Node& node, const std::string& uid) {
+void Fleet::forget(Node& node, std::uint64_t uid) {
   auto found = node.pods.find(uid);
   if (found == node.pods.end()) return;
   ends(node, found->second);

@@ -62,7 +62,7 @@ class Fleet {
   // Pods that were run in a way that must not be: twice, on two nodes, after they were gone. Empty: all is well.
   const std::vector<std::string>& violations() const { return violations_; }
   // Called when containers begin and end to run, with the node's number.
-  bool runs(std::string_view uid) const { return runs_on_.contains(std::string(uid)); }
+  bool runs(std::string_view uid) const { return runs_on_.contains(number_of(uid)); }
 
  private:
   struct Node;
@@ -78,13 +78,13 @@ class Fleet {
   void deliver(Node& node, Document pod, bool erased);
   void look(Node& node, const Document& pod);
   void admit(Node& node, Pod& pod);
-  void start(Node& node, const std::string& uid);
-  void ready(Node& node, const std::string& uid);
-  void crash_container(Node& node, const std::string& uid);
-  void finish(Node& node, const std::string& uid);
-  void forget(Node& node, const std::string& uid);
-  void retry(Node& node, const std::string& uid, void (Fleet::*what)(Node&, const std::string&));
-  void later(Node& node, const std::string& uid, Duration delay, void (Fleet::*what)(Node&, const std::string&));
+  void start(Node& node, std::uint64_t uid);
+  void ready(Node& node, std::uint64_t uid);
+  void crash_container(Node& node, std::uint64_t uid);
+  void finish(Node& node, std::uint64_t uid);
+  void forget(Node& node, std::uint64_t uid);
+  void retry(Node& node, std::uint64_t uid, void (Fleet::*what)(Node&, std::uint64_t));
+  void later(Node& node, std::uint64_t uid, Duration delay, void (Fleet::*what)(Node&, std::uint64_t));
   void begins(Node& node, Pod& pod);
   void ends(Node& node, Pod& pod);
   bool report(Node& node, Pod& pod, bool is_ready);
@@ -98,8 +98,10 @@ class Fleet {
   std::unique_ptr<client::Subscription> watch_, nodes_watch_;
   std::vector<std::unique_ptr<Node>> nodes_;
   std::unordered_map<std::string, std::size_t> by_name_;
-  std::unordered_map<std::string, Document> seen_;        // by namespace/name, as the watch has brought them
-  std::unordered_map<std::string, std::size_t> runs_on_;  // uid to node: containers that run now
+  // Of texts their hashes, as pods may be hundreds of thousands.
+  static std::uint64_t number_of(std::string_view text) { return std::hash<std::string_view>()(text); }
+  std::unordered_map<std::uint64_t, Document> seen_;          // by namespace/name, as the watch has brought them
+  std::unordered_map<std::uint64_t, std::uint32_t> runs_on_;  // uid to node: containers that run now
   std::size_t running_ = 0;
   std::uint64_t started_ = 0, refused_ = 0;
   std::vector<std::string> violations_;

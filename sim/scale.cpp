@@ -1,6 +1,7 @@
 #include "sim/scale.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <time.h>
 
 #include <algorithm>
@@ -39,6 +40,8 @@ class Scale {
         user_(cluster_.user()),
         checker_(cluster_, {.rollouts = false, .budgets = options.scenario == "drain"}) {}
 
+  ~Scale() { cluster_.world().pulse = nullptr; }  // the world runs once more when it ends, and what looks at it is gone by then
+
   std::string run(bool& well) {
     well = false;
     cluster_.disk().never_fails();
@@ -62,6 +65,7 @@ class Scale {
     if (!options_.scenario.empty()) play();
     if (options_.live > Duration::zero()) {
       phase_ = "life";
+      if (options_.life_begins) options_.life_begins();
       churn();
       const double begin = processor_seconds();
       const Duration end = cluster_.world().elapsed() + options_.live;
@@ -265,6 +269,9 @@ class Scale {
     line("memory", fmt::format("{:.0f} MB now, {:.0f} MB at most; {} objects of {:.0f} MB, {} changes kept, file {:.0f} MB",
                                memory_mb("VmRSS"), memory_mb("VmHWM"), stats.entries, static_cast<double>(stats.bytes) / 1e6,
                                stats.window_changes, static_cast<double>(stats.file_bytes) / 1e6));
+    const struct mallinfo2 heap = ::mallinfo2();
+    line("heap", fmt::format("{:.0f} MB in use, {:.0f} MB between them", static_cast<double>(heap.uordblks + heap.hblkhd) / 1e6,
+                             static_cast<double>(heap.fordblks) / 1e6));
     line("requests", fmt::format("{}, {:.1f} us each; revision {}, {} disk writes, {} syncs", cluster_.network().calls,
                                  static_cast<double>(cluster_.network().call_ns) / 1e3 /
                                      static_cast<double>(std::max<std::uint64_t>(1, cluster_.network().calls)),

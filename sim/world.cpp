@@ -14,7 +14,7 @@ namespace {
 // A task that is posted begins within this time: a thread has to take it.
 constexpr std::int64_t shortest_start_ns = 1'000, longest_start_ns = 20'000;
 
-constexpr std::int64_t measured_part = 8;  // of the tasks one is measured: reading the processor's clock is a system call
+constexpr std::int64_t measured_part = 32;  // of the tasks one is measured: reading the processor's clock is a system call
 constexpr std::uint64_t events_per_pulse = 64;
 
 // How long the simulation itself takes, for its report; nothing that happens depends on it.
@@ -195,7 +195,10 @@ bool SimulatedWorld::run_next() {
     elapsed_ = std::max(elapsed_, Duration(entry.at_ns));
     ++events_;
     trace_.add(static_cast<std::uint64_t>(entry.at_ns) ^ static_cast<std::uint64_t>(lane.number_) << 48);
-    if (pulse && events_ % events_per_pulse == 0) pulse();
+    if (events_ % events_per_pulse == 0) {
+      if (pulse) pulse();
+      if (interrupted) interrupted();
+    }
     if (waits) {
       idle_.push_back(running_);
       leave_for(*waits);

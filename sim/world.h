@@ -105,7 +105,8 @@ class SimulatedWorld final : public Clock {
   void finish_waiting();
   // What `work` takes of the real processor is not counted as its lane's but given back; estimated like `spent_ns`.
   std::int64_t measure(const std::function<void()>& work);
-  std::function<void()> pulse;  // called now and then as events pass; must not touch the simulation
+  std::function<void()> pulse;                      // called now and then as events pass; must not touch the simulation
+  static inline std::function<void()> interrupted;  // the same, of every world: for whoever ends the process
 
   std::uint64_t events() const { return events_; }
   std::size_t pending() const { return slots_.size() - free_.size(); }  // tasks that are posted
