@@ -1,7 +1,7 @@
 #!/bin/bash
 # coverage.sh [--html FOLDER] [ROOM...]: builds the rooms' tests (all without names) with gcc's coverage counters in
 # build/coverage, runs them, and prints by room how many lines they reach. --html wants gcovr (Debian's package of that name)
-# and writes pages with the sources. KYBERN_COVERAGE_BUILD: another build folder.
+# and writes pages with the sources. KYBERN_COVERAGE_BUILD: another build folder. KYBERN_COVERAGE_JOBS: how many compilers at once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=${KYBERN_COVERAGE_BUILD:-build/coverage} html=
@@ -10,7 +10,7 @@ if [ -n "${KYBERN_COVERAGE_BUILD:-}" ]; then cmake -S . -B "$build" -G Ninja -DC
 else cmake --preset coverage >/dev/null; fi
 rooms=("$@")
 if [ ${#rooms[@]} = 0 ]; then mapfile -t rooms < <(find src -name '*_test.cpp' -printf '%P\n' | cut -d/ -f1 | grep -vx bin | sort -u); fi
-ninja -C "$build" "${rooms[@]/%/_test}" | tail -1
+ninja -C "$build" ${KYBERN_COVERAGE_JOBS:+-j "$KYBERN_COVERAGE_JOBS"} "${rooms[@]/%/_test}" | tail -1
 find "$build" -name '*.gcda' -delete
 failed=0
 for room in "${rooms[@]}"; do

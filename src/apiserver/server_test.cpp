@@ -261,7 +261,8 @@ TEST_F(ApiServerTest, BuiltInGroupsHaveAPIServices) {
   Document hpa = must(admin, "GET", "/apis/apiregistration.k8s.io/v1/apiservices/v2.autoscaling");
   EXPECT_EQ(hpa["spec"]["versionPriority"].as_int(), 30);
   EXPECT_EQ(hpa["metadata"]["labels"]["kube-aggregator.kubernetes.io/automanaged"].as_string(), "onstart");
-  for (Value item : must(admin, "GET", "/apis/apiregistration.k8s.io/v1/apiservices")["items"].items()) {
+  const Document services = must(admin, "GET", "/apis/apiregistration.k8s.io/v1/apiservices");
+  for (Value item : services["items"].items()) {
     EXPECT_EQ(item["status"]["conditions"][0]["reason"].as_string(), "Local") << item["metadata"]["name"].as_string();
     EXPECT_EQ(item["status"]["conditions"][0]["message"].as_string(), "Local APIServices are always available");
   }

@@ -23,10 +23,15 @@ namespace kybern::net {
 class Pool {
  public:
   using Task = FairQueue::Task;
+#ifdef __SANITIZE_ADDRESS__
+  static constexpr std::size_t usual_stack_bytes = 16 << 20;  // its frames are several times as large
+#else
+  static constexpr std::size_t usual_stack_bytes = 2 << 20;
+#endif
   struct Options {
     std::size_t min_threads = 1, max_threads = 128;
     std::chrono::milliseconds idle_end{10000};
-    std::size_t stack_bytes = 2 << 20;
+    std::size_t stack_bytes = usual_stack_bytes;
   };
 
   // `call_supervisor` is called from any thread when tasks begin to wait: supervise() is to be called soon.
