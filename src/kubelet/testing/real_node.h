@@ -50,6 +50,7 @@ class RealNode {
   Session exec(const std::string& target, const std::string& input, const std::string& protocol = "v5.channel.k8s.io");
 
  private:
+  class Ending;
   RealNode();
   std::string make_certificates();
   std::string problem_;

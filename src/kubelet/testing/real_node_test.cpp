@@ -1,6 +1,7 @@
 #include "kubelet/testing/real_node.h"
 
 #include <fmt/format.h>
+#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -18,9 +19,22 @@
 
 namespace kybern::kubelet::testing {
 
+// The containers live until the program's namespaces end them; the kubelet ends with the tests, as its threads may not run while
+// the program takes apart what they use.
+class RealNode::Ending : public ::testing::Environment {
+ public:
+  static inline RealNode* node = nullptr;
+  void TearDown() override {
+    if (node) node->kubelet_.reset();
+  }
+};
+
 RealNode& RealNode::shared() {
-  static RealNode* node = new RealNode();  // lives until the program's namespaces end it
-  return *node;
+  if (!Ending::node) {
+    Ending::node = new RealNode();
+    ::testing::AddGlobalTestEnvironment(new Ending);
+  }
+  return *Ending::node;
 }
 
 RealNode::RealNode() {
