@@ -352,6 +352,7 @@ class ApiServerImpl : public ApiServer {
     authorities_.reset();
     issuers_.reset();
     tracking_.reset();
+    flow_keeper_.reset();
     trust_.reset();
     if (aggregator_) aggregator_->stop();
     if (registry_) registry_->customs().stop();
