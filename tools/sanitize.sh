@@ -14,7 +14,7 @@ rooms=("$@")
 if [ ${#rooms[@]} = 0 ]; then mapfile -t rooms < <(find src -name '*_test.cpp' -printf '%P\n' | cut -d/ -f1 | grep -vx bin | sort -u); fi
 cmake --preset $preset >/dev/null
 ninja -C build/$preset ${KYBERN_SANITIZE_JOBS:+-j "$KYBERN_SANITIZE_JOBS"} "${rooms[@]/%/_test}" | tail -1
-export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 ASAN_OPTIONS=detect_leaks=1 TSAN_OPTIONS=halt_on_error=0:exitcode=66:second_deadlock_stack=1
+export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 ASAN_OPTIONS=detect_leaks=1 TSAN_OPTIONS=halt_on_error=0:exitcode=66:second_deadlock_stack=1:history_size=5:suppressions=$PWD/tools/thread_suppressions.txt
 failed=0
 for room in "${rooms[@]}"; do
   log=build/$preset/$room.log

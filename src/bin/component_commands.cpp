@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <mutex>
 #include <stop_token>
 
 #include "base/files.h"
@@ -106,12 +107,21 @@ int lead(ApiClient& api, const std::string& component, const std::function<void(
   client::LeaderOptions options;
   options.name = component;
   options.identity = host_name() + "_" + new_uuid(world.random);
-  client::LeaderElection election(*api.transport, world, options, work, [&] {
+  // The lease may be won in the moment in which we are told to stop. It is given up after the work has stopped: the election ends last.
+  std::mutex turn;
+  bool over = false;
+  auto won = [&] {
+    std::lock_guard lock(turn);
+    if (!over) work();
+  };
+  client::LeaderElection election(*api.transport, world, options, won, [&] {
     log_error(component, "the lease is lost to another; ending");
     ::_exit(1);
   });
   election.start();
   api.wait_for_stop();
+  std::lock_guard lock(turn);
+  over = true;
   stop();
   return 0;
 }

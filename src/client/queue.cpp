@@ -183,7 +183,9 @@ struct WorkQueue::State : std::enable_shared_from_this<State> {
 WorkQueue::WorkQueue(std::string name, World world, std::size_t workers, std::function<Outcome(const std::string& key)> work)
     : state_(std::make_shared<State>(std::move(name), world, workers, std::move(work))) {}
 
-WorkQueue::~WorkQueue() {
+WorkQueue::~WorkQueue() { stop(); }
+
+void WorkQueue::stop() {
   std::unique_lock lock(state_->mutex);
   state_->stopping = true;
   for (auto& [key, waiting] : state_->waiting) state_->world.executor.cancel(waiting.timer);

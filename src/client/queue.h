@@ -22,10 +22,11 @@ class WorkQueue {
  public:
   // At most `workers` keys at once, on the world's executor.
   WorkQueue(std::string name, World world, std::size_t workers, std::function<Outcome(const std::string& key)> work);
-  ~WorkQueue();  // waits for keys in work
+  ~WorkQueue();  // stops
   void add(std::string key);
   void add_after(std::string key, Duration delay);
   void start();  // keys added before wait until now
+  void stop();   // waits for keys in work, which may still add others; what is added is dropped from now on
   std::size_t depth() const;
 
  private:

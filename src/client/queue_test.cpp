@@ -101,6 +101,31 @@ TEST(WorkQueue, OfTwoTimesTheEarlierHolds) {
   EXPECT_EQ(runs, 1);
 }
 
+TEST(WorkQueue, WhatIsAddedWhileItStopsIsDropped) {
+  std::atomic<int> runs = 0;
+  std::atomic<bool> in_work = false, dropped = false;
+  WorkQueue* self = nullptr;
+  WorkQueue queue("q", real_world(), 1, [&](const std::string&) {
+    ++runs;
+    in_work = true;
+    dropped = eventually([&] {  // only stop() empties the queue: its one worker is here
+      self->add("b");
+      self->add_after("c", Duration::zero());
+      return self->depth() == 0;
+    });
+    return Outcome::done();
+  });
+  self = &queue;
+  queue.start();
+  queue.add("a");
+  ASSERT_TRUE(eventually([&] { return in_work.load(); }));
+  queue.stop();
+  EXPECT_TRUE(dropped);
+  queue.add("d");
+  EXPECT_EQ(runs, 1);
+  EXPECT_EQ(queue.depth(), 0u);
+}
+
 // On real threads: no key is worked on twice at once, and after the last add every key is worked on.
 TEST(WorkQueue, NeverTwiceAtOnceAndNeverLost) {
   constexpr int keys = 20, adders = 4, rounds = 500;

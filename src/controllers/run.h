@@ -76,7 +76,7 @@ class Runner : public Controller {
   void add(std::string key) { queue_->add(std::move(key)); }
   void add_after(std::string key, Duration delay) { queue_->add_after(std::move(key), delay); }
   void start() override { queue_->start(); }
-  void stop() override { queue_.reset(); }
+  void stop() override { queue_->stop(); }  // not reset(): what is in work may add
   Performer& performer() { return performer_; }
 
  private:

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
+#include <thread>
 
 #include "client/test_support.h"
 #include "controllers/objects.h"
@@ -203,6 +205,32 @@ TEST(Runner, AFailureIsInTheStatusAndIsTriedAgain) {
   broken = false;
   r.world.advance(std::chrono::seconds(1));
   EXPECT_EQ(r.mirrors.pods.size(), 1u);
+}
+
+// A key in work may add others, or itself later, until the end of stop(): the queue stands until then.
+TEST(Runner, WhatIsInWorkMayAddWhileItStops) {
+  Running r;
+  Runner* self = nullptr;
+  std::atomic<bool> in_work = false, stopping = false, added = false;
+  Runner runner("test", 1, r.transport, real_world(), r.mirrors, [&](const std::string&, const Failure*) -> std::optional<Plan> {
+    in_work = true;
+    EXPECT_TRUE(eventually([&] { return stopping.load(); }));
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);  // stop() waits meanwhile
+    while (std::chrono::steady_clock::now() < end) {
+      self->add("d/other");
+      self->add_after("d/later", std::chrono::seconds(1));
+      std::this_thread::yield();
+    }
+    added = true;
+    return {};
+  });
+  self = &runner;
+  runner.start();
+  runner.add("d/web");
+  ASSERT_TRUE(eventually([&] { return in_work.load(); }));
+  stopping = true;
+  runner.stop();
+  EXPECT_TRUE(added);
 }
 
 TEST(InParallel, DoesAllOfItOnceOnAnyExecutor) {

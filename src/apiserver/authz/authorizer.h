@@ -14,6 +14,7 @@
 #include "apiserver/http/request_info.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/user.h"
+#include "base/published.h"
 
 namespace kybern::apiserver {
 
@@ -51,9 +52,9 @@ class Authorizer {
   std::optional<Decision> authorize_at_once(const Attributes& attributes) const;
   bool may_wait() const { return may_wait_.load(std::memory_order_relaxed); }  // there are webhooks
 
-  // The rules that a user has in a namespace ("" for cluster-wide), as PolicyRule values: for SelfSubjectRulesReview and
-  // the escalation check. Roles that are missing are skipped.
-  std::vector<Document> rules_for(const User& user, std::string_view ns) const;
+  // The rules that a user has in a namespace ("" for cluster-wide), as PolicyRule values: for the escalation check. Roles that
+  // are missing are told to `errors`.
+  std::vector<Document> rules_for(const User& user, std::string_view ns, std::vector<std::string>* errors = nullptr) const;
   // All that those who are asked can tell of a user's rules.
   struct Rules {
     std::vector<Document> rules;
@@ -82,7 +83,7 @@ class Authorizer {
   const store::Store& store_;
   mutable Decided decided_;
   std::unique_ptr<NodeAuthorizer> nodes_;
-  std::atomic<std::shared_ptr<const AuthorizationChain>> chain_;
+  Published<AuthorizationChain> chain_;
   std::atomic<bool> may_wait_{false};
 };
 

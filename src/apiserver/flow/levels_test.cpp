@@ -13,11 +13,33 @@ LevelSettings limited(std::string name, int shares, int queues = 8, int hand = 2
   return {std::move(name), "uid", false, true, shares, lendable, -1, queues, hand, length};
 }
 
+// Who waits holds its seat, that its level, and that who waits. In a server a timer ends each wait; here the test's end does.
+class EndingLevels : public Levels {
+ public:
+  using Levels::Levels;
+  ~EndingLevels() {
+    for (const auto& one : made_)
+      if (auto waiter = one.lock()) waiter->go = [](bool) {};
+    for (const auto& one : made_)
+      if (auto waiter = one.lock()) give_up(waiter);
+  }
+  Entry enter(Seat& seat, std::uint64_t flow, const std::function<std::shared_ptr<Waiter>()>& make_waiter) {
+    return Levels::enter(seat, flow, [&] {
+      auto waiter = make_waiter();
+      made_.push_back(waiter);
+      return waiter;
+    });
+  }
+
+ private:
+  std::vector<std::weak_ptr<Waiter>> made_;
+};
+
 struct Client {
   int went = 0, gave_up = 0;
   std::shared_ptr<Waiter> last;
   Seat seat;  // the last that it took or waits for
-  Levels::Entry enter(Levels& levels, const std::shared_ptr<Level>& level, std::uint64_t flow, int width = 1) {
+  Levels::Entry enter(EndingLevels& levels, const std::shared_ptr<Level>& level, std::uint64_t flow, int width = 1) {
     seat = Seat{level, width};
     return levels.enter(seat, flow, maker());
   }
@@ -31,7 +53,7 @@ struct Client {
 };
 
 TEST(Levels, SharesBecomeSeats) {
-  Levels levels(100);
+  EndingLevels levels(100);
   levels.configure({limited("a", 30), limited("b", 10), {"exempt", "", true}});
   EXPECT_EQ(levels.find("a")->nominal_seats(), 75);
   EXPECT_EQ(levels.find("b")->nominal_seats(), 25);
@@ -40,7 +62,7 @@ TEST(Levels, SharesBecomeSeats) {
 }
 
 TEST(Levels, WhatIsTooMuchWaitsItsTurn) {
-  Levels levels(2);
+  EndingLevels levels(2);
   levels.configure({limited("a", 1)});
   auto a = levels.find("a");
   Client client;
@@ -57,7 +79,7 @@ TEST(Levels, WhatIsTooMuchWaitsItsTurn) {
 }
 
 TEST(Levels, AFullHandIsRefused) {
-  Levels levels(1);
+  EndingLevels levels(1);
   levels.configure({limited("a", 1, 8, 2, 3)});
   auto a = levels.find("a");
   Client client;
@@ -73,7 +95,7 @@ TEST(Levels, AFullHandIsRefused) {
 }
 
 TEST(Levels, AnExemptLevelNeverWaits) {
-  Levels levels(1);
+  EndingLevels levels(1);
   levels.configure({{"exempt", "", true}});
   auto exempt = levels.find("exempt");
   Client client;
@@ -81,7 +103,7 @@ TEST(Levels, AnExemptLevelNeverWaits) {
 }
 
 TEST(Levels, OneFloodDoesNotHoldUpAnother) {
-  Levels levels(1);
+  EndingLevels levels(1);
   levels.configure({limited("a", 1, 64, 4, 50)});
   auto a = levels.find("a");
   Client flood, quiet;
@@ -96,7 +118,7 @@ TEST(Levels, OneFloodDoesNotHoldUpAnother) {
 }
 
 TEST(Levels, AWaiterGivesUpOnce) {
-  Levels levels(1);
+  EndingLevels levels(1);
   levels.configure({limited("a", 1)});
   auto a = levels.find("a");
   Client client;
@@ -114,7 +136,7 @@ TEST(Levels, AWaiterGivesUpOnce) {
 }
 
 TEST(Levels, IdleSeatsAreLent) {
-  Levels levels(20);
+  EndingLevels levels(20);
   levels.configure({limited("busy", 1), limited("idle", 1, 8, 2, 3, 50)});
   auto busy = levels.find("busy"), idle = levels.find("idle");
   Client client;
@@ -127,7 +149,7 @@ TEST(Levels, IdleSeatsAreLent) {
 }
 
 TEST(Levels, BorrowingHasALimit) {
-  Levels levels(20);
+  EndingLevels levels(20);
   LevelSettings busy = limited("busy", 1);
   busy.borrowing_limit_percent = 20;
   levels.configure({busy, limited("idle", 1, 8, 2, 3, 50)});
@@ -138,7 +160,7 @@ TEST(Levels, BorrowingHasALimit) {
 }
 
 TEST(Levels, SharesOfSharesAreRounded) {
-  Levels levels(30);
+  EndingLevels levels(30);
   LevelSettings busy = limited("busy", 1);  // 15 seats
   busy.borrowing_limit_percent = 10;        // 1.5
   levels.configure({busy, limited("idle", 1, 8, 2, 3, 33)});
@@ -149,7 +171,7 @@ TEST(Levels, SharesOfSharesAreRounded) {
 }
 
 TEST(Levels, AWideRequestTakesAsManySeats) {
-  Levels levels(10);
+  EndingLevels levels(10);
   levels.configure({limited("a", 1)});
   auto a = levels.find("a");
   Client client, other;
@@ -167,7 +189,7 @@ TEST(Levels, AWideRequestTakesAsManySeats) {
 }
 
 TEST(Levels, WhatIsWiderThanItsLevelHasItForItself) {
-  Levels levels(4);
+  EndingLevels levels(4);
   levels.configure({limited("a", 1)});
   auto a = levels.find("a");
   Client client;
@@ -179,7 +201,7 @@ TEST(Levels, WhatIsWiderThanItsLevelHasItForItself) {
 }
 
 TEST(Levels, OneRequestHasALimit) {
-  Levels levels(100);
+  EndingLevels levels(100);
   LevelSettings rejects = limited("c", 10);
   rejects.queues_requests = false;
   levels.configure({limited("a", 60, 64, 4), limited("b", 30, 64, 16), rejects});
@@ -190,7 +212,7 @@ TEST(Levels, OneRequestHasALimit) {
 
 // Queues take turns by seats: one whose requests are four seats wide gets a quarter of the requests through.
 TEST(Levels, TurnsAreCountedInSeats) {
-  Levels levels(4);
+  EndingLevels levels(4);
   levels.configure({limited("a", 1, 2, 1, 200)});
   auto a = levels.find("a");
   std::uint64_t first = 0, second = 1;  // hands of one card: queue 0, queue 1

@@ -62,8 +62,8 @@ class Collector final : public Controller {
       stopping_ = true;
       for (Monitor& monitor : monitors_) ended.push_back(std::move(monitor.subscription));
     }
-    ended.clear();  // now nobody adds to the queue any more
-    queue_.reset();
+    ended.clear();
+    queue_->stop();  // not reset(): what is in work adds to it, and so do the subscriptions that it makes meanwhile
   }
 
  private:
@@ -187,6 +187,7 @@ bool Collector::rediscover() {
   std::vector<std::unique_ptr<client::Subscription>> end;  // destroyed without the lock: their callbacks take it
   {
     std::lock_guard lock(mutex_);
+    if (stopping_) return true;  // the subscriptions that are missing were taken by stop()
     for (const ApiResource& resource : found->resources) {
       if (!resource.can("list") || !resource.can("watch") || !resource.can("delete") || is_ignored(resource)) continue;
       const auto known = std::find_if(monitors_.begin(), monitors_.end(), [&](const Monitor& m) {

@@ -43,7 +43,7 @@ class NamespaceController final : public Controller {
     });
   }
   void start() override { queue_->start(); }
-  void stop() override { queue_.reset(); }
+  void stop() override { queue_->stop(); }
 
  private:
   struct Progress {

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/published.h"
 #include "base/result.h"
 #include "base/world.h"
 #include "dns/answer/answer.h"
@@ -75,7 +76,7 @@ class Server {
   std::vector<std::uint64_t> resumable_;                  // connections that had reached their limit of queries and may go on
   std::uint64_t last_connection_ = 0, shuffle_ = 1;
   Instant next_idle_look_{};
-  std::atomic<std::shared_ptr<const Index>> index_;
+  Published<Index> index_;
   std::atomic<std::uint64_t> queries_{0}, forwarded_{0}, cached_{0}, failed_{0};
   std::atomic<bool> stopping_{false};
   std::thread thread_;
