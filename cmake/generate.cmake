@@ -10,7 +10,7 @@ foreach(unit tables_core tables_rest tables_wire registry)
   list(APPEND KYBERN_TABLES ${KYBERN_GENERATED}/tables/${unit}.gen.cpp)
 endforeach()
 set(KYBERN_GENERATED_FILES ${KYBERN_GENERATED}/names.gen.cpp ${KYBERN_GENERATED}/document/names.h
-  ${KYBERN_GENERATED}/document/names_table.h)
+  ${KYBERN_GENERATED}/document/names_table.h ${KYBERN_GENERATED}/document/names_sorted.h)
 foreach(file ${KYBERN_API_FILES})
   get_filename_component(name ${file} NAME)
   string(REGEX REPLACE "\\.api$" "" name ${name})

@@ -44,4 +44,7 @@ inline std::string_view key_text(const Block* b, std::uint32_t key) {
 // Index into known_names, or far_key when the text is no name of the API.
 std::uint32_t name_id(std::string_view text);
 
+// One holder less; nothing when there is no block.
+void release(const Block* block);
+
 }  // namespace kybern::detail

@@ -80,14 +80,15 @@ double Value::as_double(double fallback) const {
 
 Value Value::operator[](Name key) const {
   if (!slot_ || tag_of(*slot_) < tag_object) return {};
-  if (tag_of(*slot_) == tag_sorted_object) return (*this)[key.text()];
+  if (tag_of(*slot_) == tag_sorted_object) return of_text(key);
   const auto* m = reinterpret_cast<const MemberSlot*>(at(slot_->high));
   for (const MemberSlot* end = m + count_of(*slot_); m != end; ++m)
     if (m->key == key.id) return {block_, &m->slot};
   return {};
 }
 
-Value Value::operator[](std::string_view key) const {
+Value Value::of_text(FieldKey asked) const {
+  std::string_view key = asked.text();
   if (!slot_ || tag_of(*slot_) < tag_object) return {};
   const auto* m = reinterpret_cast<const MemberSlot*>(at(slot_->high));
   const MemberSlot* end = m + count_of(*slot_);
@@ -96,7 +97,7 @@ Value Value::operator[](std::string_view key) const {
     if (m != end && key_text(block_, m->key) == key) return {block_, &m->slot};
     return {};
   }
-  std::uint32_t id = name_id(key);
+  std::uint32_t id = asked.is_no_name() ? far_key : name_id(key);
   for (; m != end; ++m) {
     if (id != far_key ? m->key == id : (m->key & far_key) && key_text(block_, m->key) == key) return {block_, &m->slot};
   }
@@ -143,7 +144,7 @@ bool operator==(Value a, Value b) {
 // ---------------------------------------------------------------------------------------------------------------------
 // Document
 
-static void release(const Block* block) {
+void detail::release(const Block* block) {
   if (block && block->references.fetch_sub(1, std::memory_order_acq_rel) == 1) std::free(const_cast<Block*>(block));
 }
 

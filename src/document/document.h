@@ -24,18 +24,13 @@
 #include <vector>
 
 #include "base/result.h"
+#include "document/field_key.h"
 #include "document/layout.h"
 
 namespace kybern {
 
 enum class Kind : std::uint8_t { null, boolean, integer, number, string, array, object };
 
-// A field name of the API: an index into the table of names that the generator makes from api/.
-struct Name {
-  std::uint32_t id;
-  std::string_view text() const;
-  friend bool operator==(Name, Name) = default;
-};
 std::optional<Name> find_name(std::string_view text);
 
 namespace detail {
@@ -71,9 +66,9 @@ class Value {
   bool empty() const { return size() == 0; }
   Value operator[](std::size_t index) const;  // absent when out of range or not an array
   Value operator[](int index) const { return index < 0 ? Value() : (*this)[static_cast<std::size_t>(index)]; }
-  Value operator[](std::string_view key) const;  // absent when not there or not an object
-  Value operator[](const char* key) const { return (*this)[std::string_view(key)]; }
-  Value operator[](Name key) const;                          // the fast way, with a generated constant
+  // Absent when not there or not an object.
+  Value operator[](FieldKey key) const { return key.is_name() ? (*this)[key.name()] : of_text(key); }
+  Value operator[](Name key) const;
   Member member(std::size_t index) const;                    // of an object, in stored order
   std::optional<Name> member_name(std::size_t index) const;  // its key, when that is a known name; no text is compared
   Value member_value(std::size_t index) const;               // member(index).value, without its key
@@ -97,6 +92,7 @@ class Value {
   Value(const detail::Block* block, const detail::Slot* slot) : block_(block), slot_(slot) {}
   const std::byte* at(std::uint32_t offset) const { return reinterpret_cast<const std::byte*>(block_) + offset; }
   std::int64_t far_integer() const;
+  Value of_text(FieldKey key) const;
   const detail::Block* block_ = nullptr;
   const detail::Slot* slot_ = nullptr;
 };
@@ -198,8 +194,7 @@ class Document {
   explicit operator bool() const { return block_ != nullptr; }
   Value root() const { return {block_, root_}; }
   operator Value() const { return root(); }
-  Value operator[](std::string_view key) const { return root()[key]; }
-  Value operator[](const char* key) const { return root()[key]; }
+  Value operator[](FieldKey key) const { return root()[key]; }
   Value operator[](Name key) const { return root()[key]; }
 
   std::size_t memory() const;  // bytes of the block, header included
@@ -222,32 +217,43 @@ class Document {
   const detail::Slot* root_ = nullptr;
 };
 
-// A mutable JSON value. Not for sharing between threads. Reading a shared subtree through a Draft opens it one level at
-// a time; the bytes of unchanged subtrees are copied only by freeze().
+// A mutable JSON value: 16 bytes. Not for sharing between threads. Reading a shared subtree through a Draft opens it one
+// level at a time; the bytes of unchanged subtrees are copied only by freeze().
 class Draft {
  public:
+  class Key;
   struct Field;
-  Draft();  // null
-  Draft(std::nullptr_t);
-  Draft(bool value);
-  Draft(int value);
-  Draft(unsigned value);
-  Draft(long value);
-  Draft(long long value);
-  Draft(unsigned long value);
+  struct Entry;
+  Draft() = default;  // null
+  Draft(std::nullptr_t) {}
+  Draft(bool value) : held_(holds_boolean), word_(value) {}
+  Draft(int value) : Draft(static_cast<long>(value)) {}
+  Draft(unsigned value) : Draft(static_cast<long>(value)) {}
+  Draft(long value) : held_(holds_integer), word_(static_cast<std::uint64_t>(value)) {}
+  Draft(long long value) : Draft(static_cast<long>(value)) {}
+  Draft(unsigned long value) : Draft(static_cast<long>(value)) {}
   Draft(double value);
-  Draft(const char* value);
+  Draft(const char* value) : Draft(std::string_view(value)) {}
   Draft(std::string_view value);
-  Draft(std::string value);
-  Draft(Value value);            // shares; an absent value gives null
-  Draft(const Document& value);  // shares
+  Draft(const std::string& value) : Draft(std::string_view(value)) {}
+  Draft(Value value);  // shares; an absent value gives null
+  Draft(const Document& value) : Draft(value.root()) {}
   Draft(const Draft& other);
-  Draft(Draft&& other) noexcept;
+  Draft(Draft&& other) noexcept : held_(std::exchange(other.held_, 0)), word_(other.word_) {}
   Draft& operator=(const Draft& other);
-  Draft& operator=(Draft&& other) noexcept;
-  ~Draft();
+  Draft& operator=(Draft&& other) noexcept {
+    const std::uintptr_t held = std::exchange(other.held_, 0);
+    const std::uint64_t word = other.word_;
+    Draft old(std::move(*this));  // ends last: `other` may lie inside its tree
+    held_ = held;
+    word_ = word;
+    return *this;
+  }
+  ~Draft() {
+    if (held_ && tag() < holds_boolean) release();
+  }
   static Draft object();
-  static Draft object(std::initializer_list<std::pair<std::string_view, Draft>> members);
+  static Draft object(std::initializer_list<Entry> members);
   static Draft array();
   static Draft array(std::initializer_list<Draft> items);
   static Draft strings(const std::vector<std::string>& texts);  // an array of them
@@ -266,36 +272,100 @@ class Draft {
   bool empty() const { return size() == 0; }
 
   // Objects. operator[] turns a null into an object and adds a missing member; on any other kind it ends the process.
-  Draft& operator[](std::string_view key);
-  Draft& operator[](const char* key) { return (*this)[std::string_view(key)]; }
-  Draft* find(std::string_view key);  // nullptr when not there or not an object
-  const Draft* find(std::string_view key) const;
-  const Draft* find_path(std::initializer_list<std::string_view> path) const;
-  Draft* find_path(std::initializer_list<std::string_view> path);
-  bool erase(std::string_view key);
+  Draft& operator[](FieldKey key);
+  Draft* find(FieldKey key);  // nullptr when not there or not an object
+  const Draft* find(FieldKey key) const { return const_cast<Draft*>(this)->find(key); }
+  const Draft* find_path(std::initializer_list<FieldKey> path) const { return const_cast<Draft*>(this)->find_path(path); }
+  Draft* find_path(std::initializer_list<FieldKey> path);
+  bool erase(FieldKey key);
   std::vector<Field>& fields();  // of an object; ends the process on any other kind
   const std::vector<Field>& fields() const;
 
   // Arrays. push_back turns a null into an array.
   Draft& push_back(Draft item);
   std::vector<Draft>& items();
-  const std::vector<Draft>& items() const;
+  const std::vector<Draft>& items() const { return const_cast<Draft*>(this)->items(); }
 
   Document freeze() const;
   friend bool operator==(const Draft& a, const Draft& b);  // by content, as Value's
 
  private:
   friend class BlockWriter;
-  struct Node;
-  Node& open() const;                                              // an unshared node for this value
-  Value borrowed() const { return Value(shared_.block_, slot_); }  // while node_ is empty
-  mutable std::unique_ptr<Node> node_;                             // scalars and opened containers
-  mutable Document shared_;                                        // keeps the block of a shared subtree
-  mutable const detail::Slot* slot_ = nullptr;                     // the shared subtree, when node_ is empty
+  struct Object;
+  struct Text;
+  // What held_ says besides its address: those before holds_boolean own something.
+  enum Tag : std::uintptr_t {
+    holds_shared,
+    holds_object,
+    holds_array,
+    holds_text,
+    holds_boolean,
+    holds_integer,
+    holds_number,
+    tag_mask = 7
+  };
+  Tag tag() const { return static_cast<Tag>(held_ & tag_mask); }
+  template <typename T>
+  T* as() const {
+    return reinterpret_cast<T*>(held_ & ~static_cast<std::uintptr_t>(tag_mask));
+  }
+  bool borrows() const { return tag() == holds_shared; }  // null among them
+  Value borrowed() const { return held_ ? Value(as<const detail::Block>(), reinterpret_cast<const detail::Slot*>(word_)) : Value(); }
+  void release();
+  Object* open_object() const;  // nullptr when it is none
+  std::vector<Draft>* open_array() const;
+  void hold(Tag tag, void* what) const;
+
+  mutable std::uintptr_t held_ = 0;  // a block, an Object, a vector of items or a Text, each an owner; with its tag
+  mutable std::uint64_t word_ = 0;   // where in the block; or the boolean, integer or number itself
+};
+
+// A member's name: its number in the table of names, or a text of its own.
+class Draft::Key {
+ public:
+  Key() = default;
+  explicit Key(FieldKey key);
+  Key(const Key& other) : Key(other.view()) {}
+  Key(Key&& other) noexcept : text_(other.text_), size_(other.size_), id_(std::exchange(other.id_, detail::unknown_key)) {}
+  Key& operator=(const Key& other) { return *this = Key(other); }
+  Key& operator=(Key&& other) noexcept {
+    std::swap(text_, other.text_);
+    std::swap(size_, other.size_);
+    std::swap(id_, other.id_);
+    return *this;
+  }
+  ~Key() {
+    if (id_ == detail::far_key) delete[] text_;
+  }
+
+  std::string_view text() const { return {text_, size_}; }
+  operator std::string_view() const { return text(); }
+  std::string str() const { return std::string(text()); }
+  std::size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+  bool starts_with(std::string_view prefix) const { return text().starts_with(prefix); }
+  FieldKey view() const { return FieldKey(text(), id_); }
+  bool is(FieldKey key) const {
+    if (key.is_name()) return id_ == key.name().id;
+    return (!key.is_no_name() || id_ == detail::far_key) && text() == key.text();
+  }
+  friend bool operator==(const Key& a, const Key& b) { return a.text() == b.text(); }
+  friend bool operator==(const Key& a, std::string_view b) { return a.text() == b; }
+
+ private:
+  const char* text_ = "";
+  std::uint32_t size_ = 0;
+  std::uint32_t id_ = detail::unknown_key;  // far_key: the text is our own
 };
 
 struct Draft::Field {
-  std::string key;
+  Key key;
+  Draft value;
+};
+
+// What Draft::object() is made of.
+struct Draft::Entry {
+  FieldKey key;
   Draft value;
 };
 
@@ -313,7 +383,7 @@ class BlockWriter {
   void number(double value);
   void string(std::string_view value);
   void copy(Value value);  // a subtree of another block
-  void key(std::string_view text);
+  void key(FieldKey name);
   void key(Name name);
   // A member that the object does not have yet, as the caller knows.
   void new_key(Name name);

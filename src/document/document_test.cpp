@@ -52,6 +52,25 @@ TEST(Value, LargeObjectsAreSortedAndFound) {
   EXPECT_EQ(d.root().member(0).key, "key0");
 }
 
+// A member is found however its name is said: as a literal, which is looked up while it is compiled, a text, or a number; in
+// an object that is small or sorted.
+TEST(Value, MembersAreFoundByLiteralTextAndNumber) {
+  std::string text = R"({"metadata":1,"example.com/x":2,"":3)";
+  for (int more : {0, 40}) {
+    for (int i = 0; i < more; ++i) text += ",\"k" + std::to_string(i) + "\":0";
+    Document d = parsed(text + "}");
+    EXPECT_EQ(d["metadata"].as_int(), 1);
+    EXPECT_EQ(d[std::string("metadata")].as_int(), 1);
+    EXPECT_EQ(d[*find_name("metadata")].as_int(), 1);
+    EXPECT_EQ(d["example.com/x"].as_int(), 2);
+    EXPECT_EQ(d[std::string_view("example.com/x")].as_int(), 2);
+    EXPECT_EQ(d[""].as_int(), 3);
+    EXPECT_FALSE(d["spec"].exists());
+    EXPECT_FALSE(d["example.com/y"].exists());
+    EXPECT_FALSE(d[std::string("spec")].exists());
+  }
+}
+
 TEST(Value, EqualityIgnoresTheOrderOfMembersOnly) {
   EXPECT_EQ(parsed(R"({"a":1,"b":[1,2]})").root(), parsed(R"({"b":[1,2],"a":1})").root());
   EXPECT_FALSE(parsed(R"({"a":[2,1]})").root() == parsed(R"({"a":[1,2]})").root());
@@ -90,6 +109,47 @@ TEST(Draft, ChangesOnlyWhatItIsTold) {
   EXPECT_FALSE(draft.erase("status"));
   EXPECT_EQ(to_json(draft), R"({"spec":{"replicas":3,"template":{"x":[1,2,3,"four"]}},"metadata":{"labels":{"app":"web"}}})");
   EXPECT_EQ(to_json(d.root()), R"({"spec":{"replicas":1,"template":{"x":[1,2,3]}},"status":{}})");
+}
+
+TEST(Draft, HoldsEveryKind) {
+  Draft d(parsed(R"({"n":-5,"big":9223372036854775807,"f":1.5,"t":true,"z":null,"s":"","long":"a longer text","a":[],"o":{}})"));
+  EXPECT_EQ(d["n"].as_int(), -5);
+  EXPECT_EQ(d["n"].as_double(), -5.0);
+  EXPECT_EQ(d["big"].as_int(), 9223372036854775807LL);
+  EXPECT_EQ(d["f"].as_double(), 1.5);
+  EXPECT_TRUE(d["t"].as_bool());
+  EXPECT_TRUE(d["z"].is_null());
+  EXPECT_TRUE(d["s"].is_string() && d["s"].as_string("x").empty());
+  EXPECT_EQ(d["long"].as_string(), "a longer text");
+  EXPECT_TRUE(d["a"].is_array() && d["o"].is_object());
+  EXPECT_EQ(d["long"].as_int(7), 7);
+  Draft copy(d), moved(std::move(copy));
+  EXPECT_EQ(moved, d);
+  moved = *&moved;
+  Draft& same = moved;
+  moved = std::move(same);
+  EXPECT_EQ(moved, d);
+  EXPECT_EQ(parsed(to_json(moved)).root(), d.freeze().root());
+}
+
+// Keys that are names of the API, and such as are not; asked for by literals and by texts.
+TEST(Draft, KeysAreNamesAndTexts) {
+  Draft d = Draft::object({{"metadata", 1}, {std::string("example.com/a-key-that-is-long"), 2}, {"", 3}});
+  Draft copy(d);
+  EXPECT_EQ(d[std::string("metadata")].as_int(), 1);
+  EXPECT_EQ(d["example.com/a-key-that-is-long"].as_int(), 2);
+  EXPECT_EQ(d.find(*find_name("metadata"))->as_int(), 1);
+  EXPECT_EQ(d.find("")->as_int(), 3);
+  EXPECT_EQ(d.find("spec"), nullptr);
+  EXPECT_EQ(d.find(std::string("example.com/another")), nullptr);
+  Draft::Key key(d.fields()[1].key);
+  EXPECT_TRUE(d.erase("example.com/a-key-that-is-long"));
+  EXPECT_TRUE(d.erase(std::string("metadata")));
+  EXPECT_EQ(key, "example.com/a-key-that-is-long");
+  EXPECT_EQ(to_json(d), R"({"":3})");
+  EXPECT_EQ(copy.fields().size(), 3u);
+  std::swap(copy.fields()[0], copy.fields()[1]);
+  EXPECT_EQ(to_json(copy), R"({"example.com/a-key-that-is-long":2,"metadata":1,"":3})");
 }
 
 TEST(Draft, AValueMayBeAssignedFromItsOwnTree) {

@@ -329,8 +329,10 @@ void BlockWriter::number(double value) {
 
 void BlockWriter::string(std::string_view value) { state_->emit(state_->text(value)); }
 
-void BlockWriter::key(std::string_view text) {
-  std::uint32_t id = name_id(text);
+void BlockWriter::key(FieldKey name) {
+  if (name.is_name()) return key(name.name());
+  std::string_view text = name.text();
+  std::uint32_t id = name.is_no_name() ? far_key : name_id(text);
   if (id == far_key) {
     std::uint64_t hash = text.size();
     for (char c : text) hash = hash * 131 + static_cast<unsigned char>(c);

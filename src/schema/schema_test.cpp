@@ -21,6 +21,7 @@ TEST(Names, AreSortedAndFound) {
     if (i) { EXPECT_LT(detail::known_names[i - 1], detail::known_names[i]); }
     ASSERT_TRUE(find_name(detail::known_names[i])) << detail::known_names[i];
     EXPECT_EQ(find_name(detail::known_names[i])->id, i);
+    EXPECT_EQ(detail::sorted_names[i], detail::known_names[i]);
   }
   EXPECT_FALSE(find_name("no such name"));
   EXPECT_FALSE(find_name(""));

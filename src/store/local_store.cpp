@@ -45,12 +45,13 @@ void stamp_text(std::string_view json, Revision revision, std::string& out) {
   static constexpr std::string_view key = "\"resourceVersion\":\"";
   static const std::string blank = std::string(Document::stamp_blank()) + "\"";
   std::size_t from = std::string_view::npos;
-  // Spaces are few in such a text, quotes are many.
-  for (std::size_t at = json.find(' '); at != std::string_view::npos; at = json.find(' ', at + 1)) {
+  // So many spaces in a row hold one whose place is a multiple of their number: only those are looked at.
+  for (std::size_t seen = Document::stamp_width; seen < json.size(); seen += Document::stamp_width) {
+    if (json[seen] != ' ') continue;
+    std::size_t at = json.find_last_not_of(' ', seen) + 1;
     if (!json.substr(at).starts_with(blank) || !json.substr(0, at).ends_with(key)) continue;
     if (from != std::string_view::npos) return;
     from = at;
-    at += Document::stamp_width;
   }
   if (from == std::string_view::npos) return;
   std::size_t to = from + Document::stamp_width;

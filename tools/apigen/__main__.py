@@ -36,6 +36,7 @@ def main():
     known = names.Names(everything, source)
     write(out, "document/names.h", known.header())
     write(out, "document/names_table.h", known.table_header())
+    write(out, "document/names_sorted.h", known.sorted_header())
     write(out, "names.gen.cpp", known.source())
     for api in everything.apis.values():
         write(out, f"tables/{api.symbol}.inc", tables.source(api, known))

@@ -8,41 +8,41 @@
 namespace kybern::defaults {
 
 // Absent and null are the same; an empty text, a zero and false count as absent where a field has no "not set".
-inline void put(Draft& object, std::string_view key, Draft value) {
+inline void put(Draft& object, FieldKey key, Draft value) {
   const Draft* old = object.find(key);
   if (old == nullptr || old->is_null()) object[key] = std::move(value);
 }
-inline void put_text(Draft& object, std::string_view key, std::string_view value) {
+inline void put_text(Draft& object, FieldKey key, std::string_view value) {
   const Draft* old = object.find(key);
   if (old == nullptr || old->is_null() || (old->is_string() && old->as_string().empty())) object[key] = value;
 }
-inline void put_number(Draft& object, std::string_view key, int value) {
+inline void put_number(Draft& object, FieldKey key, int value) {
   const Draft* old = object.find(key);
   if (old == nullptr || old->is_null() || (old->kind() == Kind::integer && old->as_int() == 0)) object[key] = value;
 }
 
-inline std::string_view text(const Draft& object, std::string_view key) {
+inline std::string_view text(const Draft& object, FieldKey key) {
   const Draft* value = object.find(key);
   return value == nullptr ? std::string_view() : value->as_string();
 }
-inline bool has(const Draft& object, std::string_view key) {
+inline bool has(const Draft& object, FieldKey key) {
   const Draft* value = object.find(key);
   return value != nullptr && !value->is_null();
 }
 
 // The object at `key`, if there is one.
-inline Draft* inner(Draft& object, std::string_view key) {
+inline Draft* inner(Draft& object, FieldKey key) {
   Draft* value = object.find(key);
   return value != nullptr && value->is_object() ? value : nullptr;
 }
 // The object at `key`, made when it is missing; nullptr when something else is there.
-inline Draft* open(Draft& object, std::string_view key) {
+inline Draft* open(Draft& object, FieldKey key) {
   put(object, key, Draft::object());
   return inner(object, key);
 }
 
 template <class Visit>
-void each(Draft& object, std::string_view key, Visit visit) {
+void each(Draft& object, FieldKey key, Visit visit) {
   Draft* list = object.find(key);
   if (list == nullptr || !list->is_array()) return;
   for (Draft& item : list->items()) {
@@ -51,7 +51,7 @@ void each(Draft& object, std::string_view key, Visit visit) {
 }
 
 // Resource amounts are kept to thousandths.
-void round_resources(Draft& object, std::string_view key);
+void round_resources(Draft& object, FieldKey key);
 
 void secret(Draft& object);
 void service(Draft& object);
@@ -78,6 +78,6 @@ void autoscaler_v2(Draft& object);
 
 void volume(Draft& volume);
 void persistent_source(Draft& spec);
-void image_pull_policy(Draft& object, std::string_view key, std::string_view image);
+void image_pull_policy(Draft& object, FieldKey key, std::string_view image);
 
 }  // namespace kybern::defaults

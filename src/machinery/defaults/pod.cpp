@@ -186,11 +186,11 @@ constexpr const char* container_lists[] = {"initContainers", "containers", "ephe
 
 }  // namespace
 
-void image_pull_policy(Draft& object, std::string_view key, std::string_view image) {
+void image_pull_policy(Draft& object, FieldKey key, std::string_view image) {
   put_text(object, key, image_tag(image) == "latest" ? "Always" : "IfNotPresent");
 }
 
-void round_resources(Draft& object, std::string_view key) {
+void round_resources(Draft& object, FieldKey key) {
   Draft* list = inner(object, key);
   if (list == nullptr) return;
   for (Draft::Field& field : list->fields()) {

@@ -72,7 +72,7 @@ void one(const Field& field, Draft& value) {
 
 void canonical_quantities(const Type& type, Draft& object) {
   for (const Field* field : routes().of(&type)) {
-    Draft* value = object.find(field->name.text());
+    Draft* value = object.find(field->name);
     if (value == nullptr) continue;
     if (field->shape == Shape::single) {
       one(*field, *value);

@@ -34,11 +34,11 @@ void append_text(const Draft& value, std::string& out) {
     case Kind::object: {
       std::vector<const Draft::Field*> fields;
       for (const Draft::Field& field : value.fields()) fields.push_back(&field);
-      std::sort(fields.begin(), fields.end(), [](const auto* a, const auto* b) { return a->key < b->key; });
+      std::sort(fields.begin(), fields.end(), [](const auto* a, const auto* b) { return a->key.text() < b->key.text(); });
       out += "map[";
       for (const Draft::Field* field : fields) {
         if (field != fields.front()) out += ' ';
-        out += field->key + ":";
+        out.append(field->key).append(":");
         append_text(field->value, out);
       }
       out += ']';

@@ -140,7 +140,7 @@ void put_list(Draft& patch, std::string key, std::vector<Draft> items) {
   patch[key] = std::move(list);
 }
 
-Result<void> diff_member(Draft& patch, const std::string& key, const Draft& before, const Draft& after, const Place& place,
+Result<void> diff_member(Draft& patch, std::string_view key, const Draft& before, const Draft& after, const Place& place,
                          DiffOptions options) {
   if (before.kind() != after.kind() || (!before.is_object() && !before.is_array())) {
     if (!options.ignore_changes && !(before == after)) patch[key] = after;
@@ -165,7 +165,7 @@ Result<void> diff_member(Draft& patch, const std::string& key, const Draft& befo
   options.build_retain_keys = meta->retain;
   auto lists = diff_lists(before.items(), after.items(), *meta, options);
   if (!lists) return std::unexpected(lists.error());
-  put_list(patch, key, std::move(lists->changes));
+  put_list(patch, std::string(key), std::move(lists->changes));
   put_list(patch, fmt::format("{}/{}", delete_list_prefix, key), std::move(lists->deletions));
   put_list(patch, fmt::format("{}/{}", order_prefix, key), std::move(lists->order));
   return {};

@@ -269,7 +269,7 @@ Result<void> apply_order(Draft& original, Draft& patch, std::string_view directi
 Result<void> apply_orders(Draft& original, Draft& patch, const Place& place, const Options& options) {
   std::vector<std::string> directives;
   for (const Draft::Field& field : patch.fields()) {
-    if (field.key.starts_with(order_prefix)) directives.push_back(field.key);
+    if (field.key.starts_with(order_prefix)) directives.push_back(field.key.str());
   }
   for (const std::string& directive : directives) {
     Draft order = std::move(*patch.find(directive));
