@@ -1,7 +1,7 @@
 // JSON text (RFC 8259) to Document and back.
 //
-// Parsing is strict: valid UTF-8, the number grammar, paired surrogates, depth at most `max_depth`. Unlike upstream's
-// decoder no invalid byte is replaced. A duplicate key keeps the last value and is reported.
+// Parsing is strict: the number grammar, depth at most `max_depth`. In texts, each byte that is no UTF-8 and each half of a
+// surrogate pair becomes U+FFFD, as in upstream's decoders. A duplicate key keeps the last value and is reported.
 #pragma once
 
 #include <string>
@@ -17,7 +17,8 @@ struct JsonOptions {
   // Upstream takes ten times as much; no object is nested so deep, and all that walks one has a stack of 2 MiB.
   std::size_t max_depth = 1000;
   std::vector<std::string>* duplicates =
-      nullptr;  // paths of duplicate fields, up to 100, as upstream names them: spec.replicas, spec.containers[0].name
+      nullptr;               // paths of duplicate fields, up to 100, as upstream names them: spec.replicas, spec.containers[0].name
+  bool* replaced = nullptr;  // becomes true when something was no Unicode
 };
 
 // Code::invalid; the message is in the wording of Go's encoding/json ("invalid character 'x' looking for beginning of

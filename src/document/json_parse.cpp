@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/strings.h"
+#include "document/block.h"
 #include "document/json.h"
 #include "document/names_table.h"
 
@@ -55,12 +56,10 @@ class Parser {
   std::string quoted(const char* p) const {
     if (*p == '\'') return "'\\''";
     if (*p == '"') return "'\"'";
-    std::size_t n = 1;
-    while (p + n < end_ && (p[n] & 0xc0) == 0x80 && n < 4) ++n;
-    if (static_cast<unsigned char>(*p) < 0x80) n = 1;
-    std::string_view c(p, n);
-    if (!valid_utf8(c)) return fmt::format("'\\u{:04x}'", static_cast<unsigned char>(*p));  // Go decodes bytes one by one here
-    std::string q = go_quote(c);
+    auto c = static_cast<unsigned char>(*p);                                          // Go takes each byte for a character here
+    if ((c >= 0x80 && c <= 0xa0) || c == 0xad) return fmt::format("'\\u{:04x}'", c);  // which do not print
+    std::string q =
+        go_quote(c < 0x80 ? std::string(1, *p) : std::string{static_cast<char>(0xc0 | c >> 6), static_cast<char>(0x80 | (c & 63))});
     return "'" + q.substr(1, q.size() - 2) + "'";
   }
 
@@ -223,7 +222,7 @@ class Parser {
     return text.starts_with("0.") || text.starts_with("-0.");
   }
 
-  // On the opening quote. `out` views the input, or the scratch buffer when there were escapes.
+  // On the opening quote. `out` views the input, or the scratch buffer when something in it stands for something else.
   bool string(std::string_view& out) {
     const char* first = ++at_;
     if (!plain()) return false;
@@ -242,6 +241,8 @@ class Parser {
       }
       if (*at_ == '\\') {
         if (!escape()) return false;
+      } else if (static_cast<signed char>(*at_) < 0) {
+        if (!mend()) return false;
       } else {
         return unexpected("in string literal");
       }
@@ -251,7 +252,7 @@ class Parser {
     }
   }
 
-  // Moves over text up to a quote, a backslash, a control character or the end; checks UTF-8 on the way.
+  // Moves over text up to a quote, a backslash, a control character, the end, or bytes among which some are no UTF-8.
   bool plain() {
     while (true) {
       while (end_ - at_ >= 16) {
@@ -270,8 +271,32 @@ class Parser {
       if (at_ == end_ || static_cast<signed char>(*at_) >= 0) return true;
       const char* from = at_;
       while (at_ != end_ && static_cast<signed char>(*at_) < 0) ++at_;
-      if (!valid_utf8({from, static_cast<std::size_t>(at_ - from)})) return error("invalid UTF-8 in string literal");
+      if (valid_utf8({from, static_cast<std::size_t>(at_ - from)})) continue;
+      at_ = from;
+      return true;
     }
+  }
+
+  // On bytes from 0x80 of which some are no UTF-8: each such byte is replaced, as upstream's decoders do.
+  bool mend() {
+    while (at_ != end_ && static_cast<signed char>(*at_) < 0) {
+      std::size_t size = 2;
+      while (size <= 4 && (at_ + size > end_ || !valid_utf8({at_, size}))) ++size;
+      if (size <= 4) {
+        scratch_.append(at_, size);
+        at_ += size;
+      } else {
+        replacement();
+        ++at_;
+      }
+    }
+    if (scratch_.size() > detail::max_count) return error("invalid UTF-8 in string literal");  // three bytes for each of the text's
+    return true;
+  }
+
+  void replacement() {
+    scratch_ += "\xef\xbf\xbd";
+    if (options_.replaced) *options_.replaced = true;
   }
 
   bool hex4(unsigned& out) {
@@ -311,13 +336,19 @@ class Parser {
     ++at_;
     unsigned c;
     if (!hex4(c)) return false;
-    if (c >= 0xdc00 && c <= 0xdfff) return error("unpaired surrogate in \\u escape");
-    if (c >= 0xd800 && c <= 0xdbff) {
-      if (end_ - at_ < 2 || at_[0] != '\\' || at_[1] != 'u') return error("unpaired surrogate in \\u escape");
-      at_ += 2;
-      unsigned low;
-      if (!hex4(low)) return false;
-      if (low < 0xdc00 || low > 0xdfff) return error("unpaired surrogate in \\u escape");
+    if (c >= 0xd800 && c <= 0xdfff) {
+      // Half of a pair without the other is replaced; what follows it stands for itself.
+      const char* behind = at_;
+      unsigned low = 0;
+      if (c <= 0xdbff && end_ - at_ >= 2 && at_[0] == '\\' && at_[1] == 'u') {
+        at_ += 2;
+        if (!hex4(low)) return false;
+      }
+      if (low < 0xdc00 || low > 0xdfff) {
+        at_ = behind;
+        replacement();
+        return true;
+      }
       c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
     }
     if (c < 0x80) {

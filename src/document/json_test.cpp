@@ -106,18 +106,60 @@ TEST(Json, RefusesWithUpstreamsWording) {
                                          {"\"\\u00g0\"", "invalid character 'g' in \\u hexadecimal character escape"},
                                          {"\"a\nb\"", "invalid character '\\n' in string literal"},
                                          {"'a'", "invalid character '\\'' looking for beginning of value"},
-                                         {"\"\\ud800\"", "unpaired surrogate in \\u escape"},
-                                         {"\"\\udc00\"", "unpaired surrogate in \\u escape"},
-                                         {"\"\\ud800\\u0041\"", "unpaired surrogate in \\u escape"},
-                                         {"\"\xff\"", "invalid UTF-8 in string literal"},
-                                         {"\"\xc0\x80\"", "invalid UTF-8 in string literal"},
-                                         {"\"\xed\xa0\x80\"", "invalid UTF-8 in string literal"},
+                                         {"\u00e9", "invalid character '\u00c3' looking for beginning of value"},
+                                         {"\xff", "invalid character '\u00ff' looking for beginning of value"},
+                                         {"\xe2\x80\x9c"
+                                          "a",
+                                          "invalid character '\u00e2' looking for beginning of value"},
+                                         {"[1\x80]", "invalid character '\\u0080' after array element"},
+                                         {"\"\\ud800\\u00g0\"", "invalid character 'g' in \\u hexadecimal character escape"},
+                                         {"\"\\ud800\\", "unexpected end of JSON input"},
+                                         {"\"\\ud800", "unexpected end of JSON input"},
+                                         {"\"\xff\n\"", "invalid character '\\n' in string literal"},
+                                         {"\"\xff", "unexpected end of JSON input"},
                                          {std::string(20000, '['), "exceeded max depth"}}) {
     auto d = parse_json(row.in);
     ASSERT_FALSE(d) << row.in;
     EXPECT_EQ(d.error().message, row.message) << row.in.substr(0, 40);
     EXPECT_EQ(d.error().code, Code::invalid);
   }
+}
+
+// What is no Unicode is replaced, byte by byte and half by half (Go's encoding/json and sigs.k8s.io/json do so).
+TEST(Json, ReplacesWhatIsNoUnicode) {
+  struct Row {
+    std::string in, out;  // without the quotes; "?" stands for U+FFFD
+    bool replaced = true;
+  };
+  for (const Row& row : std::vector<Row>{{"\\ud800", "?"},
+                                         {"a\\ud800b", "a?b"},
+                                         {"\\udc00", "?"},
+                                         {"\\ud800\\u0041", "?A"},
+                                         {"\\ud800\\ud800", "??"},
+                                         {"\\ud800\\ud83d\\ude00", "?\U0001F600"},
+                                         {"\\ude00\\ud83d", "??"},
+                                         {"\\ud83d\\ude00", "\U0001F600", false},
+                                         {"\xff", "?"},
+                                         {"\xc0\x80", "??"},
+                                         {"\xed\xa0\x80", "???"},
+                                         {"\xe4\xb8\xad\xe4\xb8", "\u4e2d??"},
+                                         {"\xe4\xb8\xe4\xb8\xad", "??\u4e2d"},
+                                         {"\xf4\x90\x80\x80x", "????x"},
+                                         {"\u00e9\xfe\u00e9", "\u00e9?\u00e9"},
+                                         {"0123456789abcdef\xff\\n\xff", "0123456789abcdef?\n?"},
+                                         {"\ufffd", "?", false}}) {
+    bool replaced = false;
+    auto d = parse_json("{\"" + row.in + "\":\"" + row.in + "\"}", {.replaced = &replaced});
+    ASSERT_TRUE(d) << row.in;
+    std::string wanted;
+    for (char c : row.out) wanted += c == '?' ? std::string("\ufffd") : std::string(1, c);
+    EXPECT_EQ(d->root().member(0).key, wanted) << row.in;
+    EXPECT_EQ(d->root().member(0).value.as_string(), wanted) << row.in;
+    EXPECT_EQ(replaced, row.replaced) << row.in;
+  }
+  // In steps as many as there are bytes; and no longer than a text may be.
+  EXPECT_EQ(parse_json("\"" + std::string(3'000'000, '\xff') + "\"")->root().as_string().size(), 9'000'000U);
+  EXPECT_EQ(parse_json("\"" + std::string(6'000'000, '\xff') + "\"").error().message, "invalid UTF-8 in string literal");
 }
 
 TEST(Json, TheLastDuplicateIsKeptAndNamed) {

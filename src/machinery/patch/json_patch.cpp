@@ -128,6 +128,12 @@ class JsonPatch {
   }
 
   bool replace(std::string_view path, Draft value) {
+    if (path.empty()) {
+      if (!value.is_object()) return no("replace operation value must be object or array");  // and no object is an array
+      if (!fits(value, 0)) return too_much();
+      root_ = std::move(value);
+      return true;
+    }
     auto at = place(path);
     if (!at) return no("replace operation does not apply: doc is missing path: {}: missing value", path);
     Draft* old = child(*at->container, at->token);
