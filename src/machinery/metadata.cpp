@@ -83,9 +83,6 @@ names::Messages name_is_subdomain(std::string_view name, bool prefix) {
 names::Messages name_is_label(std::string_view name, bool prefix) {
   return names::dns1123_label(prefix ? names::without_trailing_dash(name) : name);
 }
-names::Messages name_is_dns1035_label(std::string_view name, bool prefix) {
-  return names::dns1035_label(prefix ? names::without_trailing_dash(name) : name);
-}
 names::Messages name_is_path_segment(std::string_view name, bool prefix) {
   return prefix ? names::path_segment_prefix(name) : names::path_segment(name);
 }

@@ -15,10 +15,9 @@ inline constexpr std::size_t managed_subresource_max_bytes = 256;
 
 // What a kind of object may be named. `prefix`: the text is a generateName, to which random characters are added.
 using NameRule = names::Messages (*)(std::string_view name, bool prefix);
-names::Messages name_is_subdomain(std::string_view name, bool prefix);      // most kinds
-names::Messages name_is_label(std::string_view name, bool prefix);          // namespaces
-names::Messages name_is_dns1035_label(std::string_view name, bool prefix);  // services
-names::Messages name_is_path_segment(std::string_view name, bool prefix);   // roles, custom resources' lower bound
+names::Messages name_is_subdomain(std::string_view name, bool prefix);     // most kinds
+names::Messages name_is_label(std::string_view name, bool prefix);         // namespaces, services
+names::Messages name_is_path_segment(std::string_view name, bool prefix);  // roles, custom resources' lower bound
 names::Messages name_is_anything(std::string_view name, bool prefix);
 
 // On creation, after generateName has been applied and the namespace has been filled in from the request.

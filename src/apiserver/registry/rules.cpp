@@ -6,7 +6,9 @@
 #include "machinery/defaults/defaults.h"
 #include "machinery/metadata.h"
 #include "machinery/validate/validate.h"
+#include "machinery/validate/warnings.h"
 #include "net/certificates.h"
+#include "net/tls_pair.h"
 
 namespace kybern::apiserver {
 
@@ -51,6 +53,17 @@ FieldErrors validate_update(const Served& served, Value object, Value before, st
   }
   if (subresource.empty()) return kybern::validate_update(*served.resource, object, before);
   return kybern::validate_subresource_update(*served.resource, subresource, object, before);
+}
+
+std::vector<std::string> warnings_of(const Served& served, Value object, Value before) {
+  if (served.custom) return finalizer_warnings(object["metadata"], before["metadata"]);
+  if (is_definition(served)) return custom::definition_warnings(object, before);
+  std::vector<std::string> out = write_warnings(*served.resource, object, before);
+  if (served.group().empty() && served.plural() == "secrets" && object["type"].as_string() == "kubernetes.io/tls") {
+    auto data = [&](const char* key) { return base64_decode(object["data"][key].as_string()).value_or(""); };
+    if (std::string fault = net::tls_pair_fault(data("tls.crt"), data("tls.key")); !fault.empty()) out.push_back(std::move(fault));
+  }
+  return out;
 }
 
 }  // namespace kybern::apiserver

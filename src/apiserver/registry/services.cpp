@@ -123,7 +123,9 @@ ApiResult<void> ServiceAllocator::assign_ip(Work& work, Draft& service, Value be
   } else if (ip != "None" && ip != old_ip) {
     auto offset = offset_of(ip);
     std::string why;
-    if (names::ip_family(ip) == names::Family::none) {
+    names::Family family = names::ip_family(ip);
+    bool odd = family == names::Family::ipv4 && names::canonical_ip(ip) != ip;  // 010.0.0.1, ::ffff:10.0.0.1
+    if (odd || family == names::Family::none) {
       if (!spec.find("clusterIPs") || spec["clusterIPs"].size() == 0) spec["clusterIPs"] = Draft::array({ip});
       return {};  // validation says what is wrong
     }

@@ -9,6 +9,7 @@
 #include "apiserver/registry/services.h"
 #include "base/strings.h"
 #include "document/json.h"
+#include "machinery/data_sources.h"
 #include "machinery/quantity.h"
 
 namespace kybern::apiserver {
@@ -16,6 +17,7 @@ namespace kybern::apiserver {
 std::string_view quality_of_service(const Draft& pod);  // registry/pods.cpp
 ApiResult<void> prepare_new_pod(Work& work, Draft& pod);
 ApiResult<void> prepare_pod(Work& work, Draft& pod, Value before);
+ApiResult<void> prepare_pod_status(Work& work, Draft& pod, Value before);
 
 namespace {
 
@@ -55,6 +57,11 @@ ApiResult<void> changed_namespace(Work& work, Draft& ns, Value before) {
 
 ApiResult<void> new_claim(Work&, Draft& claim) {
   claim["status"] = Draft::object({{"phase", "Pending"}});
+  settle_data_sources(claim["spec"], {});
+  return {};
+}
+ApiResult<void> changed_claim(Work&, Draft& claim, Value before) {
+  settle_data_sources(claim["spec"], before["spec"]);
   return {};
 }
 ApiResult<void> new_volume(Work& work, Draft& volume) {
@@ -117,17 +124,31 @@ ApiResult<void> changed_secret(Work&, Draft& secret, Value before) {
   return {};
 }
 
-// Once the job has a uid its pods are selected by it; the labels go to the template too.
+// Once the job has a uid its pods are selected by it; the labels go to the template too. What somebody wrote there already stays, for
+// validation to refuse.
 ApiResult<void> new_job(Work&, Draft& job) {
   const Draft* manual = job.find_path({"spec", "manualSelector"});
   if (manual && manual->as_bool()) return {};
   std::string uid(job["metadata"]["uid"].as_string()), name(job["metadata"]["name"].as_string());
+  auto add = [](Draft& labels, std::string_view key, const std::string& value) {
+    if (labels.find(key) == nullptr) labels[key] = value;
+  };
   Draft& labels = job["spec"]["template"]["metadata"]["labels"];
-  for (std::string_view prefix : {"", "batch.kubernetes.io/"}) {
-    labels[std::string(prefix) + "job-name"] = name;
-    labels[std::string(prefix) + "controller-uid"] = uid;
+  for (std::string prefix : {"", "batch.kubernetes.io/"}) {
+    add(labels, prefix + "job-name", name);
+    add(labels, prefix + "controller-uid", uid);
   }
-  job["spec"]["selector"]["matchLabels"]["batch.kubernetes.io/controller-uid"] = uid;
+  add(job["spec"]["selector"]["matchLabels"], "batch.kubernetes.io/controller-uid", uid);
+  return {};
+}
+
+// Who tells a deployment's status leaves its labels alone, though not its annotations.
+ApiResult<void> told_deployment(Work&, Draft& deployment, Value before) {
+  if (Value labels = before["metadata"]["labels"]; labels.exists()) {
+    deployment["metadata"]["labels"] = labels;
+  } else {
+    deployment["metadata"].erase("labels");
+  }
   return {};
 }
 
@@ -174,7 +195,13 @@ struct TraitsRow {
 };
 
 const TraitsRow traits_rows[] = {
-    {"", "pods", {.returns_deleted = true, .generation = true, .prepare_create = prepare_new_pod, .prepare_update = prepare_pod}},
+    {"",
+     "pods",
+     {.returns_deleted = true,
+      .generation = true,
+      .prepare_create = prepare_new_pod,
+      .prepare_update = prepare_pod,
+      .prepare_status = prepare_pod_status}},
     {"",
      "services",
      {.returns_deleted = true,
@@ -185,7 +212,7 @@ const TraitsRow traits_rows[] = {
     {"", "namespaces", {.prepare_create = new_namespace, .prepare_update = changed_namespace}},
     {"", "nodes", {.keeps_status_on_create = true}},
     {"", "secrets", {.prepare_create = new_secret, .prepare_update = changed_secret}},
-    {"", "persistentvolumeclaims", {.returns_deleted = true, .prepare_create = new_claim}},
+    {"", "persistentvolumeclaims", {.returns_deleted = true, .prepare_create = new_claim, .prepare_update = changed_claim}},
     {"", "persistentvolumes", {.returns_deleted = true, .prepare_create = new_volume}},
     {"", "podtemplates", {.returns_deleted = true, .generation = true}},
     {"", "serviceaccounts", {.returns_deleted = true}},
@@ -195,7 +222,7 @@ const TraitsRow traits_rows[] = {
     {"events.k8s.io", "events", {.create_on_update = true, .short_lived = true}},
     {"", "replicationcontrollers", {.generation = true}},
     {"", "resourcequotas", {.returns_deleted = true}},
-    {"apps", "deployments", {.generation = true}},
+    {"apps", "deployments", {.generation = true, .prepare_status = told_deployment}},
     {"apps", "replicasets", {.generation = true}},
     {"apps", "statefulsets", {.generation = true}},
     {"apps",

@@ -14,7 +14,6 @@
 #include "document/json.h"
 #include "machinery/field.h"
 #include "machinery/patch/patch.h"
-#include "machinery/validate/warnings.h"
 
 namespace kybern::apiserver {
 namespace {
@@ -77,9 +76,7 @@ Status invalid_object(const Work& work, std::string_view name, const FieldErrors
 // What is accepted and yet worth a word.
 void warn_of(Work& work, Value object, Value before) {
   if (!work.dynamic) return;
-  auto all = work.served->custom ? finalizer_warnings(object["metadata"], before["metadata"])
-                                 : write_warnings(*work.served->resource, object, before);
-  for (std::string& one : all) {
+  for (std::string& one : warnings_of(*work.served, object, before)) {
     if (work.warnings.size() >= warnings_max) return;
     work.warn(std::move(one));
   }
@@ -178,7 +175,7 @@ ApiResult<Answer> Registry::create(Work& work, Document body) {
   for (int attempt = 1;; ++attempt) {
     if (generate) name = generated(work, base);
     work.name = name;
-    Draft draft(object);
+    Draft draft = generate ? Draft(object) : std::move(object);
     if (generate) draft["metadata"]["name"] = name;
     if (!given_version.empty() && given_version != "0")
       return fail(internal_error("resourceVersion should not be set on objects to be created"));

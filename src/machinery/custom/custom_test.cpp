@@ -115,7 +115,12 @@ TEST(Structural, RefusesWhatKubernetesDoes) {
       {R"x({"type":"array","items":{"type":"string"},"x-kubernetes-validations":[{"rule":"self.all(x, self.all(y, x == y))"}]})x",
        "s.properties[p].x-kubernetes-validations[0].rule: Forbidden: estimated rule cost exceeds budget by factor of more than 100x (try "
        "simplifying the rule, or adding maxItems, maxProperties, and maxLength where "
-       "arrays, maps, and strings are declared)"},
+       "arrays, maps, and strings are declared)\n"
+       "s.properties[p].x-kubernetes-validations[0].rule: Forbidden: contributed to estimated rule cost total exceeding cost limit for "
+       "entire OpenAPIv3 schema\n"
+       "s: Forbidden: x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema exceeds budget by factor of more "
+       "than 100x (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are "
+       "declared)"},
       {R"x({"type":"array","items":{"type":"integer","x-kubernetes-validations":[{"rule":"self == oldSelf"}]}})x",
        "s.properties[p].items.x-kubernetes-validations[0].rule: Invalid value: \"self == oldSelf\": oldSelf cannot be used on the "
        "uncorrelatable portion of the schema within s.properties[p]"},
@@ -136,6 +141,34 @@ TEST(Structural, RefusesWhatKubernetesDoes) {
     Document schema = json(fmt::format(R"({{"type":"object","properties":{{"p":{}}}}})", row.property));
     EXPECT_EQ(shown(validate_schema(schema.root(), "s")), row.expected) << row.property;
   }
+}
+
+// Each rule within its budget, all of them above the schema's: the four dearest are told, and the total.
+TEST(Structural, TheDearestRulesAreTold) {
+  auto list = [](int items, std::string_view expression) {
+    return fmt::format(R"x({{"type":"array","maxItems":{},"items":{{"type":"string","maxLength":10}},"x-kubernetes-validations":[)x"
+                       R"x({{"rule":"self.all(x, self.all(y, x == y))"{}}}]}})x",
+                       items, expression);
+  };
+  std::string properties;
+  for (int i = 0; i < 30; ++i) properties += fmt::format(R"("p{:02}":{},)", i, list(i % 10 == 5 ? 900 : 800, ""));
+  Document schema = json(fmt::format(R"({{"type":"object","properties":{{{}"small":{}}}}})", properties,
+                                     list(2, R"x(,"messageExpression":"'no ' + self[0]")x")));
+  FieldErrors errors = validate_schema(schema.root(), "s");
+  ASSERT_EQ(errors.size(), 5U) << shown(errors);
+  const std::string why = "Forbidden: contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema";
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(errors[i].message(), why);
+    EXPECT_EQ(errors[i].field, fmt::format("s.properties[p{:02}].x-kubernetes-validations[0].rule", i < 3 ? 5 + 10 * i : 0));
+  }
+  EXPECT_EQ(errors[4].field, "s");
+  EXPECT_TRUE(errors[4].message().starts_with(
+      "Forbidden: x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema exceeds budget by factor of "))
+      << errors[4].message();
+  // What a messageExpression costs does not grow with how often its rule is run.
+  Document often = json(R"x({"type":"object","properties":{"l":{"type":"array","maxItems":100000,"items":{"type":"string","maxLength":20,
+      "x-kubernetes-validations":[{"rule":"self != 'a'","messageExpression":"'no '.replace('o', self).replace('a', self)"}]}}}})x");
+  EXPECT_EQ(shown(validate_schema(often.root(), "s")), "");
 }
 
 TEST(Rules, RunOnObjects) {

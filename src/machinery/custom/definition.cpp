@@ -228,8 +228,9 @@ class DefinitionChecker {
     Value listed = definition_["status"]["storedVersions"];
     if (listed.empty() || stores.size() != 1) return;
     bool has_storage = false;
+    for (Value one : listed.items()) has_storage |= one.as_string() == stores[0];
+    if (!has_storage) invalid("status.storedVersions", to_json(listed), fmt::format("must have the storage version {}", stores[0]));
     for (std::size_t i = 0; i < listed.size(); ++i) {
-      has_storage |= listed[i].as_string() == stores[0];
       if (!version_named(definition_, listed[i].as_string()).exists())
         invalid(fmt::format("status.storedVersions[{}]", i), go_quote(listed[i].as_string()),
                 "missing from spec.versions; " +
@@ -237,7 +238,6 @@ class DefinitionChecker {
                                 "no data remains persisted in {} and removes {} from status.storedVersions",
                                 listed[i].as_string(), listed[i].as_string(), listed[i].as_string()));
     }
-    if (!has_storage) invalid("status.storedVersions", "null", fmt::format("must have the storage version {}", stores[0]));
   }
 
   void columns(Value columns, const std::string& at) {
@@ -391,6 +391,38 @@ FieldErrors validate_definition_update(Value definition, Value old) {
     immutable("spec.names.kind", now_names["kind"], old_names["kind"]);
   }
   return errors;
+}
+
+namespace {
+
+// The formats of texts in a schema that no rule goes with.
+void unknown_formats(Value schema, std::vector<std::string_view>& out) {
+  if (!schema.is_object()) return;
+  std::string_view format = schema["format"].as_string();
+  if (!format.empty() && schema["type"].as_string() == "string" && !known_format(format)) out.push_back(format);
+  for (const char* list : {"allOf", "anyOf", "oneOf"})
+    for (Value one : schema[list].items()) unknown_formats(one, out);
+  for (const char* one : {"items", "not", "additionalProperties"}) unknown_formats(schema[one], out);
+  for (Member one : schema["properties"].members()) unknown_formats(one.value, out);
+}
+
+std::vector<std::string_view> unknown_formats(Value definition) {
+  std::vector<std::string_view> out;
+  Value versions = definition["spec"]["versions"];
+  bool alike = true;  // then upstream has one schema for all of them
+  for (Value version : versions.items()) alike = alike && version["schema"] == versions[0]["schema"];
+  for (std::size_t i = 0; i < versions.size() && (i == 0 || !alike); ++i) unknown_formats(versions[i]["schema"]["openAPIV3Schema"], out);
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::string> definition_warnings(Value definition, Value before) {
+  std::vector<std::string_view> old = unknown_formats(before);
+  std::vector<std::string> out;
+  for (std::string_view format : unknown_formats(definition))
+    if (std::ranges::find(old, format) == old.end()) out.push_back(fmt::format("unrecognized format {}", go_quote(format)));
+  return out;
 }
 
 bool has_condition(Value definition, std::string_view type) {

@@ -14,6 +14,8 @@ inline constexpr std::string_view cleanup_finalizer = "customresourcecleanup.api
 
 FieldErrors validate_definition(Value definition);  // on creation; metadata is judged elsewhere
 FieldErrors validate_definition_update(Value definition, Value old);
+// What is accepted and yet worth a word: formats that nothing is checked by, and that `before` did not have.
+std::vector<std::string> definition_warnings(Value definition, Value before);
 
 Value version_named(Value definition, std::string_view version);  // an entry of spec.versions
 std::string_view storage_version(Value definition);

@@ -100,9 +100,15 @@ bool fits_format(std::string_view format, std::string_view text) {
 }
 
 bool known_format(std::string_view format) {
+  auto plain = [](std::string_view text) {  // dashes say nothing: "date-time" is "datetime"
+    std::string out(text);
+    std::erase(out, '-');
+    return out;
+  };
+  const std::string wanted = plain(format);
   for (const Row& row : rows)
-    if (row.format == format) return true;
-  return format == "password" || format == "int32" || format == "int64" || format == "float" || format == "double";
+    if (plain(row.format) == wanted) return true;
+  return wanted == "password";
 }
 
 std::shared_ptr<const cel::Regex> shared_pattern(std::string_view pattern) {

@@ -192,7 +192,10 @@ class RuleChecker {
   void run(Value schema) {
     Typist typist(pool_);
     node(schema, typist.run(schema, true, "selfType").type, path_, 1, true, "");
-    if (total_ > schema_cost_max && errors.empty()) {
+    if (total_ > schema_cost_max) {
+      for (const auto& [all, at] : most_expensive_)
+        errors.push_back(
+            {FieldType::forbidden, at, "", "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema"});
       errors.push_back({FieldType::forbidden, path_, "",
                         fmt::format("x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema exceeds budget by "
                                     "factor of {} (try simplifying the rule, or adding maxItems, "
@@ -259,30 +262,39 @@ class RuleChecker {
     if (!type) return;
     auto environment = environment_of(pool_, type, rule["optionalOldSelf"].as_bool());
     auto compiled = cel::Program::compile(environment, text);
+    bool good = false;
     if (!compiled) {
       add(FieldType::invalid, "rule", rule["rule"].as_string(), "compilation failed: " + compiled.error());
     } else if (compiled->type()->kind != cel::TypeKind::boolean) {
       add(FieldType::invalid, "rule", rule["rule"].as_string(), "compilation failed: cel expression must evaluate to a bool");
     } else {
-      if (compiled->uses("oldSelf") && !correlated)
-        add(FieldType::invalid, "rule", rule["rule"].as_string(),
-            fmt::format("oldSelf cannot be used on the uncorrelatable portion of the schema within {}", uncorrelated_at));
-      else if (!compiled->uses("oldSelf") && rule["optionalOldSelf"].is_bool())
-        errors.push_back({FieldType::invalid, at + ".optionalOldSelf", rule["optionalOldSelf"].as_bool() ? "true" : "false",
-                          "may not be set if oldSelf is not used in rule"});
       cost("rule", compiled->estimate().high, times, at);
+      good = true;
     }
-    if (trim(expression).empty()) return;
-    auto worded = cel::Program::compile(environment, expression);
-    if (!worded) add(FieldType::invalid, "messageExpression", expression, "messageExpression compilation failed: " + worded.error());
-    else if (worded->type()->kind != cel::TypeKind::string)
-      add(FieldType::invalid, "messageExpression", expression, "messageExpression must evaluate to a string");
-    else cost("messageExpression", worded->estimate().high, times, at);
+    if (!trim(expression).empty()) {
+      auto worded = cel::Program::compile(environment, expression);
+      if (!worded) add(FieldType::invalid, "messageExpression", expression, "messageExpression compilation failed: " + worded.error());
+      else if (worded->type()->kind != cel::TypeKind::string)
+        add(FieldType::invalid, "messageExpression", expression, "messageExpression must evaluate to a string");
+      else cost("messageExpression", worded->estimate().high, 1, at);  // however often the rule is run
+    }
+    if (!good) return;
+    if (compiled->uses("oldSelf") && !correlated)
+      add(FieldType::invalid, "rule", rule["rule"].as_string(),
+          fmt::format("oldSelf cannot be used on the uncorrelatable portion of the schema within {}", uncorrelated_at));
+    else if (!compiled->uses("oldSelf") && rule["optionalOldSelf"].is_bool())
+      errors.push_back({FieldType::invalid, at + ".optionalOldSelf", rule["optionalOldSelf"].as_bool() ? "true" : "false",
+                        "may not be set if oldSelf is not used in rule"});
   }
 
   void cost(std::string_view what, std::uint64_t one, std::uint64_t times, const std::string& at) {
     std::uint64_t all = one && times > ~0ull / one ? ~0ull : one * times;
     total_ = total_ + all < total_ ? ~0ull : total_ + all;
+    if (all >= told_cost_min) {
+      auto place = std::ranges::find_if(most_expensive_, [&](const auto& other) { return other.first < all; });
+      most_expensive_.insert(place, {all, fmt::format("{}.{}", at, what)});
+      if (most_expensive_.size() > told_max) most_expensive_.pop_back();
+    }
     if (all <= rule_cost_max) return;
     errors.push_back({FieldType::forbidden, fmt::format("{}.{}", at, what), "",
                       fmt::format("estimated {} cost exceeds budget by factor of {} (try simplifying the rule, or adding maxItems, "
@@ -293,6 +305,10 @@ class RuleChecker {
   std::string path_;
   cel::TypePool pool_;
   std::uint64_t total_ = 0;
+  // Who made the total what it is: the four that cost most, of those that cost a hundredth of what a schema may.
+  static constexpr std::uint64_t told_cost_min = schema_cost_max / 100;
+  static constexpr std::size_t told_max = 4;
+  std::vector<std::pair<std::uint64_t, std::string>> most_expensive_;
 };
 
 struct Compiled {

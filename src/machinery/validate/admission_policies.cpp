@@ -150,8 +150,9 @@ void audit_annotations(Findings& f, Value object, cel::PolicyCompiler& compiler,
   }
 }
 
-// What both kinds of policies say before what they do.
-void policy_head(Findings& f, Value spec, const Path& path) {
+// What both kinds of policies say before what they do. Conditions that were there before, about the same parameters, are let be:
+// they may be from a time when they compiled.
+void policy_head(Findings& f, Value spec, Value before, const Path& path) {
   if (!set(spec, "failurePolicy")) f.required(path.child("failurePolicy"));
   else f.enumerated(path.child("failurePolicy"), text(spec, "failurePolicy"), {"Fail", "Ignore"});
   if (set(spec, "paramKind")) param_kind(f, spec["paramKind"], path.child("paramKind"));
@@ -162,14 +163,16 @@ void policy_head(Findings& f, Value spec, const Path& path) {
     match_resources(f, spec["matchConstraints"], match);
     if (spec["matchConstraints"]["resourceRules"].empty()) f.required(match.child("resourceRules"));
   }
-  match_conditions(f, spec["matchConditions"], set(spec, "paramKind"), path.child("matchConditions"));
+  const bool unchanged =
+      before.exists() && before["matchConditions"] == spec["matchConditions"] && before["paramKind"] == spec["paramKind"];
+  if (!unchanged) match_conditions(f, spec["matchConditions"], set(spec, "paramKind"), path.child("matchConditions"));
 }
 
-void validating_spec(Findings& f, Value object) {
+void validating_spec(Findings& f, Value object, Value before = {}) {
   const Path path("spec");
   Value spec = object["spec"];
   cel::PolicyCompiler compiler(set(spec, "paramKind"));
-  policy_head(f, spec, path);
+  policy_head(f, spec, before["spec"], path);
   variables(f, spec["variables"], compiler, path.child("variables"));
   Path validations = path.child("validations"), annotations = path.child("auditAnnotations");
   if (spec["validations"].empty() && spec["auditAnnotations"].empty()) {
@@ -196,11 +199,11 @@ void mutation(Findings& f, Value one, cel::PolicyCompiler& compiler, const Path&
   if (set(one, other)) f.forbidden(path.child(other), fmt::format("{} must not be specified when patchType is {}", other, type));
 }
 
-void mutating_spec(Findings& f, Value object) {
+void mutating_spec(Findings& f, Value object, Value before = {}) {
   const Path path("spec");
   Value spec = object["spec"];
   cel::PolicyCompiler compiler(set(spec, "paramKind"));
-  policy_head(f, spec, path);
+  policy_head(f, spec, before["spec"], path);
   variables(f, spec["variables"], compiler, path.child("variables"));
   Path mutations = path.child("mutations");
   if (spec["mutations"].empty()) f.required(mutations, "mutations must contain at least one item");
@@ -254,7 +257,10 @@ void validating_policy_create(Findings& f, Value object) {
   object_meta(f, object, false, name_is_subdomain);
   validating_spec(f, object);
 }
-void validating_policy_update(Findings& f, Value object, Value) { validating_policy_create(f, object); }
+void validating_policy_update(Findings& f, Value object, Value before) {
+  object_meta(f, object, false, name_is_subdomain);
+  validating_spec(f, object, before);
+}
 
 void validating_policy_status(Findings& f, Value object, Value) {
   const Path path("status.typeChecking.expressionWarnings");
@@ -278,7 +284,10 @@ void mutating_policy_create(Findings& f, Value object) {
   object_meta(f, object, false, name_is_subdomain);
   mutating_spec(f, object);
 }
-void mutating_policy_update(Findings& f, Value object, Value) { mutating_policy_create(f, object); }
+void mutating_policy_update(Findings& f, Value object, Value before) {
+  object_meta(f, object, false, name_is_subdomain);
+  mutating_spec(f, object, before);
+}
 
 void mutating_binding_create(Findings& f, Value object) {
   object_meta(f, object, false, name_is_subdomain);

@@ -2,9 +2,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "base/strings.h"
+#include "machinery/cel/civil.h"
 #include "machinery/cron.h"
+#include "machinery/validate/job_rules.h"
 #include "machinery/validate/rules.h"
 
 namespace kybern::rules {
@@ -116,6 +119,11 @@ void success_policy(Findings& f, Value spec, const Path& path) {
     Value count = rule["succeededCount"], indexes = rule["succeededIndexes"];
     if (count.is_null() && indexes.is_null()) f.required(at, "at least one of succeededCount or succeededIndexes must be specified");
     if (indexes.as_string().size() > succeeded_indexes_max_bytes) f.too_long(at.child("succeededIndexes"), succeeded_indexes_max_bytes);
+    std::int64_t completions = spec["completions"].as_int(std::numeric_limits<std::int32_t>::max());
+    Indexes listed = read_indexes(indexes.as_string(), completions);
+    if (!listed.error.empty()) {
+      f.invalid(at.child("succeededIndexes"), indexes.as_string(), fmt::format("error parsing succeededIndexes: {}", listed.error));
+    }
     if (count.is_null()) continue;
     f.nonnegative(at.child("succeededCount"), count);
     if (set(spec, "completions")) {
@@ -123,6 +131,10 @@ void success_policy(Findings& f, Value spec, const Path& path) {
               fmt::format("must be less than or equal to {} (the number of specified completions)", spec["completions"].as_int()),
               at.child("succeededCount"));
     }
+    if (indexes.is_null()) continue;
+    at_most(f, count, listed.total,
+            fmt::format("must be less than or equal to {} (the number of indexes in the specified succeededIndexes field)", listed.total),
+            at.child("succeededCount"));
   }
 }
 
@@ -177,15 +189,27 @@ void job_spec(Findings& f, Value spec, Value before = {}) {
     f.invalid(path.child("template.metadata.labels"), labels, "`selector` does not match template `labels`");
 }
 
+constexpr const char* job_labels[] = {"controller-uid", "job-name"};
+constexpr const char* job_label_prefix = "batch.kubernetes.io/";
+
+// Jobs that are older than the labels with a prefix need not have them.
+bool needs_prefixed_labels(Value old) {
+  Value labels = old["spec"]["template"]["metadata"]["labels"];
+  bool all = true;
+  for (const char* label : job_labels) all = all && labels[fmt::format("{}{}", job_label_prefix, label)].exists();
+  return old.is_null() || all;
+}
+
 // What was generated must be what the uid and name of the job demand.
-void generated_selector(Findings& f, Value object) {
+void generated_selector(Findings& f, Value object, Value old = {}) {
   Value spec = object["spec"], labels = spec["template"]["metadata"]["labels"], meta = object["metadata"];
   if (spec["manualSelector"].as_bool() || spec["selector"].is_null()) return;
   if (text(meta, "uid").empty()) f.required(Path("metadata.uid"));
   const Path path("spec.template.metadata.labels");
   Draft expected = Draft::object();
-  for (const char* prefix : {"", "batch.kubernetes.io/"}) {
-    for (const char* what : {"controller-uid", "job-name"}) {
+  for (std::string_view prefix : {"", job_label_prefix}) {
+    if (!prefix.empty() && !needs_prefixed_labels(old)) continue;
+    for (const char* what : job_labels) {
       std::string key = fmt::format("{}{}", prefix, what);
       std::string_view value = text(meta, std::string_view(what) == "job-name" ? "name" : "uid");
       expected[key] = value;
@@ -199,54 +223,109 @@ void generated_selector(Findings& f, Value object) {
     f.invalid(Path("spec.selector"), spec["selector"], "`selector` not auto-generated");
 }
 
-// While a job that has not started is suspended, how its pods are placed may still change.
-Document placement_from(Value pods, Value old) {
-  Draft out(pods);
-  for (const char* field : {"labels", "annotations"}) {
-    if (old["metadata"][field].exists()) out["metadata"][field] = Draft(old["metadata"][field]);
-    else if (Draft* meta = out.find("metadata")) meta->erase(field);
-  }
-  for (const char* field : {"nodeSelector", "tolerations", "schedulingGates", "affinity"}) {
-    if (old["spec"][field].exists()) out["spec"][field] = Draft(old["spec"][field]);
-    else out["spec"].erase(field);
+// Each pod of an indexed job has its index behind the job's name for a host name; the last is the longest.
+void last_host_name(Findings& f, Value object) {
+  std::int64_t completions = object["spec"]["completions"].as_int();
+  if (!indexed(object["spec"]) || completions <= 0) return;
+  std::string_view name = text(object["metadata"], "name");
+  std::string last = fmt::format("{}-{}", name, completions - 1);
+  if (!names::dns1123_label(last).empty())
+    f.invalid(Path("metadata.name"), name, fmt::format("will not able to create pod with invalid DNS label: {}", last));
+}
+
+void take_field(Draft& into, Value from, const char* field) {
+  if (from[field].exists()) into[field] = Draft(from[field]);
+  else into.erase(field);
+}
+
+// The template as it was, but placed as the new one is and with its amounts: all that may change while nothing runs.
+Document waiting_template(Value now, Value old) {
+  Draft out(old);
+  for (const char* field : {"labels", "annotations"}) take_field(out["metadata"], now["metadata"], field);
+  for (const char* field : {"nodeSelector", "tolerations", "schedulingGates"}) take_field(out["spec"], now["spec"], field);
+  Draft affinity = set(old["spec"], "affinity") ? Draft(old["spec"]["affinity"]) : Draft::object();
+  take_field(affinity, now["spec"]["affinity"], "nodeAffinity");
+  if (affinity.empty() && !set(now["spec"], "affinity")) out["spec"].erase("affinity");
+  else out["spec"]["affinity"] = std::move(affinity);
+  for (const char* list : {"containers", "initContainers"}) {
+    Draft* containers = out["spec"].find(list);
+    if (containers == nullptr || containers->size() != now["spec"][list].size()) continue;
+    for (std::size_t i = 0; i < containers->size(); ++i) {
+      if (text(old["spec"][list][i], "name") == text(now["spec"][list][i], "name"))
+        take_field(containers->items()[i], now["spec"][list][i], "resources");
+    }
   }
   return out.freeze();
 }
 
 void job_template_update(Findings& f, Value object, Value old) {
   Value now = object["spec"]["template"], before = old["spec"]["template"];
-  bool waiting = old["spec"]["suspend"].as_bool() && !set(old["status"], "startTime");
-  Document settled = waiting ? placement_from(now, before) : now.document();
-  if (!same(waiting ? settled.root() : now, before)) f.invalid(Path("spec.template"), now, "field is immutable");
+  bool stopped = old["spec"]["suspend"].as_bool() && old["status"]["active"].as_int() == 0;
+  if (!stopped) {
+    f.add(validate_immutable(now, before, Path("spec.template")));
+  } else if (!same(now, before)) {
+    Document settled = waiting_template(now, before);
+    f.add(validate_immutable(now["spec"], settled["spec"], Path("spec.template.spec")));
+  }
 }
 
-void schedule(Findings& f, Value spec, const Path& path) {
+bool names_zone(std::string_view written) { return written.find("TZ") != std::string_view::npos; }
+
+// Whether the zone files have it. Where there are none, nobody can say.
+bool known_zone(const std::string& name) {
+  static const bool zone_files = cel::zone_offset("Europe/Berlin", 0).has_value();
+  return !zone_files || name == "Local" || cel::zone_offset(name, 0).has_value();
+}
+
+// "TZ=Europe/Berlin 0 4 * * *"
+std::string schedule_fault(std::string_view written) {
+  std::size_t space = written.find(' ');
+  if ((written.starts_with("TZ=") || written.starts_with("CRON_TZ=")) && space != std::string_view::npos) {
+    std::size_t zone_at = written.find('=') + 1;
+    std::string zone(written.substr(zone_at, std::max(space, zone_at) - zone_at));
+    if (!zone.empty() && !known_zone(zone)) return fmt::format("provided bad location {}: unknown time zone {}", zone, zone);
+    written = trim(written.substr(space));
+  }
+  auto parsed = CronSchedule::parse(written);
+  return parsed ? std::string() : parsed.error().message;
+}
+
+// A schedule that had a zone in it may keep one.
+void schedule(Findings& f, Value spec, Value before, const Path& path) {
   std::string_view written = text(spec, "schedule");
   if (written.empty()) return f.required(path);
-  std::string_view rest = written;
-  if (written.find("TZ") != std::string_view::npos) {
-    if (set(spec, "timeZone")) f.invalid(path, written, "cannot use both timeZone field and TZ or CRON_TZ in schedule");
-    else f.invalid(path, written, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
-    if (std::size_t space = written.find(' '); space != std::string_view::npos) rest = trim(written.substr(space));
-  }
-  if (auto parsed = CronSchedule::parse(rest); !parsed) f.invalid(path, written, parsed.error().message);
+  if (std::string fault = schedule_fault(written); !fault.empty()) f.invalid(path, written, fault);
+  if (!names_zone(written)) return;
+  bool may = names_zone(text(before, "schedule"));
+  if (!may) f.invalid(path, written, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
+  else if (set(spec, "timeZone")) f.invalid(path, written, "cannot use both timeZone field and TZ or CRON_TZ in schedule");
+}
+
+bool zone_name_part(std::string_view part) {
+  constexpr std::size_t most = 14;
+  if (part.empty() || part.size() > most || part == "." || part == ".." || part[0] == '-') return false;
+  return std::all_of(part.begin(), part.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_' || c == '+';
+  });
 }
 
 void time_zone(Findings& f, Value zone, const Path& path) {
   if (zone.is_null()) return;
-  std::string_view name = zone.as_string();
+  std::string name = zone.str();
   if (name.empty()) return f.invalid(path, name, "timeZone must be nil or non-empty string");
+  for (std::string_view part : split(name, '/')) {
+    if (!zone_name_part(part)) return f.invalid(path, name, fmt::format("unknown time zone {}", name));
+  }
   if (to_lower(name) == "local")
-    return f.invalid(path, name, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
-  if (name.find("..") != std::string_view::npos || name[0] == '/' || name[0] == '\\')
-    f.invalid(path, name, fmt::format("unknown time zone {}", name));
+    f.invalid(path, name, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
+  if (!known_zone(name)) f.invalid(path, name, fmt::format("unknown time zone {}", name));
 }
 
 void cron_spec(Findings& f, Value spec, Value before = {}) {
   const Path path("spec");
-  schedule(f, spec, path.child("schedule"));
+  schedule(f, spec, before, path.child("schedule"));
   f.nonnegative(path.child("startingDeadlineSeconds"), spec["startingDeadlineSeconds"]);
-  time_zone(f, spec["timeZone"], path.child("timeZone"));
+  if (before.is_null() || !same(spec["timeZone"], before["timeZone"])) time_zone(f, spec["timeZone"], path.child("timeZone"));
   f.one_of(path.child("concurrencyPolicy"), text(spec, "concurrencyPolicy"), {"Allow", "Forbid", "Replace"});
   Path job = path.child("jobTemplate.spec");
   Value job_spec_value = spec["jobTemplate"]["spec"];
@@ -264,19 +343,21 @@ void job_create(Findings& f, Value object) {
   object_meta(f, object, true, name_is_subdomain);
   generated_selector(f, object);
   job_spec(f, object["spec"]);
+  last_host_name(f, object);
 }
 
 void job_update(Findings& f, Value object, Value old) {
   Value now = object["spec"], before = old["spec"];
   const Path path("spec");
   object_meta(f, object, true, name_is_subdomain);  // upstream judges it twice
-  generated_selector(f, object);
+  generated_selector(f, object, old);
   job_spec(f, now, before);
+  last_host_name(f, object);
   object_meta_update(f, object, old);
   job_spec(f, now, before);
   if (!indexed(now)) {
     f.add(validate_immutable(now["completions"], before["completions"], path.child("completions")));
-  } else if (!same(now["completions"], before["completions"]) && !same(now["completions"], now["parallelism"])) {
+  } else if (set(now, "completions") && !same(now["completions"], before["completions"]) && !same(now["completions"], now["parallelism"])) {
     f.invalid(path.child("completions"), now["completions"], "can only be modified in tandem with spec.parallelism");
   }
   f.add(validate_immutable(now["selector"], before["selector"], path.child("selector")));
@@ -284,13 +365,6 @@ void job_update(Findings& f, Value object, Value old) {
   for (const char* field : {"completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"}) {
     f.add(validate_immutable(now[field], before[field], path.child(field)));
   }
-}
-
-void job_status(Findings& f, Value object, Value old) {
-  object_meta_update(f, object, old);
-  const Path path("status");
-  for (const char* count : {"active", "succeeded", "failed", "ready", "terminating"})
-    f.nonnegative(path.child(count), object["status"][count]);
 }
 
 void cron_job_create(Findings& f, Value object) {

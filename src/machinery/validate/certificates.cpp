@@ -1,6 +1,7 @@
 // Certificate signing requests. What is inside a request or certificate is for those who sign; here only its wrapping is read.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "base/strings.h"
@@ -16,6 +17,8 @@ constexpr std::string_view usages[] = {
     "decipher only", "digital signature", "email protection", "encipher only", "ipsec end system",   "ipsec tunnel", "ipsec user",
     "key agreement", "key encipherment",  "microsoft sgc",    "netscape sgc",  "ocsp signing",       "s/mime",       "server auth",
     "signing",       "timestamping"};
+
+bool is_usage(std::string_view name) { return std::find(std::begin(usages), std::end(usages), name) != std::end(usages); }
 
 struct PemBlock {
   std::string_view type, body;
@@ -76,42 +79,62 @@ void signer_name(Findings& f, std::string_view name, const Path& path) {
   labels_of(f, segments[1], path);
 }
 
-void conditions(Findings& f, Value list) {
+// What was let through once and is still stored.
+struct Odd {
+  explicit Odd(Value old) {
+    std::set<std::string_view> types, seen;
+    for (Value condition : old["status"]["conditions"].items()) {
+      repeated_type |= !types.insert(text(condition, "type")).second;
+      empty_type |= text(condition, "type").empty();
+    }
+    both_decisions = types.contains("Approved") && types.contains("Denied");
+    for (Value usage : old["spec"]["usages"].items()) {
+      repeated_usage |= !seen.insert(usage.as_string()).second;
+      unknown_usage |= !is_usage(usage.as_string());
+    }
+    legacy_signer = text(old["spec"], "signerName") == legacy_name;
+  }
+  static constexpr std::string_view legacy_name = "kubernetes.io/legacy-unknown";
+  bool repeated_type = false, empty_type = false, both_decisions = false, repeated_usage = false, unknown_usage = false,
+       legacy_signer = false;
+};
+
+void conditions(Findings& f, Value list, const Odd& odd) {
   const Path path("status.conditions");
   std::set<std::string, std::less<>> seen;
-  bool approved = false, denied = false;
   std::size_t i = 0;
   for (Value condition : list.items()) {
     Path at = path.index(i++);
     std::string_view type = text(condition, "type"), status = text(condition, "status");
-    if (type.empty()) f.required(at.child("type"));
+    if (type.empty() && !odd.empty_type) f.required(at.child("type"));
     bool final = type == "Approved" || type == "Denied" || type == "Failed";
     if (status.empty()) f.required(at.child("status"));
     else if (final) f.enumerated(at.child("status"), status, {"True"});
-    else f.enumerated(at.child("status"), status, {"True", "False", "Unknown"});
-    approved |= type == "Approved";
-    denied |= type == "Denied";
-    if (approved && denied && (type == "Approved" || type == "Denied"))
-      f.invalid(at.child("type"), type, "Approved and Denied conditions are mutually exclusive");
-    if (!seen.emplace(type).second) f.duplicate(at.child("type"), type);
+    else f.enumerated(at.child("status"), status, {"False", "True", "Unknown"});
+    std::string_view other = type == "Approved" ? "Denied" : "Approved";
+    if (!odd.both_decisions && (type == "Approved" || type == "Denied") && seen.contains(other))
+      f.invalid(path, type, "Approved and Denied conditions are mutually exclusive");
+    if (!seen.emplace(type).second && !odd.repeated_type) f.duplicate(at.child("type"), type);
   }
 }
 
-void request_spec(Findings& f, Value spec) {
+void request_spec(Findings& f, Value spec, const Odd& odd) {
   const Path path("spec");
   Path usages_path = path.child("usages"), signer = path.child("signerName");
   request(f, spec["request"]);
   if (spec["usages"].empty()) f.required(usages_path, "usages must be provided");
-  std::set<std::string, std::less<>> seen;
   std::size_t i = 0;
   for (Value usage : spec["usages"].items()) {
     Path at = usages_path.index(i++);
-    bool known = false;
-    for (std::string_view one : usages) known |= one == usage.as_string();
-    if (!known) f.add(field::not_supported(at, usage.as_string(), usages));
-    if (!seen.emplace(usage.as_string()).second) f.duplicate(at, usage.as_string());
+    if (!odd.unknown_usage && !is_usage(usage.as_string())) f.add(field::not_supported(at, usage.as_string(), usages));
   }
-  if (text(spec, "signerName") == "kubernetes.io/legacy-unknown")
+  std::set<std::string, std::less<>> seen;
+  i = 0;
+  for (Value usage : spec["usages"].items()) {
+    Path at = usages_path.index(i++);
+    if (!seen.emplace(usage.as_string()).second && !odd.repeated_usage) f.duplicate(at, usage.as_string());
+  }
+  if (text(spec, "signerName") == Odd::legacy_name && !odd.legacy_signer)
     f.invalid(signer, text(spec, "signerName"), "the legacy signerName is not allowed via this API version");
   else signer_name(f, text(spec, "signerName"), signer);
   Value lifetime = spec["expirationSeconds"];
@@ -120,11 +143,13 @@ void request_spec(Findings& f, Value spec) {
   }
 }
 
+std::string certificate_fault_of(Value encoded) {
+  return encoded.as_string().empty() ? "" : certificate_fault(base64_decode(encoded.as_string()).value_or(""));
+}
+
 void certificate(Findings& f, Value status) {
-  std::string_view encoded = text(status, "certificate");
-  if (encoded.empty()) return;
-  std::string fault = certificate_fault(base64_decode(encoded).value_or(""));
-  if (!fault.empty()) f.invalid(Path("status.certificate"), "<certificate data>", fault);
+  if (std::string fault = certificate_fault_of(status["certificate"]); !fault.empty())
+    f.invalid(Path("status.certificate"), "<certificate data>", fault);
 }
 
 std::vector<Value> of_type(Value list, std::string_view type) {
@@ -135,48 +160,47 @@ std::vector<Value> of_type(Value list, std::string_view type) {
   return out;
 }
 
-// What a request may be approved, denied or given up with, may only be said where `may_add` allows, and never unsaid.
-void decisions(Findings& f, Value object, Value old, std::initializer_list<std::string_view> may_add) {
-  const Path path("status.conditions");
-  for (std::string_view type : {"Approved", "Denied", "Failed"}) {
-    std::vector<Value> now = of_type(object["status"]["conditions"], type), before = of_type(old["status"]["conditions"], type);
-    bool addable = false;
-    for (std::string_view one : may_add) addable |= one == type;
-    auto refuse = [&](const char* verb) {
-      f.forbidden(path, fmt::format("updates may not {} a condition of type {}", verb, go_quote(type)));
-    };
-    if (now.size() < before.size()) refuse("remove");
-    else if (addable) continue;
-    else if (now.size() > before.size()) refuse("add");
-    else if (!std::equal(now.begin(), now.end(), before.begin(), [](Value a, Value b) { return same(a, b); })) refuse("modify");
-  }
+constexpr std::string_view decided[] = {"Approved", "Denied", "Failed"};
+
+void request_rules(Findings& f, Value object, Value old) {
+  Odd odd(old);
+  object_meta(f, object, false, name_is_anything);
+  request_spec(f, object["spec"], odd);
+  conditions(f, object["status"]["conditions"], odd);
+  Value now = object["status"]["certificate"], before = old["status"]["certificate"];
+  bool judged = old.is_null() || (!same(now, before) && certificate_fault_of(before).empty());
+  if (judged) certificate(f, object["status"]);
 }
 
-void request_update(Findings& f, Value object, Value old, std::initializer_list<std::string_view> may_add) {
-  conditions(f, object["status"]["conditions"]);
-  if (!same(object["status"]["certificate"], old["status"]["certificate"])) certificate(f, object["status"]);
+// What has been decided is never unsaid; and who may not decide changes nothing of it.
+void request_update(Findings& f, Value object, Value old, bool may_decide, bool may_issue) {
+  request_rules(f, object, old);
+  const Path conditions_path("status.conditions"), certificate_path("status.certificate");
+  auto refuse = [&](const char* verb, std::string_view type) {
+    f.forbidden(conditions_path, fmt::format("updates may not {} a condition of type {}", verb, go_quote(type)));
+  };
+  for (std::string_view type : decided) {
+    if (of_type(object["status"]["conditions"], type).size() < of_type(old["status"]["conditions"], type).size()) refuse("remove", type);
+  }
+  for (std::string_view type : {decided[0], decided[1]}) {
+    std::vector<Value> now = of_type(object["status"]["conditions"], type), before = of_type(old["status"]["conditions"], type);
+    if (may_decide || now.size() < before.size()) continue;
+    if (now.size() > before.size()) refuse("add", type);
+    else if (!std::equal(now.begin(), now.end(), before.begin(), [](Value a, Value b) { return same(a, b); })) refuse("modify", type);
+  }
+  Value now = object["status"]["certificate"], before = old["status"]["certificate"];
+  if (now.as_string() != before.as_string()) {
+    if (!may_issue) f.forbidden(certificate_path, "updates may not set certificate content");
+    else if (!before.as_string().empty()) f.forbidden(certificate_path, "updates may not modify existing certificate content");
+  }
   object_meta_update(f, object, old);
-  decisions(f, object, old, may_add);
 }
 
 }  // namespace
 
-void certificate_request_create(Findings& f, Value object) {
-  object_meta(f, object, false, name_is_anything);
-  request_spec(f, object["spec"]);
-  conditions(f, object["status"]["conditions"]);
-  certificate(f, object["status"]);
-}
-
-void certificate_request_update(Findings& f, Value object, Value old) { request_update(f, object, old, {"Approved", "Denied"}); }
-
-void certificate_approval_update(Findings& f, Value object, Value old) { request_update(f, object, old, {"Approved", "Denied"}); }
-
-void certificate_request_status(Findings& f, Value object, Value old) {
-  request_update(f, object, old, {"Failed"});
-  Value before = old["status"]["certificate"];
-  if (!before.as_string().empty() && !same(before, object["status"]["certificate"]))
-    f.forbidden(Path("status.certificate"), "updates may not modify the certificate once it has been issued");
-}
+void certificate_request_create(Findings& f, Value object) { request_rules(f, object, {}); }
+void certificate_request_update(Findings& f, Value object, Value old) { request_update(f, object, old, false, false); }
+void certificate_approval_update(Findings& f, Value object, Value old) { request_update(f, object, old, true, false); }
+void certificate_request_status(Findings& f, Value object, Value old) { request_update(f, object, old, false, true); }
 
 }  // namespace kybern::rules

@@ -41,12 +41,12 @@ void key_selector(Findings& f, Value selector, const Path& path) {
 
 void file_key(Findings& f, Value selector, const Path& path) {
   std::string_view volume = text(selector, "volumeName"), file = text(selector, "path"), key = text(selector, "key");
+  if (key.empty()) f.required(path.child("key"));
+  else f.say(path.child("key"), key, names::env_var(key));
   if (volume.empty()) f.required(path.child("volumeName"));
   else dns_label(f, volume, path.child("volumeName"));
   if (file.empty()) f.required(path.child("path"));
-  else unreserved_local_path(f, file, path.child("path"));
-  if (key.empty()) f.required(path.child("key"));
-  else f.say(path.child("key"), key, names::env_var(key));
+  else no_backsteps(f, file, path.child("path"));
 }
 
 void env_source(Findings& f, Value variable, const Path& path) {
@@ -58,7 +58,8 @@ void env_source(Findings& f, Value variable, const Path& path) {
   if (set(from, "configMapKeyRef")) ++sources, key_selector(f, from["configMapKeyRef"], path.child("configMapKeyRef"));
   if (set(from, "secretKeyRef")) ++sources, key_selector(f, from["secretKeyRef"], path.child("secretKeyRef"));
   if (set(from, "fileKeyRef")) ++sources, file_key(f, from["fileKeyRef"], path.child("fileKeyRef"));
-  if (sources == 0) f.invalid(path, "", "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`");
+  if (sources == 0)
+    f.invalid(path, "", "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`");
   else if (!text(variable, "value").empty()) f.invalid(path, "", "may not be specified when `value` is not empty");
   else if (sources > 1) f.invalid(path, "", "may not have more than one field specified at a time");
 }
@@ -231,6 +232,26 @@ void lifecycle_and_probes(Findings& f, Value container, Value grace, const Path&
   probe(f, container["startupProbe"], grace, Probe::startup, path.child("startupProbe"));
 }
 
+// One that runs to its end before the others begin is not told to begin again. Those that had it said may keep it.
+void resize_once(Findings& f, Value list, const Path& path) {
+  std::size_t i = 0;
+  for (Value policy : list.items()) {
+    Path at = path.index(i++);
+    if (text(policy, "restartPolicy") == "RestartContainer")
+      f.invalid(at.child("restartPolicy"), text(policy, "restartPolicy"),
+                "must not be set to 'RestartContainer' for non-sidecar initContainers");
+  }
+}
+
+bool resizes_once(Value spec) {
+  for (Value container : spec["initContainers"].items()) {
+    for (Value policy : container["resizePolicy"].items()) {
+      if (text(container, "restartPolicy") != "Always" && text(policy, "restartPolicy") == "RestartContainer") return true;
+    }
+  }
+  return false;
+}
+
 void resize_policy(Findings& f, Value list, std::string_view restart, const Path& path) {
   Names seen;
   std::size_t i = 0;
@@ -240,7 +261,7 @@ void resize_policy(Findings& f, Value list, std::string_view restart, const Path
     if (!seen.emplace(resource).second) f.duplicate(at, resource);
     f.one_of(path, resource, {"cpu", "memory"});
     f.one_of(path, action, {"NotRequired", "RestartContainer"});
-    if (restart == "Never" && action != "NotRequired") f.invalid(path, action, "must be 'NotRequired' when `restartPolicy` is 'Never'");
+    if (restart == "Never" && action != "NotRequired") f.invalid(path, action, "must be 'NotRequired' when pod `restartPolicy` is 'Never'");
   }
 }
 
@@ -251,6 +272,7 @@ struct Pod {
   Names claims;
   bool host_users;
   bool is_pod;
+  bool resizes_once;  // the pod before had such an init container
 };
 
 void common(Findings& f, Value container, const Pod& pod, const Path& path) {
@@ -333,7 +355,9 @@ void init(Findings& f, const Pod& pod, const Path& path) {
     Path at = path.index(i++);
     common(f, container, pod, at);
     bool sidecar = text(container, "restartPolicy") == "Always";
-    restart_policy(f, container, at);
+    bool rules_alone = !set(container, "restartPolicy") && !container["restartPolicyRules"].empty();
+    if (rules_alone) f.required(at.child("restartPolicy"), "must specify restartPolicy when restart rules are used");
+    else restart_policy(f, container, at);
     std::string_view name = text(container, "name");
     if (seen.contains(name)) f.duplicate(at.child("name"), name);
     else if (!name.empty()) seen.emplace(name);
@@ -347,6 +371,7 @@ void init(Findings& f, const Pod& pod, const Path& path) {
         if (set(container, key)) f.forbidden(at.child(key), "may not be set for init containers without restartPolicy=Always");
       }
     }
+    if (!sidecar && !pod.resizes_once) resize_once(f, container["resizePolicy"], at.child("resizePolicy"));
   }
 }
 
@@ -389,7 +414,7 @@ void ephemeral(Findings& f, const Pod& pod, const Path& path) {
 
 void containers(Findings& f, Value spec, const Volumes& volumes, const PodContext& context, const Path& path) {
   bool host_users = spec["hostUsers"].as_bool(true);
-  Pod pod{spec, volumes, {}, host_users, context.is_pod};
+  Pod pod{spec, volumes, {}, host_users, context.is_pod, resizes_once(context.before)};
   for (Value claim : spec["resourceClaims"].items()) {
     if (!text(claim, "name").empty()) pod.claims.emplace(text(claim, "name"));
   }

@@ -321,7 +321,10 @@ void namespace_create(Findings& f, Value object) {
   }
 }
 
-void namespace_update(Findings& f, Value object, Value old) { object_meta_update(f, object, old); }
+void namespace_update(Findings& f, Value object, Value old) {
+  namespace_create(f, object);
+  object_meta_update(f, object, old);
+}
 
 void namespace_status(Findings& f, Value object, Value old) {
   object_meta_update(f, object, old);
@@ -464,6 +467,8 @@ void replication_controller_create(Findings& f, Value object) {
 }
 
 void replication_controller_update(Findings& f, Value object, Value old) {
+  object_meta(f, object, true, name_is_subdomain);  // upstream judges it twice
+  controller_spec(f, object["spec"], old["spec"]);
   object_meta_update(f, object, old);
   controller_spec(f, object["spec"], old["spec"]);
 }

@@ -1,22 +1,12 @@
 // Claims for devices, classes and slices: a row per refusal.
 #include <gtest/gtest.h>
 
-#include "machinery/testing/typed.h"
-#include "machinery/validate/validate.h"
+#include "machinery/testing/judging.h"
 
 namespace kybern {
 namespace {
 
-using testing::findings;
-using testing::stored;
-using testing::Typed;
-using testing::typed;
-
-std::string many(std::size_t count, std::string_view item) {
-  std::string out;
-  for (std::size_t i = 0; i < count; ++i) out += std::string(i ? "," : "") + std::string(item);
-  return out;
-}
+using namespace testing;
 
 TEST(ValidateDevices, Claims) {
   struct Row {

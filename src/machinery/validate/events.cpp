@@ -44,7 +44,7 @@ void old_style(Findings& f, const Event& event) {
 void new_style(Findings& f, const Event& event) {
   std::string_view about = text(event.involved(), "namespace");
   const Path controller(event.fresh ? "reportingController" : "reportingComponent");
-  bool agrees = about.empty() ? event.space() == "default" || event.space() == "kube-system" : event.space() == about;
+  bool agrees = !about.empty() || event.space() == "default" || event.space() == "kube-system";
   if (!agrees) f.invalid(Path("involvedObject.namespace"), about, "does not match event.namespace");
   if (event.controller().empty()) f.required(controller);
   qualified(f, event.controller(), controller);
@@ -98,6 +98,7 @@ void event_update(Findings& f, Value object, Value old) {
   Event event{object, true}, before{old, true};
   either_style(f, event);
   object_meta_update(f, object, old);
+  if (!same(object["series"], old["series"])) fresh_series(f, event);
   struct Fixed {
     const char* field;
     Value now, then;
@@ -110,6 +111,7 @@ void event_update(Findings& f, Value object, Value old) {
       {"firstTimestamp", event.first_time(), before.first_time()},
       {"lastTimestamp", event.last_time(), before.last_time()},
       {"count", event.count(), before.count()},
+      {"reason", object["reason"], old["reason"]},  // upstream looks twice
       {"type", object["type"], old["type"]},
       {"eventTime", object["eventTime"], old["eventTime"]},
       {"action", object["action"], old["action"]},
@@ -118,7 +120,6 @@ void event_update(Findings& f, Value object, Value old) {
       {"reportingInstance", object["reportingInstance"], old["reportingInstance"]},
   };
   for (const Fixed& one : fixed) f.add(validate_immutable(one.now, one.then, Path(one.field)));
-  fresh_series(f, event);
 }
 
 }  // namespace kybern::rules

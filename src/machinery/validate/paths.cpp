@@ -1,6 +1,8 @@
 // Small rules about paths, ports, addresses and names that many kinds share.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/strings.h"
 #include "document/json.h"
 #include "machinery/validate/rules.h"
@@ -25,6 +27,19 @@ void list_changes(Value old, Value now, const std::string& path, std::string& ou
   if (!old.is_null()) out += fmt::format("- {}: {}\n", name, to_json(old));
   if (!now.is_null()) out += fmt::format("+ {}: {}\n", name, to_json(now));
 }
+
+// 010.0.0.1, which some read as octal.
+bool leading_zeros(std::string_view ip) {
+  std::string_view four = ip.substr(ip.rfind(':') + 1);  // all of it, where there is none
+  if (four.find('.') == std::string_view::npos) return false;
+  for (std::string_view number : split(four, '.')) {
+    if (number.size() > 1 && number[0] == '0') return true;
+  }
+  return false;
+}
+
+// ::ffff:10.0.0.1, which some take for IPv4 and others for IPv6.
+bool mapped(std::string_view ip) { return ip.find(':') != std::string_view::npos && names::ip_family(ip) == names::Family::ipv4; }
 
 }  // namespace
 
@@ -65,12 +80,34 @@ void port_number_or_name(Findings& f, Value port, const Path& path) {
   else f.say(path, port.as_int(), names::port_number(port.as_int()));
 }
 
-void ip_address(Findings& f, std::string_view ip, const Path& path) {
-  if (names::ip_family(ip) == names::Family::none) f.invalid(path, ip, names::not_an_ip);
+std::string_view address_fault(std::string_view ip) {
+  if (names::ip_family(ip) == names::Family::none) return names::not_an_ip;
+  if (leading_zeros(ip)) return "must not have leading 0s";
+  return mapped(ip) ? "must not be an IPv4-mapped IPv6 address" : "";
 }
 
-void cidr(Findings& f, std::string_view text, const Path& path) {
-  if (names::cidr_family(text) == names::Family::none) f.invalid(path, text, names::not_a_cidr);
+void ip_address(Findings& f, std::string_view ip, const Path& path, const Kept& kept) {
+  if (std::find(kept.begin(), kept.end(), ip) != kept.end()) return;
+  if (std::string_view fault = address_fault(ip); !fault.empty()) f.invalid(path, ip, fault);
+}
+
+void cidr(Findings& f, std::string_view text, const Path& path, const Kept& kept) {
+  if (std::find(kept.begin(), kept.end(), text) != kept.end()) return;
+  std::string network = names::canonical_cidr(text);
+  if (network.empty()) return f.invalid(path, text, names::not_a_cidr);
+  std::size_t slash = text.find('/');
+  std::string_view ip = text.substr(0, slash), bits = text.substr(slash + 1);
+  if (leading_zeros(ip) || (bits.size() > 1 && bits[0] == '0')) f.invalid(path, text, "must not have leading 0s in IP or prefix length");
+  else if (mapped(ip)) f.invalid(path, text, "must not have an IPv4-mapped IPv6 address");
+  else if (names::canonical_ip(ip) != network.substr(0, network.find('/')))
+    f.invalid(path, text, "must not have bits set beyond the prefix length");
+}
+
+void canonical_cidr(Findings& f, std::string_view text, const Path& path) {
+  std::size_t before = f.size();
+  cidr(f, text, path);
+  std::string network = names::canonical_cidr(text);
+  if (f.size() == before && network != text) f.invalid(path, text, fmt::format("must be in canonical form ({})", go_quote(network)));
 }
 
 void ordinary_ip(Findings& f, std::string_view ip, const Path& path) {

@@ -16,11 +16,16 @@ namespace {
 constexpr std::size_t dns_servers_max = 3, dns_searches_max = 32, dns_search_bytes_max = 2048, hostname_max_bytes = 64;
 constexpr std::int64_t deadline_max_s = std::numeric_limits<std::int32_t>::max();
 
-void resource_claims(Findings& f, Value list, const Path& path) {
+void resource_claims(Findings& f, Value list, const PodContext& context, const Path& path) {
+  bool fixed = context.is_pod && context.meta["annotations"]["kubernetes.io/config.mirror"].exists();
   std::set<std::string, std::less<>> seen;
   std::size_t i = 0;
   for (Value claim : list.items()) {
     Path at = path.index(i++);
+    if (fixed) {
+      f.forbidden(Path(), "static pods do not support resource claims");
+      continue;
+    }
     std::string_view name = text(claim, "name");
     if (name.empty()) f.required(at.child("name"));
     else if (!seen.emplace(name).second) f.duplicate(at.child("name"), name);
@@ -108,8 +113,8 @@ void host_users(Findings& f, Value spec, Value before, const Path& path) {
   if (spec["hostUsers"].as_bool(true)) return;
   constexpr const char* why = "when `hostUsers` is false";
   if (spec["hostNetwork"].as_bool()) f.forbidden(path.child("hostNetwork"), why);
-  if (spec["hostPID"].as_bool()) f.forbidden(path.child("hostPID"), why);
-  if (spec["hostIPC"].as_bool()) f.forbidden(path.child("hostIPC"), why);
+  if (spec["hostPID"].as_bool()) f.forbidden(path.child("HostPID"), why);
+  if (spec["hostIPC"].as_bool()) f.forbidden(path.child("HostIPC"), why);
   if (!before["hostUsers"].as_bool(true) && has_devices(before)) return;  // which never ran, but may be changed
   each_container(spec, path, [&](Value container, const Path& at) {
     if (!container["volumeDevices"].empty()) f.forbidden(at.child("volumeDevices"), why);
@@ -120,10 +125,10 @@ void hostname_override(Findings& f, Value spec, const Path& path) {
   if (!set(spec, "hostnameOverride")) return;
   std::string_view name = text(spec, "hostnameOverride");
   Path at = path.child("hostnameOverride");
-  if (spec["setHostnameAsFQDN"].as_bool()) f.forbidden(at, "may not be specified when `setHostnameAsFQDN` is true");
-  if (spec["hostNetwork"].as_bool()) f.forbidden(at, "may not be specified when `hostNetwork` is true");
-  dns_subdomain(f, name, at);
+  if (spec["setHostnameAsFQDN"].as_bool()) f.forbidden(at, "may not be specified when setHostnameAsFQDN is true");
+  if (spec["hostNetwork"].as_bool()) f.forbidden(at, "may not be specified when hostNetwork is true");
   if (name.size() > hostname_max_bytes) f.too_long(at, hostname_max_bytes);
+  dns_subdomain(f, name, at);
 }
 
 void host_aliases(Findings& f, Value list, const Path& path) {
@@ -164,15 +169,15 @@ void overhead(Findings& f, Value amounts, const Path& path) {
 }
 
 // What the containers ask for together: sidecars run beside the rest, other init containers one by one before it.
-std::map<std::string, Quantity, std::less<>> containers_requests(Value spec) {
+std::map<std::string, Quantity, std::less<>> of_all_containers(Value spec, const char* which) {
   std::map<std::string, Quantity, std::less<>> running, beginning;
   for (Value container : spec["containers"].items()) {
-    for (Member amount : container["resources"]["requests"].members()) running[std::string(amount.key)] += Quantity::of(amount.value);
+    for (Member amount : container["resources"][which].members()) running[std::string(amount.key)] += Quantity::of(amount.value);
   }
   std::map<std::string, Quantity, std::less<>> sidecars;
   for (Value container : spec["initContainers"].items()) {
     bool sidecar = text(container, "restartPolicy") == "Always";
-    for (Member amount : container["resources"]["requests"].members()) {
+    for (Member amount : container["resources"][which].members()) {
       std::string name(amount.key);
       if (sidecar) running[name] += Quantity::of(amount.value), sidecars[name] += Quantity::of(amount.value);
       Quantity now = sidecars[name];
@@ -188,14 +193,21 @@ std::map<std::string, Quantity, std::less<>> containers_requests(Value spec) {
 
 // The pod has at least what its containers ask for together, and none of them may use more than the pod.
 void within_the_pod(Findings& f, Value spec, const Path& path) {
-  Path requests = path.child("requests"), list = path.child("containers");
-  for (const auto& [name, amount] : containers_requests(spec)) {
+  Path requests = path.child("requests"), limits = path.child("limits"), list = path.child("containers");
+  for (const auto& [name, amount] : of_all_containers(spec, "requests")) {
     Value asked = spec["resources"]["requests"][name];
     if (!asked.exists()) continue;
     Quantity of_pod = Quantity::of(asked);
     if (amount > of_pod)
       f.invalid(requests.key(name), of_pod.str(),
                 fmt::format("must be greater than or equal to aggregate container requests of {}", amount.str()));
+  }
+  // Of huge pages there are not more than were asked for, so their limits add up too.
+  for (const auto& [name, amount] : of_all_containers(spec, "limits")) {
+    Value most = spec["resources"]["limits"][name];
+    if (!is_hugepage(name) || !most.exists() || amount <= Quantity::of(most)) continue;
+    f.invalid(limits.key(name), Quantity::of(most).str(),
+              fmt::format("must be greater than or equal to aggregate container limits of {}", amount.str()));
   }
   std::size_t i = 0;
   for (Value container : spec["containers"].items()) {
@@ -209,19 +221,21 @@ void within_the_pod(Findings& f, Value spec, const Path& path) {
   }
 }
 
+void pod_resource_name(Findings& f, std::string_view name, const Path& path) {
+  std::size_t before = f.size();
+  resource_name(f, name, path);
+  if (f.size() == before && name != "cpu" && name != "memory" && !is_hugepage(name)) f.not_supported(path, name, {"cpu", "memory"});
+}
+
 void pod_resources(Findings& f, Value spec, const Path& path) {
   Value resources = spec["resources"];
   if (resources.is_null()) return;
   Path at = path.child("resources");
-  if (!resources["claims"].empty()) f.forbidden(at.child("claims"), "claims cannot be set for Resources at pod-level");
-  for (const char* which : {"limits", "requests"}) {
-    Path list = at.child(which);
-    for (Member amount : resources[which].members()) {
-      if (amount.key == "cpu" || amount.key == "memory" || is_hugepage(amount.key)) continue;
-      f.not_supported(list.key(amount.key), amount.key, {"cpu", "memory"});
-    }
-  }
-  resource_requirements(f, resources, {}, at);
+  if (text(spec["os"], "name") == "windows") return f.forbidden(at, "may not be set for a windows pod");
+  if (!resources["claims"].empty()) f.forbidden(at.child("claims"), "claims may not be set for Resources at pod-level");
+  std::set<std::string, std::less<>> claims;
+  for (Value claim : spec["resourceClaims"].items()) claims.emplace(text(claim, "name"));
+  resource_requirements(f, resources, claims, at, pod_resource_name);
   within_the_pod(f, spec, at);
 }
 
@@ -241,7 +255,7 @@ void file_variables(Findings& f, Value spec, const Path& path) {
       Path one = env.index(i++);
       Value file = variable["valueFrom"]["fileKeyRef"];
       std::string_view name = text(file, "volumeName");
-      if (file.is_null() || name.empty()) continue;
+      if (file.is_null()) continue;
       Path volume = one.child("valueFrom.fileKeyRef.volumeName");
       auto found = in_empty_dir.find(name);
       if (found == in_empty_dir.end()) f.not_found(volume, name);
@@ -300,9 +314,8 @@ void pod_annotations(Findings& f, Value annotations, Value spec, const Path& pat
 void pod_spec(Findings& f, Value spec, const PodContext& context, const Path& path) {
   if (!set(spec, "terminationGracePeriodSeconds")) f.required(path.child("terminationGracePeriodSeconds"));
   Volumes known = volumes(f, spec["volumes"], context.pod_name, path.child("volumes"));
-  resource_claims(f, spec["resourceClaims"], path.child("resourceClaims"));
+  resource_claims(f, spec["resourceClaims"], context, path.child("resourceClaims"));
   containers(f, spec, known, context, path);
-  file_variables(f, spec, path);
   pod_resources(f, spec, path);
   host_network(f, spec, context.is_pod, path);
   f.one_of(path.child("restartPolicy"), text(spec, "restartPolicy"), {"Always", "OnFailure", "Never"});
@@ -315,10 +328,11 @@ void pod_spec(Findings& f, Value spec, const PodContext& context, const Path& pa
   topology_spread(f, spec["topologySpreadConstraints"], path.child("topologySpreadConstraints"));
   windows_host_process(f, spec, path);
   host_users(f, spec, context.before, path);
-  simple_fields(f, spec, path);
   hostname_override(f, spec, path);
+  simple_fields(f, spec, path);
   if (set(spec, "overhead")) overhead(f, spec["overhead"], path.child("overhead"));
   if (set(spec, "os")) pod_os(f, spec, path);
+  file_variables(f, spec, path);
 }
 
 void pod_template(Findings& f, Value object, const Path& path, Value before) {

@@ -1,23 +1,12 @@
 // Rules about pods that no recorded conversation knows, as they are younger: a row per refusal.
 #include <gtest/gtest.h>
 
-#include "document/yaml.h"
-#include "machinery/testing/typed.h"
-#include "machinery/validate/validate.h"
+#include "machinery/testing/judging.h"
 
 namespace kybern {
 namespace {
 
-using testing::findings;
-using testing::stored;
-using testing::Typed;
-using testing::typed;
-
-std::string json(std::string_view yaml) {
-  auto parsed = parse_yaml(yaml);
-  EXPECT_TRUE(parsed) << yaml;
-  return parsed && !parsed->empty() ? to_json((*parsed)[0].root()) : "{}";
-}
+using namespace testing;
 
 // A pod whose spec has `rest` besides one container, which has `container`.
 std::string pod(std::string_view rest, std::string_view container = "", std::string_view meta = "name: a", std::string_view status = "") {
@@ -28,10 +17,7 @@ std::string pod(std::string_view rest, std::string_view container = "", std::str
   return json(out + "}, status: {" + std::string(status) + "}}");
 }
 
-std::string created(const std::string& text) {
-  Typed one = typed("", "v1", "Pod", text);
-  return findings(validate(*one.resource, one.object));
-}
+std::string created(const std::string& text) { return refused("", "v1", "Pod", text); }
 
 struct PodRow {
   const char *rest, *container, *findings;
@@ -67,26 +53,47 @@ TEST(ValidatePods, VariablesFromFiles) {
   check({
       {"volumes: [{name: v, emptyDir: {}}]", "env: [{name: A, valueFrom: {fileKeyRef: {volumeName: v, path: a/b, key: K}}}]", ""},
       {"", "env: [{name: A, valueFrom: {fileKeyRef: {volumeName: v, path: ../b, key: A=B}}}]",
-       "spec.containers[0].env[0].valueFrom.fileKeyRef.path: Invalid value: \"../b\": must not contain '..' | "
        "spec.containers[0].env[0].valueFrom.fileKeyRef.key: Invalid value: \"A=B\": a valid environment variable name must consist only of "
-       "printable ASCII characters other than '=' | spec.containers[0].env[0].valueFrom.fileKeyRef.volumeName: Not found: \"v\""},
+       "printable ASCII characters other than '=' | spec.containers[0].env[0].valueFrom.fileKeyRef.path: Invalid value: \"../b\": must not "
+       "contain '..' | spec.containers[0].env[0].valueFrom.fileKeyRef.volumeName: Not found: \"v\""},
+      {"volumes: [{name: v, emptyDir: {}}]", "env: [{name: A, valueFrom: {fileKeyRef: {volumeName: v, path: /a, key: K}}}]", ""},
+      {"initContainers: [{name: m, image: i, env: [{name: A, valueFrom: {fileKeyRef: {volumeName: V, path: a, key: K}}}]}]", "",
+       "spec.initContainers[0].env[0].valueFrom.fileKeyRef.volumeName: Invalid value: \"V\": a lowercase RFC 1123 label must consist of "
+       "lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', "
+       "regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?') | "
+       "spec.initContainers[0].env[0].valueFrom.fileKeyRef.volumeName: Not found: \"V\""},
+      {"", "env: [{name: A, valueFrom: {}}]",
+       "spec.containers[0].env[0].valueFrom: Invalid value: \"\": must specify one of: `fieldRef`, `resourceFieldRef`, "
+       "`configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"},
       {"volumes: [{name: v, hostPath: {path: /x}}]", "env: [{name: A, valueFrom: {fileKeyRef: {volumeName: v, path: a, key: K}}}]",
        "spec.containers[0].env[0].valueFrom.fileKeyRef.volumeName: Invalid value: \"v\": referenced volume must be of type emptyDir"},
       {"", "env: [{name: A, valueFrom: {fileKeyRef: {}}}]",
+       "spec.containers[0].env[0].valueFrom.fileKeyRef.key: Required value | "
        "spec.containers[0].env[0].valueFrom.fileKeyRef.volumeName: Required value | "
        "spec.containers[0].env[0].valueFrom.fileKeyRef.path: Required value | "
-       "spec.containers[0].env[0].valueFrom.fileKeyRef.key: Required value"},
+       "spec.containers[0].env[0].valueFrom.fileKeyRef.volumeName: Not found: \"\""},
   });
 }
 
 TEST(ValidatePods, NamesAndNamespaces) {
   check({
       {"hostnameOverride: a.b.example.com", "", ""},
-      {"hostnameOverride: a.b, hostNetwork: true", "", "spec.hostnameOverride: Forbidden: may not be specified when `hostNetwork` is true"},
+      {"hostnameOverride: a.b, hostNetwork: true", "", "spec.hostnameOverride: Forbidden: may not be specified when hostNetwork is true"},
       {"hostnameOverride: a.b, setHostnameAsFQDN: true", "",
-       "spec.hostnameOverride: Forbidden: may not be specified when `setHostnameAsFQDN` is true"},
+       "spec.hostnameOverride: Forbidden: may not be specified when setHostnameAsFQDN is true"},
       {"hostUsers: false, volumes: [{name: v, persistentVolumeClaim: {claimName: p}}]", "volumeDevices: [{name: v, devicePath: /dev/x}]",
        "spec.containers[0].volumeDevices: Forbidden: when `hostUsers` is false"},
+      {"hostUsers: false, hostNetwork: true, hostPID: true, hostIPC: true", "",
+       "spec.hostNetwork: Forbidden: when `hostUsers` is false | spec.HostPID: Forbidden: when `hostUsers` is false | "
+       "spec.HostIPC: Forbidden: when `hostUsers` is false"},
+      {"hostnameOverride: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa_a, serviceAccountName: B", "",
+       "spec.hostnameOverride: Too long: may not be more than 64 bytes | spec.hostnameOverride: Invalid value: "
+       "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa_a\": a lowercase RFC 1123 subdomain must consist of lower case "
+       "alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for "
+       "validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*') | spec.serviceAccountName: Invalid value: \"B\": "
+       "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an "
+       "alphanumeric character (e.g. 'example.com', regex used for validation is "
+       "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"},
       {"securityContext: {seLinuxChangePolicy: Recursive}", "", ""},
       {"securityContext: {seLinuxChangePolicy: MountOption}", "",
        R"(spec.securityContext.seLinuxChangePolicy: Unsupported value: "MountOption": supported values: "Recursive")"},
@@ -112,8 +119,18 @@ TEST(ValidatePods, ResourcesOfThePod) {
        "spec.resources.requests[cpu]: Invalid value: \"100m\": must be greater than or equal to aggregate container requests of 350m"},
       {"resources: {limits: {cpu: 1}}", "resources: {limits: {cpu: 2}, requests: {cpu: 100m}}",
        "spec.resources.containers[0][cpu].limits: Invalid value: \"2\": must be less than or equal to pod limits of 1"},
+      {"resources: {limits: {cpu: 1}}, os: {name: windows}", "", "spec.resources: Forbidden: may not be set for a windows pod"},
+      {"resources: {limits: {nvidia.com/gpu: 1, storage: 1}}", "",
+       R"(spec.resources.limits[nvidia.com/gpu]: Unsupported value: "nvidia.com/gpu": supported values: "cpu", "memory" | )"
+       R"(spec.resources.limits[storage]: Unsupported value: "storage": supported values: "cpu", "memory")"},
+      {"resources: {limits: {cpu: 1, hugepages-2Mi: 2Mi}, requests: {cpu: 1, hugepages-2Mi: 2Mi}}, initContainers: [{name: s, image: i, "
+       "restartPolicy: Always, resources: {limits: {cpu: 1m, hugepages-2Mi: 2Mi}}}]",
+       "resources: {limits: {cpu: 1m, hugepages-2Mi: 2Mi}}",
+       "spec.resources.requests[hugepages-2Mi]: Invalid value: \"2Mi\": must be greater than or equal to aggregate container requests of "
+       "4Mi | spec.resources.limits[hugepages-2Mi]: Invalid value: \"2Mi\": must be greater than or equal to aggregate container limits of "
+       "4Mi"},
       {"resources: {claims: [{name: x}], limits: {cpu: 1}}", "",
-       "spec.resources.claims: Forbidden: claims cannot be set for Resources at pod-level | spec.resources.claims[0]: Not found: \"x\": "
+       "spec.resources.claims: Forbidden: claims may not be set for Resources at pod-level | spec.resources.claims[0]: Not found: \"x\": "
        "must "
        "be one of the names in pod.spec.resourceClaims which is empty"},
   });

@@ -307,6 +307,26 @@ void keep_amounts(Draft& container, Value before) {
   }
 }
 
+// One that runs to its end before the others begin has nothing to be resized.
+bool runs_once(std::string_view list, Value container) { return list == "initContainers" && text(container, "restartPolicy") != "Always"; }
+
+// The same containers in the same order, so that they can be compared one by one.
+bool same_containers(Findings& f, Value now, Value before, const Path& path) {
+  std::size_t found = f.size();
+  for (const char* list : {"containers", "initContainers"}) {
+    Path at = path.child(list);
+    if (now[list].size() != before[list].size()) {
+      f.forbidden(at, fmt::format("{} may not be added or removed on resize", list));
+      continue;
+    }
+    for (std::size_t i = 0; i < now[list].size(); ++i) {
+      if (text(now[list][i], "name") != text(before[list][i], "name"))
+        f.forbidden(at.index(i, "name"), fmt::format("{} may not be renamed or reordered on resize", list));
+    }
+  }
+  return f.size() == found;
+}
+
 bool supports_resize(Value pod) {
   for (Value status : pod["status"]["containerStatuses"].items()) {
     if (set(status["state"], "running")) return set(status, "resources");
@@ -325,24 +345,27 @@ void pod_resize_update(Findings& f, Value object, Value old) {
   Value spec = object["spec"], before = old["spec"];
   if (qos(before) != qos(spec)) f.invalid(path, text(object["status"], "qosClass"), "Pod QOS Class may not change as a result of resizing");
   if (!supports_resize(old)) f.forbidden(path, "Pod running on node without support for resize");
-  Draft munged(spec);
+  if (!same_containers(f, spec, before, path)) return;
   for (const char* list : {"initContainers", "containers"}) {
-    Draft* containers = munged.find(list);
     Path at = path.child(list);
-    bool init = std::string_view(list) == "initContainers";
-    if (containers == nullptr) continue;
-    if (containers->size() != before[list].size()) return f.forbidden(at, "pod updates may not add or remove containers");
-    for (std::size_t i = 0; i < containers->size(); ++i) {
-      Value now = spec[list][i], was = before[list][i];
-      // One that runs to its end before the others begin has nothing to be resized.
-      bool once = init && text(was, "restartPolicy") != "Always";
-      if (!once) resized(f, now, was, at.index(i, "resources"));
+    for (std::size_t i = 0; i < before[list].size(); ++i) {
+      if (!runs_once(list, before[list][i])) resized(f, spec[list][i], before[list][i], at.index(i, "resources"));
+    }
+  }
+  Draft munged(spec);
+  Path init = path.child("initContainers");
+  for (const char* list : {"containers", "initContainers"}) {
+    Draft* containers = munged.find(list);
+    bool regular = std::string_view(list) == "containers";
+    for (std::size_t i = 0; containers != nullptr && i < containers->size(); ++i) {
+      Value was = before[list][i];
+      bool once = runs_once(list, was);
       if (!once) keep_amounts(containers->items()[i], was);
       Document kept = containers->items()[i].freeze();
       if (same(kept, was)) continue;
-      f.forbidden(path, once   ? "resources for non-sidecar init containers are immutable"
-                        : init ? "only cpu and memory resources for sidecar containers are mutable"
-                               : "only cpu and memory resources are mutable");
+      if (regular) f.forbidden(path, "only cpu and memory resources are mutable");
+      else if (once) f.forbidden(path, "resources for non-sidecar init containers are immutable");
+      else f.forbidden(init.index(i), "only cpu and memory resources for init or sidecar containers are mutable");
     }
   }
   if (!f.empty()) return;

@@ -138,12 +138,13 @@ void positive_amount(Findings& f, Value amount, const Path& path) {
   if (quantity.sign() <= 0) f.invalid(path, quantity.str(), "must be greater than zero");
 }
 
-void resource_requirements(Findings& f, Value resources, const std::set<std::string, std::less<>>& claims, const Path& path) {
+void resource_requirements(Findings& f, Value resources, const std::set<std::string, std::less<>>& claims, const Path& path,
+                           ResourceNameRule name_rule) {
   Path limits = path.child("limits"), requests = path.child("requests");
   bool pages = false, compute = false;
   for (Member limit : resources["limits"].members()) {
     Path at = limits.key(limit.key);
-    container_resource_name(f, limit.key, at);
+    name_rule(f, limit.key, at);
     resource_amount(f, limit.key, limit.value, at);
     if (is_hugepage(limit.key)) hugepage_amount(f, limit.key, Quantity::of(limit.value), at);
     pages |= is_hugepage(limit.key);
@@ -151,7 +152,7 @@ void resource_requirements(Findings& f, Value resources, const std::set<std::str
   }
   for (Member request : resources["requests"].members()) {
     Path at = requests.key(request.key);
-    container_resource_name(f, request.key, at);
+    name_rule(f, request.key, at);
     resource_amount(f, request.key, request.value, at);
     Value limit = resources["limits"][request.key];
     Quantity amount = Quantity::of(request.value), most = Quantity::of(limit);

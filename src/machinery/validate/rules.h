@@ -84,8 +84,8 @@ class Findings {
   FieldErrors errors_;
 };
 
-inline std::string_view text(Value value, const char* key) { return value[key].as_string(); }
-inline bool set(Value value, const char* key) { return !value[key].is_null(); }
+inline std::string_view text(Value value, FieldKey key) { return value[key].as_string(); }
+inline bool set(Value value, FieldKey key) { return !value[key].is_null(); }
 
 // Metadata of a built-in kind, with the extra rule about finalizers.
 void object_meta(Findings& f, Value object, bool namespaced, NameRule rule);
@@ -102,7 +102,9 @@ void container_resource_name(Findings& f, std::string_view name, const Path& pat
 void quota_resource_name(Findings& f, std::string_view name, const Path& path);
 void resource_amount(Findings& f, std::string_view name, Value amount, const Path& path);
 void positive_amount(Findings& f, Value amount, const Path& path);
-void resource_requirements(Findings& f, Value resources, const std::set<std::string, std::less<>>& claims, const Path& path);
+using ResourceNameRule = void (*)(Findings& f, std::string_view name, const Path& path);
+void resource_requirements(Findings& f, Value resources, const std::set<std::string, std::less<>>& claims, const Path& path,
+                           ResourceNameRule name_rule = container_resource_name);
 
 // paths.cpp
 void no_backsteps(Findings& f, std::string_view target, const Path& path);
@@ -110,9 +112,14 @@ void descending_path(Findings& f, std::string_view target, const Path& path);   
 void unreserved_local_path(Findings& f, std::string_view target, const Path& path);  // and not beginning with ".."
 void file_mode(Findings& f, Value mode, const Path& path);
 void port_number_or_name(Findings& f, Value port, const Path& path);
-void ip_address(Findings& f, std::string_view ip, const Path& path);
-void cidr(Findings& f, std::string_view text, const Path& path);
-void ordinary_ip(Findings& f, std::string_view ip, const Path& path);  // not loopback, link-local, unspecified
+// Without leading zeros, bits beyond the prefix, or IPv4 dressed as IPv6; but whatever stands in `kept`, which is what the
+// stored object has, is let through.
+using Kept = std::vector<std::string_view>;
+void ip_address(Findings& f, std::string_view ip, const Path& path, const Kept& kept = {});
+void cidr(Findings& f, std::string_view text, const Path& path, const Kept& kept = {});
+std::string_view address_fault(std::string_view ip);                        // what is wrong with it, "" for nothing
+void canonical_cidr(Findings& f, std::string_view text, const Path& path);  // and written as it is printed
+void ordinary_ip(Findings& f, std::string_view ip, const Path& path);       // not loopback, link-local, unspecified
 void dns_label(Findings& f, std::string_view name, const Path& path);
 void dns_subdomain(Findings& f, std::string_view name, const Path& path);
 void qualified(Findings& f, std::string_view name, const Path& path);
@@ -168,7 +175,7 @@ void tolerations(Findings& f, Value list, const Path& path);
 void taint_effect(Findings& f, std::string_view effect, bool may_be_empty, const Path& path);
 void topology_spread(Findings& f, Value list, const Path& path);
 void topology_selector_terms(Findings& f, Value list, const Path& path);
-void claim_spec(Findings& f, Value spec, bool is_template, const Path& path);
+void claim_spec(Findings& f, Value spec, bool is_template, const Path& path, Value before = {});
 void persistent_volume_spec(Findings& f, Value spec, std::string_view name, bool inline_volume, const Path& path, Value before = {});
 // Calls visit(container, path) for init, regular and ephemeral containers.
 template <class Visit>
@@ -180,6 +187,7 @@ void each_container(Value spec, const Path& path, Visit visit) {
   }
 }
 
+Kept balancer_ips(Value object);                                 // service.cpp: those in status.loadBalancer
 names::Messages name_is_ip(std::string_view name, bool prefix);  // networking.cpp
 
 // One kind's rules. A null pointer falls back: update to metadata and create's rules, subresources to metadata.

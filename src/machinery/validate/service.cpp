@@ -68,6 +68,12 @@ void session_affinity(Findings& f, const Service& service) {
   }
 }
 
+Kept texts_of(Value list) {
+  Kept out;
+  for (Value item : list.items()) out.push_back(item.as_string());
+  return out;
+}
+
 std::vector<std::string> texts(Value list) {
   std::vector<std::string> out;
   for (Value item : list.items()) out.push_back(item.str());
@@ -84,7 +90,7 @@ void families_match(Findings& f, const Service& service, const Path& path) {
   }
 }
 
-void cluster_ips(Findings& f, const Service& service) {
+void cluster_ips(Findings& f, const Service& service, const Kept& kept) {
   if (service.external_name()) return;
   Path path = spec_path.child("clusterIPs"), families = spec_path.child("ipFamilies");
   std::string_view first = text(service.spec, "clusterIP");
@@ -107,8 +113,9 @@ void cluster_ips(Findings& f, const Service& service) {
       if (service.ips.size() > 1) f.invalid(path, service.ips, "'None' must be the first and only value"), wrong = true;
       continue;
     }
-    wrong |= names::ip_family(service.ips[i].as_string()) == names::Family::none;
-    ip_address(f, service.ips[i].as_string(), path.index(i));
+    std::size_t before = f.size();
+    ip_address(f, service.ips[i].as_string(), path.index(i), kept);
+    wrong |= f.size() > before;
   }
   if (service.ips.size() > 2) f.invalid(path, service.ips, "may only hold up to 2 values");
   if (wrong) return;
@@ -142,19 +149,21 @@ void duplicate_ports(Findings& f, const Service& service) {
   }
 }
 
-void source_ranges(Findings& f, const Service& service, Value annotations) {
+void source_ranges(Findings& f, const Service& service, Value annotations, Value before) {
   constexpr const char* annotation = "service.beta.kubernetes.io/load-balancer-source-ranges";
   Value ranges = service.spec["loadBalancerSourceRanges"];
   if (!ranges.empty()) {
     Path path = spec_path.child("LoadBalancerSourceRanges");
     if (!service.balancer()) f.forbidden(path, balancer_only);
-    for (std::size_t i = 0; i < ranges.size(); ++i) cidr(f, trim(ranges[i].as_string()), path.index(i));
+    Kept kept;
+    for (Value range : before["spec"]["loadBalancerSourceRanges"].items()) kept.push_back(trim(range.as_string()));
+    for (std::size_t i = 0; i < ranges.size(); ++i) cidr(f, trim(ranges[i].as_string()), path.index(i), kept);
   } else if (Value value = annotations[annotation]; value.exists()) {
     const Path list("metadata.annotations");
     Path path = list.key(annotation);
     if (!service.balancer()) f.forbidden(path, balancer_only);
     std::string_view all = trim(value.as_string());
-    if (all.empty()) return;
+    if (all.empty() || before["metadata"]["annotations"][annotation] == value) return;
     for (std::string_view range : split(all, ',')) cidr(f, trim(range), path);
   }
 }
@@ -185,7 +194,7 @@ void traffic(Findings& f, const Service& service) {
   else if (inside) f.required(spec_path.child("internalTrafficPolicy"));
   if (set(service.spec, "trafficDistribution")) {
     f.enumerated(spec_path.child("trafficDistribution"), text(service.spec, "trafficDistribution"),
-                 {"PreferClose", "PreferSameNode", "PreferSameZone"});
+                 {"PreferClose", "PreferSameZone", "PreferSameNode"});
   }
 }
 
@@ -226,12 +235,11 @@ void endpoint_port(Findings& f, Value port, bool need_name, const Path& path) {
   if (set(port, "appProtocol")) qualified(f, text(port, "appProtocol"), path.child("appProtocol"));
 }
 
-}  // namespace
-
-void service_create(Findings& f, Value object) {
+// `before`: what is replaced, whose name and addresses stay good.
+void service_rules(Findings& f, Value object, Value before) {
   Service service(object);
   Value annotations = object["metadata"]["annotations"];
-  object_meta(f, object, true, name_is_dns1035_label);
+  object_meta(f, object, true, before.is_null() ? name_is_label : name_is_anything);
   Value hints = annotations["service.kubernetes.io/topology-aware-hints"], mode = annotations["service.kubernetes.io/topology-mode"];
   if (hints.exists() && mode.exists() && !(hints == mode)) {
     const Path path("metadata.annotations");
@@ -246,26 +254,32 @@ void service_create(Findings& f, Value object) {
   for (std::size_t i = 0; i < ports.size(); ++i) port(f, ports[i], ports.size() > 1, seen, port_path.index(i));
   f.add(validate_labels(service.spec["selector"], spec_path.child("selector")));
   session_affinity(f, service);
-  cluster_ips(f, service);
+  cluster_ips(f, service, texts_of(before["spec"]["clusterIPs"]));
   Path external = spec_path.child("externalIPs");
+  Kept kept = texts_of(before["spec"]["externalIPs"]);
   std::size_t i = 0;
   for (Value ip : service.spec["externalIPs"].items()) {
     Path at = external.index(i++);
-    if (names::ip_family(ip.as_string()) == names::Family::none) ip_address(f, ip.as_string(), at);
-    else ordinary_ip(f, ip.as_string(), at);
+    std::size_t so_far = f.size();
+    ip_address(f, ip.as_string(), at, kept);
+    if (f.size() == so_far) ordinary_ip(f, ip.as_string(), at);
   }
   f.one_of(spec_path.child("type"), service.type, {"ClusterIP", "ExternalName", "LoadBalancer", "NodePort"});
   for (std::size_t j = 0; service.type == "ClusterIP" && j < ports.size(); ++j) {
     if (ports[j]["nodePort"].as_int() != 0) f.forbidden(port_path.index(j, "nodePort"), "may not be used when `type` is 'ClusterIP'");
   }
   duplicate_ports(f, service);
-  source_ranges(f, service, annotations);
+  source_ranges(f, service, annotations, before);
   bool allocates = set(service.spec, "allocateLoadBalancerNodePorts");
   if (allocates && !service.balancer()) f.forbidden(spec_path.child("allocateLoadBalancerNodePorts"), balancer_only);
   if (!allocates && service.balancer()) f.required(Path("allocateLoadBalancerNodePorts"));
   balancer_class(f, service);
   traffic(f, service);
 }
+
+}  // namespace
+
+void service_create(Findings& f, Value object) { service_rules(f, object, {}); }
 
 void service_update(Findings& f, Value object, Value before) {
   Service now(object), old(before);
@@ -282,7 +296,7 @@ void service_update(Findings& f, Value object, Value before) {
       now.spec["healthCheckNodePort"].as_int() != old.spec["healthCheckNodePort"].as_int()) {
     f.forbidden(spec_path.child("healthCheckNodePort"), "field is immutable");
   }
-  service_create(f, object);
+  service_rules(f, object, before);
 }
 
 void service_status(Findings& f, Value object, Value old) {
@@ -291,11 +305,12 @@ void service_status(Findings& f, Value object, Value old) {
   Value list = object["status"]["loadBalancer"]["ingress"];
   if (text(object["spec"], "type") != "LoadBalancer" && !list.empty())
     return f.forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'");
+  Kept kept = balancer_ips(old);
   std::size_t i = 0;
   for (Value ingress : list.items()) {
     Path at = path.index(i++);
     std::string_view ip = text(ingress, "ip"), host = text(ingress, "hostname");
-    if (!ip.empty()) ip_address(f, ip, at.child("ip"));
+    if (!ip.empty()) ip_address(f, ip, at.child("ip"), kept);
     if (!set(ingress, "ipMode")) {
       if (!ip.empty()) f.required(at.child("ipMode"), "must be specified when `ip` is set");
     } else if (ip.empty()) {
@@ -309,8 +324,15 @@ void service_status(Findings& f, Value object, Value old) {
   }
 }
 
-void endpoints_create(Findings& f, Value object) {
-  object_meta(f, object, true, name_is_subdomain);
+Kept balancer_ips(Value object) {
+  Kept out;
+  for (Value ingress : object["status"]["loadBalancer"]["ingress"].items()) out.push_back(text(ingress, "ip"));
+  return out;
+}
+
+namespace {
+
+void subsets(Findings& f, Value object) {
   const Path path("subsets");
   std::size_t i = 0;
   for (Value subset : object["subsets"].items()) {
@@ -328,9 +350,18 @@ void endpoints_create(Findings& f, Value object) {
   }
 }
 
+}  // namespace
+
+void endpoints_create(Findings& f, Value object) {
+  object_meta(f, object, true, name_is_subdomain);
+  subsets(f, object);
+}
+
+// Addresses that nobody touches are not judged again: rules were looser once.
 void endpoints_update(Findings& f, Value object, Value old) {
   object_meta_update(f, object, old);
-  endpoints_create(f, object);
+  object_meta(f, object, true, name_is_subdomain);
+  if (!same(object["subsets"], old["subsets"])) subsets(f, object);
 }
 
 }  // namespace kybern::rules

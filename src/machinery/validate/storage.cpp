@@ -1,6 +1,7 @@
 // Storage classes, volume attachments, CSI drivers, nodes and capacities, classes of volume attributes.
 #include <fmt/format.h>
 
+#include <limits>
 #include <map>
 
 #include "base/strings.h"
@@ -10,9 +11,10 @@ namespace kybern::rules {
 namespace {
 
 constexpr std::size_t parameters_max = 512, parameters_max_bytes = 256 * 1024;
-constexpr std::size_t attach_error_max_bytes = 256 * 1024;
+constexpr std::size_t attach_error_max_bytes = 1024, attach_metadata_max_bytes = 256 * 1024;
 constexpr std::size_t node_id_max_bytes = 256;
 constexpr std::int64_t token_least_s = 10 * 60, token_most_s = std::int64_t{1} << 32;
+constexpr std::int64_t allocatable_period_least_s = 10;
 
 void class_parameters(Findings& f, Value parameters, const Path& path) {
   if (parameters.size() > parameters_max) return f.too_long(path, parameters_max);
@@ -22,6 +24,12 @@ void class_parameters(Findings& f, Value parameters, const Path& path) {
     total += one.key.size() + one.value.as_string().size();
   }
   if (total > parameters_max_bytes) f.too_long(path, parameters_max_bytes);
+}
+
+// A driver's name; what is wrong is said of it in lower case.
+void provisioner(Findings& f, std::string_view name, const Path& path) {
+  if (name.empty()) f.required(path);
+  else qualified(f, to_lower(name), path);
 }
 
 // Terms that allow the same.
@@ -42,23 +50,31 @@ void repeated_terms(Findings& f, Value terms) {
 void attachment_source(Findings& f, Value source, const Path& path) {
   bool inlined = set(source, "inlineVolumeSpec"), named = set(source, "persistentVolumeName");
   constexpr const char* exactly_one = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
-  if (!inlined && !named) f.required(path, exactly_one);
-  if (inlined && named) f.forbidden(path, exactly_one);
-  std::string_view name = text(source, "persistentVolumeName");
-  if (named && name.empty()) f.required(path.child("persistentVolumeName"), "must specify non empty persistentVolumeName");
-  if (named && !name.empty()) dns_subdomain(f, name, path.child("persistentVolumeName"));
+  if (!inlined && !named) return f.required(path, exactly_one);
+  if (inlined && named) return f.forbidden(path, exactly_one);
+  if (named && text(source, "persistentVolumeName").empty())
+    f.required(path.child("persistentVolumeName"), "must specify non empty persistentVolumeName");
   if (inlined) persistent_volume_spec(f, source["inlineVolumeSpec"], {}, true, path.child("inlineVolumeSpec"));
 }
 
-void attachment_spec(Findings& f, Value spec) {
-  const Path path("spec");
-  if (text(spec, "attacher").empty()) f.required(path.child("attacher"));
-  attachment_source(f, spec["source"], path.child("source"));
-  dns_subdomain(f, text(spec, "nodeName"), path.child("nodeName"));
+// An error's text may be four times 256 bytes long; upstream tells another limit than the one it holds to.
+void attachment_error(Findings& f, Value error, const Path& path) {
+  if (text(error, "message").size() > attach_error_max_bytes) f.too_long(path.child("message"), attach_metadata_max_bytes);
+  std::int64_t code = error["errorCode"].as_int();
+  if (code < 0) f.invalid(path.child("errorCode"), code, names::range_error(0, std::numeric_limits<std::int32_t>::max()));
 }
 
-void attachment_error(Findings& f, Value error, const Path& path) {
-  if (text(error, "message").size() > attach_error_max_bytes) f.too_long(path.child("message"), attach_error_max_bytes);
+void attachment_rules(Findings& f, Value object) {
+  object_meta(f, object, false, name_is_subdomain);
+  const Path spec_path("spec"), status_path("status");
+  Value spec = object["spec"], status = object["status"];
+  if (text(spec, "attacher").empty()) f.required(spec_path.child("attacher"));
+  attachment_source(f, spec["source"], spec_path.child("source"));
+  dns_subdomain(f, text(spec, "nodeName"), spec_path.child("nodeName"));
+  std::size_t total = 0;
+  for (Member one : status["attachmentMetadata"].members()) total += one.key.size() + one.value.as_string().size();
+  if (total > attach_metadata_max_bytes) f.too_long(status_path.child("attachmentMetadata"), attach_metadata_max_bytes);
+  for (const char* error : {"attachError", "detachError"}) attachment_error(f, status[error], status_path.child(error));
 }
 
 void token_requests(Findings& f, Value requests, const Path& path) {
@@ -66,7 +82,10 @@ void token_requests(Findings& f, Value requests, const Path& path) {
   std::size_t i = 0;
   for (Value request : requests.items()) {
     Path at = path.index(i++);
-    if (!audiences.emplace(text(request, "audience")).second) f.duplicate(at.child("audience"), text(request, "audience"));
+    if (!audiences.emplace(text(request, "audience")).second) {
+      f.duplicate(at.child("audience"), text(request, "audience"));
+      continue;
+    }
     if (!set(request, "expirationSeconds")) continue;
     std::int64_t seconds = request["expirationSeconds"].as_int();
     if (seconds < token_least_s) f.invalid(at.child("expirationSeconds"), seconds, "may not specify a duration less than 10 minutes");
@@ -76,20 +95,25 @@ void token_requests(Findings& f, Value requests, const Path& path) {
 
 void driver_spec(Findings& f, Value spec) {
   const Path path("spec");
-  for (const char* field : {"attachRequired", "podInfoOnMount", "storageCapacity"}) {
+  if (!set(spec, "attachRequired")) f.required(path.child("attachedRequired"));  // upstream's path is not the field's name
+  for (const char* field : {"podInfoOnMount", "storageCapacity"}) {
     if (!set(spec, field)) f.required(path.child(field));
   }
   if (set(spec, "fsGroupPolicy"))
-    f.enumerated(path.child("fsGroupPolicy"), text(spec, "fsGroupPolicy"), {"ReadWriteOnceWithFSType", "File", "None"});
-  else f.required(path.child("fsGroupPolicy"));
+    f.enumerated(path.child("fsGroupPolicy"), text(spec, "fsGroupPolicy"), {"File", "None", "ReadWriteOnceWithFSType"});
   token_requests(f, spec["tokenRequests"], path.child("tokenRequests"));
-  Path modes = path.child("volumeLifecycleModes");
-  std::size_t i = 0;
-  for (Value mode : spec["volumeLifecycleModes"].items()) f.enumerated(modes.index(i++), mode.as_string(), {"Persistent", "Ephemeral"});
+  for (Value mode : spec["volumeLifecycleModes"].items())
+    f.enumerated(path.child("volumeLifecycleModes"), mode.as_string(), {"Persistent", "Ephemeral"});
   if (!set(spec, "seLinuxMount")) f.required(path.child("seLinuxMount"));
+  Value period = spec["nodeAllocatableUpdatePeriodSeconds"];
+  if (!period.is_null() && period.as_int() < allocatable_period_least_s)
+    f.invalid(path.child("nodeAllocatableUpdatePeriodSeconds"), period.as_int(), "must be greater than or equal to 10 seconds");
+  if (set(spec, "serviceAccountTokenInSecrets") && spec["tokenRequests"].empty())
+    f.invalid(path.child("serviceAccountTokenInSecrets"), spec["serviceAccountTokenInSecrets"],
+              "serviceAccountTokenInSecrets is set but no tokenRequests are specified");
 }
 
-void node_driver(Findings& f, Value driver, const Path& path) {
+void node_driver(Findings& f, Value driver, bool repeated, const Path& path) {
   csi_driver_name(f, text(driver, "name"), path.child("name"));
   std::string_view id = text(driver, "nodeID");
   if (id.empty()) f.required(path.child("nodeID"));
@@ -97,11 +121,13 @@ void node_driver(Findings& f, Value driver, const Path& path) {
     f.invalid(path.child("nodeID"), id, fmt::format("must be {} characters or less", node_id_max_bytes));
   Value count = driver["allocatable"]["count"];
   if (count.as_int() < 0) f.invalid(path.child("allocatable.count"), count.as_int(), "must be greater than or equal to 0");
+  if (repeated) f.duplicate(path.child("name"), text(driver, "name"));
   std::set<std::string, std::less<>> keys;
   for (Value key : driver["topologyKeys"].items()) {
     std::string_view name = key.as_string();
-    if (name.empty() || !keys.emplace(name).second) f.duplicate(path, name);
-    f.say(path.child("topologyKeys"), name, names::qualified_name(name));
+    if (name.empty()) f.required(path);
+    if (!keys.emplace(name).second) f.duplicate(path, name);
+    qualified(f, name, path);
   }
 }
 
@@ -111,8 +137,7 @@ void node_drivers(Findings& f, Value drivers) {
   std::size_t i = 0;
   for (Value driver : drivers.items()) {
     Path at = path.index(i++);
-    node_driver(f, driver, at);
-    if (!seen.emplace(text(driver, "name")).second) f.duplicate(at.child("name"), text(driver, "name"));
+    node_driver(f, driver, !seen.emplace(text(driver, "name")).second, at);
   }
 }
 
@@ -124,10 +149,7 @@ void nonnegative_amount(Findings& f, Value amount, const Path& path) {
 
 void storage_class_create(Findings& f, Value object) {
   object_meta(f, object, false, name_is_subdomain);
-  const Path provisioner("provisioner");
-  std::string_view name = text(object, "provisioner");
-  if (name.empty()) f.required(provisioner);
-  else f.say(provisioner, name, names::qualified_name(to_lower(name)));
+  provisioner(f, text(object, "provisioner"), Path("provisioner"));
   class_parameters(f, object["parameters"], Path("parameters"));
   if (set(object, "reclaimPolicy")) f.enumerated(Path("reclaimPolicy"), text(object, "reclaimPolicy"), {"Delete", "Retain"});
   if (set(object, "volumeBindingMode"))
@@ -148,40 +170,35 @@ void storage_class_update(Findings& f, Value object, Value old) {
 }
 
 void volume_attachment_create(Findings& f, Value object) {
-  object_meta(f, object, false, name_is_subdomain);
-  attachment_spec(f, object["spec"]);
-  csi_driver_name(f, text(object["spec"], "attacher"), Path("spec.attacher"));
+  attachment_rules(f, object);
+  const Path spec("spec"), source = spec.child("source");
+  csi_driver_name(f, text(object["spec"], "attacher"), spec.child("attacher"));
+  Value volume = object["spec"]["source"]["persistentVolumeName"];
+  if (!volume.is_null()) dns_subdomain(f, volume.as_string(), source.child("persistentVolumeName"));
 }
 
 void volume_attachment_update(Findings& f, Value object, Value old) {
-  object_meta_update(f, object, old);
-  attachment_spec(f, object["spec"]);
+  attachment_rules(f, object);
   if (!same(object["spec"], old["spec"])) f.invalid(Path("spec"), object["spec"], "field is immutable");
 }
 
-void volume_attachment_status(Findings& f, Value object, Value old) {
-  volume_attachment_update(f, object, old);
-  const Path path("status");
-  Value status = object["status"];
-  for (const char* error : {"attachError", "detachError"}) attachment_error(f, status[error], path.child(error));
-  std::size_t total = 0;
-  for (Member one : status["attachmentMetadata"].members()) total += one.key.size() + one.value.as_string().size();
-  if (total > parameters_max_bytes) f.too_long(path.child("attachmentMetadata"), parameters_max_bytes);
-}
+void volume_attachment_status(Findings& f, Value object, Value old) { volume_attachment_update(f, object, old); }
 
+// As upstream, which says everything twice.
 void csi_driver_create(Findings& f, Value object) {
-  object_meta(f, object, false, name_is_subdomain);
-  csi_driver_name(f, text(object["metadata"], "name"), Path("metadata.name"));
-  driver_spec(f, object["spec"]);
+  for (int i = 0; i < 2; ++i) {
+    object_meta(f, object, false, name_is_subdomain);
+    driver_spec(f, object["spec"]);
+  }
 }
 
 void csi_driver_update(Findings& f, Value object, Value old) {
   object_meta_update(f, object, old);
+  driver_spec(f, object["spec"]);
   const Path path("spec");
   Value now = object["spec"], before = old["spec"];
-  for (const char* field : {"attachRequired", "fsGroupPolicy", "volumeLifecycleModes"})
-    f.add(validate_immutable(now[field], before[field], path.child(field)));
-  token_requests(f, now["tokenRequests"], path.child("tokenRequests"));
+  f.add(validate_immutable(now["attachRequired"], before["attachRequired"], path.child("attachedRequired")));
+  f.add(validate_immutable(now["volumeLifecycleModes"], before["volumeLifecycleModes"], path.child("volumeLifecycleModes")));
 }
 
 void csi_node_create(Findings& f, Value object) {
@@ -191,38 +208,46 @@ void csi_node_create(Findings& f, Value object) {
   }
 }
 
+// A driver stays what it is, but for how many volumes it has room for.
 void csi_node_update(Findings& f, Value object, Value old) {
   object_meta(f, object, false, name_is_subdomain);
   node_drivers(f, object["spec"]["drivers"]);
-  object_meta_update(f, object, old);
-  const Path path("spec.drivers");
+  std::map<std::string_view, Value> drivers;
+  for (Value now : object["spec"]["drivers"].items()) drivers.emplace(text(now, "name"), now);
   for (Value before : old["spec"]["drivers"].items()) {
-    for (Value now : object["spec"]["drivers"].items()) {
-      if (!(now["name"] == before["name"])) continue;
-      for (const char* field : {"nodeID", "topologyKeys"}) {
-        if (!same(now[field], before[field])) return f.invalid(path, object["spec"]["drivers"], "field is immutable");
-      }
-    }
+    auto found = drivers.find(text(before, "name"));
+    if (found == drivers.end()) continue;
+    Value now = found->second;
+    bool same_keys = same(now["topologyKeys"], before["topologyKeys"]) || (now["topologyKeys"].empty() && before["topologyKeys"].empty());
+    if (same_keys && now["nodeID"] == before["nodeID"]) continue;
+    // As upstream's struct prints.
+    Document shown = Draft::object({{"Name", Draft(now["name"])},
+                                    {"NodeID", Draft(now["nodeID"])},
+                                    {"TopologyKeys", now["topologyKeys"].is_null() ? Draft(nullptr) : Draft(now["topologyKeys"])},
+                                    {"Allocatable", nullptr}})
+                         .freeze();
+    f.invalid(Path("spec.drivers"), shown.root(), "field is immutable");
   }
 }
 
 void csi_storage_capacity_create(Findings& f, Value object) {
   object_meta(f, object, true, name_is_subdomain);
-  dns_subdomain(f, text(object, "storageClassName"), Path("storageClassName"));
   f.add(validate_label_selector(object["nodeTopology"], Path("nodeTopology")));
+  dns_subdomain(f, text(object, "storageClassName"), Path("storageClassName"));
   for (const char* amount : {"capacity", "maximumVolumeSize"}) nonnegative_amount(f, object[amount], Path(amount));
 }
 
 void csi_storage_capacity_update(Findings& f, Value object, Value old) {
+  csi_storage_capacity_create(f, object);
   object_meta_update(f, object, old);
-  for (const char* amount : {"capacity", "maximumVolumeSize"}) nonnegative_amount(f, object[amount], Path(amount));
   for (const char* field : {"nodeTopology", "storageClassName"}) f.add(validate_immutable(object[field], old[field], Path(field)));
 }
 
 void volume_attributes_class_create(Findings& f, Value object) {
   object_meta(f, object, false, name_is_subdomain);
-  csi_driver_name(f, text(object, "driverName"), Path("driverName"));
+  provisioner(f, text(object, "driverName"), Path("driverName"));
   class_parameters(f, object["parameters"], Path("parameters"));
+  if (object["parameters"].empty()) f.required(Path("parameters"), "must contain at least one key/value pair");
 }
 
 void volume_attributes_class_update(Findings& f, Value object, Value old) {
@@ -231,6 +256,7 @@ void volume_attributes_class_update(Findings& f, Value object, Value old) {
   if (!(object["parameters"].empty() && old["parameters"].empty()) && !same(object["parameters"], old["parameters"])) {
     f.forbidden(Path("parameters"), "updates to parameters are forbidden.");
   }
+  volume_attributes_class_create(f, object);
 }
 
 }  // namespace kybern::rules

@@ -30,6 +30,8 @@ std::string modern(std::string text) {
       {"not a valid CIDR", "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"},
       {"must contain at least one letter or number (a-z, 0-9)", "must contain at least one letter (a-z)"},
       {": name must not be empty", ": must not be empty"},
+      {"Required value: kind is required", "Required value"},
+      {"Required value: name is required", "Required value"},
       {"can not be set when the class field is also set", "must match `ingressClassName` when both are specified"},
       {"other than 'replicas', 'template', and 'updateStrategy' are",
        "other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' "
@@ -39,6 +41,14 @@ std::string modern(std::string text) {
       {"must have at most 1048576 bytes", "may not be more than 1048576 bytes"},
       {"loopback range (127.0.0.0/8)", "loopback range (127.0.0.0/8, ::1/128)"},
       {"multicast range (224.0.0.0/24)", "multicast range (224.0.0.0/24, ff02::/10)"},
+      // Names of services are labels as others'.
+      {"\"a.b\": a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end "
+       "with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')",
+       "\"a.b\": must not contain dots"},
+      {"a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an "
+       "alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')",
+       "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an "
+       "alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"},
       {"must be equal to example.com/x limit", "must be equal to example.com/x limit of 2"},
       {"source type of PersistentVolumeClaim for", "source type of PersistentVolumeClaim or Ephemeral for"},
       {"\"status.hostIP\", \"status.podIP\"", "\"status.hostIP\", \"status.hostIPs\", \"status.podIP\""},
@@ -76,8 +86,15 @@ bool same_but_for_go_value(std::string_view recorded, std::string_view ours) {
   return end != 0 && ours.starts_with(title) && ours.ends_with(value.substr(end));
 }
 
+// Fields that later versions name otherwise.
+std::string modern_field(std::string field) {
+  if (field == "Value") return "value";
+  replace_all(field, "scheduling.tolerations.tolerations", "scheduling.tolerations");
+  return field;
+}
+
 bool same_cause(Value recorded, Value ours) {
-  if (!(recorded["field"] == ours["field"]) || !(recorded["reason"] == ours["reason"])) return false;
+  if (modern_field(recorded["field"].str()) != ours["field"].str() || !(recorded["reason"] == ours["reason"])) return false;
   std::string then = modern(recorded["message"].str()), now = ours["message"].str();
   if (then == now || same_but_for_go_value(then, now)) return true;
   // What differs between two specs is told in a language of its own: not compared.

@@ -183,7 +183,6 @@ TEST(Warnings, Others) {
                "{subsets: [{notReadyAddresses: [{ip: \"2001:DB8::1\"}]}]}",
                {"subsets[0].notReadyAddresses[0].ip: IPv6 address \"2001:DB8::1\" should be in RFC 5952 canonical format "
                 "(\"2001:db8::1\")"}},
-           Row{"", "secrets", "{type: kubernetes.io/tls, data: {}}", {"tls: failed to find any PEM data in certificate input"}},
            Row{"", "secrets", "{type: Opaque, data: {}}", {}},
            Row{"networking.k8s.io",
                "ingresses",

@@ -101,7 +101,7 @@ void replica_set_spec(Findings& f, Value spec, Value before = {}) {
   const Path path("spec");
   f.nonnegative(path.child("replicas"), spec["replicas"]);
   f.nonnegative(path.child("minReadySeconds"), spec["minReadySeconds"]);
-  selector_and_template(f, spec, before, "replicaset", path);
+  selector_and_template(f, spec, before, "deployment", path);  // as upstream words it for both
 }
 
 // Counts that are not negative, and of which some are parts of `replicas`.
@@ -146,16 +146,50 @@ void stateful_strategy(Findings& f, Value strategy, const Path& path) {
   }
 }
 
-void stateful_template(Findings& f, Value pods, const LabelSelector& selector, const Path& path) {
+// What is judged as the template of a stateful set: the host's names are the controller's, and its claims are volumes.
+Document stateful_pods(Value spec) {
+  Value claims = spec["volumeClaimTemplates"], volumes = spec["template"]["spec"]["volumes"];
+  Draft pods(spec["template"]);
+  for (const char* field : {"subdomain", "hostname"}) pods["spec"].erase(field);
+  if (claims.empty()) return pods.freeze();
+  std::set<std::string_view> names;
+  Draft list = Draft::array();
+  for (Value claim : claims.items()) {
+    std::string_view name = text(claim["metadata"], "name");
+    if (names.insert(name).second)
+      list.push_back(Draft::object({{"name", name}, {"persistentVolumeClaim", Draft::object({{"claimName", name}})}}));
+  }
+  for (Value volume : volumes.items()) {
+    if (!names.contains(text(volume, "name"))) list.push_back(Draft(volume));
+  }
+  pods["spec"]["volumes"] = std::move(list);
+  return pods.freeze();
+}
+
+// Which rules of a stateful set are kept: some are younger than objects that break them.
+struct Stateful {
+  bool created = false;        // else names and claims, which do not change, are let be
+  bool judges_pods = true;     // the template as a whole
+  bool pods_were_fine = true;  // answered: nothing was found in the template as a whole
+  Value before{};              // the template that is replaced
+};
+
+void stateful_template(Findings& f, Value spec, const LabelSelector& selector, Stateful& how, const Path& path) {
+  Document pods = stateful_pods(spec);
   Value meta = pods["metadata"];
   labels_match(f, selector, meta["labels"], path.child("metadata.labels"));
-  // Not the pod's spec: volumes may come from the claim templates.
-  f.add(validate_labels(meta["labels"], path.child("labels")));
+  if (how.judges_pods) {
+    Findings whole;
+    pod_template(whole, pods.root(), path, how.before);
+    how.pods_were_fine = whole.empty();
+    f.add(whole.take());
+  }
+  f.add(validate_labels(meta["labels"], path.child("labels")));  // upstream judges these twice
   f.add(validate_annotations(meta["annotations"], path.child("annotations")));
   pod_annotations(f, meta["annotations"], pods["spec"], path.child("annotations"));
 }
 
-void stateful_set_spec(Findings& f, Value spec) {
+void stateful_set_spec(Findings& f, Value spec, Stateful& how) {
   const Path path("spec");
   std::string_view management = text(spec, "podManagementPolicy");
   if (management.empty()) f.required(path.child("podManagementPolicy"));
@@ -166,9 +200,15 @@ void stateful_set_spec(Findings& f, Value spec) {
     Path at = path.child("persistentVolumeClaimRetentionPolicy");
     for (const char* when : {"whenDeleted", "whenScaled"}) f.enumerated(at.child(when), text(retention, when), {"Retain", "Delete"});
   }
+  Path claims = path.child("volumeClaimTemplates");
+  for (std::size_t i = 0; how.created && i < spec["volumeClaimTemplates"].size(); ++i) {
+    Path claim = claims.index(i, "spec");
+    claim_spec(f, spec["volumeClaimTemplates"][i]["spec"], true, claim);
+  }
   f.nonnegative(path.child("replicas"), spec["replicas"]);
   f.nonnegative(path.child("minReadySeconds"), spec["minReadySeconds"]);
   f.nonnegative(path.child("ordinals.start"), spec["ordinals"]["start"]);
+  if (how.created && !text(spec, "serviceName").empty()) dns_label(f, text(spec, "serviceName"), path.child("serviceName"));
   Path selector_path = path.child("selector"), template_path = path.child("template");
   Value selector = spec["selector"], pods = spec["template"];
   if (selector.is_null()) {
@@ -177,7 +217,7 @@ void stateful_set_spec(Findings& f, Value spec) {
     f.add(validate_label_selector(selector, selector_path));
     empty_selector(f, selector, "statefulset", selector_path);
   }
-  if (auto parsed = LabelSelector::from(selector)) stateful_template(f, pods, *parsed, template_path);
+  if (auto parsed = LabelSelector::from(selector)) stateful_template(f, spec, *parsed, how, template_path);
   else f.invalid(selector_path, selector, "");
   long_running(f, pods["spec"], "StatefulSet", template_path);
 }
@@ -266,12 +306,23 @@ void replication_controller_status(Findings& f, Value object, Value old) { repli
 
 void stateful_set_create(Findings& f, Value object) {
   object_meta(f, object, true, name_is_label);
-  stateful_set_spec(f, object["spec"]);
+  Stateful how{.created = true};
+  stateful_set_spec(f, object["spec"], how);
 }
 
 void stateful_set_update(Findings& f, Value object, Value old) {
   object_meta_update(f, object, old);
-  stateful_set_spec(f, object["spec"]);
+  Findings found, were;
+  Stateful now{.before = old["spec"]["template"]}, then{.before = old["spec"]["template"]};
+  stateful_set_spec(found, object["spec"], now);
+  // A set that would not be accepted today is not held to the rules of its pods.
+  if (!now.pods_were_fine) stateful_set_spec(were, old["spec"], then);
+  if (!were.empty()) {
+    found.take();
+    now.judges_pods = false;
+    stateful_set_spec(found, object["spec"], now);
+  }
+  f.add(found.take());
   Draft settled(object["spec"]);
   for (const char* field : {"replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
                             "persistentVolumeClaimRetentionPolicy", "minReadySeconds"}) {
@@ -286,10 +337,10 @@ void stateful_set_update(Findings& f, Value object, Value old) {
 }
 
 void stateful_set_status(Findings& f, Value object, Value old) {
-  object_meta_update(f, object, old);
   counts(f, object["status"],
          {"replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas", "observedGeneration", "collisionCount"},
          {"readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"}, "cannot be greater than status.readyReplicas");
+  object_meta_update(f, object, old);
   collisions(f, object, old);
 }
 
@@ -302,8 +353,8 @@ void daemon_set_update(Findings& f, Value object, Value old) {
   object_meta(f, object, true, name_is_subdomain);  // upstream judges it twice
   daemon_set_spec(f, object["spec"], old["spec"]);
   object_meta_update(f, object, old);
-  daemon_set_spec(f, object["spec"], old["spec"]);
   f.add(validate_immutable(object["spec"]["selector"], old["spec"]["selector"], Path("spec.selector")));
+  daemon_set_spec(f, object["spec"], old["spec"]);
 }
 
 void daemon_set_status(Findings& f, Value object, Value old) {
@@ -318,12 +369,15 @@ void daemon_set_status(Findings& f, Value object, Value old) {
 
 void controller_revision_create(Findings& f, Value object) {
   object_meta(f, object, true, name_is_subdomain);
-  if (object["data"].is_null()) f.required(Path("data"), "data is mandatory");
   f.nonnegative(Path("revision"), object["revision"]);
+  Value data = object["data"];
+  if (data.is_null()) f.required(Path("data"), "data is mandatory");
+  else if (!data.is_object()) f.required(Path("data"), "data must be a valid JSON object");
 }
 
 void controller_revision_update(Findings& f, Value object, Value old) {
   object_meta_update(f, object, old);
+  object_meta(f, object, true, name_is_subdomain);
   f.nonnegative(Path("revision"), object["revision"]);
   f.add(validate_immutable(object["data"], old["data"], Path("data")));
 }
