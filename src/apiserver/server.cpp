@@ -247,7 +247,7 @@ class ApiServerImpl : public ApiServer {
       if (!encryption) return std::unexpected(encryption.error());
       encryption_ = std::move(*encryption);
       store_options.sealer = encryption_.get();
-      if (options_.encryption_reload) encryption_->follow();
+      if (options_.encryption_reload) encryption_->follow(options_.follow_interval);
     }
     auto opened = store::Store::open(std::move(store_options));
     if (!opened) return std::unexpected(opened.error());

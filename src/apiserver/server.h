@@ -44,7 +44,7 @@ struct ServerOptions {
   std::string encryption_config;                       // how secrets lie on disk; "": as they are
   bool encryption_reload = false;                      // the file is followed
   audit::SinkOptions audit;                            // what is kept of requests, and where
-  Duration follow_interval{std::chrono::seconds(10)};  // between two looks at the files of issuers and of authorizers
+  Duration follow_interval{std::chrono::seconds(10)};  // between two looks at the files of issuers, authorizers and keys
   bool anonymous = true;
   std::size_t max_requests = 600;  // at once, long-running ones not counted
   // False: only components in this process reach it, and it has no threads: requests run on their callers', all else is

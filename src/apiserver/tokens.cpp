@@ -19,6 +19,7 @@ constexpr std::int64_t min_seconds = 600, default_seconds = 3600, max_seconds = 
 // such a token is good for a year, and says when it would have liked to be replaced (KEP-1205, warnafter).
 constexpr std::int64_t legacy_seconds = 3607, extended_seconds = 60 * 60 * 24 * 365;
 
+constexpr std::string_view request_group = "authentication.k8s.io";
 constexpr std::string_view pem_begin = "-----BEGIN ";
 
 // The public keys of a file: of its private key, or one of each block.
@@ -79,18 +80,32 @@ Result<AccountKeys> settle_accounts(AccountOptions& o, const std::string& defaul
 }
 
 ApiResult<Document> TokenIssuer::issue(Work& work, Value request) const {
+  FieldErrors errors;
+  // What the request says of the account must be so.
+  auto mismatch = [&](std::string_view field, std::string_view given, std::string_view own) {
+    if (given.empty() || given == own) return false;
+    errors.push_back({FieldError::Type::invalid, fmt::format("metadata.{}", field), go_quote(given),
+                      fmt::format("must match the service account {} if specified", field)});
+    return true;
+  };
+  if (mismatch("name", request["metadata"]["name"].as_string(), work.name) ||
+      mismatch("namespace", request["metadata"]["namespace"].as_string(), work.ns))
+    return fail(invalid(request_group, "TokenRequest", work.name, errors));
   Document account = work.registry.read("", "v1", "serviceaccounts", work.ns, work.name);
   if (!account) return fail(not_found("", "serviceaccounts", work.name));
+  if (std::string_view uid = request["metadata"]["uid"].as_string(); !uid.empty() && uid != account["metadata"]["uid"].as_string())
+    return fail(conflict(request_group, "TokenRequest", work.name,
+                         fmt::format("the UID in the token request ({}) does not match the UID of the service account ({})", uid,
+                                     account["metadata"]["uid"].as_string())));
   Value spec = request["spec"];
   std::int64_t asked = spec["expirationSeconds"].as_int(default_seconds);
-  FieldErrors errors;
   if (asked < min_seconds)
     errors.push_back(
         {FieldError::Type::invalid, "spec.expirationSeconds", std::to_string(asked), "may not specify a duration less than 10 minutes"});
   if (asked > max_seconds)
     errors.push_back({FieldError::Type::invalid, "spec.expirationSeconds", std::to_string(asked),
                       "may not specify a duration larger than 2^32 seconds"});
-  if (!errors.empty()) return fail(invalid("authentication.k8s.io", "TokenRequest", "", errors));
+  if (!errors.empty()) return fail(invalid(request_group, "TokenRequest", "", errors));
   Draft bound = Draft::object(
       {{"namespace", work.ns}, {"serviceaccount", Draft::object({{"name", work.name}, {"uid", account["metadata"]["uid"]}})}});
   Value ref = spec["boundObjectRef"];
@@ -98,15 +113,15 @@ ApiResult<Document> TokenIssuer::issue(Work& work, Value request) const {
   if (ref.is_object()) {
     std::string_view kind = ref["kind"].as_string(), version = ref["apiVersion"].as_string();
     std::string_view plural = kind == "Pod" ? "pods" : kind == "Secret" ? "secrets" : kind == "Node" ? "nodes" : "";
-    if (plural.empty() || version != "v1")
-      return fail(
-          bad_request(fmt::format("cannot bind token for serviceaccount \"{}\" to object {}/{}, Kind={}", work.name, "", version, kind)));
+    const bool core = !version.contains('/');
+    if (plural.empty() || !core)
+      return fail(bad_request(fmt::format("cannot bind token to object of type {}{}, Kind={}", core ? "/" : "", version, kind)));
     std::string name = ref["name"].str();
     Document object = work.registry.read("", "v1", plural, kind == "Node" ? std::string() : work.ns, name);
     if (!object) return fail(not_found("", plural, name));
     std::string uid = object["metadata"]["uid"].str();
     if (std::string_view given = ref["uid"].as_string(); !given.empty() && given != uid)
-      return fail(conflict("", plural, name,
+      return fail(conflict("", kind, name,
                            fmt::format("the UID in the bound object reference ({}) does not match the UID in record. The object might have "
                                        "been deleted and then recreated",
                                        given)));
@@ -153,8 +168,10 @@ ApiResult<Document> TokenIssuer::issue(Work& work, Value request) const {
   Draft answer(request);
   answer["kind"] = "TokenRequest";
   answer["apiVersion"] = "authentication.k8s.io/v1";
-  answer["metadata"] =
-      Draft::object({{"name", work.name}, {"namespace", work.ns}, {"creationTimestamp", format_rfc3339(work.world.clock.now())}});
+  answer["metadata"] = Draft::object({{"name", work.name},
+                                      {"namespace", work.ns},
+                                      {"uid", account["metadata"]["uid"]},
+                                      {"creationTimestamp", format_rfc3339(work.world.clock.now())}});
   answer["spec"]["audiences"] = std::move(audiences);
   answer["spec"]["expirationSeconds"] = asked;
   if (!answer["spec"].find("boundObjectRef")) answer["spec"]["boundObjectRef"] = nullptr;

@@ -59,7 +59,8 @@ void add_authentication(Flags& flags, apiserver::ServerOptions& options) {
   flags.add("oidc-groups-claim", &oidc.groups_claim, "the claim that holds the user's groups");
   flags.add("oidc-groups-prefix", &oidc.groups_prefix, "goes before each of them");
   flags.add("oidc-required-claim", &oidc.required_claims, "name=value that a token has to hold");
-  flags.add("oidc-signing-algs", &oidc.signing_algorithms, "the signatures that are taken: RS256, ES256");
+  flags.add("oidc-signing-algs", &oidc.signing_algorithms,
+            "the signatures that are taken: RS256, RS384, RS512, ES256, ES384, ES512, PS256, PS384, PS512");
   apiserver::FrontProxyOptions& proxy = options.front_proxy;
   flags.add("requestheader-client-ca-file", &proxy.client_ca_file,
             "signs the certificates of front proxies, whose word on the user is taken; empty: pki/front-proxy-ca.crt");

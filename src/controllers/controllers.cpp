@@ -10,6 +10,7 @@
 #include "controllers/admissionpolicystatus/run.h"
 #include "controllers/bootstraptokens/run.h"
 #include "controllers/certificates/run.h"
+#include "controllers/clusterroleaggregation/run.h"
 #include "controllers/deployment/run.h"
 #include "controllers/disruption/run.h"
 #include "controllers/endpoints/run.h"
@@ -65,6 +66,7 @@ struct ControllerManager::State {
         podgc::make_controller(as("pod-garbage-collector"), static_cast<std::size_t>(std::max(0, options.terminated_pods_limit))));
     controllers.push_back(
         certificates::make_controller(as("certificate-controller"), {options.signing_authority, options.signing_duration}));
+    controllers.push_back(clusterroleaggregation::make_runner(as("clusterrole-aggregation-controller")));
     controllers.push_back(legacytokens::make_cleaner(as("legacy-service-account-token-cleaner"), options.unused_tokens_period));
     controllers.push_back(bootstraptokens::make_cleaner(as("token-cleaner")));
     controllers.push_back(bootstraptokens::make_signer(as("bootstrap-signer")));

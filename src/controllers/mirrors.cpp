@@ -45,6 +45,7 @@ Mirrors::Mirrors(client::Transport& transport)
       resource_quotas(transport, "/api/v1/resourcequotas"),
       certificate_requests(transport, "/apis/certificates.k8s.io/v1/certificatesigningrequests"),
       budgets(transport, "/apis/policy/v1/poddisruptionbudgets"),
+      cluster_roles(transport, "/apis/rbac.authorization.k8s.io/v1/clusterroles"),
       token_secrets(transport, "/api/v1/secrets", client::make_query({{"fieldSelector", "type=kubernetes.io/service-account-token"}})),
       bootstrap_secrets(transport, "/api/v1/namespaces/kube-system/secrets",
                         client::make_query({{"fieldSelector", "type=bootstrap.kubernetes.io/token"}})),
@@ -65,6 +66,7 @@ Mirrors::Mirrors(client::Transport& transport)
            {"v1", "resourcequotas", &resource_quotas},
            {"certificates.k8s.io/v1", "certificatesigningrequests", &certificate_requests},
            {"policy/v1", "poddisruptionbudgets", &budgets},
+           {"rbac.authorization.k8s.io/v1", "clusterroles", &cluster_roles},
            // Parts of a resource: what is written is not shown to them, it may be of another part.
            {"", "", &token_secrets},
            {"", "", &bootstrap_secrets},

@@ -25,8 +25,8 @@ struct Mirrors {
   static std::string service_key(std::string_view ns, std::string_view service) { return std::string(ns) + "/" + std::string(service); }
 
   client::MirrorCore pods, replication_controllers, replica_sets, deployments, services, endpoint_slices, endpoints, namespaces,
-      service_accounts, root_ca_maps, nodes, node_leases, resource_quotas, certificate_requests, budgets, token_secrets, bootstrap_secrets,
-      cluster_info;
+      service_accounts, root_ca_maps, nodes, node_leases, resource_quotas, certificate_requests, budgets, cluster_roles, token_secrets,
+      bootstrap_secrets, cluster_info;
 
  private:
   struct Entry {

@@ -1,4 +1,4 @@
-// X.509 and tokens, by OpenSSL: the cluster's own CA, certificates signed by it, requests (PKCS #10), JWT (RS256, ES256).
+// X.509 and tokens, by OpenSSL: the cluster's own CA, certificates signed by it, requests (PKCS #10), JWT.
 #pragma once
 
 #include <chrono>
@@ -48,8 +48,8 @@ Result<CertificateInfo> read_request(std::string_view csr_pem);             // s
 bool issued_by(std::string_view certificate_pem, std::string_view ca_pem);  // by any CA of a bundle; times are not looked at
 
 // JWT (RFC 7519) in the compact form. Claims are JSON text. The key's kind picks the algorithm: RSA of at least 2048 bits
-// RS256, EC P-256 ES256. `kid` is the base64url SHA-256 of the public key's DER form (SubjectPublicKeyInfo), as upstream.
-// A public key may be PEM of the key, of a certificate or of the private key.
+// RS256, EC P-256, P-384 and P-521 ES256, ES384 and ES512. `kid` is the base64url SHA-256 of the public key's DER form
+// (SubjectPublicKeyInfo), as upstream. A public key may be PEM of the key, of a certificate or of the private key.
 Result<std::string> public_key_pem(std::string_view private_key_pem);
 Result<std::string> key_id(std::string_view public_or_private_key_pem);
 Result<std::string> sign_jwt(std::string_view private_key_pem, std::string_view claims_json);
@@ -57,9 +57,12 @@ struct Jwt {
   std::string header_json, claims_json;
 };
 Result<Jwt> decode_jwt(std::string_view token);  // no signature check
-// Signature and form; times and audience are the caller's. Code::invalid: not a well-formed token; Code::forbidden: an
-// algorithm other than RS256 and ES256 ("none" too), or no key of the algorithm's kind made the signature.
-Result<Jwt> verify_jwt(std::string_view token, const std::vector<std::string>& public_keys_pem);
+// Signature and form; times and audience are the caller's. `algorithms`: that are taken; none: those that keys sign with
+// (above). Code::invalid: not a well-formed token; Code::forbidden: another algorithm ("none" too), or no key of the
+// algorithm's kind made the signature.
+Result<Jwt> verify_jwt(std::string_view token, const std::vector<std::string>& public_keys_pem,
+                       const std::vector<std::string>& algorithms = {});
+bool is_jwt_algorithm(std::string_view name);                                    // also RS384, RS512, PS256, PS384 and PS512
 Result<std::string> jwks_json(const std::vector<std::string>& public_keys_pem);  // RFC 7517
 
 std::string sha256_hex(std::string_view bytes);

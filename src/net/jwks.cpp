@@ -8,6 +8,8 @@
 #include <openssl/param_build.h>
 #include <openssl/pem.h>
 
+#include <algorithm>
+#include <iterator>
 #include <memory>
 
 #include "base/strings.h"
@@ -18,7 +20,12 @@ namespace kybern::net {
 namespace {
 
 constexpr std::size_t max_jwks_bytes = 1 << 20, max_keys = 256, max_number_bytes = 2048;
-constexpr std::size_t p256_bytes = 32;
+
+struct Curve {
+  std::string_view name, group;
+  std::size_t coordinate_bytes;
+};
+constexpr Curve curves[] = {{"P-256", "prime256v1", 32}, {"P-384", "secp384r1", 48}, {"P-521", "secp521r1", 66}};
 
 struct Free {
   void operator()(OSSL_PARAM_BLD* builder) const { OSSL_PARAM_BLD_free(builder); }
@@ -56,10 +63,11 @@ std::string rsa_key(Value jwk) {
 
 std::string ec_key(Value jwk) {
   auto x = base64url_decode(jwk["x"].as_string()), y = base64url_decode(jwk["y"].as_string());
-  if (jwk["crv"].as_string() != "P-256" || !x || !y || x->size() != p256_bytes || y->size() != p256_bytes) return {};
+  const Curve* curve = std::find_if(std::begin(curves), std::end(curves), [&](const Curve& c) { return c.name == jwk["crv"].as_string(); });
+  if (curve == std::end(curves) || !x || !y || x->size() != curve->coordinate_bytes || y->size() != curve->coordinate_bytes) return {};
   const std::string point = '\4' + *x + *y;  // uncompressed
   std::unique_ptr<OSSL_PARAM_BLD, Free> builder(OSSL_PARAM_BLD_new());
-  OSSL_PARAM_BLD_push_utf8_string(builder.get(), OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0);
+  OSSL_PARAM_BLD_push_utf8_string(builder.get(), OSSL_PKEY_PARAM_GROUP_NAME, curve->group.data(), curve->group.size());
   OSSL_PARAM_BLD_push_octet_string(builder.get(), OSSL_PKEY_PARAM_PUB_KEY, point.data(), point.size());
   return make("EC", builder.get());
 }

@@ -13,7 +13,7 @@ struct WebKey {
   std::string id;   // kid, may be empty
   std::string pem;  // PUBLIC KEY
 };
-// RSA keys and those of P-256 that are for signatures; others are left out. Code::invalid: not a key set.
+// RSA keys and those of P-256, P-384 and P-521 that are for signatures; others are left out. Code::invalid: not a key set.
 Result<std::vector<WebKey>> read_jwks(std::string_view json);
 
 }  // namespace kybern::net

@@ -8,8 +8,10 @@
 #include <openssl/evp.h>
 #include <openssl/objects.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/x509.h>
 
+#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
@@ -26,32 +28,58 @@ namespace {
 constexpr std::size_t max_jwt_bytes = 128 << 10;  // a service account's token is about 1 KiB
 constexpr std::size_t max_header_depth = 16;
 constexpr std::size_t max_cached_keys = 64;
-constexpr int min_rsa_bits = 2048;            // RFC 7518, section 3.3
-constexpr std::size_t coordinate_bytes = 32;  // of P-256
+constexpr int min_rsa_bits = 2048;  // RFC 7518, section 3.3
 
-enum class Algorithm { rs256, es256 };
-std::string_view name_of(Algorithm algorithm) { return algorithm == Algorithm::rs256 ? "RS256" : "ES256"; }
+// RFC 7518, section 3.1. `curve`: of ECDSA, whose signatures are two numbers of `coordinate_bytes` each.
+struct Algorithm {
+  std::string_view name;
+  const EVP_MD* (*digest)();
+  bool probabilistic = false;  // RSASSA-PSS
+  int curve = NID_undef;
+  std::size_t coordinate_bytes = 0;
+  std::string_view curve_name = {};  // in a JWK
+  bool elliptic() const { return curve != NID_undef; }
+};
+constexpr Algorithm algorithms[] = {{"RS256", EVP_sha256},
+                                    {"RS384", EVP_sha384},
+                                    {"RS512", EVP_sha512},
+                                    {"ES256", EVP_sha256, false, NID_X9_62_prime256v1, 32, "P-256"},
+                                    {"ES384", EVP_sha384, false, NID_secp384r1, 48, "P-384"},
+                                    {"ES512", EVP_sha512, false, NID_secp521r1, 66, "P-521"},
+                                    {"PS256", EVP_sha256, true},
+                                    {"PS384", EVP_sha384, true},
+                                    {"PS512", EVP_sha512, true}};
+constexpr const Algorithm& rs256 = algorithms[0];
 
+const Algorithm* find_algorithm(std::string_view name) {
+  for (const Algorithm& one : algorithms)
+    if (one.name == name) return &one;
+  return nullptr;
+}
+
+// A key, and what it signs with. An RSA key verifies all of RSA.
 struct SigningKey {
   KeyPtr key;
-  Algorithm algorithm;
+  const Algorithm* algorithm;
   std::string id;
+  bool fits(const Algorithm& other) const { return algorithm->curve == other.curve; }
 };
 
-Result<Algorithm> algorithm_of(EVP_PKEY* key) {
+Result<const Algorithm*> algorithm_of(EVP_PKEY* key) {
   if (EVP_PKEY_is_a(key, "RSA")) {
     if (EVP_PKEY_get_bits(key) < min_rsa_bits)
       return fail(Code::invalid, fmt::format("an RSA key for tokens must have at least {} bits", min_rsa_bits));
-    return Algorithm::rs256;
+    return &rs256;
   }
   char group[64] = "";
   std::size_t length = 0;
   if (EVP_PKEY_is_a(key, "EC") && EVP_PKEY_get_group_name(key, group, sizeof group, &length) == 1) {
     int nid = OBJ_sn2nid(group);
     if (nid == NID_undef) nid = EC_curve_nist2nid(group);
-    if (nid == NID_X9_62_prime256v1) return Algorithm::es256;
+    for (const Algorithm& one : algorithms)
+      if (one.elliptic() && one.curve == nid) return &one;
   }
-  return fail(Code::unsupported, "a key for tokens must be RSA or EC P-256");
+  return fail(Code::unsupported, "a key for tokens must be RSA or EC P-256, P-384 or P-521");
 }
 
 std::string id_of(EVP_PKEY* key) {
@@ -127,8 +155,8 @@ std::string fixed_width(const BIGNUM* number, std::size_t width) {
   return bytes;
 }
 
-// JOSE writes an ECDSA signature as r and s, 32 bytes each (RFC 7518, section 3.4); OpenSSL as DER.
-Result<std::string> raw_from_der(std::string_view der) {
+// JOSE writes an ECDSA signature as r and s, each as wide as a coordinate (RFC 7518, section 3.4); OpenSSL as DER.
+Result<std::string> raw_from_der(std::string_view der, std::size_t coordinate_bytes) {
   const unsigned char* cursor = bytes_of(der);
   SignaturePtr signature(d2i_ECDSA_SIG(nullptr, &cursor, static_cast<long>(der.size())));
   if (!signature) return fail(Code::internal, fmt::format("cannot read a signature: {}", openssl_reason()));
@@ -136,10 +164,10 @@ Result<std::string> raw_from_der(std::string_view der) {
          fixed_width(ECDSA_SIG_get0_s(signature.get()), coordinate_bytes);
 }
 
-std::string der_from_raw(std::string_view raw) {
+std::string der_from_raw(std::string_view raw, std::size_t coordinate_bytes) {
   SignaturePtr signature(ECDSA_SIG_new());
-  BIGNUM* r = BN_bin2bn(bytes_of(raw), coordinate_bytes, nullptr);
-  BIGNUM* s = BN_bin2bn(bytes_of(raw) + coordinate_bytes, coordinate_bytes, nullptr);
+  BIGNUM* r = BN_bin2bn(bytes_of(raw), static_cast<int>(coordinate_bytes), nullptr);
+  BIGNUM* s = BN_bin2bn(bytes_of(raw) + coordinate_bytes, static_cast<int>(coordinate_bytes), nullptr);
   ECDSA_SIG_set0(signature.get(), r, s);
   unsigned char* der = nullptr;
   int size = i2d_ECDSA_SIG(signature.get(), &der);
@@ -152,7 +180,7 @@ Result<std::string> sign(const SigningKey& key, std::string_view text) {
   DigestPtr context(EVP_MD_CTX_new());
   std::size_t size = 0;
   std::string signature;
-  bool done = EVP_DigestSignInit(context.get(), nullptr, EVP_sha256(), nullptr, key.key.get()) == 1 &&
+  bool done = EVP_DigestSignInit(context.get(), nullptr, key.algorithm->digest(), nullptr, key.key.get()) == 1 &&
               EVP_DigestSign(context.get(), nullptr, &size, bytes_of(text), text.size()) == 1;
   if (done) {
     signature.resize(size);
@@ -160,18 +188,21 @@ Result<std::string> sign(const SigningKey& key, std::string_view text) {
   }
   if (!done) return fail(Code::internal, fmt::format("cannot sign a token: {}", openssl_reason()));
   signature.resize(size);
-  return key.algorithm == Algorithm::es256 ? raw_from_der(signature) : Result<std::string>(std::move(signature));
+  return key.algorithm->elliptic() ? raw_from_der(signature, key.algorithm->coordinate_bytes) : Result<std::string>(std::move(signature));
 }
 
-bool verify(const SigningKey& key, std::string_view text, std::string_view signature) {
+bool verify(const SigningKey& key, const Algorithm& by, std::string_view text, std::string_view signature) {
   std::string der;
-  if (key.algorithm == Algorithm::es256) {
-    if (signature.size() != 2 * coordinate_bytes) return false;
-    der = der_from_raw(signature);
+  if (by.elliptic()) {
+    if (signature.size() != 2 * by.coordinate_bytes) return false;
+    der = der_from_raw(signature, by.coordinate_bytes);
     signature = der;
   }
   DigestPtr context(EVP_MD_CTX_new());
-  bool good = EVP_DigestVerifyInit(context.get(), nullptr, EVP_sha256(), nullptr, key.key.get()) == 1 &&
+  EVP_PKEY_CTX* padding = nullptr;  // the digest's
+  bool good = EVP_DigestVerifyInit(context.get(), &padding, by.digest(), nullptr, key.key.get()) == 1 &&
+              (!by.probabilistic || (EVP_PKEY_CTX_set_rsa_padding(padding, RSA_PKCS1_PSS_PADDING) == 1 &&
+                                     EVP_PKEY_CTX_set_rsa_pss_saltlen(padding, RSA_PSS_SALTLEN_DIGEST) == 1)) &&
               EVP_DigestVerify(context.get(), bytes_of(signature), signature.size(), bytes_of(text), text.size()) == 1;
   ERR_clear_error();
   return good;
@@ -264,7 +295,7 @@ Result<std::string> sign_jwt(std::string_view private_key_pem, std::string_view 
   auto key = key_cache().private_key(private_key_pem);
   if (!key) return std::unexpected(key.error());
   if (auto claims = parse_object(claims_json, "the claims", JsonOptions().max_depth); !claims) return std::unexpected(claims.error());
-  std::string header = fmt::format(R"({{"alg":"{}","kid":"{}"}})", name_of((*key)->algorithm), (*key)->id);
+  std::string header = fmt::format(R"({{"alg":"{}","kid":"{}"}})", (*key)->algorithm->name, (*key)->id);
   std::string token = base64url_encode(header) + "." + base64url_encode(claims_json);
   auto signature = sign(**key, token);
   if (!signature) return std::unexpected(signature.error());
@@ -277,21 +308,26 @@ Result<Jwt> decode_jwt(std::string_view token) {
   return std::move(parts->jwt);
 }
 
-Result<Jwt> verify_jwt(std::string_view token, const std::vector<std::string>& public_keys_pem) {
+bool is_jwt_algorithm(std::string_view name) { return find_algorithm(name) != nullptr; }
+
+Result<Jwt> verify_jwt(std::string_view token, const std::vector<std::string>& public_keys_pem, const std::vector<std::string>& allowed) {
   auto parts = parse(token);
   if (!parts) return std::unexpected(parts.error());
-  if (parts->algorithm != "RS256" && parts->algorithm != "ES256")
-    return fail(Code::forbidden, fmt::format("unexpected signature algorithm {}; expected RS256 or ES256", go_quote(parts->algorithm)));
+  const Algorithm* by = find_algorithm(parts->algorithm);
+  // What nobody has limited is what keys sign with here.
+  const bool taken =
+      by && (allowed.empty() ? by == &rs256 || by->elliptic() : std::find(allowed.begin(), allowed.end(), by->name) != allowed.end());
+  if (!taken) return fail(Code::forbidden, fmt::format("unexpected signature algorithm {}", go_quote(parts->algorithm)));
   std::vector<KeyCache::Entry> keys;
   for (const std::string& pem : public_keys_pem) {
     auto key = key_cache().public_key(pem);
     if (!key) return std::unexpected(key.error());
-    if (name_of((*key)->algorithm) != parts->algorithm) continue;
+    if (!(*key)->fits(*by)) continue;
     // The named key first; the others after it, for tokens of signers that name their keys otherwise.
     keys.insert((*key)->id == parts->key_id ? keys.begin() : keys.end(), std::move(*key));
   }
   for (const auto& key : keys)
-    if (verify(*key, parts->signed_text, parts->signature)) return std::move(parts->jwt);
+    if (verify(*key, *by, parts->signed_text, parts->signature)) return std::move(parts->jwt);
   return fail(Code::forbidden, "invalid signature, or no key for it");
 }
 
@@ -302,13 +338,14 @@ Result<std::string> jwks_json(const std::vector<std::string>& public_keys_pem) {
     if (!key) return std::unexpected(key.error());
     EVP_PKEY* raw = (*key)->key.get();
     if (out.back() == '}') out += ',';
-    if ((*key)->algorithm == Algorithm::rs256) {
+    const Algorithm& by = *(*key)->algorithm;
+    if (!by.elliptic()) {
       out += fmt::format(R"({{"use":"sig","kty":"RSA","kid":"{}","alg":"RS256","n":"{}","e":"{}"}})", (*key)->id,
                          number_base64url(raw, OSSL_PKEY_PARAM_RSA_N, 0), number_base64url(raw, OSSL_PKEY_PARAM_RSA_E, 0));
     } else {
-      out += fmt::format(R"({{"use":"sig","kty":"EC","kid":"{}","crv":"P-256","alg":"ES256","x":"{}","y":"{}"}})", (*key)->id,
-                         number_base64url(raw, OSSL_PKEY_PARAM_EC_PUB_X, coordinate_bytes),
-                         number_base64url(raw, OSSL_PKEY_PARAM_EC_PUB_Y, coordinate_bytes));
+      out += fmt::format(R"({{"use":"sig","kty":"EC","kid":"{}","crv":"{}","alg":"{}","x":"{}","y":"{}"}})", (*key)->id, by.curve_name,
+                         by.name, number_base64url(raw, OSSL_PKEY_PARAM_EC_PUB_X, by.coordinate_bytes),
+                         number_base64url(raw, OSSL_PKEY_PARAM_EC_PUB_Y, by.coordinate_bytes));
     }
   }
   return out + "]}";

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 
 #include "base/strings.h"
 #include "document/json.h"
@@ -65,6 +66,57 @@ TEST(Jwt, RoundTrip) {
     stray.back() = alphabet[alphabet.find(stray.back()) + 1];
     EXPECT_EQ(verify_jwt(stray, {public_key}).error().code, Code::invalid);
   }
+}
+
+// A token signed as any JOSE library does it.
+std::string signed_by(const std::string& key_pem, std::string_view name, const EVP_MD* digest, bool probabilistic) {
+  const std::string text = base64url_encode("{\"alg\":\"" + std::string(name) + "\"}") + "." + base64url_encode(claims);
+  auto key = read_private_key(key_pem);
+  EVP_MD_CTX* context = EVP_MD_CTX_new();
+  EVP_PKEY_CTX* padding = nullptr;
+  EVP_DigestSignInit(context, &padding, digest, nullptr, key->get());
+  if (probabilistic) {
+    EVP_PKEY_CTX_set_rsa_padding(padding, RSA_PKCS1_PSS_PADDING);
+    EVP_PKEY_CTX_set_rsa_pss_saltlen(padding, RSA_PSS_SALTLEN_DIGEST);
+  }
+  const auto* bytes = reinterpret_cast<const unsigned char*>(text.data());
+  std::size_t size = 0;
+  EVP_DigestSign(context, nullptr, &size, bytes, text.size());
+  std::string signature(size, '\0');
+  EVP_DigestSign(context, reinterpret_cast<unsigned char*>(signature.data()), &size, bytes, text.size());
+  EVP_MD_CTX_free(context);
+  signature.resize(size);
+  return text + "." + base64url_encode(signature);
+}
+
+TEST(Jwt, EveryAlgorithmThatIsAllowedVerifies) {
+  const std::string rsa_public = *public_key_pem(rsa_key());
+  const struct {
+    std::string name;
+    const EVP_MD* digest;
+  } rsa[] = {{"RS256", EVP_sha256()}, {"RS384", EVP_sha384()}, {"RS512", EVP_sha512()},
+             {"PS256", EVP_sha256()}, {"PS384", EVP_sha384()}, {"PS512", EVP_sha512()}};
+  for (const auto& [name, digest] : rsa) {
+    const std::string token = signed_by(rsa_key(), name, digest, name[0] == 'P');
+    EXPECT_TRUE(verify_jwt(token, {rsa_public}, {"ES256", name})) << name;
+    EXPECT_FALSE(verify_jwt(token, {rsa_public}, {"ES256"})) << name << ": not allowed";
+    EXPECT_EQ(verify_jwt(token, {rsa_public}).has_value(), name == "RS256") << name << ": what keys sign with here";
+    EXPECT_FALSE(verify_jwt(signed_by(rsa_key(), name, digest, name[0] != 'P'), {rsa_public}, {name})) << name << ": the other padding";
+  }
+  for (const auto& [curve, name] : {std::pair("P-256", "ES256"), std::pair("P-384", "ES384"), std::pair("P-521", "ES512")}) {
+    const std::string key = key_text(KeyPtr(EVP_EC_gen(curve)));
+    auto token = sign_jwt(key, claims);
+    ASSERT_TRUE(token) << name;
+    EXPECT_EQ((*parse_json(decode_jwt(*token)->header_json))["alg"].as_string(), name);
+    EXPECT_TRUE(verify_jwt(*token, {*public_key_pem(key)}));
+    EXPECT_TRUE(verify_jwt(*token, {*public_key_pem(key)}, {name}));
+    EXPECT_FALSE(verify_jwt(*token, {*public_key_pem(ec_key())}, {name}));
+    auto published = parse_json(*jwks_json({key}));
+    EXPECT_EQ((*published)["keys"][0]["crv"].as_string(), curve);
+    EXPECT_EQ((*published)["keys"][0]["alg"].as_string(), name);
+  }
+  EXPECT_TRUE(is_jwt_algorithm("PS512"));
+  EXPECT_FALSE(is_jwt_algorithm("HS256"));
 }
 
 // RFC 7515, appendix A.3.
@@ -149,8 +201,8 @@ TEST(Jwt, Malformed) {
 TEST(Jwt, KeysThatAreRefused) {
   std::string small = key_text(KeyPtr(EVP_RSA_gen(1024)));
   EXPECT_EQ(sign_jwt(small, "{}").error().message, "an RSA key for tokens must have at least 2048 bits");
-  std::string p384 = key_text(KeyPtr(EVP_EC_gen("P-384")));
-  EXPECT_EQ(sign_jwt(p384, "{}").error().code, Code::unsupported);
+  std::string other_curve = key_text(KeyPtr(EVP_EC_gen("secp256k1")));
+  EXPECT_EQ(sign_jwt(other_curve, "{}").error().code, Code::unsupported);
   EXPECT_FALSE(verify_jwt(*sign_jwt(ec_key(), "{}"), {"junk"}));
   EXPECT_EQ(key_id("").error().message, "data does not contain any valid RSA or ECDSA public keys");
 }

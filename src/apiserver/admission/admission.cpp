@@ -39,6 +39,7 @@ ApiResult<void> admit_mutating(const AdmissionAttributes& a, Draft& object) {
       admission::namespace_lifecycle,
       admission::default_limits,
       admission::service_account,
+      admission::node_restriction,
       admission::taint_nodes_by_condition,
       admission::priority,
       admission::default_toleration_seconds,
@@ -59,7 +60,6 @@ ApiResult<void> admit_mutating(const AdmissionAttributes& a, Draft& object) {
 }
 
 ApiResult<void> admit_validating(const AdmissionAttributes& a, Value object) {
-  if (auto ok = admission::node_restriction(a, object); !ok) return ok;
   if (auto ok = check_escalation(a, object); !ok) return ok;
   using Plugin = ApiResult<void> (*)(const AdmissionAttributes&, Value);
   static constexpr Plugin plugins[] = {admission::certificates, admission::check_limits, admission::pod_security_standards,
@@ -73,8 +73,8 @@ ApiResult<void> admit_validating(const AdmissionAttributes& a, Value object) {
 ApiResult<void> admit_deletion(const AdmissionAttributes& a) {
   Reinvocation again;
   if (auto ok = admission::protected_namespaces(a); !ok) return ok;
+  if (auto ok = admission::node_restriction_of_deletion(a); !ok) return ok;
   if (auto ok = mutate_dynamically(a, nullptr, again); !ok) return ok;
-  if (auto ok = admission::node_restriction(a, {}); !ok) return ok;
   return validate_dynamically(a, {});
 }
 

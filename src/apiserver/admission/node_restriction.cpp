@@ -159,7 +159,7 @@ ApiResult<void> check_claim(const OfNode& q, Value claim) {
   // Only what an expansion on the node changes: capacity, conditions and what was allocated.
   auto rest = [](Value of) {
     Draft out(of);
-    out["metadata"].erase("managedFields");
+    for (std::string_view field : {"managedFields", "resourceVersion"}) out["metadata"].erase(field);  // an update may name no version
     if (out.find("status"))
       for (std::string_view field : {"capacity", "conditions", "allocatedResources", "allocatedResourceStatuses",
                                      "currentVolumeAttributesClassName", "modifyVolumeStatus"})
@@ -220,28 +220,41 @@ std::optional<OfNode> asked_by_node(const AdmissionAttributes& a) {
   return OfNode{a, std::string(*node)};
 }
 
-}  // namespace
-
-ApiResult<void> node_restriction(const AdmissionAttributes& a, Value object) {
-  auto q = asked_by_node(a);
-  if (!q) return {};
-  if (q->node.empty()) return q->refuse(fmt::format("could not determine node from user \"{}\"", a.work.user.name));
+ApiResult<void> restrict_node(const OfNode& q, Value object) {
+  const AdmissionAttributes& a = q.a;
+  if (q.node.empty()) return q.refuse(fmt::format("could not determine node from user \"{}\"", a.work.user.name));
   const Work& work = a.work;
-  if (work.is("", "pods")) return check_pod(*q, object);
-  if (work.is("", "nodes")) return check_node(*q, object);
-  if (work.is("", "persistentvolumeclaims")) return check_claim(*q, object);
-  if (work.is("certificates.k8s.io", "certificatesigningrequests")) return check_certificate_request(*q, object);
-  if (work.is("coordination.k8s.io", "leases")) return check_named(*q, "node lease");
-  if (work.is("storage.k8s.io", "csinodes")) return check_named(*q, "CSINode");
+  if (work.is("", "pods")) return check_pod(q, object);
+  if (work.is("", "nodes")) return check_node(q, object);
+  if (work.is("", "persistentvolumeclaims")) return check_claim(q, object);
+  if (work.is("certificates.k8s.io", "certificatesigningrequests")) return check_certificate_request(q, object);
+  if (work.is("coordination.k8s.io", "leases")) return check_named(q, "node lease");
+  if (work.is("storage.k8s.io", "csinodes")) return check_named(q, "CSINode");
   if (work.is("resource.k8s.io", "resourceslices")) {
     Value slice = a.operation == "CREATE" ? object : a.before;
-    if (slice["spec"]["nodeName"].as_string() != q->node)
-      return q->refuse(
+    if (slice["spec"]["nodeName"].as_string() != q.node)
+      return q.refuse(
           fmt::format("can only {} ResourceSlice with the same NodeName as the requesting node", a.operation == "CREATE"   ? "create"
                                                                                                  : a.operation == "DELETE" ? "delete"
                                                                                                                            : "update"));
   }
   return {};
+}
+
+}  // namespace
+
+// Before the object is judged, as it came: what a node may not say is refused also where it would count for nothing.
+ApiResult<void> node_restriction(const AdmissionAttributes& a, Draft& object) {
+  auto q = asked_by_node(a);
+  if (!q) return {};
+  const Document whole = object.freeze();
+  return restrict_node(*q, whole.root());
+}
+
+ApiResult<void> node_restriction_of_deletion(const AdmissionAttributes& a) {
+  auto q = asked_by_node(a);
+  if (!q) return {};
+  return restrict_node(*q, {});
 }
 
 ApiResult<void> node_restriction_of_eviction(Work& work, Value pod) {

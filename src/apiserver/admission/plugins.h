@@ -40,7 +40,8 @@ ApiResult<void> claim_resize(const AdmissionAttributes& a, Value object);
 // Priority: at most one class is the default.
 ApiResult<void> one_default_priority(const AdmissionAttributes& a, Value object);
 // NodeRestriction: what kubelets write is their own.
-ApiResult<void> node_restriction(const AdmissionAttributes& a, Value object);
+ApiResult<void> node_restriction(const AdmissionAttributes& a, Draft& object);
+ApiResult<void> node_restriction_of_deletion(const AdmissionAttributes& a);
 ApiResult<void> node_restriction_of_eviction(Work& work, Value pod);
 ApiResult<void> node_restriction_of_token(Work& work, Value request);  // a TokenRequest for the account `work` names
 // CertificateApproval, CertificateSigning: who decides about a signer's requests may do so for that signer.

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include "apiserver/testing/asking.h"
 
 namespace kybern::apiserver {
@@ -64,6 +66,34 @@ spec:
     return must("create", "v1/configmaps", map_text(name, data), "ns");
   }
 };
+
+// A condition that was stored when it compiled (by another version, say) does not keep its policy from being changed.
+TEST_F(PoliciesTest, UnchangedConditionsAreLetBe) {
+  for (const auto& [kind, plural, rest] :
+       {std::tuple("ValidatingAdmissionPolicy", "validatingadmissionpolicies", "  validations: [{expression: 'true'}]"),
+        std::tuple("MutatingAdmissionPolicy", "mutatingadmissionpolicies",
+                   "  reinvocationPolicy: Never\n  mutations: [{patchType: JSONPatch, jsonPatch: {expression: \"[JSONPatch{op: 'remove', "
+                   "path: '/data'}]\"}}]")}) {
+    const std::string path = fmt::format("{}/{}", group, plural);
+    must("create", path,
+         policy_text("p", "  matchConditions: [{name: a, expression: 'true'}]\n" + std::string(rest), "operations: [CREATE]", kind));
+    const ServedRef served = registry().catalog().find("admissionregistration.k8s.io", "v1", plural);
+    auto entry = registry().store().snapshot().get(served->key("", "p"));
+    ASSERT_TRUE(entry) << plural;
+    Draft old(entry->value);
+    old["spec"]["matchConditions"].items()[0]["expression"] = "gone()";
+    old["metadata"]["resourceVersion"] = Document::stamp_blank();
+    ASSERT_TRUE(registry().store().commit({served->key("", "p"), old.freeze(), entry->revision, nullptr}));
+    auto patched = [&](const std::string& spec) { return refusal("patch", path + "/p", spec); };
+    EXPECT_EQ(patched("{metadata: {labels: {a: b}}}"), "");
+    EXPECT_EQ(patched("{spec: {failurePolicy: Ignore}}"), "");
+    const std::string why =
+        fmt::format("{}.admissionregistration.k8s.io \"p\" is invalid: spec.matchConditions[0].expression: Invalid value: ", kind);
+    EXPECT_TRUE(patched("{spec: {matchConditions: [{name: a, expression: 'gone2()'}]}}").starts_with(why)) << plural;
+    EXPECT_TRUE(patched("{spec: {paramKind: {apiVersion: v1, kind: ConfigMap}}}").starts_with(why)) << plural;
+    EXPECT_EQ(patched("{spec: {matchConditions: [{name: a, expression: 'false'}]}}"), "");
+  }
+}
 
 TEST_F(PoliciesTest, DeniesWhatItsBindingSays) {
   policy("p", "  validations: [{expression: \"object.data.k == 'v'\"}]");

@@ -121,7 +121,10 @@ Record::~Record() {
   emit(Stage::response_complete);
 }
 
-void Record::impersonated(const User& user) { impersonated_ = user_info(user); }
+void Record::impersonated(const User& user, std::string constraint) {
+  impersonated_ = user_info(user);
+  constraint_ = std::move(constraint);
+}
 void Record::annotate(std::string_view key, std::string value) { annotations_.emplace(key, std::move(value)); }
 void Record::annotate(const std::map<std::string, std::string>& all) { annotations_.insert(all.begin(), all.end()); }
 
@@ -157,6 +160,7 @@ bool Record::emit(Stage stage) {
   Draft event(head_);
   event["stage"] = text_of(stage);
   if (impersonated_.is_object()) event["impersonatedUser"] = impersonated_;
+  if (!constraint_.empty()) event["authenticationMetadata"]["impersonationConstraint"] = constraint_;
   if (object_ref_.is_object()) event["objectRef"] = object_ref_;
   if (status_.is_object()) event["responseStatus"] = status_;
   event["requestReceivedTimestamp"] = received_;

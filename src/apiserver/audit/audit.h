@@ -27,7 +27,7 @@ class Record {
   ~Record();  // the last stage
   bool keeps_objects() const { return level_ >= Level::request; }
   bool keeps_answers() const { return level_ == Level::request_response; }
-  void impersonated(const User& user);
+  void impersonated(const User& user, std::string constraint);
   void annotate(std::string_view key, std::string value);
   void annotate(const std::map<std::string, std::string>& all);
   void asked(Value body);                       // the body, as it came
@@ -45,7 +45,7 @@ class Record {
   Draft head_, status_, object_ref_, impersonated_;
   Document request_, answer_;
   std::map<std::string, std::string> annotations_;
-  std::string received_;
+  std::string received_, constraint_;  // of an impersonation
   bool long_running_ = false, silent_ = false;
 };
 

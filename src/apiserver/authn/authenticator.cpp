@@ -26,6 +26,13 @@ User with_authenticated(User user) {
   return user;
 }
 
+// ["a" "b"]
+std::string go_quoted(const std::vector<std::string>& list) {
+  std::string out;
+  for (const std::string& text : list) out += (out.empty() ? "" : " ") + go_quote(text);
+  return "[" + out + "]";
+}
+
 // One line of CSV with double quotes.
 std::vector<std::string> csv(std::string_view line) {
   std::vector<std::string> out(1);
@@ -76,17 +83,20 @@ Result<void> Authenticator::add_sources() {
   auto oidc = oidc_configuration(options_.oidc);
   if (!oidc) return std::unexpected(oidc.error());
   std::optional<AuthenticationConfiguration> read;
+  const IssuerRules rules{{}, options_.issuers};
   if (const std::string& file = options_.configuration_file; !file.empty()) {
     if (*oidc) return fail(Code::invalid, "authentication-config file and oidc-* flags are mutually exclusive");
     std::ifstream in(file);
     std::stringstream text;
     text << in.rdbuf();
     if (!in) return fail(Code::invalid, fmt::format("--authentication-config {}: cannot be read", file));
-    auto configuration = read_authentication_configuration(text.str(), world);
+    auto configuration = read_authentication_configuration(text.str(), world, rules);
     if (!configuration) return fail(Code::invalid, fmt::format("--authentication-config {}: {}", file, configuration.error().message));
     read = std::move(*configuration);
   } else if (*oidc) {
-    auto configuration = read_authentication_configuration(oidc->root(), world);
+    IssuerRules limited = rules;
+    limited.algorithms = options_.oidc.signing_algorithms;
+    auto configuration = read_authentication_configuration(oidc->root(), world, limited);
     if (!configuration) return fail(Code::invalid, "--oidc flags: " + configuration.error().message);
     read = std::move(*configuration);
   }
@@ -108,11 +118,11 @@ void Authenticator::believe(std::vector<std::unique_ptr<TokenSource>> issuers) {
   for (auto& issuer : issuers) all->push_back(std::move(issuer));
   if (webhook_) all->push_back(webhook_);
   any_sources_ = !all->empty();
-  sources_.store(std::move(all), std::memory_order_release);
+  sources_.store(std::move(all));
 }
 
 Result<void> Authenticator::reload(std::string_view configuration) {
-  auto read = read_authentication_configuration(configuration, registry_.world());
+  auto read = read_authentication_configuration(configuration, registry_.world(), {{}, options_.issuers});
   if (!read) return fail(Code::invalid, read.error().message);
   if (read->anonymous != anonymous_of_file_) return fail(Code::invalid, "the anonymous section cannot change without a restart");
   for (auto& issuer : read->issuers)
@@ -212,12 +222,25 @@ std::optional<User> Authenticator::check_token(std::string_view token, const std
   const auto all = sources();
   for (const auto& source : *all) {
     if (!ours && !source->knows_audiences()) continue;
-    auto known = source->check(token, audiences);
-    if (!known) continue;
+    std::string why;
+    auto known = source->check(token, audiences, why);
+    if (!known) {
+      if (findings && !why.empty()) findings->errors.push_back(std::move(why));
+      continue;
+    }
     if (findings) findings->audiences = source->knows_audiences() ? std::move(known->audiences) : ours_of(audiences);
     return with_authenticated(std::move(known->user));
   }
   return std::nullopt;
+}
+
+// By its unverified claims: only to say what is wrong with it.
+bool Authenticator::says_to_be_ours(std::string_view token) const {
+  auto jwt = net::decode_jwt(token);
+  auto claims = jwt ? parse_json(jwt->claims_json) : fail(Code::invalid, "");
+  if (!claims) return false;
+  const std::string_view issuer = (*claims)["iss"].as_string();
+  return issuer == legacy_issuer || std::find(options_.issuers.begin(), options_.issuers.end(), issuer) != options_.issuers.end();
 }
 
 // What a good signature was found under stays signed: it is verified once. All else is judged anew each time.
@@ -256,10 +279,16 @@ std::optional<User> Authenticator::check_service_account(std::string_view token,
                                                          TokenFindings* findings) const {
   if (std::count(token.begin(), token.end(), '.') != 2) return std::nullopt;
   auto claims = signed_claims(token);
-  if (!claims) return std::nullopt;
+  auto refuse = [&](std::string why) {
+    if (findings) findings->errors.push_back(std::move(why));
+    return std::nullopt;
+  };
+  if (!claims) return findings && says_to_be_ours(token) ? refuse("go-jose/go-jose: error in cryptographic primitive") : std::nullopt;
   const Time time = registry_.world().clock.now();
   if ((*claims)["iss"].as_string() == legacy_issuer) {
-    if (!for_us(audiences)) return std::nullopt;
+    if (!for_us(audiences))
+      return refuse(
+          fmt::format("token audiences {} is invalid for the target audiences {}", go_quoted(options_.audiences), go_quoted(audiences)));
     auto used = [&](const Document& secret) {
       if (options_.token_used) options_.token_used(secret);
     };
@@ -271,38 +300,52 @@ std::optional<User> Authenticator::check_service_account(std::string_view token,
   if (std::find(options_.issuers.begin(), options_.issuers.end(), (*claims)["iss"].as_string()) == options_.issuers.end())
     return std::nullopt;
   std::int64_t now = std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
-  constexpr std::int64_t clock_leeway_s = 60;
-  if ((*claims)["exp"].as_int() <= now - 0 || (*claims)["nbf"].as_int() > now + clock_leeway_s) return std::nullopt;
   auto names = [&](const std::string& asked) {
     for (Value audience : (*claims)["aud"].items())
       if (audience.as_string() == asked) return true;
     return false;
   };
-  if (!std::any_of(audiences.begin(), audiences.end(), names)) return std::nullopt;
+  if (!std::any_of(audiences.begin(), audiences.end(), names)) {
+    std::vector<std::string> meant;
+    for (Value audience : (*claims)["aud"].items()) meant.push_back(audience.str());
+    return refuse(fmt::format("token audiences {} is invalid for the target audiences {}", go_quoted(meant), go_quoted(audiences)));
+  }
+  constexpr std::int64_t clock_leeway_s = 60;
+  if ((*claims)["exp"].as_int() < now - clock_leeway_s) return refuse("service account token has expired");
+  if ((*claims)["nbf"].as_int() > now + clock_leeway_s) return refuse("service account token is not valid yet");
   Value bound = (*claims)["kubernetes.io"];
   std::string ns = bound["namespace"].str(), name = bound["serviceaccount"]["name"].str();
   Document account = registry_.read("", "v1", "serviceaccounts", ns, name);
-  if (!account || account["metadata"]["uid"].as_string() != bound["serviceaccount"]["uid"].as_string() || gone_for_good(account, time))
-    return std::nullopt;
+  if (!account) return refuse(fmt::format("serviceaccounts {} not found", go_quote(name)));
+  if (account["metadata"]["uid"].as_string() != bound["serviceaccount"]["uid"].as_string())
+    return refuse(fmt::format("service account UID ({}) does not match claim ({})", account["metadata"]["uid"].as_string(),
+                              bound["serviceaccount"]["uid"].as_string()));
+  if (gone_for_good(account, time)) return refuse(fmt::format("service account {}/{} has been deleted", ns, name));
+  // What the token hangs on lives, and is the one of that name.
+  auto lives = [&](std::string_view claim, std::string_view plural, std::string_view in) -> std::string {
+    constexpr std::string_view invalidated = "service account token has been invalidated";
+    Document object = registry_.read("", "v1", plural, in, bound[claim]["name"].as_string());
+    if (!object) return std::string(invalidated);
+    if (object["metadata"]["uid"].as_string() != bound[claim]["uid"].as_string())
+      return fmt::format("{} UID ({}) does not match service account {} ref claim ({})", claim, object["metadata"]["uid"].as_string(),
+                         claim, bound[claim]["uid"].as_string());
+    return gone_for_good(object, time) ? std::string(invalidated) : std::string();
+  };
   User user{fmt::format("{}{}:{}", account_prefix, ns, name),
             bound["serviceaccount"]["uid"].str(),
             {"system:serviceaccounts", "system:serviceaccounts:" + ns},
             {}};
-  for (auto [claim, plural] : {std::pair("pod", "pods"), std::pair("secret", "secrets")}) {
+  for (auto [claim, plural] : {std::pair("secret", "secrets"), std::pair("pod", "pods")}) {
     if (!bound[claim].exists()) continue;
-    Document object = registry_.read("", "v1", plural, ns, bound[claim]["name"].as_string());
-    if (!object || object["metadata"]["uid"].as_string() != bound[claim]["uid"].as_string() || gone_for_good(object, time))
-      return std::nullopt;
+    if (std::string why = lives(claim, plural, ns); !why.empty()) return refuse(std::move(why));
     if (std::string_view(claim) == "pod") {
       user.extra.push_back({"authentication.kubernetes.io/pod-name", {bound[claim]["name"].str()}});
       user.extra.push_back({"authentication.kubernetes.io/pod-uid", {bound[claim]["uid"].str()}});
     }
   }
   // A token of a node alone ends with it; of a pod's the node is only told.
-  if (bound["node"].exists() && !bound["pod"].exists()) {
-    Document node = registry_.read("", "v1", "nodes", "", bound["node"]["name"].as_string());
-    if (!node || node["metadata"]["uid"].as_string() != bound["node"]["uid"].as_string() || gone_for_good(node, time)) return std::nullopt;
-  }
+  if (bound["node"].exists() && !bound["pod"].exists())
+    if (std::string why = lives("node", "nodes", ""); !why.empty()) return refuse(std::move(why));
   if (bound["node"].exists()) {
     user.extra.push_back({"authentication.kubernetes.io/node-name", {bound["node"]["name"].str()}});
     user.extra.push_back({"authentication.kubernetes.io/node-uid", {bound["node"]["uid"].str()}});

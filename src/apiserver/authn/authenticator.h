@@ -16,6 +16,7 @@
 #include "apiserver/authn/token_webhook.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/user.h"
+#include "base/published.h"
 #include "net/http.h"
 
 namespace kybern::apiserver {
@@ -58,6 +59,7 @@ class Authenticator {
 
  private:
   std::optional<Document> signed_claims(std::string_view token) const;
+  bool says_to_be_ours(std::string_view token) const;
   Authenticator(AuthenticationOptions options, const Registry& registry)
       : options_(std::move(options)), registry_(registry), front_proxy_(options_.front_proxy) {}
   std::optional<User> check_service_account(std::string_view token, const std::vector<std::string>& audiences,
@@ -70,13 +72,13 @@ class Authenticator {
   const Registry& registry_;
   Result<void> add_sources();
   void believe(std::vector<std::unique_ptr<TokenSource>> issuers);
-  std::shared_ptr<const Sources> sources() const { return sources_.load(std::memory_order_acquire); }
+  std::shared_ptr<const Sources> sources() const { return sources_.load(); }
   bool for_us(const std::vector<std::string>& audiences) const;
   std::vector<std::string> ours_of(const std::vector<std::string>& audiences) const;
   bool anonymous_may(std::string_view path) const;
   std::unordered_map<std::string, User> static_tokens_;
   std::shared_ptr<TokenSource> bootstrap_, webhook_;  // these stay when the issuers change
-  std::atomic<std::shared_ptr<const Sources>> sources_;
+  Published<Sources> sources_;
   std::atomic<bool> any_sources_{false};
   AnonymousRule anonymous_;
   std::optional<AnonymousRule> anonymous_of_file_;

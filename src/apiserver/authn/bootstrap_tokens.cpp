@@ -31,7 +31,7 @@ class BootstrapTokens final : public TokenSource {
 
   bool asks_outside() const override { return false; }
 
-  std::optional<KnownToken> check(std::string_view token, const std::vector<std::string>&) override {
+  std::optional<KnownToken> check(std::string_view token, const std::vector<std::string>&, std::string&) override {
     if (token.size() != id_length + 1 + secret_length || token[id_length] != '.') return std::nullopt;
     const std::string_view id = token.substr(0, id_length), secret = token.substr(id_length + 1);
     if (!plain(id) || !plain(secret)) return std::nullopt;

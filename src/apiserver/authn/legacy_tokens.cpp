@@ -16,7 +16,8 @@ namespace {
 
 constexpr Duration leeway = std::chrono::minutes(1);
 
-metrics::CounterFamily auto_uses("serviceaccount_legacy_auto_token_uses_total", "Cumulative auto-generated legacy tokens used"),
+metrics::CounterFamily legacy_uses("serviceaccount_legacy_tokens_total", "Cumulative legacy service account tokens used"),
+    auto_uses("serviceaccount_legacy_auto_token_uses_total", "Cumulative auto-generated legacy tokens used"),
     manual_uses("serviceaccount_legacy_manual_token_uses_total", "Cumulative manually created legacy tokens used"),
     invalid_uses("serviceaccount_invalid_legacy_auto_token_uses_total", "Cumulative invalid auto-generated legacy tokens used"),
     stale_uses("serviceaccount_stale_tokens_total", "Cumulative stale projected service account tokens used"),
@@ -103,21 +104,31 @@ std::optional<User> legacy_account(const Registry& registry, std::string_view to
                     name = claims["kubernetes.io/serviceaccount/service-account.name"].str(),
                     secret_name = claims["kubernetes.io/serviceaccount/secret.name"].str(),
                     uid = claims["kubernetes.io/serviceaccount/service-account.uid"].str();
-  auto refuse = [&](std::string_view why) {
-    log_warn("authn", "a service account's token is refused",
-             {{"account", ns + "/" + name}, {"secret", secret_name}, {"why", std::string(why)}});
+  auto refuse = [&](std::string why) {
+    log_warn("authn", "a service account's token is refused", {{"account", ns + "/" + name}, {"secret", secret_name}, {"why", why}});
+    if (findings) findings->errors.push_back(std::move(why));
     return std::nullopt;
   };
+  if (findings) {
+    findings->annotations["authentication.k8s.io/legacy-token"] = claims["sub"].str();
+    legacy_uses.with({}).add();
+  }
   const std::string full = "system:serviceaccount:" + ns + ":" + name;
-  if (ns.empty() || name.empty() || secret_name.empty() || uid.empty() || claims["sub"].as_string() != full)
-    return refuse("its claims are not complete");
+  for (auto [text, claim] :
+       {std::pair(claims["sub"].as_string(), "sub"), std::pair(std::string_view(ns), "namespace"),
+        std::pair(std::string_view(secret_name), "secretName"), std::pair(std::string_view(name), "serviceAccountName"),
+        std::pair(std::string_view(uid), "serviceAccountUID")})
+    if (text.empty()) return refuse(fmt::format("{} claim is missing", claim));
+  if (claims["sub"].as_string() != full) return refuse("sub claim is invalid");
   const Document secret = registry.read("", "v1", "secrets", ns, secret_name);
-  if (!secret || secret["metadata"]["deletionTimestamp"].exists()) return refuse("token has been invalidated");
+  if (!secret || secret["metadata"]["deletionTimestamp"].exists()) return refuse("Token has been invalidated");
   if (!net::equal_constant_time(base64_decode(secret["data"]["token"].as_string()).value_or(""), token))
-    return refuse("token does not match server's copy");
+    return refuse("Token does not match server's copy");
   const Document account = registry.read("", "v1", "serviceaccounts", ns, name);
-  if (!account || account["metadata"]["deletionTimestamp"].exists()) return refuse("the account is gone");
-  if (account["metadata"]["uid"].as_string() != uid) return refuse("the account is another one of that name");
+  if (!account) return refuse(fmt::format("serviceaccounts {} not found", go_quote(name)));
+  if (account["metadata"]["deletionTimestamp"].exists()) return refuse(fmt::format("ServiceAccount {}/{} has been deleted", ns, name));
+  if (account["metadata"]["uid"].as_string() != uid)
+    return refuse(fmt::format("ServiceAccount UID ({}) does not match claim ({})", account["metadata"]["uid"].as_string(), uid));
   Value labels = secret["metadata"]["labels"];
   // Clocks differ: what another server has dated tomorrow is not set back.
   const std::string_view last = labels[last_used_label].as_string();
@@ -127,7 +138,10 @@ std::optional<User> legacy_account(const Registry& registry, std::string_view to
       findings->annotations["authentication.k8s.io/legacy-token-invalidated"] = secret_name + "/" + ns;
       invalid_uses.with({}).add();
     }
-    return refuse("the Secret is marked as no longer valid");
+    return refuse(
+        "the token in secret " + ns + "/" + secret_name + " for service account " + ns + "/" + name +
+        " has been marked invalid. Use tokens from the TokenRequest API or manually created secret-based tokens, or remove the '" +
+        std::string(invalid_since_label) + "' label from the secret to temporarily allow use of this token");
   }
   if (findings) {
     const bool made = made_for(account.root(), secret_name);

@@ -44,7 +44,11 @@ struct Extra {
   std::string key;
   SharedProgram program;
 };
+// As upstream lists them.
+const std::vector<std::string> all_algorithms{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512"};
+
 struct Issuer {
+  std::vector<std::string> algorithms;
   std::string url, discovery_url, ca_pem;
   std::vector<std::string> audiences;
   Mapping username, groups, uid;
@@ -103,12 +107,13 @@ class OidcIssuer final : public TokenSource {
 
   bool knows(std::string_view token, const std::vector<std::string>&) override { return !of_issuer(token); }
 
-  std::optional<KnownToken> check(std::string_view token, const std::vector<std::string>&) override {
+  std::optional<KnownToken> check(std::string_view token, const std::vector<std::string>&, std::string& why) override {
     auto unverified = of_issuer(token);
     if (!unverified) return std::nullopt;
     auto user = verified(token, *unverified);
     if (user) return KnownToken{std::move(*user)};
     log_warn("authn", "a token is refused", {{"issuer", issuer_.url}, {"why", user.error().message}});
+    why = std::move(user.error().message);
     return std::nullopt;
   }
 
@@ -136,7 +141,12 @@ class OidcIssuer final : public TokenSource {
     auto claims = parse_json(jwt->claims_json);
     if (!claims) return std::unexpected(claims.error());
     const std::int64_t now = std::chrono::duration_cast<std::chrono::seconds>(world_.clock.now().time_since_epoch()).count();
-    if ((*claims)["exp"].as_int() <= now) return fail(Code::invalid, "oidc: token is expired");
+    // As its expiry was, in Go's words for a time.
+    if (const std::int64_t end = (*claims)["exp"].as_int(); end <= now) {
+      std::string when = format_rfc3339(Time(std::chrono::seconds(end)));
+      when = when.substr(0, 10) + " " + when.substr(11, 8) + " +0000 UTC";
+      return fail(Code::invalid, fmt::format("oidc: verify token: oidc: token is expired (Token Expiry: {})", when));
+    }
     if ((*claims)["nbf"].as_int() > now + not_before_leeway_s) return fail(Code::invalid, "oidc: the token is not valid yet");
     auto audiences = texts_of((*claims)["aud"]);
     bool meant = audiences && std::any_of(audiences->begin(), audiences->end(), [&](const std::string& a) {
@@ -152,7 +162,7 @@ class OidcIssuer final : public TokenSource {
     for (bool fresh : {false, true}) {
       auto keys = keys_for(id, fresh);
       if (!keys) return std::unexpected(keys.error());
-      auto jwt = net::verify_jwt(token, *keys);
+      auto jwt = net::verify_jwt(token, *keys, issuer_.algorithms);
       if (jwt || fresh) return jwt;
     }
     return fail(Code::forbidden, "failed to verify signature");
@@ -282,7 +292,7 @@ class OidcIssuer final : public TokenSource {
 // Reads the file, and notes what is wrong with it.
 class Reader {
  public:
-  std::vector<std::string> wrong;
+  std::vector<std::string> wrong, disallowed;
 
   SharedProgram compile(std::string_view variable, std::string_view expression, const std::string& at) {
     cel::Environment environment;
@@ -314,18 +324,101 @@ class Reader {
     return out;
   }
 
-  std::vector<Rule> rules(Value list, const std::string& path, std::string_view variable) {
+  // The rules claims are held to: a claim with its value, or an expression; none is said twice.
+  std::vector<Rule> claim_rules(Value list, const std::string& path) {
     std::vector<Rule> out;
-    std::size_t i = 0;
     for (Value r : list.items()) {
-      const std::string at = fmt::format("{}[{}]", path, i++);
+      const std::string at = fmt::format("{}[{}]", path, out.size());
       known(r, at, {"claim", "requiredValue", "expression", "message"});
       Rule rule{r["claim"].str(), r["requiredValue"].str(), r["message"].str(), r["expression"].str(), nullptr};
-      if (rule.claim.empty() == rule.expression.empty()) wrong.push_back(at + ": Required value: either claim or expression is required");
-      if (!rule.expression.empty()) rule.program = compile(variable, rule.expression, at + ".expression");
+      if (!rule.claim.empty() && !rule.expression.empty()) invalid(at, rule.claim, "claim and expression can't both be set");
+      else if (rule.claim.empty() && rule.expression.empty()) wrong.push_back(at + ": Required value: claim or expression is required");
+      else if (!rule.claim.empty()) {
+        if (!rule.message.empty()) invalid(at + ".message", rule.message, "message can't be set when claim is set");
+        twice(out, &Rule::claim, rule.claim, at + ".claim");
+      } else {
+        if (!rule.value.empty()) invalid(at + ".requiredValue", rule.value, "requiredValue can't be set when expression is set");
+        twice(out, &Rule::expression, rule.expression, at + ".expression");
+        rule.program = compile("claims", rule.expression, at + ".expression");
+      }
       out.push_back(std::move(rule));
     }
     return out;
+  }
+
+  std::vector<Rule> user_rules(Value list, const std::string& path) {
+    std::vector<Rule> out;
+    for (Value r : list.items()) {
+      const std::string at = fmt::format("{}[{}]", path, out.size());
+      known(r, at, {"expression", "message"});
+      Rule rule{"", "", r["message"].str(), r["expression"].str(), nullptr};
+      if (rule.expression.empty()) wrong.push_back(at + ".expression: Required value: expression is required");
+      else {
+        twice(out, &Rule::expression, rule.expression, at + ".expression");
+        rule.program = compile("user", rule.expression, at + ".expression");
+      }
+      out.push_back(std::move(rule));
+    }
+    return out;
+  }
+
+  // A name taken from an email says that the email is verified, or says in so many words that it need not be.
+  void verified_email(Value jwt, const std::string& at) {
+    auto reads = [](Value expression, std::string_view claim) {
+      const std::string_view text = expression.as_string();
+      for (auto found = text.find(claim); found != std::string_view::npos; found = text.find(claim, found + 1))
+        if (const auto after = found + claim.size();
+            after == text.size() || (!std::isalnum(static_cast<unsigned char>(text[after])) && text[after] != '_'))
+          return true;
+      return false;
+    };
+    constexpr std::string_view verified = "claims.email_verified";
+    Value mappings = jwt["claimMappings"], username = mappings["username"]["expression"];
+    if (!reads(username, "claims.email") || reads(username, verified)) return;
+    for (Value e : mappings["extra"].items())
+      if (reads(e["valueExpression"], verified)) return;
+    for (Value r : jwt["claimValidationRules"].items())
+      if (reads(r["expression"], verified)) return;
+    invalid(at + ".claimMappings.username.expression", username.as_string(),
+            "claims.email_verified must be used in claimMappings.username.expression or claimMappings.extra[*].valueExpression or "
+            "claimValidationRules[*].expression when claims.email is used in claimMappings.username.expression");
+  }
+
+  void twice(const std::vector<Rule>& before, std::string Rule::*what, const std::string& value, const std::string& at) {
+    for (const Rule& rule : before)
+      if (rule.*what == value) return wrong.push_back(fmt::format("{}: Duplicate value: {}", at, go_quote(value)));
+  }
+
+  void invalid(const std::string& at, std::string_view value, std::string_view why) {
+    wrong.push_back(fmt::format("{}: Invalid value: {}: {}", at, go_quote(value), why));
+  }
+
+  void check_url(const std::string& url, const std::string& at) {
+    if (url.empty()) return;
+    if (!url.starts_with("https://")) invalid(at, url, "URL scheme must be https");
+    const auto host = url.find("://") == std::string::npos ? 0 : url.find("://") + 3;
+    if (url.substr(host, url.find_first_of("/?#", host) - host).contains('@'))
+      invalid(at, url, "URL must not contain a username or password");
+    const std::string before_fragment = url.substr(0, url.find('#'));
+    if (before_fragment.find('?') < before_fragment.size() - 1) invalid(at, url, "URL must not contain a query");
+    if (before_fragment.size() + 1 < url.size()) invalid(at, url, "URL must not contain a fragment");
+  }
+
+  void audiences(Value from, const std::string& at, Issuer& out) {
+    std::size_t i = 0;
+    for (Value one : from["audiences"].items()) {
+      const std::string audience = one.str(), where = fmt::format("{}.audiences[{}]", at, i++);
+      if (audience.empty()) wrong.push_back(where + ": Required value: audience can't be empty");
+      if (std::find(out.audiences.begin(), out.audiences.end(), audience) != out.audiences.end())
+        wrong.push_back(fmt::format("{}: Duplicate value: {}", where, go_quote(audience)));
+      out.audiences.push_back(audience);
+    }
+    const std::string_view policy = from["audienceMatchPolicy"].as_string();
+    if (out.audiences.empty()) wrong.push_back(fmt::format("{}.audiences: Required value: at least one {}.audiences is required", at, at));
+    else if (out.audiences.size() > 1 && policy != "MatchAny")
+      invalid(at + ".audienceMatchPolicy", policy, "audienceMatchPolicy must be MatchAny for multiple audiences");
+    else if (out.audiences.size() == 1 && !policy.empty() && policy != "MatchAny")
+      invalid(at + ".audienceMatchPolicy", policy, "audienceMatchPolicy must be empty or MatchAny for single audience");
   }
 
   Issuer issuer(Value jwt, const std::string& at) {
@@ -336,17 +429,17 @@ class Reader {
     out.url = from["url"].str();
     out.discovery_url = from["discoveryURL"].str();
     out.ca_pem = from["certificateAuthority"].str();
-    for (const auto& [url, field] : {std::pair(out.url, "url"), std::pair(out.discovery_url, "discoveryURL")}) {
-      if (url.empty() && std::string_view(field) == "url") wrong.push_back(at + ".issuer.url: Required value: URL is required");
-      else if (!url.empty() && !url.starts_with("https://"))
-        wrong.push_back(fmt::format("{}.issuer.{}: Invalid value: {}: URL scheme must be https", at, field, go_quote(url)));
-    }
-    if (!out.discovery_url.empty() && out.discovery_url == out.url)
-      wrong.push_back(at + ".issuer.discoveryURL: Invalid value: discoveryURL must be different from URL");
-    for (Value audience : from["audiences"].items()) out.audiences.push_back(audience.str());
-    if (out.audiences.empty()) wrong.push_back(at + ".issuer.audiences: Required value: at least one issuer.audiences is required");
-    if (out.audiences.size() > 1 && from["audienceMatchPolicy"].as_string() != "MatchAny")
-      wrong.push_back(at + ".issuer.audienceMatchPolicy: Invalid value: audienceMatchPolicy must be MatchAny for multiple audiences");
+    if (out.url.empty()) wrong.push_back(at + ".issuer.url: Required value: URL is required");
+    if (std::find(disallowed.begin(), disallowed.end(), out.url) != disallowed.end())
+      wrong.push_back(fmt::format("{}.issuer.url: Invalid value: {}: URL must not overlap with disallowed issuers: [{}]", at,
+                                  go_quote(out.url), join(disallowed, " ")));
+    check_url(out.url, at + ".issuer.url");
+    auto bare = [](std::string_view url) { return url.substr(0, url.find_last_not_of('/') + 1); };
+    if (!out.discovery_url.empty() && bare(out.discovery_url) == bare(out.url))
+      wrong.push_back(fmt::format("{}.issuer.discoveryURL: Invalid value: {}: discoveryURL must be different from URL", at,
+                                  go_quote(out.discovery_url)));
+    check_url(out.discovery_url, at + ".issuer.discoveryURL");
+    audiences(from, at + ".issuer", out);
     Value mappings = jwt["claimMappings"];
     known(mappings, at + ".claimMappings", {"username", "groups", "uid", "extra"});
     out.username = mapping(mappings["username"], at + ".claimMappings.username", true, true);
@@ -364,8 +457,9 @@ class Reader {
           wrong.push_back(fmt::format("{}.key: Invalid value: {}: {} is reserved for Kubernetes use", where, go_quote(key), reserved));
       out.extra.push_back({std::move(key), compile("claims", e["valueExpression"].as_string(), where + ".valueExpression")});
     }
-    out.claim_rules = rules(jwt["claimValidationRules"], at + ".claimValidationRules", "claims");
-    out.user_rules = rules(jwt["userValidationRules"], at + ".userValidationRules", "user");
+    out.claim_rules = claim_rules(jwt["claimValidationRules"], at + ".claimValidationRules");
+    verified_email(jwt, at);
+    out.user_rules = user_rules(jwt["userValidationRules"], at + ".userValidationRules");
     return out;
   }
 };
@@ -377,8 +471,9 @@ Result<Document> oidc_configuration(const OidcOptions& o) {
   if (o.issuer_url.empty() || o.client_id.empty())
     return fail(Code::invalid, "oidc-issuer-url and oidc-client-id must be specified together when any oidc-* flags are set");
   for (const std::string& algorithm : o.signing_algorithms)
-    if (algorithm != "RS256" && algorithm != "ES256")
-      return fail(Code::invalid, fmt::format("--oidc-signing-algs: {} is not supported, expected RS256 or ES256", go_quote(algorithm)));
+    if (!net::is_jwt_algorithm(algorithm))
+      return fail(Code::invalid, fmt::format("--oidc-signing-algs: {} is not supported, expected one of {}", go_quote(algorithm),
+                                             join(all_algorithms, ", ")));
   Draft jwt = Draft::object();
   jwt["issuer"] = Draft::object({{"url", o.issuer_url}, {"audiences", Draft::array({Draft(o.client_id)})}});
   if (!o.ca_file.empty()) {
@@ -408,12 +503,14 @@ Result<Document> oidc_configuration(const OidcOptions& o) {
       .freeze();
 }
 
-Result<AuthenticationConfiguration> read_authentication_configuration(Value root, World world) {
+Result<AuthenticationConfiguration> read_authentication_configuration(Value root, World world, const IssuerRules& rules) {
   if (root["kind"].as_string() != "AuthenticationConfiguration" || (root["apiVersion"].as_string() != "apiserver.config.k8s.io/v1" &&
                                                                     root["apiVersion"].as_string() != "apiserver.config.k8s.io/v1beta1"))
     return fail(Code::invalid, "expected apiVersion apiserver.config.k8s.io/v1, kind AuthenticationConfiguration");
   AuthenticationConfiguration out;
   Reader reader;
+  reader.disallowed = rules.disallowed;
+  std::sort(reader.disallowed.begin(), reader.disallowed.end());
   reader.known(root, "", {"kind", "apiVersion", "jwt", "anonymous"});
   if (root["jwt"].size() > max_issuers)
     return fail(Code::invalid, fmt::format("jwt: Too many: {}: must have at most {} items", root["jwt"].size(), max_issuers));
@@ -422,6 +519,7 @@ Result<AuthenticationConfiguration> read_authentication_configuration(Value root
   for (Value jwt : root["jwt"].items()) {
     const std::string at = fmt::format("jwt[{}]", i++);
     Issuer issuer = reader.issuer(jwt, at);
+    issuer.algorithms = rules.algorithms.empty() ? all_algorithms : rules.algorithms;
     if (std::find(urls.begin(), urls.end(), issuer.url) != urls.end())
       reader.wrong.push_back(fmt::format("{}.issuer.url: Duplicate value: {}", at, go_quote(issuer.url)));
     urls.push_back(issuer.url);
@@ -438,12 +536,12 @@ Result<AuthenticationConfiguration> read_authentication_configuration(Value root
   return out;
 }
 
-Result<AuthenticationConfiguration> read_authentication_configuration(std::string_view yaml, World world) {
+Result<AuthenticationConfiguration> read_authentication_configuration(std::string_view yaml, World world, const IssuerRules& rules) {
   if (yaml.size() > max_configuration_bytes)
     return fail(Code::too_large, fmt::format("the authentication configuration is larger than {} bytes", max_configuration_bytes));
   auto documents = parse_yaml(yaml);
   if (!documents) return fail(Code::invalid, documents.error().message);
-  return read_authentication_configuration(documents->empty() ? Value() : documents->front().root(), world);
+  return read_authentication_configuration(documents->empty() ? Value() : documents->front().root(), world, rules);
 }
 
 }  // namespace kybern::apiserver

@@ -34,8 +34,12 @@ struct AuthenticationConfiguration {
   std::vector<std::unique_ptr<TokenSource>> issuers;
   std::optional<AnonymousRule> anonymous;
 };
+struct IssuerRules {
+  std::vector<std::string> algorithms;  // that are taken; none: all that net::is_jwt_algorithm() knows
+  std::vector<std::string> disallowed;  // URLs that no issuer may have: those of this server's own accounts
+};
 // Code::invalid with all that is wrong. Issuers are asked for their keys when the first of their tokens comes.
-Result<AuthenticationConfiguration> read_authentication_configuration(Value root, World world);
-Result<AuthenticationConfiguration> read_authentication_configuration(std::string_view yaml, World world);
+Result<AuthenticationConfiguration> read_authentication_configuration(Value root, World world, const IssuerRules& rules = {});
+Result<AuthenticationConfiguration> read_authentication_configuration(std::string_view yaml, World world, const IssuerRules& rules = {});
 
 }  // namespace kybern::apiserver

@@ -11,6 +11,7 @@
 #include "apiserver/authn/oidc.h"
 #include "apiserver/outside/config_follower.h"
 #include "apiserver/testing/live_server.h"
+#include "base/files.h"
 #include "base/strings.h"
 #include "base/testing/eventually.h"
 #include "document/json.h"
@@ -80,6 +81,14 @@ class TokenSources : public ::testing::Test {
     if (out.status != 201) return Draft::object().freeze();
     auto review = parse_json(out.body);
     return Draft((*review)["status"]["userInfo"]).freeze();
+  }
+  // What a review says is wrong with a token.
+  std::string why(const std::string& token, const std::string& audiences = "[]") {
+    return live_
+        .must("POST", "/apis/authentication.k8s.io/v1/tokenreviews",
+              R"({"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","spec":{"token":")" + token + R"(","audiences":)" +
+                  audiences + "}}")["status"]["error"]
+        .str();
   }
   std::string token(const std::string& claims, const std::string& key) const {
     const auto now = std::chrono::duration_cast<std::chrono::seconds>(real_world().clock.now().time_since_epoch()).count();
@@ -151,9 +160,15 @@ TEST_F(TokenSources, ATokenInASecretIsItsAccounts) {
   auto label = [&] { return call("GET", "/secrets/robot-token")["metadata"]["labels"]["kubernetes.io/legacy-token-last-used"].str(); };
   EXPECT_TRUE(eventually([&] { return label() >= today; }));
   EXPECT_FALSE(who(token_of("another"))["username"].exists()) << "not what the Secret holds";
+  EXPECT_EQ(why(token_of("another")), "[invalid bearer token, Token does not match server's copy]");
   EXPECT_FALSE(who(token_of(uid, "other"))["username"].exists()) << "no such Secret";
+  EXPECT_EQ(why(token_of(uid, "other")), "[invalid bearer token, Token has been invalidated]");
   call("PATCH", "/secrets/robot-token", R"({"metadata":{"labels":{"kubernetes.io/legacy-token-invalid-since":"2026-01-01"}}})");
   EXPECT_FALSE(who(good)["username"].exists());
+  EXPECT_EQ(why(good),
+            "[invalid bearer token, the token in secret default/robot-token for service account default/robot has been marked invalid. Use "
+            "tokens from the TokenRequest API or manually created secret-based tokens, or remove the "
+            "'kubernetes.io/legacy-token-invalid-since' label from the secret to temporarily allow use of this token]");
   call("PATCH", "/secrets/robot-token", R"({"metadata":{"labels":{"kubernetes.io/legacy-token-invalid-since":null}}})");
   EXPECT_TRUE(who(good)["username"].exists());
   call("DELETE", "/secrets/robot-token");
@@ -233,6 +248,7 @@ TEST_F(TokenSources, NobodyQueuesBehindASlowIssuer) {
   with.oidc.issuer_url = url_;
   with.oidc.client_id = "kube";
   with.oidc.ca_file = live_.write("ca", ca_.certificate_pem);
+  with.oidc.signing_algorithms = {"ES256"};
   start(with);
   {
     std::lock_guard lock(hold_mutex_);
@@ -383,16 +399,82 @@ TEST_F(TokenSources, AnIssuersTokensBecomeUsers) {
   with.oidc.groups_claim = "roles";
   with.oidc.groups_prefix = "o:";
   with.oidc.required_claims = {"hd=example.com"};
+  with.oidc.signing_algorithms = {"RS512", "ES256"};
   start(with);
   const std::string good = R"("aud":["x","kube"],"email":"jane@example.com","hd":"example.com","roles":["a","b"])";
   const Document user = who(token(good, key_));
   EXPECT_EQ(user["username"].as_string(), "jane@example.com");
   EXPECT_EQ(to_json(user["groups"]), R"(["o:a","o:b","system:authenticated"])");
   EXPECT_FALSE(who(token(good, *net::new_private_key_pem()))["username"].exists()) << "another's signature";
+  EXPECT_EQ(why(*net::sign_jwt(key_, R"({"iss":")" + url_ + R"(","exp":1767225600})")),
+            "[invalid bearer token, oidc: verify token: oidc: token is expired (Token Expiry: 2026-01-01 00:00:00 +0000 UTC)]");
   EXPECT_FALSE(who(token(good + R"(,"email_verified":false)", key_))["username"].exists());
   EXPECT_FALSE(who(token(R"("aud":"other","email":"j","hd":"example.com")", key_))["username"].exists());
   EXPECT_FALSE(who(token(R"("aud":"kube","email":"j")", key_))["username"].exists()) << "a claim is missing";
   EXPECT_FALSE(who(token(R"("aud":"kube","hd":"example.com")", key_))["username"].exists()) << "no name";
+}
+
+// By the flags only RS256 is taken when nothing else is said; by a file all that is asymmetric.
+TEST_F(TokenSources, AlgorithmsAreLimitedByTheFlags) {
+  ServerOptions with = live_.options();
+  with.oidc.issuer_url = url_;
+  with.oidc.client_id = "kube";
+  with.oidc.ca_file = live_.write("ca", ca_.certificate_pem);
+  start(with);
+  EXPECT_FALSE(who(token(R"("aud":"kube","sub":"jane")", key_))["username"].exists());
+  EXPECT_EQ(why(token(R"("aud":"kube","sub":"jane")", key_)), "[invalid bearer token, unexpected signature algorithm \"ES256\"]");
+  live_.stop();
+  with.oidc.signing_algorithms = {"HS256"};
+  auto started = live_.start(with);
+  ASSERT_FALSE(started);
+  EXPECT_EQ(
+      started.error().message,
+      "--oidc-signing-algs: \"HS256\" is not supported, expected one of RS256, RS384, RS512, ES256, ES384, ES512, PS256, PS384, PS512");
+  // An issuer is nobody of this server's own.
+  with.oidc.signing_algorithms = {"RS256"};
+  with.oidc.issuer_url = "https://kubernetes.default.svc.cluster.local";
+  started = live_.start(with);
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().message,
+            "--oidc flags: jwt[0].issuer.url: Invalid value: \"https://kubernetes.default.svc.cluster.local\": URL must not overlap with "
+            "disallowed issuers: [https://kubernetes.default.svc.cluster.local]");
+}
+
+// Why an account's token is no good is said to who asks for a review, in upstream's words.
+TEST_F(TokenSources, AReviewSaysWhatIsWrong) {
+  start(live_.options());
+  const std::string accounts = "/api/v1/namespaces/default/serviceaccounts";
+  const Document account = live_.must("POST", accounts, R"({"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"robot"}})");
+  const Document secret =
+      live_.must("POST", "/api/v1/namespaces/default/secrets", R"({"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"}})");
+  const std::string good =
+      live_
+          .must(
+              "POST", accounts + "/robot/token",
+              R"({"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{"boundObjectRef":{"apiVersion":"v1","kind":"Secret","name":"s","uid":")" +
+                  secret["metadata"]["uid"].str() + "\"}}}")["status"]["token"]
+          .str();
+  EXPECT_EQ(why(good), "");
+  EXPECT_EQ(why("nonsense"), "invalid bearer token");
+  const std::string own = "https://kubernetes.default.svc.cluster.local";
+  EXPECT_EQ(why(good, R"(["a","b"])"),
+            "[invalid bearer token, token audiences [\"" + own + "\"] is invalid for the target audiences [\"a\" \"b\"]]");
+  EXPECT_EQ(why(*net::sign_jwt(*net::new_private_key_pem(), R"({"iss":")" + own + "\"}")),
+            "[invalid bearer token, go-jose/go-jose: error in cryptographic primitive]");
+  const std::string key = file_text(live_.server().credentials().service_account_key);
+  auto token_of = [&](std::int64_t end, const std::string& uid) {
+    return *net::sign_jwt(key, R"({"iss":")" + own + R"(","aud":[")" + own + R"("],"exp":)" + std::to_string(end) +
+                                   R"(,"kubernetes.io":{"namespace":"default","serviceaccount":{"name":"robot","uid":")" + uid + "\"}}}");
+  };
+  const auto now = std::chrono::duration_cast<std::chrono::seconds>(real_world().clock.now().time_since_epoch()).count();
+  const std::string uid = account["metadata"]["uid"].str();
+  EXPECT_EQ(why(token_of(now - 90, uid)), "[invalid bearer token, service account token has expired]");
+  EXPECT_EQ(why(token_of(now - 5, uid)), "") << "clocks differ: a minute is forgiven";
+  EXPECT_EQ(why(token_of(now + 60, "other")), "[invalid bearer token, service account UID (" + uid + ") does not match claim (other)]");
+  live_.must("DELETE", "/api/v1/namespaces/default/secrets/s");
+  EXPECT_EQ(why(good), "[invalid bearer token, service account token has been invalidated]");
+  live_.must("DELETE", accounts + "/robot");
+  EXPECT_EQ(why(good), "[invalid bearer token, serviceaccounts \"robot\" not found]");
 }
 
 TEST_F(TokenSources, ClaimsAreReadByExpressions) {
@@ -437,7 +519,17 @@ TEST(AuthenticationConfigurations, WhatIsWrongIsSaid) {
       {head + "jwt: [{issuer: {url: 'http://x', audiences: [a]}, claimMappings: {username: {claim: sub, prefix: ''}}}]",
        "URL scheme must be https"},
       {head + "jwt: [{issuer: {url: 'https://x'}, claimMappings: {username: {claim: sub, prefix: ''}}}]",
-       "at least one issuer.audiences is required"},
+       "jwt[0].issuer.audiences: Required value: at least one jwt[0].issuer.audiences is required"},
+      {head +
+           "jwt: [{issuer: {url: 'https://u@x/y?q=1#f', discoveryURL: 'https://x/', audiences: [a, '', a], audienceMatchPolicy: MatchAny}, "
+           "claimMappings: {username: {claim: sub, prefix: ''}}}]",
+       "jwt[0].issuer.url: Invalid value: \"https://u@x/y?q=1#f\": URL must not contain a username or password; "
+       "jwt[0].issuer.url: Invalid value: \"https://u@x/y?q=1#f\": URL must not contain a query; "
+       "jwt[0].issuer.url: Invalid value: \"https://u@x/y?q=1#f\": URL must not contain a fragment; "
+       "jwt[0].issuer.audiences[1]: Required value: audience can't be empty; jwt[0].issuer.audiences[2]: Duplicate value: \"a\""},
+      {head + "jwt: [{issuer: {url: 'https://x', discoveryURL: 'https://x/', audiences: [a]}, claimMappings: {username: {claim: sub, "
+              "prefix: ''}}}]",
+       "discoveryURL must be different from URL"},
       {head + "jwt: [{issuer: {url: 'https://x', audiences: [a, b]}, claimMappings: {username: {claim: sub, prefix: ''}}}]",
        "audienceMatchPolicy must be MatchAny"},
       {head + "jwt: [{issuer: {url: 'https://x', audiences: [a]}, claimMappings: {username: {claim: sub}}}]",
@@ -448,6 +540,19 @@ TEST(AuthenticationConfigurations, WhatIsWrongIsSaid) {
       {head + "jwt: [{issuer: {url: 'https://x', audiences: [a]}, claimMappings: {username: {expression: claims.sub}, extra: [{key: "
               "'k8s.io/x', valueExpression: claims.a}]}}]",
        "reserved for Kubernetes use"},
+      {head + "jwt: [{issuer: {url: 'https://x', audiences: [a]}, claimMappings: {username: {expression: claims.sub}}, "
+              "claimValidationRules: [{}, {claim: a, expression: b}, {claim: hd, message: m}, {claim: hd}, {expression: 'true', "
+              "requiredValue: v}], userValidationRules: [{message: m}, {expression: 'true'}, {expression: 'true'}]}]",
+       "jwt[0].claimValidationRules[0]: Required value: claim or expression is required; "
+       "jwt[0].claimValidationRules[1]: Invalid value: \"a\": claim and expression can't both be set; "
+       "jwt[0].claimValidationRules[2].message: Invalid value: \"m\": message can't be set when claim is set; "
+       "jwt[0].claimValidationRules[3].claim: Duplicate value: \"hd\"; "
+       "jwt[0].claimValidationRules[4].requiredValue: Invalid value: \"v\": requiredValue can't be set when expression is set; "
+       "jwt[0].userValidationRules[0].expression: Required value: expression is required; "
+       "jwt[0].userValidationRules[2].expression: Duplicate value: \"true\""},
+      {head + "jwt: [{issuer: {url: 'https://x', audiences: [a]}, claimMappings: {username: {expression: claims.email}, extra: [{key: "
+              "example.com/x, valueExpression: claims.email_verified_at}]}}]",
+       "jwt[0].claimMappings.username.expression: Invalid value: \"claims.email\": claims.email_verified must be used in"},
       {head + "anonymous: {enabled: false, conditions: [{path: /x}]}", "enabled should be set to true"},
       {head + "jwts: []", "unknown field \"jwts\""},
   };

@@ -23,6 +23,7 @@ struct TokenFindings {
   std::vector<std::string> audiences;              // whom it is meant for, of those asked about
   std::vector<std::string> warnings;               // for whoever came with it
   std::map<std::string, std::string> annotations;  // for the audit trail
+  std::vector<std::string> errors;                 // why it is no good, of each who knows it; in upstream's words
 };
 
 // For many threads at once.
@@ -32,9 +33,9 @@ class TokenSource {
   virtual bool asks_outside() const { return true; }                                       // check() may wait for somebody
   virtual bool knows(std::string_view, const std::vector<std::string>&) { return false; }  // but not for this token
   virtual bool knows_audiences() const { return false; }                                   // otherwise its tokens are for this server alone
-  // The user, without system:authenticated. Nothing: it is not one of these, or no good. `audiences`: for whom it has to be
-  // meant; one of them is enough.
-  virtual std::optional<KnownToken> check(std::string_view token, const std::vector<std::string>& audiences) = 0;
+  // The user, without system:authenticated. Nothing: it is not one of these, or no good, then `why` may be said. `audiences`:
+  // for whom it has to be meant; one of them is enough.
+  virtual std::optional<KnownToken> check(std::string_view token, const std::vector<std::string>& audiences, std::string& why) = 0;
   // Fetches what the first token would wait for. May take seconds.
   virtual Result<void> prepare() { return {}; }
 };

@@ -31,12 +31,15 @@ class TokenWebhook final : public TokenSource {
     return found != answers_.end() && world_.clock.steady() < found->second.until;
   }
 
-  std::optional<KnownToken> check(std::string_view token, const std::vector<std::string>& audiences) override {
+  std::optional<KnownToken> check(std::string_view token, const std::vector<std::string>& audiences, std::string& why) override {
     const std::string key = key_of(token, audiences);
     const Instant now = world_.clock.steady();
     {
       std::lock_guard lock(mutex_);
-      if (auto found = answers_.find(key); found != answers_.end() && now < found->second.until) return found->second.known;
+      if (auto found = answers_.find(key); found != answers_.end() && now < found->second.until) {
+        why = found->second.why;
+        return found->second.known;
+      }
     }
     Draft review = Draft::object({{"apiVersion", "authentication.k8s.io/v1"},
                                   {"kind", "TokenReview"},
@@ -49,13 +52,15 @@ class TokenWebhook final : public TokenSource {
     for (int i = 0; i < attempts && !answer; ++i) answer = caller_->post(body, limit);
     if (!answer) {
       log_error("authn", "the token webhook cannot be asked", {{"why", answer.error().message}});
+      why = answer.error().message;
       return std::nullopt;  // not kept: it may be back soon
     }
+    if (!(*answer)["status"]["authenticated"].as_bool()) why = (*answer)["status"]["error"].str();
     std::optional<KnownToken> known = known_by((*answer)["status"], audiences);
     std::lock_guard lock(mutex_);
     if (answers_.size() >= answers_kept) std::erase_if(answers_, [&](const auto& entry) { return entry.second.until <= now; });
     if (answers_.size() >= answers_kept) answers_.clear();
-    answers_[key] = {known, now + ttl_};
+    answers_[key] = {known, why, now + ttl_};
     return known;
   }
 
@@ -66,6 +71,7 @@ class TokenWebhook final : public TokenSource {
   }
   struct Answer {
     std::optional<KnownToken> known;
+    std::string why;
     Instant until;
   };
 

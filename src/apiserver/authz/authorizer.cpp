@@ -67,10 +67,11 @@ std::string describe_subject(Value subject, std::string_view ns) {
   return fmt::format("{} \"{}\"", subject["kind"].as_string(), subject["name"].as_string());
 }
 
-// Visits the bindings of a user that count in a namespace, with their roles. Stops when `visit` returns false.
+// Visits the bindings of a user that count in a namespace, with their roles. Stops when `visit` returns false. Roles that are
+// not there are told to `missing`, as a cache of roles would (clusterrole.rbac...) or, with a `plural`, as the API.
 using Visit = std::function<bool(Value binding, Value role, Value subject, bool cluster_binding)>;
 void bindings_of(const Registry& registry, const User& user, std::string_view ns, const Visit& visit,
-                 std::vector<std::string>* missing = nullptr) {
+                 std::vector<std::string>* missing = nullptr, std::string_view plural = "") {
   bool go_on = true;
   auto step = [&](Value binding, bool cluster_binding) {
     std::string_view binding_ns = binding["metadata"]["namespace"].as_string();
@@ -83,7 +84,7 @@ void bindings_of(const Registry& registry, const User& user, std::string_view ns
     if (!role) {
       if (missing)
         missing->push_back(
-            fmt::format("{}.{} \"{}\" not found", cluster_role ? "clusterrole" : "role", rbac_group, ref["name"].as_string()));
+            fmt::format("{}{}.{} \"{}\" not found", cluster_role ? "clusterrole" : "role", plural, rbac_group, ref["name"].as_string()));
       return true;
     }
     return go_on = visit(binding, role, subject, cluster_binding);
@@ -284,12 +285,15 @@ Decision Authorizer::walk_roles(const Attributes& a, bool& by_name) const {
   return decision;
 }
 
-std::vector<Document> Authorizer::rules_for(const User& user, std::string_view ns) const {
+std::vector<Document> Authorizer::rules_for(const User& user, std::string_view ns, std::vector<std::string>* errors) const {
   std::vector<Document> out;
-  bindings_of(registry_, user, ns, [&](Value, Value role, Value, bool) {
-    for (Value rule : role["rules"].items()) out.push_back(rule.document());
-    return true;
-  });
+  bindings_of(
+      registry_, user, ns,
+      [&](Value, Value role, Value, bool) {
+        for (Value rule : role["rules"].items()) out.push_back(rule.document());
+        return true;
+      },
+      errors, "s");
   return out;
 }
 

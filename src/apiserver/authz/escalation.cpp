@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -58,11 +59,17 @@ bool may(const Work& work, std::string_view verb, std::string_view resource, std
 }
 
 ApiResult<void> check_rules(const Work& work, Value rules) {
-  auto missing = Authorizer::uncovered(work.registry.authorizer()->rules_for(work.user, work.ns), rules);
+  std::vector<std::string> errors;
+  auto missing = Authorizer::uncovered(work.registry.authorizer()->rules_for(work.user, work.ns, &errors), rules);
   if (missing.empty()) return {};
-  return fail(forbidden(rbac_group, work.served->plural(), work.name,
-                        fmt::format("user {} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
-                                    go_quote(work.user.name), quoted(work.user.groups), describe_all(missing))));
+  std::string why = fmt::format("user {} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
+                                go_quote(work.user.name), quoted(work.user.groups), describe_all(missing));
+  std::vector<std::string> once;
+  for (std::string& error : errors)
+    if (std::find(once.begin(), once.end(), error) == once.end()) once.push_back(std::move(error));
+  if (once.size() == 1) why += "; resolution errors: [" + once[0] + "]";
+  else if (!once.empty()) why += "; resolution errors: [[" + join(once, ", ") + "]]";
+  return fail(forbidden(rbac_group, work.served->plural(), work.name, why));
 }
 
 // The garbage collector takes references and finalizers off objects whose rights it does not have.

@@ -53,6 +53,8 @@ Decision NodeAuthorizer::authorize(std::string_view node, const Attributes& a) c
       }
       if (a.resource == "persistentvolumes") return volume(node, a);
       if (a.resource == "serviceaccounts") {
+        // For what pulls its images by its token (KEP-4412).
+        if (a.verb == "get" && a.subresource.empty()) return related(node, Kind::service_account, a);
         if (a.verb != "create" || a.name.empty()) return no("can only create tokens for individual service accounts");
         if (a.subresource != "token") return no("can only create token subresource of serviceaccount");
         return related(node, Kind::service_account, a);

@@ -61,6 +61,28 @@ TEST_F(NodeRights, OfAVolumesSecretsThoseForTheNode) {
             "namespace \"default\": no relationship found between node 'one' and this object");
 }
 
+TEST_F(NodeRights, NoClaimsThroughAPodsStatus) {
+  auto write = [&](const std::string& status) {
+    return live_.refused("PATCH", std::string(in_default) + "pods/p/status", "{\"status\":" + status + "}", kubelet_one);
+  };
+  EXPECT_EQ(write(R"({"resourceClaimStatuses":[{"name":"gpu","resourceClaimName":"of-others"}]})"),
+            "403 pods \"p\" is forbidden: node \"one\" cannot update resource claim statues");
+  EXPECT_EQ(write(R"({"extendedResourceClaimStatus":{"resourceClaimName":"of-others","requestMappings":[]}})"),
+            "403 pods \"p\" is forbidden: node \"one\" cannot update extended resource claim status");
+  EXPECT_EQ(write(R"({"phase":"Running"})"), "done");
+}
+
+TEST_F(NodeRights, AccountsOfItsPods) {
+  EXPECT_EQ(read("serviceaccounts/default"), "done");
+  make("serviceaccounts", R"({"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"other"}})");
+  EXPECT_EQ(read("serviceaccounts/other"),
+            "403 serviceaccounts \"other\" is forbidden: User \"system:node:one\" cannot get resource \"serviceaccounts\" in API group "
+            "\"\" in the namespace \"default\": no relationship found between node 'one' and this object");
+  EXPECT_EQ(read("serviceaccounts"),
+            "403 serviceaccounts is forbidden: User \"system:node:one\" cannot list resource \"serviceaccounts\" in API group \"\" in the "
+            "namespace \"default\": can only create tokens for individual service accounts");
+}
+
 TEST_F(NodeRights, TokensForAudiencesThatVolumesOrRolesName) {
   EXPECT_EQ(token_for(R"(["vault"])"), "done") << "the driver of its claim's volume";
   EXPECT_EQ(token_for(R"(["other"])"),

@@ -27,7 +27,7 @@ Draft list_of(std::string_view commas) {
 
 Draft rule_of(std::string_view line) {
   std::vector<std::string_view> words;
-  for (std::string_view word : split(line, ' '))
+  for (std::string_view word : split(line == "  events" ? "create,patch,update core,events.k8s.io events" : line, ' '))
     if (!word.empty()) words.push_back(word);
   KYBERN_CHECK(words.size() >= 3, "a rule of the policy has verbs, groups and resources");
   std::string_view verbs = words[0];
@@ -53,6 +53,8 @@ Draft subject_of(std::string_view text) {
   }
   return Draft::object({{"apiGroup", group}, {"kind", text[0] == 'u' ? "User" : "Group"}, {"name", name}});
 }
+
+std::string part_label(std::string_view of) { return fmt::format("rbac.authorization.k8s.io/aggregate-to-{}", of); }
 
 Draft with_metadata(std::string_view name) {
   Draft object = Draft::object();
@@ -80,11 +82,14 @@ std::vector<Wanted> read_policy() {
     }
     auto words = split(line, ' ');
     aggregated_to.clear();
-    if (words[0] == "role" || words[0] == "aggregate") {
+    if (words[0] == "role" || words[0] == "aggregate" || words[0] == "collect") {
       out.push_back({"clusterroles", "", std::string(words[1]), with_metadata(words[1])});
-      if (words[0] == "aggregate") {
-        aggregated_to = words[2];
-        out.back().object["metadata"]["labels"][fmt::format("rbac.authorization.k8s.io/aggregate-to-{}", aggregated_to)] = "true";
+      if (words.size() > 2) out.back().object["metadata"]["labels"][part_label(words[2])] = "true";
+      if (words[0] == "aggregate") aggregated_to = words[2];
+      if (words[0] == "collect") {
+        Draft selector = Draft::object();
+        selector["matchLabels"][part_label(words[1])] = "true";
+        out.back().object["aggregationRule"]["clusterRoleSelectors"].push_back(std::move(selector));
       }
     } else if (words[0] == "namespaced") {
       out.push_back({"roles", std::string(words[1]), std::string(words[2]), with_metadata(words[2])});
@@ -111,21 +116,34 @@ std::vector<Wanted> read_policy() {
       }
     }
   }
-  // view is part of edit, edit of admin: the roles that people are given hold the rules of their parts.
+  // A controller fills in the rules of roles that collect (controllers/clusterroleaggregation); a server alone begins with them.
   struct Level {
     std::string_view name;
     std::vector<std::string_view> from;
   };
-  for (const Level& level : {Level{"view", {"view"}}, Level{"edit", {"edit", "view"}}, Level{"admin", {"admin", "edit", "view"}}})
+  for (const Level& level : {Level{"view", {"view"}}, Level{"edit", {"edit", "view"}}, Level{"admin", {"edit", "view", "admin"}}})
     for (Wanted& w : out) {
       if (w.plural != "clusterroles" || w.name != level.name) continue;
       for (std::string_view part : level.from)
         for (const Draft& rule : parts[std::string(part)]) w.object["rules"].push_back(rule);
-      Draft selector = Draft::object();
-      selector["matchLabels"][fmt::format("rbac.authorization.k8s.io/aggregate-to-{}", level.name)] = "true";
-      w.object["aggregationRule"]["clusterRoleSelectors"].push_back(std::move(selector));
     }
   return out;
+}
+
+bool is_left_alone(Value object) { return object["metadata"]["annotations"][update_annotation].as_string() == "false"; }
+
+// What a binding binds to never changes: one bound to something else is made anew.
+bool is_bound_elsewhere(Value held, const Draft& wanted) {
+  const Draft* to = wanted.find("roleRef");
+  return to && held.exists() && !is_left_alone(held) && !(Draft(held["roleRef"]) == *to);
+}
+
+bool same_subject(Value held, const Draft& wanted) {
+  for (std::string_view field : {"kind", "name", "namespace"}) {
+    const Draft* of = wanted.find(field);
+    if (held[field].as_string() != (of ? of->as_string() : std::string_view())) return false;
+  }
+  return true;
 }
 
 Result<void> reconcile(Registry& registry, World world, const Wanted& wanted) {
@@ -138,7 +156,13 @@ Result<void> reconcile(Registry& registry, World world, const Wanted& wanted) {
   auto complain = [&](const Status& status) {
     return fail(Code::internal, fmt::format("{} {}: {}", wanted.plural, wanted.name, status.message));
   };
-  if (!registry.read(group, "v1", wanted.plural, wanted.ns, wanted.name)) {
+  Document held = registry.read(group, "v1", wanted.plural, wanted.ns, wanted.name);
+  if (is_bound_elsewhere(held.root(), wanted.object)) {
+    work.verb = "delete";
+    if (auto gone = registry.remove(work, {}); !gone && gone.error().reason != "NotFound") return complain(gone.error());
+    held = Document();
+  }
+  if (!held) {
     work.verb = "create";
     Draft object(wanted.object);
     if (!wanted.ns.empty()) object["metadata"]["namespace"] = wanted.ns;
@@ -151,24 +175,26 @@ Result<void> reconcile(Registry& registry, World world, const Wanted& wanted) {
       work,
       [&](Value before) -> ApiResult<Draft> {
         Draft now(before);
-        if (before["metadata"]["annotations"][update_annotation].as_string() == "false") return now;
+        if (is_left_alone(before)) return now;
+        // Only added to: what somebody gave on top, or another value of a label, stays.
         for (std::string_view field : {"labels", "annotations"})
-          for (const Draft::Field& f : wanted.object.find_path({"metadata", field})->fields()) now["metadata"][field][f.key] = f.value;
-        // Rules and subjects are only added to: what somebody gave on top stays.
-        if (const Draft* rules = wanted.object.find("rules")) {
+          for (const Draft::Field& f : wanted.object.find_path({"metadata", field})->fields())
+            if (!before["metadata"][field][f.key].exists()) now["metadata"][field][f.key] = f.value;
+        if (const Draft* selectors = wanted.object.find_path({"aggregationRule", "clusterRoleSelectors"})) {
+          for (const Draft& selector : selectors->items()) {
+            bool there = false;
+            for (Value s : before["aggregationRule"]["clusterRoleSelectors"].items()) there = there || Draft(s) == selector;
+            if (!there) now["aggregationRule"]["clusterRoleSelectors"].push_back(selector);
+          }
+        } else if (const Draft* rules = wanted.object.find("rules")) {
           std::vector<Document> held;
           for (Value rule : before["rules"].items()) held.push_back(rule.document());
-          for (const Draft& rule : rules->items()) {
-            Document one = Draft::array({rule}).freeze();
-            if (!Authorizer::uncovered(held, one.root()).empty()) now["rules"].push_back(rule);
-          }
+          for (const Document& missing : Authorizer::uncovered(held, Draft(*rules).freeze().root())) now["rules"].push_back(missing.root());
         }
         if (const Draft* subjects = wanted.object.find("subjects"))
           for (const Draft& subject : subjects->items()) {
             bool there = false;
-            for (Value s : before["subjects"].items())
-              there = there || (s["kind"].as_string() == subject.find("kind")->as_string() &&
-                                s["name"].as_string() == subject.find("name")->as_string());
+            for (Value s : before["subjects"].items()) there = there || same_subject(s, subject);
             if (!there) now["subjects"].push_back(subject);
           }
         return now;

@@ -1,6 +1,8 @@
 // Resources that are questions, never stored: reviews of tokens, of access, of oneself; and the Binding collection.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "apiserver/authn/authenticator.h"
 #include "apiserver/authn/user_info.h"
 #include "apiserver/authz/authorizer.h"
@@ -153,8 +155,12 @@ ApiResult<Answer> token_review(Work& work, Document body) {
     status["audiences"] = Draft::strings(findings.audiences);
     status["user"] = user_info(*user);
   } else {
+    // The first is said by whoever holds this server's own token, as upstream has it; each is said once.
+    std::vector<std::string> errors{"invalid bearer token"};
+    for (std::string& error : findings.errors)
+      if (std::find(errors.begin(), errors.end(), error) == errors.end()) errors.push_back(std::move(error));
     status["user"] = Draft::object();
-    status["error"] = "invalid bearer token";
+    status["error"] = errors.size() == 1 ? errors[0] : "[" + join(errors, ", ") + "]";
   }
   (*review)["status"] = std::move(status);
   return Answer{201, review->freeze()};

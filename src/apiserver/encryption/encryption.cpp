@@ -6,7 +6,6 @@
 #include <optional>
 
 #include "base/files.h"
-#include "base/log.h"
 #include "base/strings.h"
 #include "base/time.h"
 #include "document/yaml.h"
@@ -15,7 +14,6 @@ namespace kybern::apiserver::encryption {
 namespace {
 
 constexpr std::size_t max_configuration_bytes = 1 << 20;
-constexpr Duration follow_interval = std::chrono::seconds(10);
 constexpr std::string_view groups_without_dot[] = {"apps", "autoscaling", "batch", "policy"};
 
 // "secrets." or "deployments.apps" of a key: resource, dot, group.
@@ -143,49 +141,21 @@ Result<Configuration> read_configuration(std::string_view yaml, World world) {
   return out;
 }
 
-struct Encryption::Following {
-  std::mutex mutex;
-  Encryption* owner = nullptr;
-  TimerId timer = 0;
-};
-
 Result<std::unique_ptr<Encryption>> Encryption::open(std::string file, World world) {
-  std::unique_ptr<Encryption> out(new Encryption(std::move(file), world));
-  if (auto ok = out->reload(); !ok) return std::unexpected(ok.error());
+  auto text = read_configuration(file);
+  if (!text) return std::unexpected(text.error());
+  std::unique_ptr<Encryption> out(new Encryption(std::move(file), std::move(*text), world));
+  if (auto ok = out->take(out->text_); !ok) return std::unexpected(ok.error());
   return out;
 }
 
-Encryption::~Encryption() {
-  if (!following_) return;
-  std::lock_guard lock(following_->mutex);
-  following_->owner = nullptr;
-  world_.executor.cancel(following_->timer);
+void Encryption::follow(Duration interval) {
+  follower_ = std::make_unique<ConfigFollower>(
+      ConfigFollower::Options{"encryption", file_, text_, interval, [this](const std::string& text) { return take(text); }}, world_);
 }
 
-void Encryption::follow() {
-  if (!following_) following_ = std::make_shared<Following>();
-  auto again = [](auto& self, std::shared_ptr<Following> following, World world) -> void {
-    following->timer = world.executor.post_after(follow_interval, [self, following, world] {
-      std::lock_guard lock(following->mutex);
-      if (!following->owner) return;
-      if (auto ok = following->owner->reload(); !ok)
-        log_error("encryption", "the configuration cannot be read again; the one before stays", {{"why", ok.error().message}});
-      self(self, following, world);
-    });
-  };
-  std::lock_guard lock(following_->mutex);
-  following_->owner = this;
-  again(again, following_, world_);
-}
-
-Result<void> Encryption::reload() {
-  auto text = read_configuration(file_);
-  if (!text) return std::unexpected(text.error());
-  {
-    std::lock_guard lock(mutex_);
-    if (configuration_ && *text == text_) return {};
-  }
-  auto configuration = read_configuration(*text, world_);
+Result<void> Encryption::take(const std::string& text) {
+  auto configuration = read_configuration(std::string_view(text), world_);
   if (!configuration)
     return fail(Code::invalid, fmt::format("error while parsing encryption provider configuration file {}: {}", go_quote(file_),
                                            configuration.error().message));
@@ -193,11 +163,9 @@ Result<void> Encryption::reload() {
     for (const Group& group : *configuration)
       for (const auto& provider : group.providers)
         if (provider->needs_service())
-          if (auto ok = provider->health(); !ok) return ok;
+          if (auto ok = provider->health(); !ok) return fail(Code::unavailable, ok.error().message);
   std::lock_guard lock(mutex_);
-  if (configuration_) log_info("encryption", "the configuration was read again");
   configuration_ = std::make_shared<const Configuration>(std::move(*configuration));
-  text_ = std::move(*text);
   return {};
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "apiserver/encryption/provider.h"
+#include "apiserver/outside/config_follower.h"
 #include "base/world.h"
 #include "store/sealer.h"
 
@@ -27,10 +28,8 @@ Result<Configuration> read_configuration(std::string_view yaml, World world);
 class Encryption final : public store::Sealer {
  public:
   static Result<std::unique_ptr<Encryption>> open(std::string file, World world);
-  ~Encryption() override;
-  // Reads the file again when it has changed, now and then. A bad one changes nothing.
-  void follow();
-  Result<void> reload();
+  // Reads the file again when it has changed. A bad one changes nothing.
+  void follow(Duration interval);
 
   // How the key services fare, in the order of the file. May wait for them.
   std::vector<Result<void>> services() const;
@@ -43,20 +42,19 @@ class Encryption final : public store::Sealer {
   bool stale(std::string_view key) const override;
 
  private:
-  Encryption(std::string file, World world) : file_(std::move(file)), world_(world) {}
+  Encryption(std::string file, std::string text, World world) : file_(std::move(file)), text_(std::move(text)), world_(world) {}
+  Result<void> take(const std::string& text);
   std::shared_ptr<const Configuration> current() const;
   static const Group* group_of(const Configuration& configuration, std::string_view key);
   std::uint32_t mark_of(const std::string& key_id) const;  // with the lock held
 
-  const std::string file_;
+  const std::string file_, text_;  // as it was at the start
   World world_;
   mutable std::mutex mutex_;
   std::shared_ptr<const Configuration> configuration_;
-  std::string text_;
   mutable std::unordered_map<std::string, std::uint32_t> marks_;  // of key ids
   std::unordered_map<std::string, std::uint32_t> values_;         // by which key each concerned value lies on disk
-  struct Following;
-  std::shared_ptr<Following> following_;
+  std::unique_ptr<ConfigFollower> follower_;                      // the last, as it takes texts for this
 };
 
 }  // namespace kybern::apiserver::encryption

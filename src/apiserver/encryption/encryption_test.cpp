@@ -8,6 +8,7 @@
 #include "apiserver/encryption/wire.h"
 #include "apiserver/testing/live_server.h"
 #include "base/strings.h"
+#include "base/testing/eventually.h"
 #include "document/json.h"
 
 namespace kybern::apiserver::encryption {
@@ -115,8 +116,10 @@ TEST(EncryptionWire, ReadsWhatItWrites) {
 
 class EncryptedServer : public ::testing::Test {
  protected:
-  Result<void> start(const std::string& text) {
+  Result<void> start(const std::string& text, bool reload = false) {
     ServerOptions options = live_.options();
+    options.encryption_reload = reload;
+    if (reload) options.follow_interval = std::chrono::milliseconds(20);
     if (!text.empty()) options.encryption_config = live_.write("config", text);
     return live_.start(std::move(options));
   }
@@ -188,6 +191,30 @@ TEST_F(EncryptedServer, KeysAreRotatedAndNothingIsLost) {
   EXPECT_EQ(value("sealed"), "second secret");
   write_again("sealed");
   EXPECT_TRUE(on_disk(base64_encode("second secret")));
+}
+
+// What cannot be used changes nothing, and is counted.
+TEST_F(EncryptedServer, KeysAreRotatedWhileItRuns) {
+  const std::string a = aes("aesgcm", "a", key_a), b = aes("aescbc", "b", key_b);
+  auto reloads = [&](const std::string& status) {
+    double sum = 0;
+    for (const std::string text = live_.http("GET", "/metrics").body; std::string_view line : split(text, '\n'))
+      if (line.starts_with("apiserver_encryption_config_controller_automatic_reloads_total{") && line.contains("\"" + status + "\""))
+        sum += std::stod(std::string(line.substr(line.rfind(' '))));
+    return sum;
+  };
+  ASSERT_TRUE(start(configuration("[" + a + "]"), true));
+  ASSERT_TRUE(make("old", "first secret"));
+  const double failed = reloads("failure"), done = reloads("success");
+  live_.write("config", configuration("[{rot13: {}}]"));
+  EXPECT_TRUE(eventually([&] { return reloads("failure") > failed; }));
+  EXPECT_EQ(value("old"), "first secret");
+  live_.write("config", configuration("[" + b + ", " + a + "]"));
+  EXPECT_TRUE(eventually([&] { return reloads("success") > done; }));
+  ASSERT_TRUE(make("new", "second secret"));
+  EXPECT_TRUE(on_disk("k8s:enc:aescbc:v1:b:"));
+  EXPECT_EQ(value("old"), "first secret");
+  EXPECT_EQ(value("new"), "second secret");
 }
 
 }  // namespace

@@ -27,6 +27,7 @@ Handler::Handler(Registry& registry, Authenticator& authenticator, Authorizer& a
     : registry_(registry),
       authenticator_(authenticator),
       authorizer_(authorizer),
+      impersonation_(authorizer),
       discovery_(discovery),
       connector_(connector),
       flow_(registry, static_cast<int>(std::min(max_requests, most_seats))),
@@ -69,57 +70,6 @@ void Handler::handle(std::shared_ptr<net::Exchange> received, const std::functio
   route(std::move(exchange), post);
 }
 
-ApiResult<User> Handler::impersonated(const net::Request& request, User user) const {
-  std::string_view name = request.headers.get("impersonate-user");
-  auto groups = request.headers.all("impersonate-group");
-  std::string_view uid = request.headers.get("impersonate-uid");
-  bool extra = false;
-  for (const auto& [header, value] : request.headers.fields()) extra = extra || header.starts_with("impersonate-extra-");
-  if (name.empty() && groups.empty() && uid.empty() && !extra) return user;
-  if (name.empty()) return fail(internal_error(fmt::format("requested []v1.ObjectReference{{}} without impersonating a user")));
-  auto check = [&](std::string group, std::string resource, std::string ns, std::string what,
-                   std::string subresource = "") -> ApiResult<void> {
-    Attributes a{user, "impersonate", std::move(group), "v1", std::move(resource), std::move(subresource), std::move(what), std::move(ns),
-                 "",   true};
-    Decision decision = authorizer_.authorize(a);
-    if (decision.allowed) return {};
-    if (!decision.denied && !decision.error.empty()) return fail(internal_error(decision.error));
-    return fail(denied(a, decision));
-  };
-  User out;
-  out.name = name;
-  constexpr std::string_view account = "system:serviceaccount:";
-  if (name.starts_with(account) && std::count(name.begin(), name.end(), ':') == 3) {
-    auto parts = split(name.substr(account.size()), ':');
-    if (auto ok = check("", "serviceaccounts", std::string(parts[0]), std::string(parts[1])); !ok) return fail(std::move(ok.error()));
-    if (groups.empty()) out.groups = {"system:serviceaccounts", "system:serviceaccounts:" + std::string(parts[0])};
-  } else if (auto ok = check("", "users", "", std::string(name)); !ok) {
-    return fail(std::move(ok.error()));
-  }
-  for (std::string_view group : groups) {
-    if (auto ok = check("", "groups", "", std::string(group)); !ok) return fail(std::move(ok.error()));
-    out.groups.emplace_back(group);
-  }
-  if (!uid.empty()) {
-    if (auto ok = check("authentication.k8s.io", "uids", "", std::string(uid)); !ok) return fail(std::move(ok.error()));
-    out.uid = uid;
-  }
-  for (const auto& [header, value] : request.headers.fields()) {
-    if (!header.starts_with("impersonate-extra-")) continue;
-    std::string key = url_decode(std::string_view(header).substr(18), false);
-    if (auto ok = check("authentication.k8s.io", "userextras", "", value, key); !ok) return fail(std::move(ok.error()));
-    auto found = std::find_if(out.extra.begin(), out.extra.end(), [&](const auto& e) { return e.first == key; });
-    if (found == out.extra.end()) out.extra.push_back({key, {value}});
-    else found->second.push_back(value);
-  }
-  if (out.name == "system:anonymous") {
-    if (!out.in_group("system:unauthenticated")) out.groups.push_back("system:unauthenticated");
-  } else if (!out.in_group("system:authenticated") && !out.in_group("system:unauthenticated")) {
-    out.groups.push_back("system:authenticated");
-  }
-  return out;
-}
-
 void Handler::wait_for(const std::shared_ptr<ObservedExchange>& exchange, const Post& post, std::function<std::function<void()>()> ask) {
   if (!registry_.waiting_room().post([post, ask = std::move(ask)] { post(ask()); })) respond_busy(*exchange);
 }
@@ -160,10 +110,10 @@ ApiResult<User> Handler::identify(ObservedExchange& exchange, const RequestInfo&
     exchange.observation().audited(auditor_->begin(*user, info, request, exchange.audit_id(), kept, findings.annotations));
     if (!kept) return fail(internal_error("failed to store audit event"));
   }
-  user = impersonated(request, std::move(*user));
-  audit::Record* record = exchange.observation().record();
-  if (user && record && !request.headers.get("impersonate-user").empty()) record->impersonated(*user);
-  return user;
+  auto as = impersonation_.resolve(request, std::move(*user), info);
+  if (!as) return fail(std::move(as.error()));
+  if (audit::Record* record = exchange.observation().record(); record && as->another) record->impersonated(as->user, as->constraint);
+  return std::move(as->user);
 }
 
 // Whom a webhook judges takes no seat meanwhile.

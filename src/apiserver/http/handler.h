@@ -7,6 +7,7 @@
 
 #include "apiserver/authn/authenticator.h"
 #include "apiserver/authz/authorizer.h"
+#include "apiserver/authz/impersonation.h"
 #include "apiserver/discovery/discovery.h"
 #include "apiserver/flow/flow_control.h"
 #include "apiserver/http/debug_pages.h"
@@ -71,11 +72,11 @@ class Handler {
   bool asks_outside(const Work& work) const;
   bool serve_health(net::Exchange& exchange, const RequestInfo& info, const Query& query);
   void write_store_metrics(std::string& out) const;
-  ApiResult<User> impersonated(const net::Request& request, User user) const;
 
   Registry& registry_;
   Authenticator& authenticator_;
   Authorizer& authorizer_;
+  Impersonation impersonation_;
   Discovery& discovery_;
   Connector& connector_;
   const Aggregator* aggregator_ = nullptr;

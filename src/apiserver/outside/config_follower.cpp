@@ -32,8 +32,8 @@ struct FollowerMetrics {
 };
 
 FollowerMetrics& metrics_of(std::string_view subject) {
-  static FollowerMetrics authentication("authentication"), authorization("authorization");
-  return subject == "authentication" ? authentication : authorization;
+  static FollowerMetrics authentication("authentication"), authorization("authorization"), encryption("encryption");
+  return subject == "authentication" ? authentication : subject == "encryption" ? encryption : authorization;
 }
 
 std::string tagged_hash(std::string_view text) { return "sha256:" + net::sha256_hex(text); }

@@ -47,4 +47,25 @@ ApiResult<void> prepare_pod(Work& work, Draft& pod, Value before) {
   return {};
 }
 
+// What old kubelets leave out is not lost by it: the class of quality, whose pod it is, which generation a state is of.
+ApiResult<void> prepare_pod_status(Work&, Draft& pod, Value before) {
+  if (before["metadata"]["ownerReferences"].exists()) pod["metadata"]["ownerReferences"] = before["metadata"]["ownerReferences"];
+  else pod["metadata"].erase("ownerReferences");
+  Draft& status = pod["status"];
+  if (!status.is_object()) status = Draft::object();
+  auto keep = [](Draft& now, Value old, std::string_view field) {
+    const Draft* given = now.find(field);
+    const bool empty = !given || given->is_null() || (given->is_string() ? given->as_string().empty() : given->as_int() == 0);
+    if (empty && old[field].exists()) now[field] = old[field];
+  };
+  keep(status, before["status"], "qosClass");
+  keep(status, before["status"], "observedGeneration");
+  if (Draft* conditions = status.find("conditions"); conditions && conditions->is_array())
+    for (Draft& condition : conditions->items())
+      for (Value old : before["status"]["conditions"].items())
+        if (const Draft* type = condition.find("type"); type && type->as_string() == old["type"].as_string())
+          keep(condition, old, "observedGeneration");
+  return {};
+}
+
 }  // namespace kybern::apiserver

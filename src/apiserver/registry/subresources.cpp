@@ -78,6 +78,7 @@ ApiResult<Answer> bind(SubresourceCall& call) {
         if (!before["spec"]["schedulingGates"].empty()) return refuse(fmt::format("pod {} has non-empty .spec.schedulingGates", work.name));
         Draft now(before);
         now["spec"]["nodeName"] = node;
+        if (now["status"].find("nominatedNodeName")) now["status"].erase("nominatedNodeName");  // it has come true, or is void
         for (Member m : binding["metadata"]["annotations"].members()) now["metadata"]["annotations"][m.key] = m.value;
         for (Member m : binding["metadata"]["labels"].members()) now["metadata"]["labels"][m.key] = m.value;
         Draft condition = Draft::object({{"type", "PodScheduled"},

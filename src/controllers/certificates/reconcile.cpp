@@ -9,7 +9,7 @@
 namespace kybern::controllers::certificates {
 namespace {
 
-constexpr Duration kept_when_settled = std::chrono::hours(1), kept_when_pending = std::chrono::hours(24);
+constexpr Duration kept_when_settled = std::chrono::hours(1), kept_when_pending = std::chrono::hours(24);  // approved: until signed
 constexpr Duration backdate = std::chrono::minutes(5);   // clocks of those who check may be behind
 constexpr Duration short_lived = std::chrono::hours(8);  // below, the time that is lost by it counts
 constexpr Duration least_validity = std::chrono::minutes(10);
@@ -145,6 +145,7 @@ std::optional<Time> end_of(Value request, std::optional<Time> certificate_not_af
     if (type == "Denied" || type == "Failed" || (type == "Approved" && issued(request)))
       sooner(time_of(c["lastUpdateTime"]), kept_when_settled);
     if (type == "Approved" && issued(request)) sooner(certificate_not_after, Duration(0));
+    if (type == "Approved" && !issued(request)) sooner(time_of(c["lastUpdateTime"]), kept_when_pending);
   }
   return end;
 }

@@ -50,7 +50,7 @@ struct Validity {
 Validity validity(Value request, Time now, Duration most, Time ca_not_after);
 
 // When the request itself is removed: an hour after it was fulfilled, denied or given up, a day after it was made and
-// forgotten, and when its certificate has ended. Nothing: not yet known.
+// forgotten, or approved and not signed, and when its certificate has ended. Nothing: not yet known.
 std::optional<Time> end_of(Value request, std::optional<Time> certificate_not_after);
 
 }  // namespace kybern::controllers::certificates

@@ -97,7 +97,7 @@ TEST(CertificateRules, OldRequestsEnd) {
   EXPECT_EQ(end_of(request(client_signer, client_usages), {}), made + std::chrono::hours(24));
   EXPECT_EQ(end_of(with("Denied", false), {}), hour_later);
   EXPECT_EQ(end_of(with("Failed", false), {}), hour_later);
-  EXPECT_EQ(end_of(with("Approved", false), {}), std::nullopt);
+  EXPECT_EQ(end_of(with("Approved", false), {}), made + std::chrono::hours(24));
   EXPECT_EQ(end_of(with("Approved", true), {}), hour_later);
   EXPECT_EQ(end_of(with("Approved", true), made + std::chrono::minutes(3)), made + std::chrono::minutes(3));
 }
