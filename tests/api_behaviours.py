@@ -915,6 +915,58 @@ def a_daemon_set_counts_the_changes_of_its_template(api, ns):
     same(api.must('GET', base + '/d')['metadata']['generation'], 2)
 
 
+@behaviour
+def the_status_of_a_deployment_comes_without_labels(api, ns):
+    base = '/apis/apps/v1/namespaces/%s/deployments' % ns
+    body = {'apiVersion': 'apps/v1', 'kind': 'Deployment', 'metadata': meta('d', labels={'own': 'x'}),
+            'spec': {'replicas': 0, 'selector': {'matchLabels': {'app': 'd'}}, 'template': template('d')}}
+    api.must('POST', base, body)
+    told = api.merge(base + '/d/status', {'metadata': {'labels': {'own': 'y', 'more': 'z'}, 'annotations': {'told': 'x'}}, 'status': {'observedGeneration': 1}})
+    same((told['metadata']['labels'], told['metadata']['annotations'].get('told')), ({'own': 'x'}, 'x'))
+
+
+@behaviour
+def a_job_is_selected_by_its_uid_and_moves_while_it_is_suspended(api, ns):
+    base, prefix = '/apis/batch/v1/namespaces/%s/jobs' % ns, 'batch.kubernetes.io/'
+    def job(name, labels=None, **spec):
+        pods = {'metadata': {'labels': labels or {}}, 'spec': {'restartPolicy': 'Never', 'containers': [{'name': 'c', 'image': 'i:1'}]}}
+        return {'apiVersion': 'batch/v1', 'kind': 'Job', 'metadata': meta(name), 'spec': dict({'template': pods}, **spec)}
+    j = api.must('POST', base, job('j', suspend=True))
+    uid = j['metadata']['uid']
+    same(j['spec']['selector'], {'matchLabels': {prefix + 'controller-uid': uid}})
+    same(j['spec']['template']['metadata']['labels'], {'job-name': 'j', prefix + 'job-name': 'j', 'controller-uid': uid, prefix + 'controller-uid': uid})
+    # A label of one's own stays, and is refused where it does not fit.
+    api.must('POST', base, job('k', {'job-name': 'k', 'own': 'x'}))
+    odd = api.must('POST', base, job('l', {'job-name': 'other'}), code=422)['details']['causes']
+    same([(c['field'], c['reason']) for c in odd], [('spec.template.metadata.labels[job-name]', 'FieldValueInvalid')])
+
+    def place(name): return api('PATCH', base + '/' + name, {'spec': {'template': {'spec': {'nodeSelector': {'zone': 'a'}}}}}, form='application/merge-patch+json')
+    same(place('j')['spec']['template']['spec']['nodeSelector'], {'zone': 'a'})
+    same([c['field'] for c in place('k')['details']['causes']], ['spec.template'])
+    told = api('PATCH', base + '/j/status', {'status': {'active': 1, 'ready': 2}}, form='application/merge-patch+json')
+    same((told.code, [c['field'] for c in told['details']['causes']]), (422, ['status.ready']))
+
+
+@behaviour
+def schedules_and_what_is_scaled_are_judged(api, ns):
+    pods = {'spec': {'restartPolicy': 'Never', 'containers': [{'name': 'c', 'image': 'i:1'}]}}
+    def cron(**spec):
+        return api('POST', '/apis/batch/v1/namespaces/%s/cronjobs' % ns, {'apiVersion': 'batch/v1', 'kind': 'CronJob', 'metadata': meta('c'),
+                                                                         'spec': dict({'jobTemplate': {'spec': {'template': pods}}}, **spec)})
+    def causes(answer): return [(c['field'], c['message']) for c in answer['details']['causes']]
+    same(causes(cron(schedule='0 * * * *', timeZone='Europe/Nowhere')),
+         [('spec.timeZone', 'Invalid value: "Europe/Nowhere": unknown time zone Europe/Nowhere')])
+    same(causes(cron(schedule='CRON_TZ=UTC 0 * * * *')),
+         [('spec.schedule', 'Invalid value: "CRON_TZ=UTC 0 * * * *": cannot use TZ or CRON_TZ in schedule, use timeZone field instead')])
+    same(cron(schedule='0 * * * *', timeZone='America/Argentina/Buenos_Aires').code, 201)
+    def scaler(**target):
+        return api('POST', '/apis/autoscaling/v2/namespaces/%s/horizontalpodautoscalers' % ns,
+                   {'apiVersion': 'autoscaling/v2', 'kind': 'HorizontalPodAutoscaler', 'metadata': meta('h'),
+                    'spec': {'maxReplicas': 3, 'scaleTargetRef': dict({'kind': 'Deployment', 'name': 'd'}, **target)}})
+    same([c['field'] for c in scaler(apiVersion='v1')['details']['causes']], ['spec.scaleTargetRef.apiVersion'])
+    same(scaler(apiVersion='apps/v1').code, 201)
+
+
 # ---- who and what may
 
 @behaviour
@@ -971,6 +1023,51 @@ def an_aggregation_rule_goes_by_full_authority_alone(api, ns):
     finally:
         api.delete(base + 'clusterrolebindings/edits-' + ns)
         for name in (role, 'edits-' + ns): api.delete(base + 'clusterroles/' + name)
+
+
+@behaviour
+def roles_that_collect_follow_their_parts(api, ns):
+    base = '/apis/rbac.authorization.k8s.io/v1/clusterroles'
+    rule = {'apiGroups': [ns + '.io'], 'resources': ['things'], 'verbs': ['get']}
+    def rules(role): return api.must('GET', base + '/' + role).get('rules') or []
+    api.must('POST', base, {'apiVersion': 'rbac.authorization.k8s.io/v1', 'kind': 'ClusterRole', 'metadata': meta('part-' + ns, labels={
+        'rbac.authorization.k8s.io/aggregate-to-view': 'true'}), 'rules': [rule]})
+    try:
+        for role in ('view', 'edit', 'admin'): until('%s has what its part has' % role, lambda: rule in rules(role))
+        api.merge(base + '/part-' + ns, {'rules': [dict(rule, verbs=['list'])]})
+        until('admin follows', lambda: rule not in rules('admin') and dict(rule, verbs=['list']) in rules('admin'))
+    finally: api.delete(base + '/part-' + ns)
+    for role in ('view', 'edit', 'admin'): until('%s loses what its part had' % role, lambda: not any(ns + '.io' in r.get('apiGroups', []) for r in rules(role)))
+
+
+@behaviour
+def a_bound_pod_is_no_longer_nominated(api, ns):
+    until('the account', lambda: api.get('/api/v1/namespaces/%s/serviceaccounts/default' % ns).code == 200)
+    path = '/api/v1/namespaces/%s/pods' % ns
+    api.must('POST', path, dict(pod('p', schedulerName='nobody')))
+    api.must('PATCH', path + '/p/status', {'status': {'nominatedNodeName': 'n1'}}, form='application/merge-patch+json')
+    api.must('POST', path + '/p/binding', {'apiVersion': 'v1', 'kind': 'Binding', 'metadata': meta('p'), 'target': {'kind': 'Node', 'name': 'n2'}})
+    bound = api.must('GET', path + '/p')
+    same((bound['spec']['nodeName'], bound['status'].get('nominatedNodeName')), ('n2', None))
+
+
+@behaviour
+def what_an_old_kubelet_leaves_out_of_a_pods_status_stays(api, ns):
+    until('the account', lambda: api.get('/api/v1/namespaces/%s/serviceaccounts/default' % ns).code == 200)
+    path = '/api/v1/namespaces/%s/pods' % ns
+    made = api.must('POST', path, dict(pod('p', schedulerName='nobody')))
+    same(made['status']['qosClass'], 'BestEffort')
+    told = dict(made, status={'phase': 'Running', 'observedGeneration': 1, 'conditions': [{'type': 'Ready', 'status': 'True', 'observedGeneration': 1}]})
+    api.must('PUT', path + '/p/status', told)
+    told['status'] = {'phase': 'Running', 'conditions': [{'type': 'Ready', 'status': 'False'}]}
+    told['metadata'] = dict(made['metadata'], ownerReferences=[{'apiVersion': 'v1', 'kind': 'Node', 'name': 'n', 'uid': 'u'}])
+    del told['metadata']['resourceVersion']
+    now = api.must('PUT', path + '/p/status', told)
+    has(now['status'], {'qosClass': 'BestEffort', 'observedGeneration': 1})
+    same([c['observedGeneration'] for c in now['status']['conditions'] if c['type'] == 'Ready'], [1])
+    assert 'ownerReferences' not in now['metadata'], now['metadata']
+    a = api.merge(path + '/p/status', {'status': {'qosClass': 'Guaranteed'}})
+    same(a.code, 422)
 
 
 # ---- what nodes give to pods, and since when tokens are followed
@@ -1328,6 +1425,90 @@ def groups_of_definitions_come_by_name_behind_the_built_in_ones(api, ns):
         assert names.index('apps') < names.index(first) < names.index(second), names
         both = api.must('GET', '/apis', accept='application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList')['items']
         same([g['metadata']['name'] for g in both], names)
+
+
+@behaviour
+def names_and_addresses_of_services_are_as_strict_as_upstreams(api, ns):
+    services = '/api/v1/namespaces/%s/services' % ns
+    def service(name, **spec): return {'metadata': {'name': name}, 'spec': dict({'ports': [{'port': 80}]}, **spec)}
+    api.must('POST', services, service('1st'))
+    def causes(body): return [(c['field'], c['message']) for c in api.must('POST', services, body, code=422)['details']['causes']]
+    assert causes(service('a', clusterIP='10.96.0.010')) == [
+        ('spec.clusterIPs[0]', 'Invalid value: "10.96.0.010": must not have leading 0s')], causes(service('a', clusterIP='10.96.0.010'))
+    assert causes(service('a', type='LoadBalancer', loadBalancerSourceRanges=['10.0.0.1/8'])) == [
+        ('spec.LoadBalancerSourceRanges[0]', 'Invalid value: "10.0.0.1/8": must not have bits set beyond the prefix length')]
+    policies = '/apis/networking.k8s.io/v1/namespaces/%s/networkpolicies' % ns
+    a = api.must('POST', policies, {'metadata': {'name': 'a'}, 'spec': {'podSelector': {}, 'egress': [{'to': [{'ipBlock': {'cidr': '010.0.0.0/8'}}]}]}},
+                 code=422)
+    assert 'must not have leading 0s in IP or prefix length' in a['message'], a['message']
+
+
+@behaviour
+def a_tls_secret_whose_key_is_anothers_is_warned_of(api, ns):
+    with tempfile.TemporaryDirectory() as folder:
+        def pair(name):
+            key, certificate = os.path.join(folder, name + '.key'), os.path.join(folder, name + '.crt')
+            subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', key,
+                            '-out', certificate, '-subj', '/CN=a', '-days', '1'], check=True, capture_output=True)
+            return [base64.b64encode(open(f, 'rb').read()).decode() for f in (certificate, key)]
+        (certificate, key), (_, other) = pair('a'), pair('b')
+    def secret(name, key):
+        return {'metadata': {'name': name}, 'type': 'kubernetes.io/tls', 'data': {'tls.crt': certificate, 'tls.key': key}}
+    path = '/api/v1/namespaces/%s/secrets' % ns
+    assert api.must('POST', path, secret('good', key)).warnings == []
+    a = api.must('POST', path, secret('bad', other))
+    assert a.warnings == ['299 - "tls: private key does not match public key"'], a.warnings
+    a = api.must('PUT', path + '/good', dict(secret('good', other)))
+    assert len(a.warnings) == 1, a.warnings
+
+
+@behaviour
+def the_flow_objects_that_the_server_relies_on_stay_what_they_are(api, ns):
+    group = '/apis/flowcontrol.apiserver.k8s.io/v1/'
+    level = api.must('GET', group + 'prioritylevelconfigurations/exempt')
+    level['spec']['exempt']['nominalConcurrencyShares'] = 7
+    api.must('PUT', group + 'prioritylevelconfigurations/exempt?dryRun=All', level)
+    schema = api.must('GET', group + 'flowschemas/catch-all')
+    api.must('PUT', group + 'flowschemas/catch-all?dryRun=All', schema)
+    schema['spec']['matchingPrecedence'] = 9999
+    a = api.must('PUT', group + 'flowschemas/catch-all?dryRun=All', schema, code=422)
+    assert "spec of 'catch-all' must equal the fixed value" in a['message'], a['message']
+    for kind, name in (('flowschemas', 'exempt'), ('prioritylevelconfigurations', 'catch-all')):
+        api.must('PUT', group + kind + '/' + name + '?dryRun=All', api.must('GET', group + kind + '/' + name))
+
+
+@behaviour
+def the_two_data_sources_of_a_claim_say_the_same(api, ns):
+    path = '/api/v1/namespaces/%s/persistentvolumeclaims' % ns
+    def claim(name, **spec):
+        spec = dict({'accessModes': ['ReadWriteOnce'], 'resources': {'requests': {'storage': '1Gi'}}}, **spec)
+        return api.must('POST', path, {'metadata': {'name': name}, 'spec': spec})['spec']
+    snapshot = {'apiGroup': 'snapshot.storage.k8s.io', 'kind': 'VolumeSnapshot', 'name': 's'}
+    populator = {'apiGroup': 'x.io', 'kind': 'X', 'name': 'x'}
+    a = claim('a', dataSource=snapshot)
+    assert a['dataSourceRef'] == snapshot, a
+    b = claim('b', dataSourceRef=populator)
+    assert b['dataSource'] == populator, b
+    c = claim('c', dataSource=populator)
+    assert 'dataSource' not in c and 'dataSourceRef' not in c, c
+    api.must('PUT', path + '/a', dict(api.must('GET', path + '/a'), metadata={'name': 'a', 'labels': {'x': 'y'}}))
+
+
+@behaviour
+def a_format_that_nothing_checks_is_warned_of(api, ns):
+    name, path = 'formats.%s.io' % ns, '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
+    def properties(**formats): return {k: {'type': 'string', 'format': v} for k, v in formats.items()}
+    def definition(props):
+        return {'metadata': {'name': name}, 'spec': {
+            'group': ns + '.io', 'scope': 'Namespaced', 'names': {'plural': 'formats', 'kind': 'Format'}, 'versions': [
+                {'name': 'v1', 'served': True, 'storage': True, 'schema': {'openAPIV3Schema': {'type': 'object', 'properties': props}}}]}}
+    try:
+        a = api.must('POST', path, definition(properties(a='date-time', b='odd')))
+        assert a.warnings == ['299 - "unrecognized format \\"odd\\""'], a.warnings
+        a = api.merge(path + '/' + name, {'metadata': {'labels': {'a': 'b'}}})
+        assert a.code == 200 and a.warnings == [], (a.code, a.warnings)
+    finally:
+        api.delete(path + '/' + name)
 
 
 def main():

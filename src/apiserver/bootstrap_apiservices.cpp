@@ -19,6 +19,7 @@ struct GroupPriority {
   int minimum;
 };
 constexpr GroupPriority group_priorities[] = {
+    {"apiregistration.k8s.io", 20000},  // before all that it registers; it has no registration of its own
     {"", 18000},
     {"apps", 17800},
     {"events.k8s.io", 17750},
@@ -31,7 +32,6 @@ constexpr GroupPriority group_priorities[] = {
     {"policy", 17100},
     {"rbac.authorization.k8s.io", 17000},
     {"storage.k8s.io", 16800},
-    {"storagemigration.k8s.io", 16800},
     {"apiextensions.k8s.io", 16700},
     {"admissionregistration.k8s.io", 16700},
     {"scheduling.k8s.io", 16600},
@@ -41,6 +41,7 @@ constexpr GroupPriority group_priorities[] = {
     {"resource.k8s.io", 16200},
     {"flowcontrol.apiserver.k8s.io", 16100},
     {"internal.apiserver.k8s.io", 16000},
+    {"storagemigration.k8s.io", 15800},
     {"metrics.k8s.io", 100},
 };
 constexpr int other_group_priority = 15000;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "apiserver/http/gzip.h"
 #include "apiserver/http/media.h"
 #include "apiserver/testing/live_server.h"
@@ -165,6 +167,58 @@ TEST_F(FormsTest, WatchOfTables) {
   EXPECT_FALSE(bare[0]["object"]["rows"][0]["object"].is_object());
   auto whole = events(watched + "&includeObject=Object&fieldSelector=metadata.name%3Da", as_table + "v1", 1);
   EXPECT_EQ(whole[0]["object"]["rows"][0]["object"]["data"]["k"].as_string(), "v");
+}
+
+// What `kubectl get --subresource=scale` shows.
+TEST_F(FormsTest, ScalesAreTables) {
+  ASSERT_EQ(
+      ask("POST", "/apis/apps/v1/namespaces/default/replicasets", "",
+          R"({"metadata":{"name":"r"},"spec":{"replicas":3,"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},)"
+          R"("spec":{"containers":[{"name":"c","image":"i"}]}}}})")
+          .status,
+      201);
+  const std::string path = "/apis/apps/v1/namespaces/default/replicasets/r/scale";
+  Document table = json(ask("GET", path, as_table + "v1").body);
+  EXPECT_EQ(table["kind"].as_string(), "Table");
+  std::string columns;
+  for (Value c : table["columnDefinitions"].items()) columns += c["name"].str() + ":" + c["type"].str() + " ";
+  EXPECT_EQ(columns, "Name:string Desired:integer Available:integer Age:string ");
+  Value row = table["rows"][0];
+  EXPECT_EQ(row["cells"].size(), 4U);
+  EXPECT_EQ(to_json(row["cells"][0]) + to_json(row["cells"][1]) + to_json(row["cells"][2]), "\"r\"30");
+  EXPECT_EQ(row["object"]["kind"].as_string(), "PartialObjectMetadata");
+  Document whole = json(ask("GET", path + "?includeObject=Object", as_table + "v1").body);
+  EXPECT_EQ(whole["rows"][0]["object"]["kind"].as_string(), "Scale");
+  EXPECT_EQ(whole["rows"][0]["object"]["spec"]["replicas"].as_int(), 3);
+}
+
+// As requests are matched with them, not by their names; objects themselves come by name.
+TEST_F(FormsTest, FlowSchemasInTheirOrder) {
+  const std::string path = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas";
+  for (const auto& [name, precedence] : {std::pair("z-first", 2), std::pair("a-last", 10000), std::pair("b-first", 2)})
+    ASSERT_EQ(
+        ask("POST", path, "",
+            fmt::format(
+                R"({{"metadata":{{"name":"{}"}},"spec":{{"matchingPrecedence":{},"priorityLevelConfiguration":{{"name":"exempt"}}}}}})",
+                name, precedence))
+            .status,
+        201);
+  Document table = json(ask("GET", path, as_table + "v1").body);
+  std::vector<std::string> names;
+  std::int64_t last = 0;
+  for (Value row : table["rows"].items()) {
+    names.push_back(row["cells"][0].str());
+    EXPECT_LE(last, row["cells"][2].as_int()) << names.back();
+    last = row["cells"][2].as_int();
+  }
+  ASSERT_GE(names.size(), 3U);
+  auto place = [&](std::string_view name) { return std::ranges::find(names, name) - names.begin(); };
+  EXPECT_LT(place("b-first"), place("z-first"));
+  EXPECT_LT(place("z-first"), place("a-last"));
+  EXPECT_FALSE(table["metadata"]["resourceVersion"].as_string().empty());
+  Document list = json(ask("GET", path).body);
+  EXPECT_EQ(list["items"].size(), names.size());
+  EXPECT_EQ(list["items"][0]["metadata"]["name"].as_string(), "a-last");
 }
 
 TEST_F(FormsTest, WatchOfMetadata) {

@@ -49,11 +49,11 @@ replay() {
 }
 replay 10_generic 773 776
 replay 20_core_defaults 124 124
-replay 21_core_validation 295 355
+replay 21_core_validation 293 355
 replay 30_groups_defaults 97 97
-replay 31_groups_validation 233 350
+replay 31_groups_validation 228 347
 replay 40_apply 119 121
 replay 41_patch 122 124
 replay 42_crd 122 125
-replay 43_admission_rbac 166 178
+replay 43_admission_rbac 164 176
 exit $failed

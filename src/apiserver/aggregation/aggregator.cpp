@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "document/json.h"
+#include "store/changed_at.h"
 
 namespace kybern::apiserver {
 namespace {
@@ -21,6 +22,14 @@ Value available(Value registration) {
   return {};
 }
 bool is_available(Value registration) { return available(registration)["status"].as_string() == "True"; }
+
+// It names no server (any more), and its condition does not say so. Of those that follow our own groups whoever makes them says it.
+bool became_local(Value registration) {
+  if (registration["spec"]["service"].is_object()) return false;
+  Value told = available(registration);
+  if (!told.exists()) return !registration["metadata"]["labels"]["kube-aggregator.kubernetes.io/automanaged"].exists();
+  return told["reason"].as_string() != "Local";
+}
 
 std::string bracketed(const std::string& host) { return host.find(':') == std::string::npos ? host : "[" + host + "]"; }
 
@@ -39,7 +48,8 @@ void add_identity(net::Headers& headers, const User& user) {
 
 }  // namespace
 
-Aggregator::Aggregator(AggregatorOptions options, Registry& registry) : options_(std::move(options)), registry_(registry) {}
+Aggregator::Aggregator(AggregatorOptions options, Registry& registry)
+    : options_(std::move(options)), registry_(registry), served_(registry.catalog().find(registration_group, "v1", registrations)) {}
 Aggregator::~Aggregator() { stop(); }
 
 Document Aggregator::registration(std::string_view path) const {
@@ -226,18 +236,21 @@ void Aggregator::look_again(const Document& registration) {
     std::lock_guard lock(mutex_);
     if (stopped_) return;
     findings_[name] = finding;
+    ++found_;
+    told_.reset();
   }
   finding.seen = write_condition(registration, finding);
   std::lock_guard lock(mutex_);
   findings_[name] = std::move(finding);
 }
 
-std::vector<Document> Aggregator::take_due() {
+std::vector<Document> Aggregator::take_due(std::vector<Document>& local) {
   std::vector<Document> due;
   std::set<std::string> names;
   std::vector<Document> all;
   registry_.each(registration_group, "v1", registrations, "", [&](Value r) {
     if (r["spec"]["service"].is_object()) all.push_back(r.document());
+    else if (became_local(r)) local.push_back(r.document());
     return true;
   });
   const auto now = std::chrono::steady_clock::now();
@@ -257,6 +270,13 @@ std::vector<Document> Aggregator::take_due() {
 }
 
 std::vector<ExternalVersion> Aggregator::versions() const {
+  const store::Revision at = store::changed_at(registry_.store(), served_->prefix);
+  std::uint64_t found_before;
+  {
+    std::lock_guard lock(mutex_);
+    if (told_ && told_at_ == at) return *told_;
+    found_before = found_;
+  }
   std::vector<ExternalVersion> out;
   registry_.each(registration_group, "v1", registrations, "", [&](Value r) {
     Value spec = r["spec"];
@@ -280,12 +300,14 @@ std::vector<ExternalVersion> Aggregator::versions() const {
     out.push_back(std::move(one));
     return true;
   });
+  std::lock_guard lock(mutex_);
+  if (found_ == found_before) told_ = out, told_at_ = at;
   return out;
 }
 
 namespace {
 
-// Whether a registration of another server came, went or changed; of our own group-versions there is nothing to look after.
+// Whether a registration of another server came, went or changed, or became ours; else there is nothing to look after.
 bool others_changed(store::Watch& watch) {
   constexpr std::size_t changes_per_take = 256;
   auto by_service = [](const store::EntryPtr& entry) { return entry && entry->value["spec"]["service"].is_object(); };
@@ -293,7 +315,8 @@ bool others_changed(store::Watch& watch) {
   for (std::vector<store::ChangePtr> changes;; changes.clear()) {
     if (!watch.take(changes, changes_per_take)) return true;
     if (changes.empty()) return out;
-    for (const store::ChangePtr& change : changes) out = out || by_service(change->now) || by_service(change->before);
+    for (const store::ChangePtr& change : changes)
+      out = out || by_service(change->now) || by_service(change->before) || (change->now && became_local(change->now->value.root()));
   }
 }
 
@@ -306,7 +329,9 @@ void Aggregator::run() {
     const bool looked = std::exchange(looked_, false), changed = watch_ && others_changed(*watch_);
     if (looked || changed || std::chrono::steady_clock::now() >= next_) {
       lock.unlock();
-      std::vector<Document> due = take_due();
+      std::vector<Document> local, due = take_due(local);
+      for (const Document& one : local)
+        write_condition(one, Finding{"True", "Local", "Local APIServices are always available", {}, {}, {}, {}});
       for (Document& one : due) {
         std::thread([this, registration = std::move(one)] {
           look_again(registration);
@@ -324,8 +349,7 @@ void Aggregator::run() {
 }
 
 void Aggregator::start() {
-  const ServedRef served = registry_.catalog().find(registration_group, "v1", registrations);
-  auto watch = registry_.store().watch(served->prefix, registry_.store().revision(), [this] {
+  auto watch = registry_.store().watch(served_->prefix, registry_.store().revision(), [this] {
     std::lock_guard lock(mutex_);
     poked_ = true;
     changed_.notify_all();

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -63,15 +64,22 @@ class Aggregator {
   // The registration's resourceVersion then.
   std::string write_condition(const Document& registration, const Finding& finding) const;
   void look_again(const Document& registration);
-  std::vector<Document> take_due();  // these are looked at from now on
+  // These are looked at from now on. `local`: gets those that name no server (any more), and do not say so.
+  std::vector<Document> take_due(std::vector<Document>& local);
   void run();
 
   AggregatorOptions options_;
   Registry& registry_;
+  ServedRef served_;  // the registrations
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::map<std::string, Finding> findings_;  // by the registration's name
-  std::set<std::string> looked_at_;          // at this moment, each on a thread of its own
+  // What versions() said last, until a registration changes or something else is found. Discovery asks with each request, and
+  // there is a registration for each definition.
+  mutable std::optional<std::vector<ExternalVersion>> told_;
+  mutable store::Revision told_at_ = 0;
+  std::uint64_t found_ = 0;          // counts changes of findings_
+  std::set<std::string> looked_at_;  // at this moment, each on a thread of its own
   std::chrono::steady_clock::time_point next_{};
   bool poked_ = false, looked_ = false, stopped_ = true;
   std::unique_ptr<store::Watch> watch_;

@@ -288,5 +288,42 @@ TEST_F(AggregatorTest, WhatIsMissingIsSaid) {
   EXPECT_EQ(http("GET", "/apis/ext.dev/v1/things").status, 404);
 }
 
+// Whoever gives up another server's service is served here, and the condition says so; as does that of who never had one.
+TEST_F(AggregatorTest, WhoNamesNoServerIsLocal) {
+  const std::string local = "True Local Local APIServices are always available";
+  registration(R"(,"insecureSkipTLSVerify":true)", 443);
+  must("DELETE", "/api/v1/namespaces/default/services/ext");
+  ASSERT_TRUE(eventually([&] { return condition().starts_with("False ServiceNotFound "); })) << condition();
+  auto groups = [&] { return http("GET", "/apis").body; };
+  EXPECT_NE(groups().find("ext.dev"), std::string::npos);
+  must("PATCH", "/apis/apiregistration.k8s.io/v1/apiservices/v1.ext.dev", R"({"spec":{"service":null,"insecureSkipTLSVerify":false}})");
+  EXPECT_EQ(groups().find("ext.dev"), std::string::npos);  // which is so with the write's answer
+  EXPECT_TRUE(eventually([&] { return condition() == local; })) << condition();
+  must("DELETE", "/apis/apiregistration.k8s.io/v1/apiservices/v1.ext.dev");
+  must("POST", "/apis/apiregistration.k8s.io/v1/apiservices",
+       R"({"apiVersion":"apiregistration.k8s.io/v1","kind":"APIService","metadata":{"name":"v1.ext.dev"},"spec":{"group":"ext.dev",)"
+       R"("version":"v1","groupPriorityMinimum":2000,"versionPriority":10}})");
+  EXPECT_TRUE(eventually([&] { return condition() == local; })) << condition();
+  must("DELETE", "/apis/apiregistration.k8s.io/v1/apiservices/v1.ext.dev");
+}
+
+// The numbers of upstream's table; another server's group stands where its own number puts it.
+TEST_F(AggregatorTest, GroupsComeByTheirPriority) {
+  must("POST", "/apis/apiregistration.k8s.io/v1/apiservices",
+       R"({"apiVersion":"apiregistration.k8s.io/v1","kind":"APIService","metadata":{"name":"v1.ext.dev"},"spec":{"group":"ext.dev",)"
+       R"("version":"v1","groupPriorityMinimum":17450,"versionPriority":10,"insecureSkipTLSVerify":true,)"
+       R"("service":{"namespace":"default","name":"ext","port":443}}})");
+  std::string names;
+  auto all = parse_json(http("GET", "/apis").body);
+  ASSERT_TRUE(all);
+  for (Value g : (*all)["groups"].items()) names += g["name"].str() + " ";
+  EXPECT_EQ(names,
+            "apiregistration.k8s.io apps events.k8s.io authentication.k8s.io authorization.k8s.io autoscaling ext.dev batch "
+            "certificates.k8s.io networking.k8s.io policy rbac.authorization.k8s.io storage.k8s.io admissionregistration.k8s.io "
+            "apiextensions.k8s.io scheduling.k8s.io coordination.k8s.io node.k8s.io discovery.k8s.io resource.k8s.io "
+            "flowcontrol.apiserver.k8s.io metrics.k8s.io ");
+  must("DELETE", "/apis/apiregistration.k8s.io/v1/apiservices/v1.ext.dev");
+}
+
 }  // namespace
 }  // namespace kybern::apiserver

@@ -282,6 +282,7 @@ Draft cell(Value value, std::string_view type, Time now) {
   if (type == "number") return value.is_int() || value.kind() == Kind::number ? Draft(value) : Draft(nullptr);
   if (type == "boolean") return value.is_bool() ? Draft(value) : Draft(nullptr);
   if (type == "date" && value.is_string()) {
+    if (value.as_string().empty()) return "<unknown>";
     auto time = parse_rfc3339(value.as_string());
     return time ? Draft(human_duration(now - *time)) : Draft("<invalid>");
   }

@@ -25,6 +25,9 @@ struct TableOptions {
 Draft table_columns(const Served& served);
 // One row of it.
 Draft table_row(const Served& served, Value object, const TableOptions& options);
+// The same of the Scale that the subresource of one answers with.
+Draft scale_columns(const Served& served);
+Draft scale_row(Value scale, const TableOptions& options);
 // kind PartialObjectMetadata.
 Draft partial_metadata(Value object, std::string_view api_version = "meta.k8s.io/v1");
 

@@ -20,31 +20,6 @@ constexpr std::pair<schema::Verb, std::string_view> verb_names[] = {
     {schema::verb_update, "update"}, {schema::verb_watch, "watch"},
 };
 
-// Upstream's order of groups, by priority: what kubectl prefers when a short name is ambiguous.
-constexpr std::string_view group_order[] = {
-    "",
-    "apiregistration.k8s.io",
-    "apps",
-    "events.k8s.io",
-    "authentication.k8s.io",
-    "authorization.k8s.io",
-    "autoscaling",
-    "batch",
-    "certificates.k8s.io",
-    "networking.k8s.io",
-    "policy",
-    "rbac.authorization.k8s.io",
-    "storage.k8s.io",
-    "admissionregistration.k8s.io",
-    "apiextensions.k8s.io",
-    "scheduling.k8s.io",
-    "coordination.k8s.io",
-    "node.k8s.io",
-    "discovery.k8s.io",
-    "flowcontrol.apiserver.k8s.io",
-    "resource.k8s.io",
-};
-
 Draft verbs_of(std::uint16_t verbs) {
   Draft out = Draft::array();
   for (auto [bit, name] : verb_names)
@@ -88,10 +63,10 @@ bool comes_before(std::string_view a, std::string_view b) {
   return x.major != y.major ? x.major > y.major : x.minor > y.minor;
 }
 
-// Ours come in their fixed order, then by priority all that definitions and other servers add. A group may be served by
-// both, each version by one: by the other server when it is registered for it.
+// By priority, and those of the same by name: what kubectl prefers when a short name is ambiguous. A group may be served by us
+// and by another server, each version by one: by the other server when it is registered for it.
 std::vector<Group> groups_of(const Catalog::All& all, const std::vector<ExternalVersion>& others) {
-  constexpr std::int64_t first_of_all = 100'000, of_definitions = 1000, version_of_definitions = 100;
+  constexpr std::int64_t of_definitions = 1000, version_of_definitions = 100;
   std::vector<Group> out;
   std::unordered_map<std::string_view, std::size_t> at;
   auto group = [&](std::string_view name, std::int64_t priority) -> Group& {
@@ -105,10 +80,7 @@ std::vector<Group> groups_of(const Catalog::All& all, const std::vector<External
     return g.versions.emplace_back(Version{name, priority, {}, nullptr});
   };
   for (const Served* s : all) {
-    const auto place = std::find(std::begin(group_order), std::end(group_order), s->group());
-    std::int64_t priority = place != std::end(group_order) ? first_of_all - (place - std::begin(group_order))
-                            : s->custom                    ? of_definitions
-                                                           : local_group_priority(s->group());
+    const std::int64_t priority = s->custom ? of_definitions : local_group_priority(s->group());
     version(group(s->group(), priority), s->resource->version, s->custom ? version_of_definitions : 0).about.push_back(s);
   }
   for (const ExternalVersion& other : others) {

@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "apiserver/http/pod_logs.h"
 #include "apiserver/http/spdy_bridge.h"
 #include "apiserver/http/tunnel.h"
 #include "base/files.h"
@@ -109,8 +110,10 @@ class KubeletConnector : public Connector {
       ClientFacts facts{std::string(begin), std::string(rest), request};
       add_proxy_facts(target->first, facts);
     }
+    if (target && needs_pod(work.subresource) && work.subresource != "log" && !is_upgrade(request))
+      target = fail(bad_request("Upgrade request required"));
     if (target && needs_pod(work.subresource) && wants_spdy(exchange->request()))
-      return bridge_spdy(std::move(target->first), work.subresource == "portforward", std::move(exchange));
+      return bridge_spdy(std::move(target->first), std::move(target->second), work.subresource == "portforward", std::move(exchange));
     if (target) return tunnel(std::move(target->first), std::move(target->second), std::move(exchange));
     net::Response response;
     response.status = target.error().code;
@@ -144,6 +147,8 @@ class KubeletConnector : public Connector {
   ApiResult<Target> target_of(Work& work, const std::string& rest, const net::Request& request) {
     if (work.served->plural() == "services") return service_target(work, rest, request);
     if (work.served->plural() == "nodes") return node_target(work, rest, request);
+    if (work.subresource == "log")
+      if (auto ok = check_log_options(work); !ok) return fail(std::move(ok.error()));
     auto read = work.subresource == "proxy" ? read_named(work.name) : Named{"", work.name, ""};
     if (!read) return fail(bad_request(fmt::format("invalid pod request {}", go_quote(work.name))));
     Named named = std::move(*read);
@@ -171,7 +176,12 @@ class KubeletConnector : public Connector {
       if (!container) return fail(std::move(container.error()));
       path = fmt::format("/{}/{}/{}/{}", work.subresource == "log" ? "containerLogs" : work.subresource, work.ns, work.name, *container);
     }
-    return kubelet_target(node, path, request.query, request);
+    auto target = kubelet_target(node, path, request.query, request);
+    if (!target) return target;
+    target->first.pod = work.name;
+    if (work.subresource == "log") target->first.about = TunnelTarget::About::log;
+    else if (work.subresource != "portforward") target->first.about = TunnelTarget::About::exec;
+    return target;
   }
 
   ApiResult<std::string> container_of(const Work& work, Value pod) {

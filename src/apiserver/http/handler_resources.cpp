@@ -39,8 +39,10 @@ ApiResult<PatchKind> patch_kind(std::string_view content_type) {
 // The configuration of an apply. JSON is YAML too, and read faster as what it is.
 ApiResult<Document> decode_config(std::string_view body, Work& work) {
   std::string_view begin = trim(body.substr(0, 64));
+  bool replaced = false;  // which JSON takes, and YAML does not
   if (begin.starts_with('{'))
-    if (auto document = parse_json(body, {.duplicates = &work.duplicates}); document && work.duplicates.empty())
+    if (auto document = parse_json(body, {.duplicates = &work.duplicates, .replaced = &replaced});
+        document && work.duplicates.empty() && !replaced)
       return std::move(*document);
   work.duplicates.clear();
   auto documents = parse_yaml(body, {.first_only = true, .duplicates = &work.duplicates});
@@ -55,6 +57,12 @@ ApiResult<Document> decode_config(std::string_view body, Work& work) {
 
 // A deletion's options may come in a body of any of the served types; no body means none.
 bool has_body(std::string_view verb) { return verb == "create" || verb == "update" || verb == "patch"; }
+
+// Schemas of flows are shown in the order in which requests are matched with them.
+bool comes_first(Value a, Value b) {
+  std::int64_t ours = a["spec"]["matchingPrecedence"].as_int(), others = b["spec"]["matchingPrecedence"].as_int();
+  return ours != others ? ours < others : a["metadata"]["name"].as_string() < b["metadata"]["name"].as_string();
+}
 
 // What upstream calls the type of an object: *core.PodList.
 std::string go_type_of(const Served& served, std::string_view suffix) {
@@ -218,8 +226,9 @@ void Handler::answer_object(ObservedExchange& exchange, Work& work, const Accept
                          registry_.world().clock.now(), accepted.meta_version()};
     Draft table = Draft::object({{"kind", "Table"}, {"apiVersion", accepted.meta_version()}});
     table["metadata"]["resourceVersion"] = object["metadata"]["resourceVersion"];
-    table["columnDefinitions"] = table_columns(*work.served);
-    table["rows"] = Draft::array({table_row(*work.served, object, options)});
+    const bool scale = object["kind"].as_string() == "Scale" && object["apiVersion"].as_string() == "autoscaling/v1";
+    table["columnDefinitions"] = scale ? scale_columns(*work.served) : table_columns(*work.served);
+    table["rows"] = Draft::array({scale ? scale_row(object, options) : table_row(*work.served, object, options)});
     return respond_object(exchange, accepted, answer->code, table.freeze(), work.warnings);
   }
   if (shaped && accepted.shape == Shape::partial)
@@ -261,6 +270,7 @@ void Handler::serve_list(std::shared_ptr<ObservedExchange> exchange, Work& work,
   }
   if (!listing) return respond_status(*exchange, listing.error());
   if (auto ok = listing->prefetch(); !ok) return respond_status(*exchange, ok.error());
+  if (accepted.shape == Shape::table && work.is("flowcontrol.apiserver.k8s.io", "flowschemas")) listing->sort(comes_first);
   std::string include = work.query.get("includeObject");
   TableOptions table{include == "Object", include == "None", registry_.world().clock.now(), accepted.meta_version()};
   if (accepted.shape == Shape::partial)

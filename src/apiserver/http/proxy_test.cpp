@@ -2,6 +2,9 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <mutex>
 
 #include "apiserver/http/connect.h"
@@ -9,8 +12,11 @@
 #include "apiserver/http/proxy_links.h"
 #include "apiserver/http/request_info.h"
 #include "apiserver/testing/asking.h"
+#include "base/strings.h"
+#include "net/certificates.h"
 #include "net/client.h"
 #include "net/server.h"
+#include "net/websocket_stream.h"
 
 namespace kybern::apiserver {
 namespace {
@@ -243,6 +249,159 @@ TEST_F(ProxyTest, NamesSayWhere) {
     net::Response out = ask("GET", row.path);
     EXPECT_EQ(out.status, row.status) << row.path;
     EXPECT_NE(out.body.find(row.message), std::string::npos) << out.body;
+  }
+}
+
+// A kubelet that has no container to show or to run in.
+class KubeletRefusalsTest : public ProxyTest {
+ protected:
+  void SetUp() override {
+    ProxyTest::SetUp();
+    std::string name = (std::filesystem::temp_directory_path() / "kubelet-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(name.data()), nullptr);
+    folder_ = name;
+    const Time now = real_world().clock.now();
+    auto ca = net::new_ca("ca", now - std::chrono::hours(1), now + std::chrono::hours(1));
+    ASSERT_TRUE(ca);
+    net::CertificateSpec spec;
+    spec.common_name = "k";
+    spec.ip_addresses = {"127.0.0.1"};
+    spec.server = true;
+    spec.not_before = now - std::chrono::hours(1);
+    spec.not_after = now + std::chrono::hours(1);
+    auto pair = net::issue(*ca, spec);
+    ASSERT_TRUE(pair);
+    net::ServerOptions options;
+    options.tls = net::TlsFiles{write("k.crt", pair->certificate_pem), write("k.key", pair->key_pem), ""};
+    kubelet_ = *net::Server::start(std::move(options), [](std::shared_ptr<net::Exchange> exchange) {
+      const std::string& path = exchange->request().path;
+      const std::string container = path.substr(path.rfind('/') + 1);
+      if (path.starts_with("/exec/") || path.starts_with("/attach/"))
+        return exchange->respond({500, {}, fmt::format("container not found (\"{}\")\n", container)});
+      const int code = container == "fine" ? 200 : parse_int(container.substr(1)).value_or(200);
+      exchange->respond({code, {{"content-type", "text/plain"}}, code == 200 ? "a line\n" : "why"});
+    });
+    auto done = asking_.ask("patch", "v1/nodes/k/status",
+                            fmt::format("{{status: {{daemonEndpoints: {{kubeletEndpoint: {{Port: {}}}}}}}}}", kubelet_->port()), "");
+    ASSERT_TRUE(done) << done.error().message;
+    std::string containers;
+    for (const char* name : {"fine", "c400", "c404", "c403", "c422", "c500", "c502", "c503"})
+      containers += fmt::format("{{name: {}, image: i}}, ", name);
+    done = asking_.ask("create", "v1/pods", fmt::format("{{metadata: {{name: q}}, spec: {{nodeName: k, containers: [{}]}}}}", containers),
+                       "demo");
+    ASSERT_TRUE(done) << done.error().message;
+    start({.client_certificate_file = "",
+           .client_key_file = "",
+           .kubelet_ca_file = write("ca.crt", ca->certificate_pem),
+           .local_targets = true});
+  }
+  void TearDown() override {
+    ProxyTest::TearDown();
+    if (kubelet_) kubelet_->stop(std::chrono::seconds(1));
+    std::filesystem::remove_all(folder_);
+  }
+  std::string write(const std::string& name, const std::string& text) {
+    const std::string path = folder_ + "/" + name;
+    std::ofstream(path) << text;
+    return path;
+  }
+  // "400 BadRequest why"
+  static std::string told(const net::Response& answer) {
+    auto status = parse_json(answer.body);
+    if (!status || (*status)["kind"].as_string() != "Status") return fmt::format("{} text {}", answer.status, answer.body);
+    EXPECT_EQ((*status)["code"].as_int(), answer.status);
+    return fmt::format("{} {} {}", answer.status, (*status)["reason"].as_string(), (*status)["message"].as_string());
+  }
+
+  std::string folder_;
+  std::unique_ptr<net::Server> kubelet_;
+};
+
+const std::string refusing = "/api/v1/namespaces/demo/pods/q/";
+
+TEST_F(KubeletRefusalsTest, OfLogsAreStatuses) {
+  struct Row {
+    const char *query, *answer;
+  };
+  for (const Row& row : {
+           Row{"container=fine", "200 text a line\n"},
+           Row{"container=c400", "400 BadRequest why"},
+           Row{"container=c404", "404 NotFound the server could not find the requested resource ( pods/log q)"},
+           Row{"container=c403", "403 Forbidden why ( pods/log q)"},
+           Row{"container=c422", "422 Invalid the server rejected our request due to an error in our request ( pods/log q)"},
+           Row{"container=c500", "500 InternalError Internal error occurred: why"},
+           Row{"container=c502",
+               "502 InternalError an error on the server (\"why\") has prevented the request from succeeding ( pods/log q)"},
+           Row{"container=c503", "503 ServiceUnavailable the server is currently unable to handle the request ( pods/log q)"},
+           Row{"container=none", "400 BadRequest container none is not valid for pod q"},
+           Row{"container=fine&tailLines=-1",
+               "422 Invalid PodLogOptions \"q\" is invalid: tailLines: Invalid value: -1: must be greater than or equal to 0"},
+           Row{"container=fine&tailLines=0&limitBytes=1&sinceSeconds=1", "200 text a line\n"},
+           Row{"container=fine&limitBytes=0&sinceSeconds=0",
+               "422 Invalid PodLogOptions \"q\" is invalid: [limitBytes: Invalid value: 0: must be greater than 0, sinceSeconds: Invalid "
+               "value: "
+               "0: must be greater than 0]"},
+           Row{"container=fine&sinceSeconds=1&sinceTime=2026-01-01T00:00:00Z",
+               "422 Invalid PodLogOptions \"q\" is invalid: : Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"},
+           Row{"container=fine&stream=Both",
+               "422 Invalid PodLogOptions \"q\" is invalid: stream: Unsupported value: \"Both\": supported values: \"All\", \"Stderr\", "
+               "\"Stdout\""},
+           Row{"container=fine&stream=Stderr&tailLines=1",
+               "422 Invalid PodLogOptions \"q\" is invalid: : Forbidden: `tailLines` and specific `stream` are mutually exclusive for now"},
+           Row{"container=fine&tailLines=x", "400 BadRequest strconv.ParseInt: parsing \"x\": invalid syntax"},
+           Row{"container=fine&sinceTime=x",
+               "400 BadRequest parsing time \"x\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"x\" as \"2006\""},
+       })
+    EXPECT_EQ(told(ask("GET", refusing + "log?" + row.query)), row.answer) << row.query;
+  const std::string url = fmt::format("https://127.0.0.1:{}", kubelet_->port());
+  kubelet_->stop(std::chrono::seconds(0));
+  const std::string gone = told(ask("GET", refusing + "log?container=fine"));
+  EXPECT_TRUE(gone.starts_with(fmt::format("500  Get \"{}/containerLogs/demo/q/fine?container=fine\": dial tcp 127.0.0.1:", url))) << gone;
+}
+
+TEST_F(KubeletRefusalsTest, OfStreamsAreToldAsTheyWere) {
+  for (const std::string& what : {std::string("exec"), std::string("attach")}) {
+    const std::string path = refusing + what + "?container=fine&stdout=true&command=ls";
+    EXPECT_EQ(told(ask("GET", path)), "400 BadRequest Upgrade request required");
+    // SPDY, and the older WebSocket protocols: the kubelet's own answer.
+    auto refused = [&](net::Headers headers) {
+      headers.set("connection", "Upgrade");
+      auto opened = client_->upgrade({"GET", path, std::move(headers), ""});
+      return opened ? std::string("opened") : opened.error().message;
+    };
+    const std::string theirs = "unable to upgrade connection: 500 Internal Server Error: container not found (\"fine\")\n";
+    EXPECT_EQ(refused({{"upgrade", "SPDY/3.1"}, {"x-stream-protocol-version", "v4.channel.k8s.io"}}), theirs);
+    auto v4 = net::WebSocketClient::connect(*client_, {"GET", path, {}, ""}, {"v4.channel.k8s.io"}, {});
+    ASSERT_FALSE(v4);
+    EXPECT_EQ(v4.error().message, theirs);
+    // v5: on the error channel, as upstream's translator tells it.
+    auto on_channel = [&]() -> std::string {
+      auto socket = net::WebSocketClient::connect(*client_, {"GET", path, {}, ""}, {"v5.channel.k8s.io", "v4.channel.k8s.io"}, {});
+      if (!socket) return socket.error().message;
+      EXPECT_EQ((*socket)->protocol(), "v5.channel.k8s.io");
+      auto message = (*socket)->read();
+      if (!message || message->payload.empty() || message->payload[0] != 3) return "no error";
+      auto status = parse_json(std::string_view(message->payload).substr(1));
+      if (!status) return message->payload;
+      EXPECT_EQ((*status)["status"].as_string(), "Failure");
+      EXPECT_EQ((*status)["reason"].as_string(), "InternalError");
+      EXPECT_EQ((*status)["code"].as_int(), 500);
+      auto end = (*socket)->read();
+      EXPECT_TRUE(!end || end->opcode == net::WebSocketOpcode::close);
+      return (*status)["message"].str();
+    };
+    EXPECT_EQ(on_channel(), "Internal error occurred: unable to upgrade connection: container not found (\"fine\")");
+    if (what != "attach") continue;
+    const std::string url = fmt::format("https://127.0.0.1:{}", kubelet_->port());
+    kubelet_->stop(std::chrono::seconds(0));
+    const std::string gone = on_channel();
+    EXPECT_TRUE(gone.starts_with(fmt::format("Internal error occurred: error sending request: Post \"{}/attach/demo/q/fine?", url)))
+        << gone;
+    EXPECT_NE(gone.find("\": dial tcp 127.0.0.1:"), std::string::npos) << gone;
+    const std::string dead = refused({{"upgrade", "SPDY/3.1"}});
+    EXPECT_TRUE(dead.starts_with("unable to upgrade connection: 500 Internal Server Error: ")) << dead;
+    EXPECT_NE(dead.find("\"message\":\"error dialing backend: dial tcp 127.0.0.1:"), std::string::npos) << dead;
+    EXPECT_EQ(dead.find("reason"), std::string::npos) << dead;
   }
 }
 

@@ -330,7 +330,7 @@ bool wants_spdy(const net::Request& request) {
   return is_upgrade(request) && (equals_ignore_case(request.headers.get("upgrade"), "SPDY/3.1") || tunnelled(request));
 }
 
-void bridge_spdy(TunnelTarget target, bool port_forward, std::shared_ptr<net::Exchange> exchange) {
+void bridge_spdy(TunnelTarget target, std::string what, bool port_forward, std::shared_ptr<net::Exchange> exchange) {
   const net::Request& request = exchange->request();
   if (port_forward) {
     auto bridge = std::make_shared<PortForwardBridge>(std::move(target));
@@ -348,9 +348,9 @@ void bridge_spdy(TunnelTarget target, bool port_forward, std::shared_ptr<net::Ex
     bridge->attach(session);
     return;
   }
-  std::thread([target = std::move(target), exchange = std::move(exchange)] {
+  std::thread([target = std::move(target), what = std::move(what), exchange = std::move(exchange)] {
     auto far = dial(target, "", {"v5.channel.k8s.io", "v4.channel.k8s.io"});
-    if (!far) return refuse(*exchange, 500, "error dialing backend: " + far.error().message);
+    if (!far) return refuse_upgrade(*exchange, far.error().message, what);
     std::string protocol = chosen_protocol(exchange->request(), {"v4.channel.k8s.io"});
     auto raw = exchange->upgrade({{"upgrade", "SPDY/3.1"}, {"connection", "Upgrade"}, {"x-stream-protocol-version", protocol}});
     if (!raw) return refuse(*exchange, 400, "unable to upgrade the connection");

@@ -13,7 +13,7 @@ namespace kybern::apiserver {
 bool wants_spdy(const net::Request& request);
 
 // Takes the exchange over. `target` names the kubelet's WebSocket endpoint: of an exec or attach as it is; of a port-forward
-// without `port=`, which is added for each connection.
-void bridge_spdy(TunnelTarget target, bool port_forward, std::shared_ptr<net::Exchange> exchange);
+// without `port=`, which is added for each connection. `what` names it where it cannot be reached.
+void bridge_spdy(TunnelTarget target, std::string what, bool port_forward, std::shared_ptr<net::Exchange> exchange);
 
 }  // namespace kybern::apiserver

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
@@ -10,14 +11,17 @@
 #include "apiserver/http/gzip.h"
 #include "apiserver/http/media.h"
 #include "apiserver/http/outbox.h"
+#include "apiserver/http/pod_logs.h"
 #include "base/strings.h"
 #include "document/json.h"
 #include "machinery/status.h"
+#include "net/websocket_stream.h"
 
 namespace kybern::apiserver {
 namespace {
 
 constexpr std::size_t tunnel_bytes_high = 1 << 20, tunnel_bytes_low = 128 << 10;
+constexpr std::size_t log_refusal_max_bytes = 50'000;  // of what a kubelet says in place of a log
 constexpr auto head_timeout = std::chrono::seconds(30);
 
 void refuse(net::Exchange& exchange, const Status& status) {
@@ -26,6 +30,45 @@ void refuse(net::Exchange& exchange, const Status& status) {
   response.headers.set("content-type", "application/json");
   response.body = to_json(status.document().root()) + "\n";
   exchange.respond(std::move(response));
+}
+
+// What upstream tells with an error that is none of the API: 500, and no reason.
+Status plain_error(std::string message) {
+  Status status;
+  status.message = std::move(message);
+  return status;
+}
+
+// The answer of a server that did not switch protocols, out of HttpClient::upgrade()'s words for it:
+// "unable to upgrade connection: 500 Internal Server Error: BODY".
+std::optional<net::Response> refusal_in(std::string_view why) {
+  constexpr std::string_view begin = "unable to upgrade connection: ";
+  if (!why.starts_with(begin)) return std::nullopt;
+  why.remove_prefix(begin.size());
+  auto status = parse_int(why.substr(0, 3));
+  if (!status || *status < 200 || *status > 599) return std::nullopt;
+  const std::size_t colon = why.find(": ");
+  std::string body(colon == std::string_view::npos ? "" : why.substr(colon + 2));
+  const char* type = body.starts_with('{') ? "application/json" : "text/plain; charset=utf-8";
+  return net::Response{static_cast<int>(*status), {{"content-type", type}}, std::move(body)};
+}
+
+constexpr std::string_view v5 = "v5.channel.k8s.io";
+constexpr char error_channel = 3;
+
+// Upstream's translator has switched protocols with such a client before it asks the kubelet.
+bool hears_errors_on_a_channel(const TunnelTarget& target, const net::Request& request) {
+  return target.about == TunnelTarget::About::exec && net::choose_websocket_protocol(request, {std::string(v5)});
+}
+
+void tell_on_channel(net::Exchange& exchange, const Status& status) {
+  auto answer = net::accept_websocket(exchange.request(), v5);
+  std::shared_ptr<net::RawStream> raw = answer ? exchange.upgrade(std::move(*answer)) : nullptr;
+  if (!raw) return refuse(exchange, bad_request("Upgrade request required"));
+  auto socket = net::WebSocket::start(
+      raw, {}, [](net::WebSocketMessage) {}, [](std::uint16_t, const std::string&) {});
+  socket->send(net::WebSocketOpcode::binary, error_channel + to_json(status.document().root()));
+  socket->close(net::websocket_normal);
 }
 
 // A reader that takes nothing for long is waited for, not buffered for.
@@ -131,8 +174,17 @@ std::optional<Page> rewrite_answer(const ProxyLinks& links, net::Headers& header
 }
 
 void run_upgrade(net::HttpClient& client, TunnelTarget& target, const std::string& what, net::Exchange& exchange) {
+  const std::string url = target.options.url + target.request.target;
   auto opened = client.upgrade(std::move(target.request));
-  if (!opened) return refuse_unreachable(exchange, target, "error dialing backend", what, opened.error().message);
+  if (!opened) {
+    const std::string& why = opened.error().message;
+    auto refusal = refusal_in(why);
+    if (hears_errors_on_a_channel(target, exchange.request()))
+      return tell_on_channel(exchange, internal_error(refusal ? fmt::format("unable to upgrade connection: {}", trim(refusal->body))
+                                                              : fmt::format("error sending request: Post {}: {}", go_quote(url), why)));
+    if (!refusal && target.plain_refusals) return refuse_unreachable(exchange, target, "error dialing backend", what, why);
+    return refuse_upgrade(exchange, why, what);
+  }
   std::shared_ptr<net::DuplexStream> far(std::move(*opened));
   net::Headers headers;
   for (const auto& [name, value] : far->headers().fields())
@@ -164,9 +216,22 @@ void run_upgrade(net::HttpClient& client, TunnelTarget& target, const std::strin
 }
 
 void run_plain(net::HttpClient& client, TunnelTarget& target, const std::string& what, net::Exchange& exchange) {
+  const bool log = target.about == TunnelTarget::About::log;
+  const std::string url = target.options.url + target.request.target;
   auto opened = client.stream(std::move(target.request));
+  if (!opened && log) return refuse(exchange, plain_error(fmt::format("Get {}: {}", go_quote(url), opened.error().message)));
   if (!opened) return refuse_unreachable(exchange, target, "error trying to reach service", what, opened.error().message);
   std::shared_ptr<net::ClientStream> far(std::move(*opened));
+  if (log && (far->status() < 200 || far->status() > 206)) {
+    std::string text;
+    while (text.size() < log_refusal_max_bytes) {
+      auto bytes = far->read();
+      if (!bytes || bytes->empty()) break;
+      text += *bytes;
+    }
+    text.resize(std::min(text.size(), log_refusal_max_bytes));
+    return refuse(exchange, log_refusal(far->status(), std::move(text), target.pod));
+  }
   net::Headers headers;
   for (const auto& [name, value] : far->headers().fields())
     if (name != "connection" && name != "transfer-encoding" && name != "keep-alive" && name != "content-length" && name != "date")
@@ -185,6 +250,12 @@ void run_plain(net::HttpClient& client, TunnelTarget& target, const std::string&
 }
 
 }  // namespace
+
+void refuse_upgrade(net::Exchange& exchange, const std::string& why, const std::string& what) {
+  if (auto refusal = refusal_in(why)) return exchange.respond(std::move(*refusal));
+  const bool told = why.starts_with("dial ") || what.empty();  // whom
+  refuse(exchange, plain_error(told ? "error dialing backend: " + why : fmt::format("error dialing backend: {}: {}", what, why)));
+}
 
 bool is_upgrade(const net::Request& request) {
   for (std::string_view token : split(request.headers.get("connection"), ','))

@@ -48,7 +48,7 @@ void node_cells(Row& row) {
 void namespace_cells(Row& row) { row.add_all(row.name(), row.status()["phase"].str(), row.age()); }
 void config_map_cells(Row& row) { row.add_all(row.name(), size_of(row.object["data"]) + size_of(row.object["binaryData"]), row.age()); }
 void secret_cells(Row& row) { row.add_all(row.name(), row.object["type"].str(), size_of(row.object["data"]), row.age()); }
-void service_account_cells(Row& row) { row.add_all(row.name(), size_of(row.object["secrets"]), row.age()); }
+void service_account_cells(Row& row) { row.add_all(row.name(), row.age()); }
 
 namespace {
 

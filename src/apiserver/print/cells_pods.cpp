@@ -61,10 +61,11 @@ bool look_at_init_containers(Value spec, Value status, PodSummary& pod) {
   return false;
 }
 
-// The last container decides, unless an earlier one also has something to say.
+// The first container that has something to say decides. Where that is that it is done, what went wrong with another says more.
 void look_at_containers(Value status, PodSummary& pod) {
   pod.restarts = pod.sidecar_restarts;
   bool any_running = false;
+  std::string failure;
   Value statuses = status["containerStatuses"];
   for (std::size_t i = statuses.size(); i-- > 0;) {
     Value container = statuses[i];
@@ -74,12 +75,16 @@ void look_at_containers(Value status, PodSummary& pod) {
       pod.reason = state["waiting"]["reason"].str();
     } else if (!state["terminated"].is_null()) {
       pod.reason = end_of(state["terminated"]);
+      if (state["terminated"]["exitCode"].as_int() != 0) failure = pod.reason;
     } else if (container["ready"].as_bool() && !state["running"].is_null()) {
       any_running = true;
       ++pod.ready;
     }
   }
-  if (pod.reason == "Completed" && any_running) pod.reason = condition_is_true(status["conditions"], "Ready") ? "Running" : "NotReady";
+  if (pod.reason != "Completed") return;
+  if (any_running && condition_is_true(status["conditions"], "Ready")) pod.reason = "Running";
+  else if (!failure.empty()) pod.reason = failure;
+  else if (any_running) pod.reason = "NotReady";
 }
 
 PodSummary summary_of(const Row& row) {

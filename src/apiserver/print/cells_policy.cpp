@@ -50,7 +50,7 @@ void policy_binding_cells(Row& row) {
   std::string text = "<unset>";
   if (std::string_view name = reference["name"].as_string(); !name.empty()) {
     std::string_view ns = reference["namespace"].as_string();
-    text = ns.empty() ? std::string(name) : fmt::format("{}/{}", ns, name);
+    text = fmt::format("{}/{}", ns.empty() ? "*" : ns, name);  // whether such objects have namespaces is not known here
   } else if (!reference["selector"].is_null()) {
     text = selector_text(reference["selector"]);
   }

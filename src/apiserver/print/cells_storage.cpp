@@ -65,7 +65,7 @@ void csi_driver_cells(Row& row) {
   Value modes = row.spec()["volumeLifecycleModes"];
   row.add_all(row.name(), row.spec()["attachRequired"].as_bool(true), row.spec()["podInfoOnMount"].as_bool(),
               row.spec()["storageCapacity"].as_bool(), audiences.empty() ? "<unset>" : join(audiences, ","),
-              row.spec()["requiresRepublish"].as_bool(), modes.empty() ? "<unset>" : list_text(modes, ","), row.age());
+              row.spec()["requiresRepublish"].as_bool(), modes.empty() ? "<none>" : list_text(modes, ","), row.age());
 }
 
 void csi_node_cells(Row& row) { row.add_all(row.name(), static_cast<std::int64_t>(row.spec()["drivers"].size()), row.age()); }

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "apiserver/discovery/discovery.h"
 #include "document/json.h"
 
@@ -57,6 +59,21 @@ constexpr Case pods[] = {
     {"one of two has ended", "", "v1", "pods",
      R"J({"spec":{"containers":[{"name":"c"},{"name":"d"}]},"status":{"phase":"Running","conditions":[{"type":"Ready","status":"False"}],"containerStatuses":[{"name":"c","state":{"terminated":{"reason":"Completed","exitCode":0}}},{"name":"d","ready":true,"state":{"running":{}}}]}})J",
      R"J(["a","1/2","NotReady","0","60s","<none>","<none>","<none>","<none>"])J"},
+    {"one of two has failed", "", "v1", "pods",
+     R"J({"spec":{"containers":[{"name":"c"},{"name":"d"}]},"status":{"phase":"Running","containerStatuses":[{"name":"c","state":{"terminated":{"reason":"Completed","exitCode":0}}},{"name":"d","state":{"terminated":{"reason":"Error","exitCode":1}}}]}})J",
+     R"J(["a","0/2","Error","0","60s","<none>","<none>","<none>","<none>"])J"},
+    {"one has failed, one runs on", "", "v1", "pods",
+     R"J({"spec":{"containers":[{"name":"c"},{"name":"d"},{"name":"e"}]},"status":{"phase":"Running","containerStatuses":[{"name":"c","state":{"terminated":{"reason":"Completed","exitCode":0}}},{"name":"d","state":{"terminated":{"exitCode":3}}},{"name":"e","ready":true,"state":{"running":{}}}]}})J",
+     R"J(["a","1/3","ExitCode:3","0","60s","<none>","<none>","<none>","<none>"])J"},
+    {"one has failed, and it is ready", "", "v1", "pods",
+     R"J({"spec":{"containers":[{"name":"c"},{"name":"d"}]},"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}],"containerStatuses":[{"name":"c","state":{"terminated":{"reason":"Completed","exitCode":0}}},{"name":"d","ready":true,"state":{"running":{}}}]}})J",
+     R"J(["a","1/2","Running","0","60s","<none>","<none>","<none>","<none>"])J"},
+    {"the node is lost", "", "v1", "pods",
+     R"J({"metadata":{"deletionTimestamp":"2026-01-02T03:04:00Z"},"spec":{"containers":[{"name":"c"}]},"status":{"phase":"Running","reason":"NodeLost"}})J",
+     R"J(["a","0/1","Unknown","0","60s","<none>","<none>","<none>","<none>"])J"},
+    {"template", "", "v1", "podtemplates",
+     R"J({"template":{"metadata":{"labels":{"b":"1","a":"2"}},"spec":{"containers":[{"name":"c","image":"i"},{"name":"d","image":"j"}]}}})J",
+     R"J(["a","c,d","i,j","a=2,b=1"])J"},
     {"init", "", "v1", "pods",
      R"J({"spec":{"initContainers":[{"name":"i"},{"name":"j"}],"containers":[{"name":"c"}]},"status":{"phase":"Pending","initContainerStatuses":[{"name":"i","state":{"terminated":{"exitCode":0}}},{"name":"j","state":{"running":{}}}]}})J",
      R"J(["a","0/1","Init:1/2","0","60s","<none>","<none>","<none>","<none>"])J"},
@@ -81,6 +98,9 @@ constexpr Case workloads[] = {
     {"deployment", "apps", "v1", "deployments",
      R"J({"spec":{"replicas":3,"selector":{"matchLabels":{"app":"x"}},"template":{"spec":{"containers":[{"name":"c","image":"i:1"},{"name":"d","image":"j"}]}}},"status":{"readyReplicas":2,"updatedReplicas":3,"availableReplicas":1}})J",
      R"J(["a","2/3",3,1,"60s","c,d","i:1,j","app=x"])J"},
+    {"deployment of a bad selector", "apps", "v1", "deployments",
+     R"J({"spec":{"replicas":1,"selector":{"matchExpressions":[{"key":"k","operator":"Odd"}]},"template":{"spec":{"containers":[{"name":"c","image":"i"}]}}}})J",
+     R"J(["a","0/1",0,0,"60s","c","i","<invalid>"])J"},
     {"replica set", "apps", "v1", "replicasets",
      R"J({"spec":{"replicas":2,"selector":{"matchLabels":{"app":"x"}},"template":{"spec":{"containers":[{"name":"c","image":"i"}]}}},"status":{"replicas":1}})J",
      R"J(["a",2,1,0,"60s","c","i","app=x"])J"},
@@ -157,7 +177,7 @@ constexpr Case others[] = {
     {"namespace", "", "v1", "namespaces", R"J({"status":{"phase":"Active"}})J", R"J(["a","Active","60s"])J"},
     {"config map", "", "v1", "configmaps", R"J({"data":{"a":"1"},"binaryData":{"b":"MQ=="}})J", R"J(["a",2,"60s"])J"},
     {"secret", "", "v1", "secrets", R"J({"type":"Opaque","data":{"a":"MQ=="}})J", R"J(["a","Opaque",1,"60s"])J"},
-    {"account", "", "v1", "serviceaccounts", R"J({})J", R"J(["a",0,"60s"])J"},
+    {"account", "", "v1", "serviceaccounts", R"J({"secrets":[{"name":"s"}]})J", R"J(["a","60s"])J"},
     {"event", "", "v1", "events",
      R"J({"type":"Warning","reason":"Killing","message":"m\n","involvedObject":{"kind":"Pod","name":"p"},"source":{"component":"kubelet","host":"n"},"firstTimestamp":"2026-01-02T03:02:05Z","lastTimestamp":"2026-01-02T03:04:00Z","count":4})J",
      R"J(["5s","Warning","Killing","pod/p","","kubelet, n","m","2m",4,"a"])J"},
@@ -189,9 +209,168 @@ constexpr Case others[] = {
      R"J(["a","Exempt","<none>","<none>","<none>","<none>","60s"])J"},
     {"webhooks", "admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations", R"J({"webhooks":[{},{}]})J",
      R"J(["a",2,"60s"])J"},
+    {"mutating webhooks", "admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations", R"J({})J", R"J(["a",0,"60s"])J"},
+    {"validating policy", "admissionregistration.k8s.io", "v1", "validatingadmissionpolicies",
+     R"J({"spec":{"validations":[{},{}],"paramKind":{"apiVersion":"x.dev/v1","kind":"Par"}}})J", R"J(["a",2,"x.dev/v1/Par","60s"])J"},
+    {"mutating policy", "admissionregistration.k8s.io", "v1", "mutatingadmissionpolicies", R"J({"spec":{"mutations":[{}]}})J",
+     R"J(["a",1,"<unset>","60s"])J"},
+    {"binding of a policy", "admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings", R"J({"spec":{"policyName":"p"}})J",
+     R"J(["a","p","<unset>","60s"])J"},
+    {"binding with a parameter of any namespace", "admissionregistration.k8s.io", "v1", "mutatingadmissionpolicybindings",
+     R"J({"spec":{"policyName":"p","paramRef":{"name":"n"}}})J", R"J(["a","p","*/n","60s"])J"},
+    {"binding with a parameter", "admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings",
+     R"J({"spec":{"policyName":"p","paramRef":{"name":"n","namespace":"s"}}})J", R"J(["a","p","s/n","60s"])J"},
+    {"local service", "apiregistration.k8s.io", "v1", "apiservices",
+     R"J({"status":{"conditions":[{"type":"Available","status":"True","reason":"Local"}]}})J", R"J(["a","Local","True","60s"])J"},
+    {"service elsewhere", "apiregistration.k8s.io", "v1", "apiservices",
+     R"J({"spec":{"service":{"namespace":"n","name":"s"}},"status":{"conditions":[{"type":"Available","status":"False","reason":"MissingEndpoints"}]}})J",
+     R"J(["a","n/s","False (MissingEndpoints)","60s"])J"},
+    {"service that nobody has looked at", "apiregistration.k8s.io", "v1", "apiservices",
+     R"J({"spec":{"service":{"namespace":"n","name":"s"}}})J", R"J(["a","n/s","Unknown","60s"])J"},
+    {"schema", "flowcontrol.apiserver.k8s.io", "v1", "flowschemas",
+     R"J({"spec":{"priorityLevelConfiguration":{"name":"l"},"matchingPrecedence":5,"distinguisherMethod":{"type":"ByUser"}},"status":{"conditions":[{"type":"Dangling","status":"False"}]}})J",
+     R"J(["a","l",5,"ByUser","60s","False"])J"},
+    {"new schema", "flowcontrol.apiserver.k8s.io", "v1", "flowschemas",
+     R"J({"spec":{"priorityLevelConfiguration":{"name":"l"},"matchingPrecedence":1000}})J", R"J(["a","l",1000,"<none>","60s","?"])J"},
+    {"limited level", "flowcontrol.apiserver.k8s.io", "v1", "prioritylevelconfigurations",
+     R"J({"spec":{"type":"Limited","limited":{"nominalConcurrencyShares":30,"limitResponse":{"type":"Queue","queuing":{"queues":64,"handSize":8,"queueLengthLimit":50}}}}})J",
+     R"J(["a","Limited",30,64,8,50,"60s"])J"},
+    {"level that refuses", "flowcontrol.apiserver.k8s.io", "v1", "prioritylevelconfigurations",
+     R"J({"spec":{"type":"Limited","limited":{"nominalConcurrencyShares":0,"limitResponse":{"type":"Reject"}}}})J",
+     R"J(["a","Limited",0,"<none>","<none>","<none>","60s"])J"},
+    {"component", "", "v1", "componentstatuses", R"J({"conditions":[{"type":"Healthy","status":"True","message":"ok"}]})J",
+     R"J(["a","Healthy","ok",""])J"},
+    {"runtime class", "node.k8s.io", "v1", "runtimeclasses", R"J({"handler":"h"})J", R"J(["a","h","60s"])J"},
+    {"claim of a device", "resource.k8s.io", "v1", "resourceclaims", R"J({"status":{"allocation":{},"reservedFor":[{}]}})J",
+     R"J(["a","allocated,reserved","60s"])J"},
+    {"new claim of a device", "resource.k8s.io", "v1", "resourceclaims", R"J({})J", R"J(["a","pending","60s"])J"},
+    {"claim that goes", "resource.k8s.io", "v1", "resourceclaims", R"J({"metadata":{"deletionTimestamp":"2026-01-02T03:04:00Z"}})J",
+     R"J(["a","deleted","60s"])J"},
+    {"slice of devices", "resource.k8s.io", "v1", "resourceslices", R"J({"spec":{"driver":"d","nodeName":"n","pool":{"name":"p"}}})J",
+     R"J(["a","n","d","p","60s"])J"},
+    {"device class", "resource.k8s.io", "v1", "deviceclasses", R"J({})J", R"J(["a","60s"])J"},
+    {"template of claims", "resource.k8s.io", "v1", "resourceclaimtemplates", R"J({})J", R"J(["a","60s"])J"},
+    {"bound claim", "", "v1", "persistentvolumeclaims",
+     R"J({"metadata":{"deletionTimestamp":"2026-01-02T03:04:00Z","annotations":{"volume.beta.kubernetes.io/storage-class":"old"}},"spec":{"volumeName":"pv","storageClassName":"s","volumeAttributesClassName":"va"},"status":{"phase":"Bound","accessModes":["ReadWriteOncePod","ReadOnlyMany"],"capacity":{"storage":"2048Mi"}}})J",
+     R"J(["a","Terminating","pv","2Gi","ROX,RWOP","old","va","60s","<unset>"])J"},
+    {"driver", "storage.k8s.io", "v1", "csidrivers",
+     R"J({"spec":{"attachRequired":false,"podInfoOnMount":true,"storageCapacity":true,"tokenRequests":[{"audience":"x"},{"audience":"y"}],"requiresRepublish":true,"volumeLifecycleModes":["Persistent","Ephemeral"]}})J",
+     R"J(["a",false,true,true,"x,y",true,"Persistent,Ephemeral","60s"])J"},
+    {"plain driver", "storage.k8s.io", "v1", "csidrivers", R"J({})J", R"J(["a",true,false,false,"<unset>",false,"<none>","60s"])J"},
+    {"node of drivers", "storage.k8s.io", "v1", "csinodes", R"J({"spec":{"drivers":[{}]}})J", R"J(["a",1,"60s"])J"},
+    {"capacity", "storage.k8s.io", "v1", "csistoragecapacities", R"J({"storageClassName":"s","capacity":"1024Mi"})J",
+     R"J(["a","s","1Gi"])J"},
+    {"unknown capacity", "storage.k8s.io", "v1", "csistoragecapacities", R"J({"storageClassName":"s"})J", R"J(["a","s","<unset>"])J"},
+    {"attachment", "storage.k8s.io", "v1", "volumeattachments",
+     R"J({"spec":{"attacher":"d","nodeName":"n","source":{"persistentVolumeName":"pv"}},"status":{"attached":true}})J",
+     R"J(["a","d","pv","n",true,"60s"])J"},
+    {"attributes", "storage.k8s.io", "v1", "volumeattributesclasses", R"J({"driverName":"d"})J", R"J(["a","d","60s"])J"},
+    {"address", "networking.k8s.io", "v1", "ipaddresses", R"J({"spec":{"parentRef":{"resource":"services","namespace":"n","name":"s"}}})J",
+     R"J(["a","services/n/s"])J"},
+    {"ranges", "networking.k8s.io", "v1", "servicecidrs", R"J({"spec":{"cidrs":["10.0.0.0/16","fd00::/112"]}})J",
+     R"J(["a","10.0.0.0/16,fd00::/112","60s"])J"},
+    {"cluster binding", "rbac.authorization.k8s.io", "v1", "clusterrolebindings", R"J({"roleRef":{"kind":"ClusterRole","name":"r"}})J",
+     R"J(["a","ClusterRole/r","60s","","",""])J"},
+    {"cluster role", "rbac.authorization.k8s.io", "v1", "clusterroles", R"J({})J", R"J(["a","2026-01-02T03:03:05Z"])J"},
+    {"definition", "apiextensions.k8s.io", "v1", "customresourcedefinitions", R"J({})J", R"J(["a","2026-01-02T03:03:05Z"])J"},
+    {"autoscaler of the first version", "autoscaling", "v1", "horizontalpodautoscalers",
+     R"J({"spec":{"scaleTargetRef":{"kind":"Deployment","name":"d"},"minReplicas":2,"maxReplicas":5,"targetCPUUtilizationPercentage":80},"status":{"currentReplicas":2,"currentCPUUtilizationPercentage":12}})J",
+     R"J(["a","Deployment/d","cpu: 12%/80%","2",5,2,"60s"])J"},
     {"lease", "coordination.k8s.io", "v1", "leases", R"J({"spec":{"holderIdentity":"h"}})J", R"J(["a","h","60s"])J"},
 };
 INSTANTIATE_TEST_SUITE_P(Others, CellsOf, ::testing::ValuesIn(others));
+
+// The header of each kind, as upstream's printers have it (pkg/printers/internalversion/printers.go, and the convertors of
+// definitions and APIServices): names, types that are no text, formats, and where what `-o wide` adds begins.
+TEST(Columns, AsUpstreamNamesThem) {
+  const std::map<std::string, std::string> wanted{
+      {"componentstatuses", "Name,Status,Message,Error"},
+      {"configmaps", "Name,Data,Age"},
+      {"endpoints", "Name,Endpoints,Age"},
+      {"events", "Last Seen,Type,Reason,Object,(Subobject),(Source),Message,(First Seen),(Count),(Name)"},
+      {"limitranges", "Name,Created At:date"},
+      {"namespaces", "Name,Status,Age"},
+      {"nodes", "Name,Status,Roles,Age,Version,(Internal-IP),(External-IP),(OS-Image),(Kernel-Version),(Container-Runtime)"},
+      {"persistentvolumeclaims", "Name,Status,Volume,Capacity,Access Modes,StorageClass,VolumeAttributesClass,Age,(VolumeMode)"},
+      {"persistentvolumes",
+       "Name,Capacity,Access Modes,Reclaim Policy,Status,Claim,StorageClass,VolumeAttributesClass,Reason,Age,(VolumeMode)"},
+      {"pods", "Name,Ready,Status,Restarts,Age,(IP),(Node),(Nominated Node),(Readiness Gates)"},
+      {"podtemplates", "Name,Containers,Images,Pod Labels"},
+      {"replicationcontrollers", "Name,Desired:integer,Current:integer,Ready:integer,Age,(Containers),(Images),(Selector)"},
+      {"resourcequotas", "Name,Request,Limit,Age"},
+      {"secrets", "Name,Type,Data,Age"},
+      {"serviceaccounts", "Name,Age"},
+      {"services", "Name,Type,Cluster-IP,External-IP,Port(s),Age,(Selector)"},
+      {"mutatingadmissionpolicies.admissionregistration.k8s.io", "Name,Mutations:integer,ParamKind,Age"},
+      {"mutatingadmissionpolicybindings.admissionregistration.k8s.io", "Name,PolicyName,ParamRef,Age"},
+      {"mutatingwebhookconfigurations.admissionregistration.k8s.io", "Name,Webhooks:integer,Age"},
+      {"validatingadmissionpolicies.admissionregistration.k8s.io", "Name,Validations:integer,ParamKind,Age"},
+      {"validatingadmissionpolicybindings.admissionregistration.k8s.io", "Name,PolicyName,ParamRef,Age"},
+      {"validatingwebhookconfigurations.admissionregistration.k8s.io", "Name,Webhooks:integer,Age"},
+      {"customresourcedefinitions.apiextensions.k8s.io", "Name,Created At:date"},
+      {"apiservices.apiregistration.k8s.io", "Name,Service,Available,Age"},
+      {"controllerrevisions.apps", "Name,Controller,Revision,Age"},
+      {"daemonsets.apps",
+       "Name,Desired:integer,Current:integer,Ready:integer,Up-to-date:integer,Available:integer,Node "
+       "Selector,Age,(Containers),(Images),(Selector)"},
+      {"deployments.apps", "Name,Ready,Up-to-date,Available,Age,(Containers),(Images),(Selector)"},
+      {"replicasets.apps", "Name,Desired:integer,Current:integer,Ready:integer,Age,(Containers),(Images),(Selector)"},
+      {"statefulsets.apps", "Name,Ready,Age,(Containers),(Images)"},
+      {"horizontalpodautoscalers.autoscaling", "Name,Reference,Targets,MinPods,MaxPods,Replicas,Age"},
+      {"cronjobs.batch", "Name,Schedule,Timezone,Suspend:boolean,Active:integer,Last Schedule,Age,(Containers),(Images),(Selector)"},
+      {"jobs.batch", "Name,Status,Completions,Duration,Age,(Containers),(Images),(Selector)"},
+      {"certificatesigningrequests.certificates.k8s.io", "Name,Age,SignerName,Requestor,RequestedDuration,Condition"},
+      {"leases.coordination.k8s.io", "Name,Holder,Age"},
+      {"endpointslices.discovery.k8s.io", "Name,AddressType,Ports,Endpoints,Age"},
+      {"events.events.k8s.io", "Last Seen,Type,Reason,Object,(Subobject),(Source),Message,(First Seen),(Count),(Name)"},
+      {"flowschemas.flowcontrol.apiserver.k8s.io", "Name,PriorityLevel,MatchingPrecedence,DistinguisherMethod,Age,MissingPL"},
+      {"prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
+       "Name,Type,NominalConcurrencyShares,Queues,HandSize,QueueLengthLimit,Age"},
+      {"ingressclasses.networking.k8s.io", "Name,Controller,Parameters,Age"},
+      {"ingresses.networking.k8s.io", "Name,Class,Hosts,Address,Ports,Age"},
+      {"ipaddresses.networking.k8s.io", "Name,ParentRef"},
+      {"networkpolicies.networking.k8s.io", "Name,Pod-Selector,Age"},
+      {"servicecidrs.networking.k8s.io", "Name,CIDRs,Age"},
+      {"runtimeclasses.node.k8s.io", "Name,Handler,Age"},
+      {"poddisruptionbudgets.policy", "Name,Min Available,Max Unavailable,Allowed Disruptions:integer,Age"},
+      {"clusterrolebindings.rbac.authorization.k8s.io", "Name,Role,Age,(Users),(Groups),(ServiceAccounts)"},
+      {"clusterroles.rbac.authorization.k8s.io", "Name,Created At:date"},
+      {"rolebindings.rbac.authorization.k8s.io", "Name,Role,Age,(Users),(Groups),(ServiceAccounts)"},
+      {"roles.rbac.authorization.k8s.io", "Name,Created At:date"},
+      {"deviceclasses.resource.k8s.io", "Name,Age"},
+      {"resourceclaims.resource.k8s.io", "Name,State,Age"},
+      {"resourceclaimtemplates.resource.k8s.io", "Name,Age"},
+      {"resourceslices.resource.k8s.io", "Name,Node,Driver,Pool,Age"},
+      {"priorityclasses.scheduling.k8s.io", "Name,Value:integer,Global-Default:boolean,Age,PreemptionPolicy"},
+      {"csidrivers.storage.k8s.io",
+       "Name,AttachRequired:boolean,PodInfoOnMount:boolean,StorageCapacity:boolean,TokenRequests,RequiresRepublish:boolean,Modes,Age"},
+      {"csinodes.storage.k8s.io", "Name,Drivers:integer,Age"},
+      {"csistoragecapacities.storage.k8s.io", "Name,StorageClassName,Capacity"},
+      {"storageclasses.storage.k8s.io", "Name,Provisioner,ReclaimPolicy,VolumeBindingMode,AllowVolumeExpansion,Age"},
+      {"volumeattachments.storage.k8s.io", "Name,Attacher/name,PV,Node,Attached:boolean,Age"},
+      {"volumeattributesclasses.storage.k8s.io", "Name,DriverName,Age"},
+  };
+  Catalog catalog;
+  std::size_t compared = 0;
+  for (const auto& served : catalog.all()) {
+    std::string plural(served->plural()), text;
+    if (!served->group().empty()) plural += "." + std::string(served->group());
+    auto found = wanted.find(plural);
+    if (found == wanted.end()) continue;
+    ++compared;
+    Document columns = table_columns(*served).freeze();
+    for (Value c : columns.root().items()) {
+      std::string one = c["name"].str();
+      if (c["format"].as_string() == "name" && one != "Name") one += "/name";
+      EXPECT_EQ(c["format"].as_string() == "name", one == "Name" || one.ends_with("/name")) << plural;
+      if (c["type"].as_string() != "string") one += ":" + c["type"].str();
+      EXPECT_TRUE(c["priority"].as_int() == 0 || c["priority"].as_int() == 1) << plural;
+      text += (text.empty() ? "" : ",") + (c["priority"].as_int() ? "(" + one + ")" : one);
+    }
+    EXPECT_EQ(text, found->second) << plural;
+  }
+  EXPECT_EQ(compared, wanted.size() + 1);  // autoscalers have two versions
+}
 
 TEST(Cells, EveryResourceFillsItsHeaderFromAnEmptyObject) {
   Catalog catalog;

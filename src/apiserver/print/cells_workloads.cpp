@@ -31,7 +31,7 @@ void deployment_cells(Row& row) {
               counted(row, "availableReplicas"), row.age());
   add_containers(row, row.spec()["template"]);
   auto selector = LabelSelector::from(row.spec()["selector"]);
-  row.add(selector ? selector->str() : std::string());
+  row.add(selector ? selector->str() : std::string("<invalid>"));
 }
 
 void replica_set_cells(Row& row) { add_replicas(row, selector_text(row.spec()["selector"])); }

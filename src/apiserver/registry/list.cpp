@@ -208,6 +208,8 @@ ApiResult<Listing> Registry::list(Work& work, const ListOptions& options) {
     if (!revision) return fail(std::move(revision.error()));
     asked = *revision;
   }
+  // What any state may answer upstream's cache answers whole, whatever limit was asked for; it has no cache of events.
+  if (asked == 0 && !options.resource_version.empty() && served.plural() != "events") out.limit = 0;
   bool exact = options.resource_version_match == "Exact" || (options.resource_version_match.empty() && options.limit > 0 && asked > 0);
   if (asked > store_.revision()) return fail(too_large_version(asked, store_.revision()));
   if (exact) {
@@ -279,6 +281,14 @@ ApiResult<void> Listing::prefetch() {
   fetched_ = std::move(*converted);
   std::ranges::reverse(fetched_);
   return {};
+}
+
+void Listing::sort(bool (*first)(Value, Value)) {
+  std::vector<Document> page;
+  while (Document object = next()) page.push_back(std::move(object));
+  std::ranges::stable_sort(page, [first](const Document& a, const Document& b) { return first(b, a); });
+  prefetched_ = true;
+  fetched_ = std::move(page);  // last first
 }
 
 std::string Listing::continue_token() {

@@ -78,7 +78,8 @@ TEST_F(ListTest, OptionsOfListsTogether) {
       {"resourceVersion=" + now + "&resourceVersionMatch=Exact", "a,b,c"},
       {"resourceVersion=" + now + "&limit=2", "a,b more left=1"},  // a page of a version is of exactly that one
       {"resourceVersion=" + now + "&limit=2&resourceVersionMatch=NotOlderThan", "a,b more left=2"},
-      {"resourceVersion=0&limit=2", "a,b more left=2"},
+      {"resourceVersion=0&limit=2", "a,b,c,x"},  // as upstream's cache, which knows no pages of it
+      {"resourceVersion=0&limit=2&resourceVersionMatch=NotOlderThan", "a,b,c,x"},
       {"limit=2", "a,b more left=2"},
       {"limit=4", "a,b,c,x"},
       {"limit=-1", "a,b,c,x"},
@@ -103,7 +104,14 @@ TEST_F(ListTest, OptionsOfListsTogether) {
       {"limit=x", "400 strconv.ParseInt: parsing \"x\": invalid syntax"},
   };
   for (const Row& row : rows) EXPECT_EQ(list(row.query), row.answer) << row.query;
-  EXPECT_TRUE(list("resourceVersion=999999").starts_with("504 Timeout: Too large resource version: 999999, current: "));
+  for (const char* query :
+       {"resourceVersion=999999", "resourceVersion=999999&limit=1", "resourceVersion=999999&resourceVersionMatch=Exact"}) {
+    EXPECT_TRUE(list(query).starts_with("504 Timeout: Too large resource version: 999999, current: ")) << query;
+    EXPECT_EQ(last_.reason, "Timeout");
+    EXPECT_EQ(last_.retry_after_seconds, 1);
+    ASSERT_EQ(last_.causes.size(), 1U);
+    EXPECT_EQ(last_.causes[0].reason + ": " + last_.causes[0].message, "ResourceVersionTooLarge: Too large resource version");
+  }
 }
 
 TEST_F(ListTest, PagesAreOfOneState) {

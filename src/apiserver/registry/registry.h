@@ -61,6 +61,8 @@ struct Listing {
   Document next();
   // Before the first next(), where objects are converted by a webhook: all of the page at once.
   ApiResult<void> prefetch();
+  // Before the first next(): all of the page at once, in an order of its own.
+  void sort(bool (*first)(Value, Value));
   // After the last next(): where to go on, "" when nothing is left.
   std::string continue_token();
   std::optional<std::int64_t> remaining();

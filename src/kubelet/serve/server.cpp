@@ -260,7 +260,7 @@ struct NodeServer::State : std::enable_shared_from_this<NodeServer::State> {
     RuntimeState state = worker->runtime();
     const ObservedContainer* seen = state.newest(container);
     if (seen != nullptr && seen->state == ContainerState::running) return seen->id;
-    answer(exchange, 500, fmt::format("unable to upgrade connection: container not found (\"{}\")", container));
+    answer(exchange, 500, fmt::format("container not found (\"{}\")", container));
     (void)name;
     return "";
   }
