@@ -159,24 +159,24 @@ void Fleet::heartbeat(Node& node) {
   if (node.status_due) report_status_now(node);
   const std::string now = format_rfc3339_micro(world_.now());
   const std::string path = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
-  if (node.lease) {
-    Draft body(node.lease);
-    body["spec"]["renewTime"] = now;
-    auto answer = node.transport->call({.method = "PUT", .path = path + "/" + node.name, .query = {}, .body = body.freeze()});
-    node.lease = answer ? std::move(*answer) : Document();
-    return;
-  }
-  auto found = node.transport->call({.method = "GET", .path = path + "/" + node.name, .query = {}, .body = {}});
-  if (found) {
+  // As a kubelet does: one that does not know its lease any more, since an answer was lost, reads it and renews it at once.
+  if (!node.lease) {
+    auto found = node.transport->call({.method = "GET", .path = path + "/" + node.name, .query = {}, .body = {}});
+    if (!found && found.error().code != 404) return;
+    if (!found) {
+      Draft body = Draft::object({{"kind", "Lease"}, {"apiVersion", "coordination.k8s.io/v1"}});
+      body["metadata"] = Draft::object({{"name", node.name}, {"namespace", "kube-node-lease"}});
+      body["spec"] = Draft::object({{"holderIdentity", node.name}, {"leaseDurationSeconds", 40}, {"renewTime", now}});
+      auto made = node.transport->call({.method = "POST", .path = path, .query = {}, .body = body.freeze()});
+      if (made) node.lease = std::move(*made);
+      return;
+    }
     node.lease = std::move(*found);
-    return;
   }
-  if (found.error().code != 404) return;
-  Draft body = Draft::object({{"kind", "Lease"}, {"apiVersion", "coordination.k8s.io/v1"}});
-  body["metadata"] = Draft::object({{"name", node.name}, {"namespace", "kube-node-lease"}});
-  body["spec"] = Draft::object({{"holderIdentity", node.name}, {"leaseDurationSeconds", 40}, {"renewTime", now}});
-  auto made = node.transport->call({.method = "POST", .path = path, .query = {}, .body = body.freeze()});
-  if (made) node.lease = std::move(*made);
+  Draft body(node.lease);
+  body["spec"]["renewTime"] = now;
+  auto answer = node.transport->call({.method = "PUT", .path = path + "/" + node.name, .query = {}, .body = body.freeze()});
+  node.lease = answer ? std::move(*answer) : Document();
 }
 
 void Fleet::report_status(Node& node) {
