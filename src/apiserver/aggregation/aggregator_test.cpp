@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "apiserver/testing/live_server.h"
+#include "apiserver/testing/serving_pair.h"
 #include "base/strings.h"
 #include "base/testing/eventually.h"
 #include "document/json.h"
@@ -39,20 +40,10 @@ class AggregatorTest : public ::testing::Test {
   }
 
   void begin_extension() {
-    const Time now = real_world().clock.now();
-    auto ca = net::new_ca("extension-ca", now - std::chrono::hours(1), now + std::chrono::hours(1));
-    ASSERT_TRUE(ca);
-    net::CertificateSpec spec;
-    spec.common_name = "ext";
-    spec.dns_names = {"ext.default.svc"};
-    spec.server = true;
-    spec.not_before = now - std::chrono::hours(1);
-    spec.not_after = now + std::chrono::hours(1);
-    auto pair = net::issue(*ca, spec);
-    ASSERT_TRUE(pair);
-    ca_ = ca->certificate_pem;
+    const testing::ServingPair pair = testing::serving_pair("ext", {}, {"ext.default.svc"});
+    ca_ = pair.ca.certificate_pem;
     net::ServerOptions options;
-    options.tls = net::TlsFiles{live_.write("ext.crt", pair->certificate_pem), live_.write("ext.key", pair->key_pem),
+    options.tls = net::TlsFiles{live_.write("ext.crt", pair.server.certificate_pem), live_.write("ext.key", pair.server.key_pem),
                                 live_.server().credentials().front_proxy_ca_file};
     auto made = net::Server::start(std::move(options), [](std::shared_ptr<net::Exchange> exchange) { serve(*exchange); });
     ASSERT_TRUE(made) << made.error().message;

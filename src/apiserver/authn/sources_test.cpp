@@ -11,6 +11,7 @@
 #include "apiserver/authn/oidc.h"
 #include "apiserver/outside/config_follower.h"
 #include "apiserver/testing/live_server.h"
+#include "apiserver/testing/serving_pair.h"
 #include "base/files.h"
 #include "base/strings.h"
 #include "base/testing/eventually.h"
@@ -24,17 +25,11 @@ namespace {
 class TokenSources : public ::testing::Test {
  protected:
   void SetUp() override {
-    const Time now = real_world().clock.now();
-    ca_ = *net::new_ca("outside", now - std::chrono::hours(1), now + std::chrono::hours(1));
-    net::CertificateSpec spec;
-    spec.common_name = "outside";
-    spec.ip_addresses = {"127.0.0.1"};
-    spec.server = true;
-    spec.not_before = now - std::chrono::hours(1);
-    spec.not_after = now + std::chrono::hours(1);
-    auto pair = *net::issue(ca_, spec);
+    const testing::ServingPair pair = testing::serving_pair("outside", {"127.0.0.1"});
+    ca_ = pair.ca;
     net::ServerOptions options;
-    options.tls = net::TlsFiles{live_.write("outside.crt", pair.certificate_pem), live_.write("outside.key", pair.key_pem), ""};
+    options.tls =
+        net::TlsFiles{live_.write("outside.crt", pair.server.certificate_pem), live_.write("outside.key", pair.server.key_pem), ""};
     auto outside = net::Server::start(options, [this](std::shared_ptr<net::Exchange> exchange) { answer(*exchange); });
     ASSERT_TRUE(outside) << outside.error().message;
     outside_ = std::move(*outside);

@@ -12,6 +12,7 @@
 #include "apiserver/http/proxy_links.h"
 #include "apiserver/http/request_info.h"
 #include "apiserver/testing/asking.h"
+#include "apiserver/testing/serving_pair.h"
 #include "base/strings.h"
 #include "net/certificates.h"
 #include "net/client.h"
@@ -260,19 +261,9 @@ class KubeletRefusalsTest : public ProxyTest {
     std::string name = (std::filesystem::temp_directory_path() / "kubelet-XXXXXX").string();
     ASSERT_NE(::mkdtemp(name.data()), nullptr);
     folder_ = name;
-    const Time now = real_world().clock.now();
-    auto ca = net::new_ca("ca", now - std::chrono::hours(1), now + std::chrono::hours(1));
-    ASSERT_TRUE(ca);
-    net::CertificateSpec spec;
-    spec.common_name = "k";
-    spec.ip_addresses = {"127.0.0.1"};
-    spec.server = true;
-    spec.not_before = now - std::chrono::hours(1);
-    spec.not_after = now + std::chrono::hours(1);
-    auto pair = net::issue(*ca, spec);
-    ASSERT_TRUE(pair);
+    const testing::ServingPair pair = testing::serving_pair("k", {"127.0.0.1"});
     net::ServerOptions options;
-    options.tls = net::TlsFiles{write("k.crt", pair->certificate_pem), write("k.key", pair->key_pem), ""};
+    options.tls = net::TlsFiles{write("k.crt", pair.server.certificate_pem), write("k.key", pair.server.key_pem), ""};
     kubelet_ = *net::Server::start(std::move(options), [](std::shared_ptr<net::Exchange> exchange) {
       const std::string& path = exchange->request().path;
       const std::string container = path.substr(path.rfind('/') + 1);
@@ -292,7 +283,7 @@ class KubeletRefusalsTest : public ProxyTest {
     ASSERT_TRUE(done) << done.error().message;
     start({.client_certificate_file = "",
            .client_key_file = "",
-           .kubelet_ca_file = write("ca.crt", ca->certificate_pem),
+           .kubelet_ca_file = write("ca.crt", pair.ca.certificate_pem),
            .local_targets = true});
   }
   void TearDown() override {

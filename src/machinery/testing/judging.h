@@ -24,6 +24,12 @@ inline std::string many(std::size_t count, std::string_view item) {
   return out;
 }
 
+// The fields of a pod's spec, with a container where they name none.
+inline std::string with_containers(std::string_view pod) {
+  if (pod.contains("containers:")) return std::string(pod);
+  return "containers: [{name: c, image: i}]" + std::string(pod.empty() ? "" : ", ") + std::string(pod);
+}
+
 // What is found in a new object, in a change of one, in a change of its status or of another subresource.
 inline std::string refused(std::string_view group, std::string_view version, std::string_view kind, std::string_view yaml) {
   Typed one = typed(group, version, kind, json(yaml));

@@ -10,8 +10,7 @@ namespace {
 using namespace testing;
 
 std::string job(std::string_view spec, std::string_view status = "", std::string_view pods = "", std::string_view name = "a") {
-  std::string pod(pods);
-  if (!pods.contains("containers:")) pod = fmt::format("containers: [{{name: c, image: i}}]{}{}", pods.empty() ? "" : ", ", pods);
+  const std::string pod = with_containers(pods);
   return fmt::format(
       "{{metadata: {{name: {}}}, spec: {{manualSelector: true, selector: {{matchLabels: {{a: b}}}}, template: {{metadata: "
       "{{labels: {{a: b}}}}, spec: {{restartPolicy: Never, {}}}}}{}{}}}, status: {{{}}}}}",

@@ -15,8 +15,7 @@ struct WorkloadRow {
 
 // A spec with a selector that fits its template, and `rest` besides.
 std::string workload(std::string_view spec, std::string_view pods = "", std::string_view status = "", std::string_view meta = "name: a") {
-  std::string pod(pods);
-  if (!pods.contains("containers:")) pod = fmt::format("containers: [{{name: c, image: i}}]{}{}", pods.empty() ? "" : ", ", pods);
+  const std::string pod = with_containers(pods);
   return fmt::format(
       "{{metadata: {{{}}}, spec: {{selector: {{matchLabels: {{a: b}}}}, template: {{metadata: {{labels: {{a: b}}}}, spec: "
       "{{{}}}}}{}{}}}, status: {{{}}}}}",
