@@ -62,7 +62,7 @@ Result<Jwt> decode_jwt(std::string_view token);  // no signature check
 // algorithm's kind made the signature.
 Result<Jwt> verify_jwt(std::string_view token, const std::vector<std::string>& public_keys_pem,
                        const std::vector<std::string>& algorithms = {});
-bool is_jwt_algorithm(std::string_view name);                                    // also RS384, RS512, PS256, PS384 and PS512
+const std::vector<std::string>& jwt_algorithms();  // all that can be asked for: RS256 to RS512, ES256 to ES512, PS256 to PS512
 Result<std::string> jwks_json(const std::vector<std::string>& public_keys_pem);  // RFC 7517
 
 std::string sha256_hex(std::string_view bytes);

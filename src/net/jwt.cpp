@@ -308,7 +308,14 @@ Result<Jwt> decode_jwt(std::string_view token) {
   return std::move(parts->jwt);
 }
 
-bool is_jwt_algorithm(std::string_view name) { return find_algorithm(name) != nullptr; }
+const std::vector<std::string>& jwt_algorithms() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> out;
+    for (const Algorithm& one : algorithms) out.emplace_back(one.name);
+    return out;
+  }();
+  return names;
+}
 
 Result<Jwt> verify_jwt(std::string_view token, const std::vector<std::string>& public_keys_pem, const std::vector<std::string>& allowed) {
   auto parts = parse(token);

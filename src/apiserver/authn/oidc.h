@@ -35,7 +35,7 @@ struct AuthenticationConfiguration {
   std::optional<AnonymousRule> anonymous;
 };
 struct IssuerRules {
-  std::vector<std::string> algorithms;  // that are taken; none: all that net::is_jwt_algorithm() knows
+  std::vector<std::string> algorithms;  // that are taken; none: all of net::jwt_algorithms()
   std::vector<std::string> disallowed;  // URLs that no issuer may have: those of this server's own accounts
 };
 // Code::invalid with all that is wrong. Issuers are asked for their keys when the first of their tokens comes.
